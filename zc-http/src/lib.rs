@@ -1,0 +1,115 @@
+//! HTTP/1 for an origin server of files, without I/O.
+//!
+//! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a
+//! file, reads a clock or starts a thread, and neither parsing a head nor writing one allocates. No
+//! input makes it panic.
+//!
+//! # From request to response
+//!
+//! ```
+//! use zc_http::{HeadWriter, Limits, Parse, RangeOutcome, Status};
+//! use zc_http::{decode_path, parse, persistence, resolve_range};
+//!
+//! let limits = Limits::default();
+//! let mut received = b"GET /a%20file HTTP/1.1\r\nHost: exam".to_vec();
+//! assert!(matches!(parse(&received, &limits)?, Parse::Partial));
+//!
+//! received.extend_from_slice(b"ple.com\r\nRange: bytes=-5\r\n\r\n");
+//! let Parse::Complete(request) = parse(&received, &limits)? else {
+//!     panic!("the head is complete");
+//! };
+//! assert_eq!(request.head_bytes, received.len());
+//!
+//! let mut name = Vec::new();
+//! let path = decode_path(request.target.path().unwrap_or_default(), &mut name)?;
+//! assert_eq!(path.bytes, b"a file");
+//!
+//! // The file has 100 bytes, say.
+//! let range = request.headers.get("Range").map(|value| resolve_range(value, 100));
+//! assert_eq!(range, Some(RangeOutcome::Partial(95..100)));
+//!
+//! let mut head = Vec::new();
+//! HeadWriter::new(&mut head, Status::PartialContent)
+//!     .number("Content-Length", 5)
+//!     .content_range(95..100, 100)
+//!     .persistence(persistence(&request), request.version)
+//!     .finish();
+//! assert!(head.starts_with(b"HTTP/1.1 206 Partial Content\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What each module decides
+//!
+//! | module | decides |
+//! | --- | --- |
+//! | [`request`] | whether bytes are a request head: complete, a start, or refused with a status |
+//! | [`target`] | which of four forms a target has, and which relative path it names |
+//! | [`framing`], [`drain`] | where a request body ends, and how to get past it |
+//! | [`mod@persistence`] | whether the connection outlives the response |
+//! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
+//! | [`range`] | which bytes to send |
+//! | [`response`] | how the answer is written |
+//!
+//! # Strictness
+//!
+//! Wherever RFC 9110 and 9112 leave a recipient the choice between repair and refusal, this library
+//! refuses: two readers of the same bytes must never see different requests. Lines end in CR LF
+//! only; white space before a colon, folded lines, repeated lengths, a length beside a transfer
+//! coding and `..` in a path are errors. Two leniencies remain: a few empty lines before a request
+//! line, and raw bytes from 0x80 up in targets, which common clients send.
+//!
+//! # Limits
+//!
+//! | what | bound | beyond it |
+//! | --- | --- | --- |
+//! | request line | [`Limits::request_line_bytes_max`], 8 KiB | 414 |
+//! | head | [`Limits::head_bytes_max`], 16 KiB, at most 65535 bytes | 431 |
+//! | fields | [`FIELDS_MAX`] | 431 |
+//! | empty lines before the request line | 4 | 400 |
+//! | body | what [`Drain::new`] is told | 413 |
+//! | chunk extensions | 256 bytes in a line, 16 KiB in a body | 400 |
+//! | trailers | [`FIELDS_MAX`] fields, 16 KiB | 400 |
+//!
+//! # Not supported
+//!
+//! HTTP/0.9, HTTP/2 and later; clients and proxies; `Upgrade`; transfer codings other than
+//! `chunked`; the content of request bodies and trailers; several ranges in one response; weak
+//! entity-tags of our own; chunked responses.
+
+pub mod conditional;
+pub mod date;
+pub mod drain;
+pub mod error;
+pub mod etag;
+pub mod framing;
+pub mod headers;
+pub mod method;
+pub mod persistence;
+pub mod range;
+pub mod request;
+pub mod response;
+pub mod status;
+pub mod target;
+pub mod version;
+
+mod chunked;
+mod grammar;
+mod host;
+mod scan;
+
+pub use chunked::ChunkError;
+pub use conditional::{Precondition, Validators, evaluate, range_applies};
+pub use date::HttpTime;
+pub use drain::{BodyTooLarge, Drain, DrainError, Drained};
+pub use error::ParseError;
+pub use etag::{EntityTag, list_matches};
+pub use framing::{BodyFraming, body_framing};
+pub use headers::{FIELDS_MAX, Headers};
+pub use method::Method;
+pub use persistence::{After, persistence};
+pub use range::{RangeOutcome, resolve_range};
+pub use request::{Limits, Parse, Request, parse};
+pub use response::HeadWriter;
+pub use status::Status;
+pub use target::{RelativePath, Target, TargetError, decode_path, query_value};
+pub use version::Version;

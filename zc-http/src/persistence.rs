@@ -1,0 +1,64 @@
+//! Whether a connection outlives the response.
+
+use crate::{Request, Version};
+
+/// What becomes of the connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum After {
+    /// The next request may follow.
+    KeepAlive,
+    /// The connection ends.
+    Close,
+}
+
+/// What the client asks for, by
+/// [RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3): `close` ends the connection
+/// whatever else is said, HTTP/1.1 keeps it open without being asked, and HTTP/1.0 only when asked.
+///
+/// A server may still close for reasons of its own.
+pub fn persistence(request: &Request<'_>) -> After {
+    let asks = |token| request.headers.list_contains("connection", token);
+    let keeps = match request.version {
+        Version::Http11 => !asks("close"),
+        Version::Http10 => !asks("close") && asks("keep-alive"),
+    };
+    if keeps {
+        After::KeepAlive
+    } else {
+        After::Close
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Parse, parse};
+
+    #[test]
+    fn each_rule_of_section_9_3() {
+        let rows = [
+            ("1.1", "", After::KeepAlive),
+            ("1.1", "Connection: close\r\n", After::Close),
+            ("1.1", "Connection: Close\r\n", After::Close),
+            ("1.1", "Connection: keep-alive, close\r\n", After::Close),
+            (
+                "1.1",
+                "Connection: x\r\nConnection: close\r\n",
+                After::Close,
+            ),
+            ("1.1", "Connection: closed\r\n", After::KeepAlive),
+            ("1.1", "Connection: keep-alive\r\n", After::KeepAlive),
+            ("1.0", "", After::Close),
+            ("1.0", "Connection: Keep-Alive\r\n", After::KeepAlive),
+            ("1.0", "Connection: keep-alive, close\r\n", After::Close),
+            ("1.0", "Keep-Alive: timeout=5\r\n", After::Close),
+        ];
+        for (version, fields, expected) in rows {
+            let head = format!("GET / HTTP/{version}\r\nHost: a\r\n{fields}\r\n");
+            let Ok(Parse::Complete(request)) = parse(head.as_bytes(), &Limits::default()) else {
+                panic!("{head}");
+            };
+            assert_eq!(persistence(&request), expected, "{head}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Everything else that takes bytes from a client: no panic, and what the documentation promises
+//! holds, on any bytes.
+
+use zc_http::{
+    BodyFraming, Drain, DrainError, EntityTag, HttpTime, decode_path, list_matches, query_value,
+};
+
+#[path = "harness/random.rs"]
+mod random;
+use random::Random;
+
+const ROUNDS: usize = 50_000;
+
+/// Up to `parts_max` of `parts` in a row, now and then any byte at all.
+fn joined(random: &mut Random, parts: &[&str], parts_max: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..random.below(parts_max + 1) {
+        match random.below(20) {
+            0 => bytes.push(random.below(256) as u8),
+            _ => bytes.extend_from_slice(random.choose(parts).as_bytes()),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn decoded_paths_agree_with_the_twin() {
+    let parts = [
+        "/", "/", "/", ".", ".", "..", "a", "b", "%2e", "%2E", "%2f", "%00", "%41", "%25", "%",
+        "\u{e9}",
+    ];
+    let mut random = Random::new(0x5EED_0005);
+    let mut out = Vec::new();
+    let mut accepted = 0;
+    for _ in 0..ROUNDS {
+        let mut path = joined(&mut random, &parts, 8);
+        path.insert(0, b'/');
+        let found = decode_path(&path, &mut out).ok();
+        let found = found.map(|found| (found.bytes.to_vec(), found.is_directory));
+        assert_eq!(
+            found,
+            path_twin(&path),
+            "{:?}",
+            path.escape_ascii().to_string()
+        );
+        accepted += usize::from(found.is_some());
+    }
+    assert!(accepted > ROUNDS / 20 && accepted < ROUNDS, "{accepted}");
+}
+
+/// Split, decode into segments of their own, look at each, join.
+fn path_twin(path: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut is_directory = false;
+    for segment in path.split(|&byte| byte == b'/') {
+        let mut decoded = Vec::new();
+        let mut index = 0;
+        while index < segment.len() {
+            if segment[index] == b'%' {
+                let digits = std::str::from_utf8(segment.get(index + 1..index + 3)?).ok()?;
+                if !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+                    return None;
+                }
+                decoded.push(u8::from_str_radix(digits, 16).unwrap());
+                index += 3;
+            } else {
+                decoded.push(segment[index]);
+                index += 1;
+            }
+        }
+        if decoded == b".." || decoded.contains(&0) || decoded.contains(&b'/') {
+            return None;
+        }
+        is_directory = decoded.is_empty() || decoded == b".";
+        if !is_directory {
+            kept.push(decoded);
+        }
+    }
+    Some((kept.join(&b'/'), is_directory))
+}
+
+#[test]
+fn drains_give_one_answer_however_they_are_fed() {
+    let parts = [
+        "0\r\n\r\n",
+        "0\r\n",
+        "5\r\nhello\r\n",
+        "A;x=y\r\n0123456789\r\n",
+        "1\r\n",
+        "\r\n",
+        "A: b\r\n",
+        "1",
+        "fffffffffffffffff",
+        ";",
+        " ",
+        "\n",
+    ];
+    let mut random = Random::new(0x5EED_0006);
+    let mut done = 0;
+    for _ in 0..ROUNDS {
+        let body = joined(&mut random, &parts, 6);
+        let whole = drained(&body, |_| usize::MAX);
+        let pieces = drained(&body, |_| 1 + random.below(7));
+        assert_eq!(pieces, whole, "{:?}", body.escape_ascii().to_string());
+        if let Ok(Some(consumed)) = whole {
+            assert!(body[..consumed].ends_with(b"\r\n"));
+            done += 1;
+        }
+    }
+    assert!(done > ROUNDS / 20, "{done}");
+}
+
+/// Where the body ends, `None` if not within `body`, fed in pieces of the sizes `piece` gives.
+fn drained(
+    body: &[u8],
+    mut piece: impl FnMut(usize) -> usize,
+) -> Result<Option<usize>, DrainError> {
+    let mut drain = Drain::new(BodyFraming::Chunked, 20).unwrap().unwrap();
+    let mut at = 0;
+    while at < body.len() {
+        let end = at.saturating_add(piece(at)).min(body.len());
+        let step = drain.consume(&body[at..end])?;
+        at += step.consumed;
+        if step.done {
+            return Ok(Some(at));
+        }
+        assert_eq!(at, end, "bytes left over before the end");
+    }
+    Ok(None)
+}
+
+#[test]
+fn tags_dates_and_queries_take_any_bytes() {
+    let parts = [
+        "\"",
+        "\"1-1\"",
+        "W/",
+        ",",
+        " ",
+        "*",
+        "Sun, 06 Nov 1994 ",
+        "08:49:37 GMT",
+        "Sunday, ",
+        "=",
+        "&",
+        "a",
+    ];
+    let tag = EntityTag::from_size_and_mtime(1, 1);
+    let mut random = Random::new(0x5EED_0007);
+    for _ in 0..ROUNDS {
+        let bytes = joined(&mut random, &parts, 6);
+        let strong = list_matches(&bytes, &tag, false);
+        let weak = list_matches(&bytes, &tag, true);
+        // Strong comparison never finds more than weak, and both read the same lists.
+        assert_eq!(strong.is_some(), weak.is_some());
+        assert!(strong <= weak);
+        if let Some(time) = HttpTime::parse(&bytes) {
+            assert_eq!(HttpTime::parse(&time.imf_fixdate()), Some(time));
+        }
+        if let Some(value) = query_value(&bytes, "a") {
+            assert!(!value.contains(&b'&'));
+        }
+    }
+}
