@@ -1,0 +1,73 @@
+//! Errors that keep the progress made.
+
+use std::{fmt, io};
+
+/// A failed send, and how much of it had succeeded.
+#[derive(Debug)]
+pub struct SendError {
+    /// Bytes that the sink accepted in the same call, before the failure.
+    pub sent: u64,
+    /// What kind of failure it is: what the caller can do about it.
+    pub kind: SendErrorKind,
+    /// The error of the system call.
+    pub source: io::Error,
+}
+
+/// What the caller of a failed send can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// The kernel refuses this method for this pair of descriptors: try another method.
+    Refused,
+    /// The peer is gone (`EPIPE`, `ECONNRESET` and their like): close the sink; nothing is wrong here.
+    PeerGone,
+    /// The source or the sink failed (`EIO`, `ENOSPC`, `EBADF` and others): the error says how.
+    Failed,
+}
+
+impl SendError {
+    pub(crate) fn new(sent: u64, source: io::Error) -> Self {
+        let kind = if is_refusal(&source) {
+            SendErrorKind::Refused
+        } else if is_peer_gone(&source) {
+            SendErrorKind::PeerGone
+        } else {
+            SendErrorKind::Failed
+        };
+        Self { sent, kind, source }
+    }
+}
+
+/// True for the errors by which a kernel, a filesystem or a seccomp filter refuses a method.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    use nix::libc::{EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EXDEV};
+    matches!(
+        error.raw_os_error(),
+        Some(EINVAL | ENOSYS | EOPNOTSUPP | EPERM | EXDEV)
+    )
+}
+
+fn is_peer_gone(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::BrokenPipe
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::NotConnected
+            | K::TimedOut
+            | K::HostUnreachable
+            | K::NetworkUnreachable
+    )
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "send failed after {} bytes: {}", self.sent, self.source)
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a drive of a transfer stopped without an error.
+
+use std::fmt;
+
+/// Why [`Transfer::advance`](crate::Transfer::advance) returned.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Every promised byte was accepted by the sink.
+    Complete,
+    /// The sink accepts nothing now (`EAGAIN`): advance again when it is writable.
+    WouldBlock,
+    /// The budget of this call is spent and the sink did not refuse: advance again soon. With
+    /// edge-triggered readiness no further event announces it.
+    BudgetSpent,
+    /// The source ended before the promised length. The sink cannot be used for anything that is
+    /// framed by that length: close it.
+    SourceTruncated(SourceTruncated),
+}
+
+/// The source ended before the promised length: somebody cut the file.
+#[must_use = "a connection on which a promised length was not met must be closed"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceTruncated {
+    /// The offset in the file at which it ended, in bytes.
+    pub offset: u64,
+    /// How many promised bytes are missing.
+    pub missing: u64,
+}
+
+impl fmt::Display for SourceTruncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the file ends at offset {}, {} bytes short of what was promised",
+            self.offset, self.missing
+        )
+    }
+}
+
+impl std::error::Error for SourceTruncated {}

@@ -1,0 +1,42 @@
+//! `sendfile(2)`, wrapped once.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+/// The most that Linux moves in one `sendfile(2)` or `write(2)`, in bytes.
+pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
+
+/// Moves up to `count` bytes of `source`, from `offset`, to `sink`; answers how many went.
+///
+/// One system call, repeated only when a signal interrupted it before any byte went. At most
+/// [`CALL_BYTES_MAX`] bytes are asked for. The file position of `source` is neither used nor
+/// moved. The answer may be shorter than `count` for many reasons; 0 means that the file ends at
+/// or before `offset` (or that `count` is 0).
+///
+/// # Errors
+///
+/// * `WouldBlock`: the sink is nonblocking and full; wait until it is writable.
+/// * `EINVAL`, `ENOSYS`, `EOPNOTSUPP`, `EPERM`: not possible for this pair of descriptors, or
+///   forbidden by a seccomp filter; copy instead.
+/// * `EOVERFLOW` or `EINVAL`: `offset` does not fit a signed 64-bit number.
+/// * `EIO`, and what the sink reports (`EPIPE`, `ECONNRESET`, `ENOSPC` …).
+///
+/// See [`sendfile(2)`](https://man7.org/linux/man-pages/man2/sendfile.2.html).
+pub fn sendfile(source: impl AsFd, sink: impl AsFd, offset: u64, count: u64) -> io::Result<u64> {
+    let mut position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    let count = usize::try_from(count.min(CALL_BYTES_MAX)).unwrap_or(usize::MAX);
+    loop {
+        match nix::sys::sendfile::sendfile64(
+            sink.as_fd(),
+            source.as_fd(),
+            Some(&mut position),
+            count,
+        ) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(sent) => return Ok(sent as u64),
+        }
+    }
+}
