@@ -1,0 +1,394 @@
+//! What a server is told to do: validated, with units in the names.
+
+use std::{
+    error::Error,
+    ffi::OsString,
+    fmt, fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use clap::ValueEnum;
+use zc_core::Method;
+
+use crate::args::Args;
+
+/// The port that is listened on where none is named.
+const PORT_DEFAULT: u16 = 8080;
+/// Ten seconds: a head is one packet, sent at once by every honest client.
+const HEADER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
+/// As nginx does (`keepalive_timeout 75s`).
+const IDLE_TIMEOUT_MS_DEFAULT: u64 = 75_000;
+/// As nginx does (`send_timeout 60s`).
+const STALL_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// As Kubernetes gives a container by default before it is killed.
+const GRACE_MS_DEFAULT: u64 = 30_000;
+/// Connections that a machine with default limits serves without care.
+const CONNECTIONS_MAX_DEFAULT: usize = 8192;
+
+/// The most worker threads that are taken: past the processors of any machine.
+pub const THREADS_MAX: usize = 1024;
+/// The most connections that are taken: past what one address pair can hold, and far below the
+/// 32 bits of a slot key.
+pub const CONNECTIONS_MAX_LIMIT: usize = 10_000_000;
+
+/// All that a server needs to know before it starts.
+///
+/// Start from [`for_root`](Self::for_root) and change the fields that matter.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is served.
+    pub root: Root,
+    /// Addresses to listen on; port 0 lets the system choose.
+    pub binds: Vec<SocketAddr>,
+    /// Worker threads, from 1 to [`THREADS_MAX`].
+    pub threads: usize,
+    /// How file bytes reach the socket.
+    pub method: Method,
+    /// Whether a request may choose the method for itself.
+    pub method_override: bool,
+    /// Whether and how responses are logged to standard output.
+    pub access_log: LogFormat,
+    /// Time that a client has for a whole request head, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// Time that a connection is kept between requests, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// Time in which a client must take at least one byte of a waiting response, in milliseconds.
+    pub stall_timeout_ms: u64,
+    /// Time that responses under way have to end at shutdown, in milliseconds.
+    pub grace_ms: u64,
+    /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
+    pub connections_max: usize,
+}
+
+/// What is served: everything below a directory, or one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// Everything below this directory.
+    Directory(
+        /// Canonical: absolute and without symbolic links.
+        PathBuf,
+    ),
+    /// One regular file. If it was named through a symbolic link, this is where the link led at
+    /// start.
+    File {
+        /// The directory that the file is in; canonical.
+        directory: PathBuf,
+        /// The file's name in that directory.
+        name: OsString,
+    },
+}
+
+/// The form of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// No access log.
+    #[default]
+    Off,
+    /// Common log format, as Apache and nginx write it.
+    Clf,
+    /// Combined log format, then method, microseconds and outcome.
+    Combined,
+    /// One JSON object on each line.
+    Json,
+}
+
+impl Config {
+    /// The configuration that the command line asks for.
+    ///
+    /// # Errors
+    ///
+    /// If the root cannot be served, or an address is named twice. The message names the mend, and
+    /// [`ConfigError::exit_code`] the code to exit with.
+    pub fn from_args(args: Args) -> Result<Self, ConfigError> {
+        let first_again = |(index, address): &(usize, &SocketAddr)| {
+            address.port() != 0 && args.binds[..*index].contains(address)
+        };
+        if let Some((_, &address)) = args.binds.iter().enumerate().find(first_again) {
+            return Err(ConfigError::BindRepeated { address });
+        }
+        Ok(Self {
+            root: Root::open(&args.root)?,
+            binds: args.binds,
+            threads: args.threads.unwrap_or_else(threads_default),
+            method: args.method,
+            method_override: args.method_override,
+            access_log: args.access_log,
+            header_timeout_ms: args.header_timeout_ms,
+            idle_timeout_ms: args.idle_timeout_ms,
+            stall_timeout_ms: args.stall_timeout_ms,
+            grace_ms: args.grace_ms,
+            connections_max: args.connections_max,
+        })
+    }
+
+    /// The defaults of the command line, for this root. The environment is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// If the root is missing, unreadable, or neither a directory nor a regular file.
+    pub fn for_root(root: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            root: Root::open(root.as_ref())?,
+            binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))],
+            threads: threads_default(),
+            method: Method::Auto,
+            method_override: false,
+            access_log: LogFormat::Off,
+            header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
+            idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,
+            stall_timeout_ms: STALL_TIMEOUT_MS_DEFAULT,
+            grace_ms: GRACE_MS_DEFAULT,
+            connections_max: CONNECTIONS_MAX_DEFAULT,
+        })
+    }
+}
+
+impl Root {
+    /// The path of the directory or of the file; canonical.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Directory(directory) => directory.clone(),
+            Self::File { directory, name } => directory.join(name),
+        }
+    }
+
+    /// Finds out what `path` is, and that it can be read now.
+    fn open(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ConfigError::RootMissing {
+                path: path.to_owned(),
+            },
+            _ => ConfigError::RootUnreadable {
+                path: path.to_owned(),
+                error,
+            },
+        };
+        let canonical = path.canonicalize().map_err(unreadable)?;
+        let metadata = canonical.metadata().map_err(unreadable)?;
+        if metadata.is_dir() {
+            // Two permissions: to list the directory, and to reach what is in it.
+            fs::read_dir(&canonical).map_err(unreadable)?;
+            canonical.join(".").metadata().map_err(unreadable)?;
+            return Ok(Self::Directory(canonical));
+        }
+        // Asked before the file is opened, since opening a FIFO would wait for its writer.
+        if !metadata.is_file() {
+            return Err(ConfigError::RootUnservable {
+                path: path.to_owned(),
+            });
+        }
+        fs::File::open(&canonical).map_err(unreadable)?;
+        match (canonical.parent(), canonical.file_name()) {
+            (Some(directory), Some(name)) => Ok(Self::File {
+                directory: directory.to_owned(),
+                name: name.to_owned(),
+            }),
+            _ => Err(ConfigError::RootUnservable {
+                path: path.to_owned(),
+            }),
+        }
+    }
+}
+
+/// One thread for each processor that this process may use.
+fn threads_default() -> usize {
+    thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(THREADS_MAX)
+}
+
+/// Why a configuration cannot be served. Displayed in one line that names the mend.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The root does not exist.
+    RootMissing {
+        /// The root as given.
+        path: PathBuf,
+    },
+    /// The root exists and cannot be read.
+    RootUnreadable {
+        /// The root as given.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The root is neither a directory nor a regular file.
+    RootUnservable {
+        /// The root as given.
+        path: PathBuf,
+    },
+    /// The same address and port is to be listened on twice.
+    BindRepeated {
+        /// The address that is named again.
+        address: SocketAddr,
+    },
+}
+
+impl ConfigError {
+    /// The code that a program should exit with: 2 for wrong usage, 1 for all else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::RootMissing { .. }
+            | Self::RootUnreadable { .. }
+            | Self::RootUnservable { .. } => 1,
+            Self::BindRepeated { .. } => 2,
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RootMissing { path } => write!(
+                f,
+                "root `{}` does not exist: name a directory or a file",
+                OneLine(path)
+            ),
+            Self::RootUnreadable { path, error }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                write!(
+                    f,
+                    "root `{}` cannot be read: permission denied; \
+                     give this user read and search permission, or name another root",
+                    OneLine(path)
+                )
+            }
+            Self::RootUnreadable { path, error } => {
+                write!(
+                    f,
+                    "root `{}` cannot be read: {error}; name another root",
+                    OneLine(path)
+                )
+            }
+            Self::RootUnservable { path } => write!(
+                f,
+                "root `{}` is neither a directory nor a regular file: name one of those",
+                OneLine(path)
+            ),
+            Self::BindRepeated { address } => {
+                write!(f, "address {address} is given twice: give each --bind once")
+            }
+        }
+    }
+}
+
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::RootUnreadable { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A path that cannot break the line it is shown in.
+struct OneLine<'path>(&'path Path);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(f, "{}", char.escape_debug())
+            } else {
+                write!(f, "{char}")
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn defaults_agree_with_the_command_line() {
+        let root = tempfile::tempdir().unwrap();
+        let args = Args::try_parse_from(["zc-server".as_ref(), root.path().as_os_str()]).unwrap();
+        let typed = Config::from_args(args).unwrap();
+        let embedded = Config::for_root(root.path()).unwrap();
+        assert_eq!(format!("{typed:?}"), format!("{embedded:?}"));
+        assert!(typed.threads >= 1);
+    }
+
+    #[test]
+    fn a_directory_is_made_canonical() {
+        let temp = tempfile::tempdir().unwrap();
+        let directory = temp.path().canonicalize().unwrap().join("real");
+        fs::create_dir(&directory).unwrap();
+        symlink(&directory, temp.path().join("link")).unwrap();
+        let config = Config::for_root(temp.path().join("link/../link")).unwrap();
+        assert_eq!(config.root, Root::Directory(directory));
+    }
+
+    #[test]
+    fn a_file_is_split_from_its_directory() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("page"), "x").unwrap();
+        symlink("page", temp.path().join("link")).unwrap();
+        let expected = Root::File {
+            directory: temp.path().canonicalize().unwrap(),
+            name: "page".into(),
+        };
+        for name in ["page", "link"] {
+            assert_eq!(
+                Config::for_root(temp.path().join(name)).unwrap().root,
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn roots_that_cannot_be_served() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("page"), "x").unwrap();
+        let _socket = UnixListener::bind(temp.path().join("socket")).unwrap();
+        symlink("loop", temp.path().join("loop")).unwrap();
+        for (name, expected) in [
+            ("none", "does not exist: name a directory or a file"),
+            ("page/below", "does not exist: name a directory or a file"),
+            (
+                "two\nlines",
+                "two\\nlines` does not exist: name a directory or a file",
+            ),
+            (
+                "socket",
+                "is neither a directory nor a regular file: name one of those",
+            ),
+            ("loop", "; name another root"),
+        ] {
+            let error = Config::for_root(temp.path().join(name)).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.starts_with("root `") && message.ends_with(expected),
+                "{message}"
+            );
+            assert!(!message.contains('\n'), "{message}");
+            assert_eq!(error.exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn an_address_given_twice_is_wrong_usage() {
+        let parsed = |binds: &str| {
+            Args::try_parse_from(["zc-server", "--bind", binds, env!("CARGO_MANIFEST_DIR")])
+                .unwrap()
+        };
+        let error = Config::from_args(parsed("127.0.0.1:1,127.0.0.1:2,127.0.0.1:1")).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.to_string(),
+            "address 127.0.0.1:1 is given twice: give each --bind once"
+        );
+        // With port 0 the system chooses two different ports.
+        assert!(Config::from_args(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());
+    }
+}

@@ -1,0 +1,663 @@
+//! A connection: its states, and every transition between them.
+//!
+//! ```text
+//! state      event                              next
+//! ---------  ---------------------------------  ------------------------------------------
+//! Idle       bytes come                         Receiving
+//!            the peer ends or fails, deadline   closed
+//! Receiving  a complete head, no body           Sending
+//!            a complete head, a small body      Draining
+//!            a head that must be refused        Sending, then Lingering
+//!            the peer ends, or fails            closed
+//!            deadline, bytes of a head there    Sending 408, then closed
+//!            deadline, nothing there            closed
+//! Draining   the body has ended                 Sending
+//!            malformed or longer than allowed   Sending 400 or 413, then Lingering
+//!            deadline                           Sending 408, then closed
+//! Sending    complete, keep-alive               Receiving at once where bytes are there already
+//!                                               (pipelined ones raise no edge), else Idle
+//!            complete, close                    Lingering
+//!            the socket is full                 Sending, resumed at the next writable edge
+//!            the budget is spent                Sending, resumed from the ready queue
+//!            deadline, the queue has moved    Sending
+//!            file truncated, peer gone, stalled closed
+//! Lingering  the peer ends, fails or deadline   closed
+//! ```
+
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use mio::net::TcpStream;
+use zc_core::{Path, SendErrorKind};
+use zc_http::{After, Drain, HttpTime, Limits, Parse, Request, Status, parse, persistence};
+
+use crate::access_log::{Entry, Sink};
+use crate::input::{Fill, Input, Scratch};
+use crate::respond::{Answer, Site, refuse, respond};
+use crate::send::{Outgoing, Sent};
+
+/// The longest request body that is read and dropped so that the connection can be kept, in bytes.
+/// Longer ones are answered at once, and the connection ends.
+const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+/// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
+/// the answer before a reset would discard it.
+const LINGER_MS: u64 = 5_000;
+/// Responses in one turn of one connection: pipelined requests must not starve the others.
+const TURN_RESPONSES_MAX: u32 = 32;
+/// Reads in one turn while a body is drained or a connection lingers.
+const TURN_READS_MAX: u32 = 64;
+
+/// The limits of time that a connection is held to, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) header_ms: u64,
+    pub(crate) idle_ms: u64,
+    pub(crate) stall_ms: u64,
+}
+
+/// What a worker lends to the connection that it drives.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) site: std::sync::Arc<Site>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) scratch: Scratch,
+    pub(crate) path_buffer: Vec<u8>,
+    pub(crate) log: Option<Sink>,
+    /// Milliseconds since the worker began, renewed once a turn.
+    pub(crate) now_ms: u64,
+    /// The time of day, renewed once a turn.
+    pub(crate) now: HttpTime,
+    /// Bytes of body that one connection may send in this turn.
+    pub(crate) budget_bytes: u64,
+    /// True once the server drains: every response then ends its connection.
+    pub(crate) stopping: bool,
+}
+
+/// What a connection needs next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// An event, or its deadline.
+    Wait,
+    /// Another turn: it could go on.
+    Again,
+    /// Nothing: it is over, to be dropped.
+    Closed,
+}
+
+/// One accepted connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    remote: SocketAddr,
+    input: Input,
+    state: State,
+    readiness: Readiness,
+}
+
+/// What a read could bring, as the edges told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// Nothing until the next edge.
+    Drained,
+    Readable,
+    /// The peer has ended its side: every read says something, in the end that it is over.
+    Ending,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between requests, with nothing of the next one.
+    Idle { deadline_ms: u64 },
+    /// Waiting for a head, or for the rest of one.
+    Receiving { deadline_ms: u64 },
+    /// Reading and dropping a request body; the response is ready.
+    Draining {
+        drain: Drain,
+        response: Box<Response>,
+        deadline_ms: u64,
+    },
+    Sending {
+        response: Box<Response>,
+        deadline_ms: u64,
+        /// What the kernel still held for the peer when the socket was last found full.
+        queued_bytes: u64,
+    },
+    /// Our side is closed; what the peer still sends is dropped.
+    Lingering { deadline_ms: u64 },
+}
+
+/// A response on its way, and what comes after it.
+#[derive(Debug)]
+struct Response {
+    outgoing: Outgoing,
+    then: Then,
+    log: Option<LogRecord>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    KeepAlive,
+    Linger,
+    Close,
+}
+
+/// What the log needs of a request that is no longer in memory when its response ends.
+#[derive(Debug)]
+struct LogRecord {
+    started: Instant,
+    time: SystemTime,
+    request_line: Vec<u8>,
+    referer: Vec<u8>,
+    user_agent: Vec<u8>,
+    status: Status,
+    text_bytes: u64,
+}
+
+/// How a response ended, in the words of the access log.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Complete,
+    Truncated,
+    PeerGone,
+    Failed,
+    Stalled,
+    Shutdown,
+}
+
+/// What one transition leads to.
+enum Step {
+    Go(State),
+    Wait(State),
+    Again(State),
+    Closed,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: TcpStream,
+        remote: SocketAddr,
+        now_ms: u64,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self {
+            stream,
+            remote,
+            input: Input::default(),
+            state: State::Receiving {
+                deadline_ms: now_ms + timeouts.header_ms,
+            },
+            readiness: Readiness::Readable,
+        }
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// A readable edge; `ending` when it says that the peer has ended its side.
+    pub(crate) fn on_readable(&mut self, ending: bool) {
+        if ending {
+            self.readiness = Readiness::Ending;
+        } else if self.readiness == Readiness::Drained {
+            self.readiness = Readiness::Readable;
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        match self.state {
+            State::Idle { deadline_ms }
+            | State::Receiving { deadline_ms }
+            | State::Draining { deadline_ms, .. }
+            | State::Sending { deadline_ms, .. }
+            | State::Lingering { deadline_ms } => deadline_ms,
+        }
+    }
+
+    /// True between requests: nothing is lost when the connection is closed now.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. } | State::Receiving { .. }) && self.input.is_empty()
+    }
+
+    /// Goes from state to state until the connection must wait, has had its turn, or is over.
+    pub(crate) fn drive(&mut self, context: &mut Context) -> Turn {
+        let mut responses_left = TURN_RESPONSES_MAX;
+        let mut reads_left = TURN_READS_MAX;
+        let mut state = std::mem::replace(&mut self.state, State::Lingering { deadline_ms: 0 });
+        loop {
+            let step = match state {
+                State::Idle { deadline_ms } => self.idle(deadline_ms, context),
+                State::Receiving { deadline_ms } => self.receive(deadline_ms, context),
+                State::Draining {
+                    drain,
+                    response,
+                    deadline_ms,
+                } => self.drain(drain, response, deadline_ms, &mut reads_left, context),
+                State::Sending {
+                    response,
+                    deadline_ms,
+                    ..
+                } => self.send(response, deadline_ms, &mut responses_left, context),
+                State::Lingering { deadline_ms } => {
+                    self.linger(deadline_ms, &mut reads_left, context)
+                }
+            };
+            let (next, turn) = match step {
+                Step::Go(next) => {
+                    state = next;
+                    continue;
+                }
+                Step::Wait(next) => (next, Turn::Wait),
+                Step::Again(next) => (next, Turn::Again),
+                Step::Closed => return Turn::Closed,
+            };
+            self.state = next;
+            return turn;
+        }
+    }
+
+    /// The deadline has passed. `Again` means that an answer is to be sent first.
+    pub(crate) fn on_deadline(&mut self, context: &mut Context) -> Turn {
+        let state = std::mem::replace(&mut self.state, State::Lingering { deadline_ms: 0 });
+        match state {
+            State::Idle { .. } => Turn::Closed,
+            State::Receiving { .. } if self.input.is_empty() => Turn::Closed,
+            State::Receiving { .. } | State::Draining { .. } => {
+                self.state = self.refusal(Status::RequestTimeout, Then::Close, context);
+                Turn::Again
+            }
+            State::Sending {
+                response,
+                queued_bytes,
+                ..
+            } => self.on_stall(response, queued_bytes, context),
+            State::Lingering { .. } => Turn::Closed,
+        }
+    }
+
+    /// No byte was accepted for as long as a reader may rest. A full socket accepts again only when
+    /// a third of its buffer is free, so that a slow reader is told from a dead one by whether the
+    /// kernel got rid of anything meanwhile.
+    fn on_stall(
+        &mut self,
+        response: Box<Response>,
+        queued_before: u64,
+        context: &mut Context,
+    ) -> Turn {
+        let queued_bytes = self.queued_bytes();
+        if queued_bytes < queued_before {
+            self.state = State::Sending {
+                response,
+                deadline_ms: context.now_ms + context.timeouts.stall_ms,
+                queued_bytes,
+            };
+            return Turn::Wait;
+        }
+        self.record(*response, Outcome::Stalled, context);
+        self.reset_on_close();
+        Turn::Closed
+    }
+
+    /// What the kernel holds for the peer, sent or not, and has no acknowledgement of.
+    fn queued_bytes(&self) -> u64 {
+        zc_core::send_queue_bytes(&self.stream).unwrap_or(0)
+    }
+
+    /// Lets the kernel drop what the peer does not take, instead of keeping it for minutes.
+    fn reset_on_close(&self) {
+        // Refused only on a socket that is gone already.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// The grace period is over. Answers whether a response was cut.
+    pub(crate) fn cut(self, context: &mut Context) -> bool {
+        let mut connection = self;
+        let lingering = State::Lingering { deadline_ms: 0 };
+        match std::mem::replace(&mut connection.state, lingering) {
+            State::Sending { response, .. } | State::Draining { response, .. } => {
+                connection.record(*response, Outcome::Shutdown, context);
+                connection.reset_on_close();
+                true
+            }
+            State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
+        }
+    }
+
+    fn idle(&mut self, deadline_ms: u64, context: &mut Context) -> Step {
+        match self.fill(context) {
+            Filled::Bytes => Step::Go(State::Receiving {
+                deadline_ms: context.now_ms + context.timeouts.header_ms,
+            }),
+            Filled::Nothing if context.stopping => Step::Closed,
+            Filled::Nothing => Step::Wait(State::Idle { deadline_ms }),
+            Filled::Closed => Step::Closed,
+        }
+    }
+
+    fn receive(&mut self, deadline_ms: u64, context: &mut Context) -> Step {
+        if !self.input.is_empty() {
+            match parse(self.input.bytes(), &context.limits) {
+                Ok(Parse::Complete(request)) => {
+                    let head_bytes = request.head_bytes;
+                    let next = accept_request(&request, context);
+                    self.input.consume(head_bytes);
+                    return Step::Go(next);
+                }
+                Ok(Parse::Partial) => {}
+                Err(error) => {
+                    return Step::Go(self.refusal(error.status(), Then::Linger, context));
+                }
+            }
+        }
+        // The deadline stands from the first byte of a head: later bytes do not move it.
+        match self.fill(context) {
+            Filled::Bytes => Step::Go(State::Receiving { deadline_ms }),
+            Filled::Nothing => Step::Wait(State::Receiving { deadline_ms }),
+            Filled::Closed => Step::Closed,
+        }
+    }
+
+    fn drain(
+        &mut self,
+        mut drain: Drain,
+        response: Box<Response>,
+        deadline_ms: u64,
+        reads_left: &mut u32,
+        context: &mut Context,
+    ) -> Step {
+        match drain.consume(self.input.bytes()) {
+            Ok(drained) => {
+                self.input.consume(drained.consumed);
+                if drained.done {
+                    return Step::Go(sending(response, context));
+                }
+            }
+            Err(error) => {
+                return Step::Go(self.refusal(error.status(), Then::Linger, context));
+            }
+        }
+        let state = State::Draining {
+            drain,
+            response,
+            deadline_ms,
+        };
+        if *reads_left == 0 {
+            return Step::Again(state);
+        }
+        *reads_left -= 1;
+        match self.fill(context) {
+            Filled::Bytes => Step::Go(state),
+            Filled::Nothing => Step::Wait(state),
+            Filled::Closed => Step::Closed,
+        }
+    }
+
+    /// Where a stalled send is resumed: `Outgoing::advance` goes on at the byte where it stopped.
+    fn send(
+        &mut self,
+        mut response: Box<Response>,
+        deadline_ms: u64,
+        responses_left: &mut u32,
+        context: &mut Context,
+    ) -> Step {
+        let before = response.outgoing.accepted();
+        let answer = response
+            .outgoing
+            .advance(&self.stream, context.budget_bytes);
+        let deadline_ms = if response.outgoing.accepted() > before {
+            context.now_ms + context.timeouts.stall_ms
+        } else {
+            deadline_ms
+        };
+        let outcome = match answer {
+            Ok(Sent::Blocked) => {
+                return Step::Wait(State::Sending {
+                    response,
+                    deadline_ms,
+                    queued_bytes: self.queued_bytes(),
+                });
+            }
+            Ok(Sent::Yielded) => {
+                return Step::Again(State::Sending {
+                    response,
+                    deadline_ms,
+                    queued_bytes: 0,
+                });
+            }
+            Ok(Sent::Complete) => Outcome::Complete,
+            Ok(Sent::Truncated(truncated)) => {
+                eprintln!("zc-server: response to {} cut: {truncated}", self.remote);
+                Outcome::Truncated
+            }
+            Err(error) if error.kind == SendErrorKind::PeerGone => Outcome::PeerGone,
+            Err(error) => {
+                eprintln!("zc-server: response to {} failed: {error}", self.remote);
+                Outcome::Failed
+            }
+        };
+        let then = response.then;
+        self.record(*response, outcome, context);
+        match (outcome, then) {
+            (Outcome::Complete, Then::KeepAlive) => {
+                *responses_left -= 1;
+                let next = self.next_request(context);
+                if *responses_left == 0 {
+                    Step::Again(next)
+                } else {
+                    Step::Go(next)
+                }
+            }
+            (Outcome::Complete, Then::Linger) => {
+                match self.stream.shutdown(std::net::Shutdown::Write) {
+                    Ok(()) => {
+                        self.input.clear();
+                        Step::Go(State::Lingering {
+                            deadline_ms: context.now_ms + LINGER_MS,
+                        })
+                    }
+                    Err(_) => Step::Closed,
+                }
+            }
+            _ => Step::Closed,
+        }
+    }
+
+    fn linger(&mut self, deadline_ms: u64, reads_left: &mut u32, context: &mut Context) -> Step {
+        let state = State::Lingering { deadline_ms };
+        if *reads_left == 0 {
+            return Step::Again(state);
+        }
+        *reads_left -= 1;
+        match self.fill(context) {
+            Filled::Bytes => {
+                self.input.clear();
+                Step::Go(state)
+            }
+            Filled::Nothing => Step::Wait(state),
+            Filled::Closed => Step::Closed,
+        }
+    }
+
+    fn next_request(&self, context: &Context) -> State {
+        if self.input.is_empty() {
+            State::Idle {
+                deadline_ms: context.now_ms + context.timeouts.idle_ms,
+            }
+        } else {
+            State::Receiving {
+                deadline_ms: context.now_ms + context.timeouts.header_ms,
+            }
+        }
+    }
+
+    /// Reads once, unless the socket is known to be empty.
+    fn fill(&mut self, context: &mut Context) -> Filled {
+        if self.readiness == Readiness::Drained {
+            return Filled::Nothing;
+        }
+        match self.input.fill(&self.stream, &mut context.scratch) {
+            Ok(Fill::More) => Filled::Bytes,
+            Ok(Fill::Drained) => {
+                self.on_drained();
+                Filled::Bytes
+            }
+            Ok(Fill::WouldBlock) => {
+                self.on_drained();
+                Filled::Nothing
+            }
+            Ok(Fill::Closed) | Err(_) => Filled::Closed,
+        }
+    }
+
+    fn on_drained(&mut self) {
+        if self.readiness == Readiness::Readable {
+            self.readiness = Readiness::Drained;
+        }
+    }
+
+    /// An error for what could not be taken for a request, and the end of the connection.
+    fn refusal(&self, status: Status, then: Then, context: &Context) -> State {
+        let answer = refuse(status, context.now);
+        let log = context.log.is_some().then(|| {
+            let bytes = self.input.bytes();
+            let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
+            LogRecord::new(line.unwrap_or_default(), &answer)
+        });
+        sending(
+            Box::new(Response {
+                outgoing: answer.outgoing,
+                then,
+                log,
+            }),
+            context,
+        )
+    }
+
+    /// Tells the access log how a response ended.
+    fn record(&self, response: Response, outcome: Outcome, context: &mut Context) {
+        let (Some(record), Some(sink)) = (response.log, &mut context.log) else {
+            return;
+        };
+        let outgoing = &response.outgoing;
+        let report = outgoing.report();
+        let head_accepted = outgoing.head_accepted();
+        let text_bytes = record.text_bytes.min(head_accepted);
+        let path = match report {
+            Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
+            Some(_) => Path::Sendfile.as_str(),
+            None if record.text_bytes > 0 => "memory",
+            None => "none",
+        };
+        sink.record(&Entry {
+            remote: self.remote,
+            time: record.time,
+            request_line: record.request_line,
+            referer: record.referer,
+            user_agent: record.user_agent,
+            status: record.status.code(),
+            head_bytes: head_accepted - text_bytes,
+            body_bytes: report.map_or(text_bytes, zc_core::Report::bytes),
+            path,
+            fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
+            calls: report.map_or(0, zc_core::Report::calls),
+            would_blocks: outgoing.would_blocks(),
+            outcome: outcome.as_str(),
+            micros: u64::try_from(record.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
+    }
+}
+
+/// What a read came to, for a state that wants bytes.
+enum Filled {
+    Bytes,
+    Nothing,
+    Closed,
+}
+
+/// A complete head → the state that follows: its response, after its body where it has one.
+fn accept_request(request: &Request<'_>, context: &mut Context) -> State {
+    let expects_continue = request.headers.list_contains("expect", "100-continue");
+    let body = match Drain::new(request.body, DRAIN_BYTES_MAX) {
+        Ok(None) => Body::None,
+        // A client that waits for 100 (Continue) has not sent the body and need not.
+        Ok(Some(drain)) if !expects_continue => Body::Small(drain),
+        Ok(Some(_)) | Err(_) => Body::Refused,
+    };
+    let (after, then) = match (&body, persistence(request)) {
+        (Body::Refused, _) | (_, After::Close) => (After::Close, Then::Linger),
+        _ if context.stopping => (After::Close, Then::Linger),
+        (_, After::KeepAlive) => (After::KeepAlive, Then::KeepAlive),
+    };
+    let answer = respond(
+        request,
+        &context.site,
+        after,
+        context.now,
+        &mut context.path_buffer,
+    );
+    let log = context.log.is_some().then(|| {
+        let mut record = LogRecord::new(request.request_line(), &answer);
+        record.referer = request.headers.get("referer").unwrap_or_default().to_vec();
+        record.user_agent = request
+            .headers
+            .get("user-agent")
+            .unwrap_or_default()
+            .to_vec();
+        record
+    });
+    let response = Box::new(Response {
+        outgoing: answer.outgoing,
+        then,
+        log,
+    });
+    match body {
+        Body::Small(drain) => State::Draining {
+            drain,
+            response,
+            deadline_ms: context.now_ms + context.timeouts.header_ms,
+        },
+        Body::None | Body::Refused => sending(response, context),
+    }
+}
+
+enum Body {
+    None,
+    Small(Drain),
+    Refused,
+}
+
+fn sending(response: Box<Response>, context: &Context) -> State {
+    State::Sending {
+        response,
+        deadline_ms: context.now_ms + context.timeouts.stall_ms,
+        queued_bytes: 0,
+    }
+}
+
+impl LogRecord {
+    fn new(request_line: &[u8], answer: &Answer) -> Self {
+        Self {
+            started: Instant::now(),
+            time: SystemTime::now(),
+            request_line: request_line.to_vec(),
+            referer: Vec::new(),
+            user_agent: Vec::new(),
+            status: answer.status,
+            text_bytes: answer.text_bytes,
+        }
+    }
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Truncated => "truncated",
+            Self::PeerGone => "peer_gone",
+            Self::Failed => "failed",
+            Self::Stalled => "stalled",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

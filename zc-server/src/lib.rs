@@ -1,0 +1,47 @@
+//! A static and media file server that moves bytes from the page cache to the socket without
+//! carrying them through the program.
+//!
+//! The binary `zc-server` is a thin shell over this library, which can be embedded:
+//!
+//! ```no_run
+//! use zc_server::{Config, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut config = Config::for_root("public")?;
+//! config.binds = vec!["127.0.0.1:0".parse()?];
+//! let server = Server::bind(config)?;
+//! println!("listening on {:?}", server.addresses());
+//! let handle = server.handle(); // `handle.stop()` from another thread drains and ends it
+//! let outcome = server.run()?;
+//! # let _ = (handle, outcome);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `ARCHITECTURE.md` at the root of the repository says which module does what, and follows one
+//! request from the socket to the file and back.
+//!
+//! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
+//! `sendfile(2)`.
+
+mod access_log;
+mod args;
+pub mod config;
+mod connection;
+mod deadline;
+mod input;
+mod listener;
+mod mime;
+mod plan;
+mod reactor;
+mod render;
+mod resolve;
+mod respond;
+mod send;
+mod server;
+mod slots;
+
+pub use args::Args;
+pub use config::{Config, ConfigError};
+pub use listener::BindError;
+pub use server::{Handle, Outcome, Server, StartError};

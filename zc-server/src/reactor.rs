@@ -1,0 +1,377 @@
+//! Poll → dispatch → ready queue → deadlines. Nothing here knows HTTP.
+//!
+//! The rules of edge-triggered readiness, and where each is kept:
+//!
+//! * an edge is told once: [`Reactor::dispatch`] queues its connection, and `Connection::drive`
+//!   goes on until the socket says would-block;
+//! * bytes that were read already raise no edge: after a response `drive` parses again at once;
+//! * whoever stops for its budget and not for would-block goes to the end of the ready queue, and
+//!   the next poll does not wait.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use zc_http::HttpTime;
+
+use crate::connection::{Connection, Context, Turn};
+use crate::deadline::{TICK_MS, Wheel};
+use crate::listener::{Accept, accept};
+use crate::slots::Slots;
+
+/// Readiness events taken from the kernel in one call.
+const EVENTS_MAX: usize = 512;
+/// Connections accepted from one listener in one turn.
+const ACCEPT_BATCH_MAX: usize = 64;
+/// How long accepting rests when descriptors or connections are used up, in milliseconds. A
+/// connection of this worker that ends wakes it earlier.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Body bytes in one turn of a connection that is alone.
+const BUDGET_ALONE_BYTES: u64 = 1024 * 1024;
+/// Body bytes in one turn of a connection while others wait for theirs. Smaller turns cost CPU
+/// (about 7 % at this size), larger ones cost the others their latency.
+const BUDGET_SHARED_BYTES: u64 = 256 * 1024;
+
+/// What the workers and the handle that stops them share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) stopping: AtomicBool,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) connections_max: usize,
+    pub(crate) grace_ms: u64,
+}
+
+/// Whether new connections are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    /// At the next edge of a listener.
+    OnEdge,
+    /// In the next turn: a batch ended before the listener was empty.
+    NextTurn,
+    /// Not before this time, in milliseconds of the worker's clock: no descriptor is free.
+    After(u64),
+    /// Never again: the server drains.
+    Stopped,
+}
+
+/// One worker: an epoll instance, its listeners and its connections.
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    accepting: Accepting,
+    slots: Slots<Slot>,
+    ready: VecDeque<Token>,
+    wheel: Wheel<Token>,
+    context: Context,
+    shared: Arc<Shared>,
+    started: Instant,
+    grace_deadline_ms: Option<u64>,
+    /// Responses cut by the end of the grace period.
+    cut: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Connection,
+    /// True while its token is in the ready queue, where it stands once at most.
+    queued: bool,
+    /// When the wheel will look at it: not later than a tick after its deadline.
+    armed_ms: u64,
+}
+
+impl Reactor {
+    /// A reactor whose waker, if any, was registered with `poll` under a token at or above the
+    /// number of listeners.
+    pub(crate) fn new(
+        poll: Poll,
+        mut listeners: Vec<TcpListener>,
+        context: Context,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry()
+                .register(listener, Token(index), Interest::READABLE)?;
+        }
+        Ok(Self {
+            poll,
+            listeners,
+            accepting: Accepting::NextTurn,
+            slots: Slots::new(),
+            ready: VecDeque::new(),
+            wheel: Wheel::new(0),
+            context,
+            shared,
+            started: Instant::now(),
+            grace_deadline_ms: None,
+            cut: 0,
+        })
+    }
+
+    /// Serves until the server is stopped and drained. Answers how many responses were cut.
+    pub(crate) fn run(mut self) -> io::Result<usize> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut expired = Vec::new();
+        self.renew_clock();
+        loop {
+            match self.poll.poll(&mut events, self.poll_timeout()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => answer?,
+            }
+            self.renew_clock();
+            for event in &events {
+                self.dispatch(event);
+            }
+            if self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping {
+                self.begin_drain();
+            }
+            self.accept_all();
+            self.drive_ready();
+            self.wheel.expire(self.context.now_ms, &mut expired);
+            for token in expired.drain(..) {
+                self.check_deadline(token);
+            }
+            if let Some(log) = &mut self.context.log {
+                log.flush();
+            }
+            if self.context.stopping && self.drained() {
+                return Ok(self.cut);
+            }
+        }
+    }
+
+    fn renew_clock(&mut self) {
+        self.context.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.context.now = HttpTime::from(SystemTime::now());
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.accepting == Accepting::NextTurn {
+            return Some(Duration::ZERO);
+        }
+        let pause_end = match self.accepting {
+            Accepting::After(time) => Some(time),
+            _ => None,
+        };
+        let next = [
+            self.wheel.next_wakeup_ms(),
+            pause_end,
+            self.grace_deadline_ms,
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
+        Some(Duration::from_millis(
+            next.saturating_sub(self.context.now_ms),
+        ))
+    }
+
+    fn dispatch(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token.0 < self.listeners.len() {
+            if self.accepting == Accepting::OnEdge {
+                self.accepting = Accepting::NextTurn;
+            }
+            return;
+        }
+        // The waker's token is no connection's: it has done its work by ending the poll.
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if event.is_readable() || event.is_read_closed() {
+            slot.connection.on_readable(event.is_read_closed());
+        }
+        enqueue(&mut self.ready, token, slot);
+    }
+
+    fn accept_all(&mut self) {
+        match self.accepting {
+            Accepting::NextTurn => {}
+            Accepting::After(time) if self.context.now_ms >= time => {}
+            _ => return,
+        }
+        self.accepting = Accepting::OnEdge;
+        for index in 0..self.listeners.len() {
+            let next = self.accept_from(index);
+            match (self.accepting, next) {
+                // A pause for want of descriptors holds for all listeners of this worker.
+                (Accepting::After(_), _) | (_, Accepting::OnEdge) => {}
+                _ => self.accepting = next,
+            }
+        }
+    }
+
+    fn accept_from(&mut self, index: usize) -> Accepting {
+        let pause = Accepting::After(self.context.now_ms + ACCEPT_PAUSE_MS);
+        for _ in 0..ACCEPT_BATCH_MAX {
+            // Counted before it is taken, so that the workers together never pass the limit.
+            if self.shared.connections.fetch_add(1, Ordering::Relaxed)
+                >= self.shared.connections_max
+            {
+                self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                return pause;
+            }
+            match accept(&self.listeners[index]) {
+                Accept::Connection(stream, remote) => self.insert(Connection::new(
+                    stream,
+                    remote,
+                    self.context.now_ms,
+                    self.context.timeouts,
+                )),
+                other => {
+                    self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                    match other {
+                        Accept::WouldBlock => return Accepting::OnEdge,
+                        Accept::OutOfDescriptors(error) => {
+                            eprintln!("zc-server: cannot accept for the moment: {error}");
+                            return pause;
+                        }
+                        Accept::Connection(..) | Accept::Aborted => {}
+                    }
+                }
+            }
+        }
+        Accepting::NextTurn
+    }
+
+    fn insert(&mut self, connection: Connection) {
+        let deadline_ms = connection.deadline_ms();
+        let token = self.slots.insert(|_| Slot {
+            connection,
+            queued: false,
+            armed_ms: u64::MAX,
+        });
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        // One registration for the whole life of the connection, for both directions.
+        let registered = self.poll.registry().register(
+            slot.connection.stream_mut(),
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if let Err(error) = registered {
+            eprintln!("zc-server: cannot watch a connection: {error}");
+            self.remove(token);
+            return;
+        }
+        slot.armed_ms = self.wheel.schedule(token, deadline_ms);
+        enqueue(&mut self.ready, token, slot);
+    }
+
+    fn remove(&mut self, token: Token) {
+        // Dropping the stream closes the descriptor, and with it the registration.
+        if self.slots.remove(token).is_some() {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            if matches!(self.accepting, Accepting::After(_)) {
+                self.accepting = Accepting::NextTurn;
+            }
+        }
+    }
+
+    /// One turn for everyone who was ready when it began.
+    fn drive_ready(&mut self) {
+        let count = self.ready.len();
+        self.context.budget_bytes = if count > 1 {
+            BUDGET_SHARED_BYTES
+        } else {
+            BUDGET_ALONE_BYTES
+        };
+        for _ in 0..count {
+            let Some(token) = self.ready.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.slots.get_mut(token) else {
+                continue;
+            };
+            slot.queued = false;
+            let turn = slot.connection.drive(&mut self.context);
+            self.settle(token, turn);
+        }
+    }
+
+    fn check_deadline(&mut self, token: Token) {
+        let now_ms = self.context.now_ms;
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if slot.armed_ms > now_ms {
+            // An entry of the wheel that an earlier one made superfluous.
+            return;
+        }
+        let deadline_ms = slot.connection.deadline_ms();
+        if deadline_ms > now_ms {
+            slot.armed_ms = self.wheel.schedule(token, deadline_ms);
+            return;
+        }
+        slot.armed_ms = u64::MAX;
+        let turn = slot.connection.on_deadline(&mut self.context);
+        self.settle(token, turn);
+    }
+
+    /// After a turn: queued again, waiting with its deadline armed, or gone.
+    fn settle(&mut self, token: Token, turn: Turn) {
+        if turn == Turn::Closed {
+            self.remove(token);
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if turn == Turn::Again {
+            enqueue(&mut self.ready, token, slot);
+        }
+        // A deadline that moved away is found out when the old one is due; one that came nearer by
+        // a tick or more is not waited for.
+        let deadline_ms = slot.connection.deadline_ms();
+        if deadline_ms.saturating_add(TICK_MS) <= slot.armed_ms {
+            slot.armed_ms = self.wheel.schedule(token, deadline_ms);
+        }
+    }
+
+    /// No new connections, no idle ones; responses under way have the grace period.
+    fn begin_drain(&mut self) {
+        self.context.stopping = true;
+        self.accepting = Accepting::Stopped;
+        self.listeners.clear();
+        self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);
+        for token in self.slots.tokens() {
+            let idle = self
+                .slots
+                .get_mut(token)
+                .is_some_and(|slot| slot.connection.is_idle());
+            if idle {
+                self.remove(token);
+            }
+        }
+    }
+
+    /// True when nothing is left to be served; cuts what is left when the grace period is over.
+    fn drained(&mut self) -> bool {
+        if self
+            .grace_deadline_ms
+            .is_some_and(|end| self.context.now_ms >= end)
+        {
+            for token in self.slots.tokens() {
+                if let Some(slot) = self.slots.remove(token) {
+                    self.cut += usize::from(slot.connection.cut(&mut self.context));
+                }
+            }
+            if let Some(log) = &mut self.context.log {
+                log.flush();
+            }
+        }
+        self.slots.is_empty()
+    }
+}
+
+fn enqueue(ready: &mut VecDeque<Token>, token: Token, slot: &mut Slot) {
+    if !slot.queued {
+        slot.queued = true;
+        ready.push_back(token);
+    }
+}

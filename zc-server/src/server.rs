@@ -1,0 +1,246 @@
+//! Starts the workers, and owns their end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{fmt, io, thread};
+
+use mio::{Poll, Token, Waker};
+use zc_http::{HttpTime, Limits};
+
+use crate::access_log;
+use crate::config::{Config, LogFormat};
+use crate::connection::{Context, Timeouts};
+use crate::input::Scratch;
+use crate::listener::{BindError, bind_all};
+use crate::reactor::{Reactor, Shared};
+use crate::resolve::Root;
+use crate::respond::Site;
+
+/// The waker's token: no listener's (those count from 0) and no connection's (those carry a
+/// generation in their upper half).
+const WAKER: Token = Token(u32::MAX as usize);
+/// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// A server that holds its listeners and has not begun to serve.
+#[derive(Debug)]
+pub struct Server {
+    reactors: Vec<Reactor>,
+    addresses: Vec<SocketAddr>,
+    handle: Handle,
+    log_writer: Option<access_log::Writer>,
+}
+
+/// Stops a running server from another thread.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    wakers: Arc<[Waker]>,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every response that had begun was sent.
+    Drained,
+    /// The grace period ended before so many responses did.
+    Cut(usize),
+}
+
+/// Why a server could not start, or could not go on.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address could not be listened on.
+    Bind(BindError),
+    /// The root could not be opened.
+    Root(io::Error),
+    /// A system call that every run needs failed.
+    Io(io::Error),
+    /// A worker panicked: a bug of ours. The others were stopped.
+    WorkerPanicked,
+}
+
+impl Server {
+    /// Opens the root and the listeners, so that every error of the configuration shows here.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let site = Arc::new(Site {
+            root: Root::open(&config.root).map_err(StartError::Root)?,
+            method: config.method,
+            method_override: config.method_override,
+        });
+        let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
+        raise_descriptor_limit(config.connections_max);
+        let shared = Arc::new(Shared {
+            stopping: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            connections_max: config.connections_max,
+            grace_ms: config.grace_ms,
+        });
+        let (sink, log_writer) = match config.access_log {
+            LogFormat::Off => (None, None),
+            format => {
+                let (sink, writer) = access_log::Sink::start(format).map_err(StartError::Io)?;
+                (Some(sink), Some(writer))
+            }
+        };
+        let mut reactors = Vec::with_capacity(config.threads);
+        let mut wakers = Vec::with_capacity(config.threads);
+        for listeners in bound.workers {
+            let poll = Poll::new().map_err(StartError::Io)?;
+            wakers.push(Waker::new(poll.registry(), WAKER).map_err(StartError::Io)?);
+            let context = Context {
+                site: Arc::clone(&site),
+                limits: Limits::default(),
+                timeouts: Timeouts {
+                    header_ms: config.header_timeout_ms,
+                    idle_ms: config.idle_timeout_ms,
+                    stall_ms: config.stall_timeout_ms,
+                },
+                scratch: Scratch::new(),
+                path_buffer: Vec::new(),
+                log: sink.clone(),
+                now_ms: 0,
+                now: HttpTime::from_unix_seconds(0),
+                budget_bytes: 0,
+                stopping: false,
+            };
+            let reactor = Reactor::new(poll, listeners, context, Arc::clone(&shared));
+            reactors.push(reactor.map_err(StartError::Io)?);
+        }
+        Ok(Self {
+            reactors,
+            addresses: bound.addresses,
+            handle: Handle {
+                shared,
+                wakers: wakers.into(),
+            },
+            log_writer,
+        })
+    }
+
+    /// The addresses that are listened on, with the ports that were chosen for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle that can stop this server.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until [`Handle::stop`] was called and what had begun is sent.
+    ///
+    /// # Errors
+    ///
+    /// An error of `epoll`, or [`StartError::WorkerPanicked`]; the other workers are drained first.
+    pub fn run(self) -> Result<Outcome, StartError> {
+        let Self {
+            reactors,
+            handle,
+            log_writer,
+            ..
+        } = self;
+        let workers: Vec<_> = reactors
+            .into_iter()
+            .enumerate()
+            .map(|(index, reactor)| {
+                let guard = StopOnExit(handle.clone());
+                thread::Builder::new()
+                    .name(format!("zc-worker-{index}"))
+                    .spawn(move || {
+                        let _guard = guard;
+                        reactor.run()
+                    })
+            })
+            .collect();
+        let mut result = Ok(0);
+        for worker in workers {
+            let answer = match worker {
+                Ok(thread) => match thread.join() {
+                    Ok(answer) => answer.map_err(StartError::Io),
+                    Err(_) => Err(StartError::WorkerPanicked),
+                },
+                Err(error) => Err(StartError::Io(error)),
+            };
+            result = match (result, answer) {
+                (Ok(sum), Ok(cut)) => Ok(sum + cut),
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+        }
+        if let Some(writer) = log_writer {
+            writer.finish();
+        }
+        Ok(match result? {
+            0 => Outcome::Drained,
+            cut => Outcome::Cut(cut),
+        })
+    }
+}
+
+/// A worker that ends for whatever reason, a panic included, takes the others with it: a server
+/// that answers on some of its listeners only is worse than none.
+struct StopOnExit(Handle);
+
+impl Drop for StopOnExit {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Handle {
+    /// Begins the drain: listeners and idle connections close at once, responses under way have
+    /// the grace period. Calling it again changes nothing.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        for waker in self.wakers.iter() {
+            // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
+            let _ = waker.wake();
+        }
+    }
+}
+
+/// Each connection may hold a socket and a file. What the system does not grant is said once;
+/// running out later is survived.
+fn raise_descriptor_limit(connections_max: usize) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    if soft < wanted && soft < hard {
+        // Refused only where a sandbox forbids it; the warning below then tells.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+    }
+    let granted = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
+    if granted < wanted {
+        eprintln!(
+            "zc-server: {connections_max} connections may need {wanted} descriptors, the limit is \
+             {granted}: raise it (ulimit -n) or lower --max-connections"
+        );
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Root(error) if error.raw_os_error() == Some(nix::libc::ENOSYS) => write!(
+                f,
+                "cannot open the root: this kernel or sandbox has no openat2(2); Linux 5.6 or \
+                 later is needed"
+            ),
+            Self::Root(error) => write!(f, "cannot open the root: {error}"),
+            Self::Io(error) => write!(f, "a system call failed: {error}"),
+            Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

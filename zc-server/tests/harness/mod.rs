@@ -1,0 +1,301 @@
+//! Starts the real binary on a free port over a temporary root, and talks to it over real sockets.
+#![allow(dead_code, reason = "each test file uses its own part of the harness")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A wait that only ends a test that hangs; no test passes because of it.
+pub(crate) const HANG: Duration = Duration::from_secs(30);
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    stdout: Option<BufReader<ChildStdout>>,
+    pub(crate) root: tempfile::TempDir,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+/// A temporary root that every user may read.
+pub(crate) fn temp_root() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().expect("a temporary directory");
+    std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    root
+}
+
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zc-server"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("ZC_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Server {
+    /// One worker over a new, empty root.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let root = temp_root();
+        let served = root.path().to_owned();
+        Self::start_with(binary(), root, &served, options)
+    }
+
+    /// `command` is the binary, or something that becomes it.
+    pub(crate) fn start_with(
+        mut command: Command,
+        root: tempfile::TempDir,
+        served: &Path,
+        options: &[&str],
+    ) -> Self {
+        command.args(["--bind", "127.0.0.1:0", "--access-log", "json"]);
+        if !options.contains(&"--threads") {
+            command.args(["--threads", "1"]);
+        }
+        let mut child = command
+            .args(options)
+            .arg(served)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stdout = child.stdout.take().map(BufReader::new);
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut said = String::new();
+        let address = loop {
+            let mut line = String::new();
+            let count = stderr.read_line(&mut line).expect("stderr is readable");
+            assert!(count > 0, "the server ended before it listened: {said}");
+            if let Some(rest) = line.trim().strip_prefix("http://") {
+                break rest.trim_end_matches('/').parse().expect("an address");
+            }
+            said.push_str(&line);
+        };
+        Self {
+            child,
+            address,
+            stdout,
+            root,
+            stderr,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.path(name);
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).expect("a directory");
+        }
+        std::fs::write(path, bytes).expect("a file");
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address).expect("the server accepts"))
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.request(&format!(
+            "GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    pub(crate) fn request(&self, request: &str) -> Response {
+        let mut client = self.connect();
+        client.send(request.as_bytes());
+        let head_only = request.starts_with("HEAD ");
+        client.response(head_only)
+    }
+
+    /// The next line of the access log; blocks until it is there.
+    pub(crate) fn log(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("not taken");
+        stdout.read_line(&mut line).expect("stdout is readable");
+        assert!(!line.is_empty(), "the access log ended");
+        serde_json::from_str(&line).expect("a line of JSON")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("our own child");
+    }
+
+    /// Waits for its end; answers its status and what it said on standard error.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        self.stderr
+            .read_to_string(&mut said)
+            .expect("stderr is readable");
+        let status = self.child.wait().expect("our own child");
+        (status, said)
+    }
+
+    /// Open descriptors of the process.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("our own child")
+            .count()
+    }
+
+    /// CPU time used so far by all threads, in nanoseconds.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .expect("our own child")
+            .filter_map(|task| {
+                let path = task.ok()?.path().join("schedstat");
+                let text = std::fs::read_to_string(path).ok()?;
+                text.split_whitespace().next()?.parse::<u64>().ok()
+            })
+            .sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A keep-alive connection that reads responses one by one.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.fields
+            .get(&name.to_ascii_lowercase())
+            .map(String::as_str)
+    }
+}
+
+impl Client {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(HANG)).expect("a timeout");
+        stream.set_write_timeout(Some(HANG)).expect("a timeout");
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    pub(crate) fn get(&mut self, target: &str) -> Response {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
+        self.response(false)
+    }
+
+    fn more(&mut self) -> std::io::Result<usize> {
+        let mut chunk = [0; 65536];
+        let count = self.stream.read(&mut chunk)?;
+        self.buffer.extend_from_slice(&chunk[..count]);
+        Ok(count)
+    }
+
+    /// The next response, with as much body as its head announces.
+    pub(crate) fn response(&mut self, head_only: bool) -> Response {
+        self.try_response(head_only)
+            .unwrap_or_else(|got| panic!("the connection ended inside a response: {got}"))
+    }
+
+    /// As `response`; when the connection ends before the response does, what came of its body.
+    pub(crate) fn try_response(&mut self, head_only: bool) -> Result<Response, String> {
+        let head_end = loop {
+            if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            match self.more() {
+                Ok(0) => return Err(format!("{} bytes of head", self.buffer.len())),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        let head: Vec<u8> = self.buffer.drain(..head_end).collect();
+        let head = String::from_utf8(head).expect("heads are ASCII");
+        let mut lines = head.split("\r\n");
+        let status_line = lines.next().expect("a status line");
+        assert!(status_line.starts_with("HTTP/1.1 "), "{status_line}");
+        let status: u16 = status_line[9..12].parse().expect("a status code");
+        let mut fields = BTreeMap::new();
+        for line in lines.filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").expect("a field line");
+            let earlier = fields.insert(name.to_ascii_lowercase(), value.to_owned());
+            assert!(earlier.is_none(), "{name} twice");
+        }
+        let bodiless = head_only || status == 304 || status == 204;
+        let length = match fields.get("content-length") {
+            Some(value) if !bodiless => value.parse::<usize>().expect("a length"),
+            _ => 0,
+        };
+        while self.buffer.len() < length {
+            match self.more() {
+                Ok(0) => return Err(format!("{} of {length} bytes of body", self.buffer.len())),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(format!("{} of {length} bytes: {error}", self.buffer.len()));
+                }
+            }
+        }
+        let body = self.buffer.drain(..length).collect();
+        Ok(Response {
+            status,
+            fields,
+            body,
+        })
+    }
+
+    /// Asserts that the server sends nothing more and ends the connection in order.
+    pub(crate) fn expect_end(&mut self) {
+        let count = self.more().expect("an orderly end");
+        assert_eq!(
+            (count, self.buffer.len()),
+            (0, 0),
+            "bytes after the last response"
+        );
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+/// Bytes that differ at every place within any few KiB, the same for the same seed.
+pub(crate) fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

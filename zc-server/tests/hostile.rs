@@ -1,0 +1,201 @@
+//! What must not be served, and files that are not files.
+
+mod harness;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use harness::{Server, temp_root};
+
+/// The user and group `nobody` of every Linux: the tests may run as root, whom no mode stops.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn traversal_in_every_encoding() {
+    let outside = temp_root();
+    let served = outside.path().join("root");
+    std::fs::create_dir(&served).expect("a directory");
+    std::fs::write(outside.path().join("secret"), b"SECRET").expect("a file");
+    std::fs::write(served.join("f"), b"fine").expect("a file");
+    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    assert_eq!(server.get("/f").body, b"fine");
+    for target in [
+        "/../secret",
+        "/%2e%2e/secret",
+        "/%2E./secret",
+        "/.%2e/secret",
+        "/..%2fsecret",
+        "/..%2Fsecret",
+        "/%2e%2e%2fsecret",
+        "/x/../../secret",
+        "/f/../../secret",
+        "//../secret",
+        "/..//secret",
+        "/./../secret",
+        "/%252e%252e/secret",
+        "/..%5csecret",
+        "/..\\secret",
+        "/..%c0%afsecret",
+        "/%c0%ae%c0%ae/secret",
+        "/f%00/../../secret",
+        "/..;/secret",
+        "/..%00/secret",
+        "http://t/../secret",
+        "/..",
+        "/../",
+    ] {
+        let response = server.get(target);
+        assert!(
+            matches!(response.status, 400 | 404),
+            "{target}: {}",
+            response.status
+        );
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(!text.contains("SECRET"), "{target}");
+    }
+}
+
+#[test]
+fn links_that_leave_the_root_are_not_found() {
+    let outside = temp_root();
+    let served = outside.path().join("root");
+    std::fs::create_dir_all(served.join("dir")).expect("a directory");
+    std::fs::write(outside.path().join("secret"), b"SECRET").expect("a file");
+    std::fs::write(served.join("dir/f"), b"inside").expect("a file");
+    symlink("dir/f", served.join("inner")).expect("a link");
+    symlink("../secret", served.join("relative")).expect("a link");
+    symlink(outside.path().join("secret"), served.join("absolute")).expect("a link");
+    symlink("..", served.join("up")).expect("a link");
+    symlink("/proc/self/root", served.join("magic")).expect("a link");
+    symlink("loop", served.join("loop")).expect("a link");
+    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    assert_eq!(server.get("/inner").body, b"inside");
+    let missing = server.get("/missing");
+    for target in [
+        "/relative",
+        "/absolute",
+        "/up/secret",
+        "/up/",
+        "/magic/etc/passwd",
+        "/loop",
+    ] {
+        let response = server.get(target);
+        assert_eq!(
+            (response.status, &response.body),
+            (404, &missing.body),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_link_flipped_during_requests_never_leaks() {
+    let outside = temp_root();
+    let served = outside.path().join("root");
+    std::fs::create_dir(&served).expect("a directory");
+    std::fs::create_dir(served.join("in")).expect("a directory");
+    std::fs::create_dir(outside.path().join("out")).expect("a directory");
+    std::fs::write(served.join("in/f"), b"inside").expect("a file");
+    std::fs::write(outside.path().join("out/f"), b"SECRET").expect("a file");
+    let (link, next) = (served.join("link"), served.join("next"));
+    symlink("in", &link).expect("a link");
+    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for target in ["../out", "in"] {
+                    symlink(target, &next).expect("a link");
+                    std::fs::rename(&next, &link).expect("a rename");
+                }
+            }
+        });
+        let mut client = server.connect();
+        let (mut served, mut refused) = (0, 0);
+        while served < 500 || refused < 500 {
+            let response = client.get("/link/f");
+            match response.status {
+                200 => {
+                    assert_eq!(response.body, b"inside");
+                    served += 1;
+                }
+                404 | 503 => refused += 1,
+                status => panic!("{status}"),
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn fifos_sockets_and_devices_are_not_found_and_block_nobody() {
+    let server = Server::start(&[]);
+    server.write("f", b"x");
+    nix::unistd::mkfifo(&server.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let _socket = std::os::unix::net::UnixListener::bind(server.path("socket")).expect("a socket");
+    for target in ["/fifo", "/socket"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    assert_eq!(server.get("/f").status, 200);
+    let devices = temp_root();
+    let server = Server::start_with(harness::binary(), devices, "/dev".as_ref(), &[]);
+    for target in ["/null", "/zero", "/tty"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_forbidden() {
+    let root = temp_root();
+    let served = root.path().join("root");
+    std::fs::create_dir(&served).expect("a directory");
+    std::fs::write(served.join("closed"), b"SECRET").expect("a file");
+    std::fs::set_permissions(
+        served.join("closed"),
+        std::fs::Permissions::from_mode(0o000),
+    )
+    .expect("chmod");
+    // A copy that the other user can reach, wherever this one was built.
+    let binary = root.path().join("zc-server");
+    std::fs::copy(env!("CARGO_BIN_EXE_zc-server"), &binary).expect("a copy");
+    let mut command = Command::new(&binary);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let server = Server::start_with(command, root, &served, &[]);
+    let response = server.get("/closed");
+    assert_eq!(
+        (response.status, response.body.as_slice()),
+        (403, &b"403 Forbidden\n"[..])
+    );
+}
+
+#[test]
+fn random_bytes_never_stop_the_server() {
+    let server = Server::start(&[]);
+    server.write("f", b"x");
+    let valid = b"GET /f HTTP/1.1\r\nHost: t\r\nRange: bytes=0-\r\nContent-Length: 0\r\n\r\n";
+    for seed in 1..=2000_u64 {
+        let noise = harness::pattern(16, seed);
+        let mut request = valid.to_vec();
+        for pair in noise.chunks_exact(2).take(1 + usize::from(noise[15] % 4)) {
+            let at = usize::from(pair[0]) % request.len();
+            request[at] = pair[1];
+        }
+        let mut client = server.connect();
+        client.send(&request);
+        // What the server takes for the beginning of a request ends here.
+        client
+            .stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("half-close");
+        if let Ok(response) = client.try_response(true) {
+            assert!(
+                response.status < 500 || matches!(response.status, 501 | 505),
+                "{request:?}"
+            );
+        }
+    }
+    assert_eq!(server.get("/f").body, b"x");
+}

@@ -1,0 +1,190 @@
+//! Starting, stopping, flags and the access log, as a user meets them.
+
+mod harness;
+
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+
+use harness::{Client, Server, binary, pattern, temp_root};
+use nix::sys::signal::Signal;
+
+const BIG: usize = 32 << 20;
+
+/// Runs the binary to its end; answers its exit code and what it said on standard error.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = binary().args(arguments).output().expect("the binary");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn a_signal_drains_and_exits_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let server = Server::start(&["--threads", "2"]);
+        let body = pattern(BIG, 31);
+        server.write("f", &body);
+        let mut idle = server.connect();
+        assert_eq!(idle.get("/missing").status, 404);
+        let mut busy = server.connect();
+        busy.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut one = [0; 1];
+        busy.stream
+            .peek(&mut one)
+            .expect("the transfer is under way");
+        server.signal(signal);
+        idle.expect_end();
+        assert!(
+            busy.response(false).body == body,
+            "what had begun is finished"
+        );
+        busy.expect_end();
+        let (status, _) = server.wait();
+        assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let server = Server::start(&[]);
+    server.write("f", &pattern(BIG, 32));
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/missing").status, 404);
+    let mut busy = server.connect();
+    busy.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    server.signal(Signal::SIGTERM);
+    // The idle one is closed: the first signal has been taken.
+    idle.expect_end();
+    server.signal(Signal::SIGTERM);
+    let (status, _) = server.wait();
+    assert_eq!((status.code(), status.signal()), (Some(3), None));
+}
+
+#[test]
+fn the_grace_period_ends_what_does_not_end() {
+    let mut server = Server::start(&["--grace-period", "300ms"]);
+    server.write("f", &pattern(BIG, 33));
+    let mut busy = server.connect();
+    busy.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.log()["outcome"], "shutdown");
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(3));
+    assert!(said.contains("1 response"), "{said}");
+}
+
+#[test]
+fn an_address_in_use_is_refused_even_by_a_second_instance() {
+    let server = Server::start(&[]);
+    let address = server.address.to_string();
+    let root = temp_root();
+    let path = root.path().to_str().expect("UTF-8");
+    let (code, said) = run(&["--bind", &address, path]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&address) && said.contains("in use"), "{said}");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = other.local_addr().expect("bound").to_string();
+    let (code, said) = run(&["--bind", &address, path]);
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+}
+
+#[test]
+fn wrong_arguments_name_the_thing_and_the_mend() {
+    let rows: [(&[&str], i32, &[&str]); 9] = [
+        (&["/no/such/root"], 1, &["/no/such/root"]),
+        (&["/dev/null"], 1, &["/dev/null"]),
+        (&["--method", "mmap"], 2, &["mmap", "sendfile"]),
+        (&["--threads", "0"], 2, &["--threads", "0"]),
+        (&["--bind", "nonsense"], 2, &["--bind", "nonsense"]),
+        (&["--stall-timeout", "0"], 2, &["--stall-timeout"]),
+        (&["--idle-timeout", "soon"], 2, &["--idle-timeout", "soon"]),
+        (&["--max-connections", "-1"], 2, &["-1"]),
+        (&["--no-such-flag"], 2, &["--no-such-flag"]),
+    ];
+    for (arguments, code, words) in rows {
+        let (answer, said) = run(arguments);
+        assert_eq!(answer, Some(code), "{arguments:?}: {said}");
+        for word in words {
+            assert!(
+                said.contains(word),
+                "{arguments:?} does not say {word}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn help_names_every_flag_of_the_readme() {
+    let output = binary().arg("--help").output().expect("the binary");
+    assert!(output.status.success());
+    let help = String::from_utf8_lossy(&output.stdout);
+    let readme = include_str!("../../README.md");
+    let mut count = 0;
+    for flag in readme.lines().filter_map(|line| line.strip_prefix("| `--")) {
+        let name = flag.split([' ', '`']).next().expect("a name");
+        assert!(
+            help.contains(&format!("--{name}")),
+            "--{name} is not in --help"
+        );
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
+}
+
+#[test]
+fn several_addresses_and_an_unread_environment() {
+    let root = temp_root();
+    std::fs::write(root.path().join("f"), b"x").expect("a file");
+    let mut command = binary();
+    command.args(["--bind", "[::1]:0"]).env("ZC_THREADS", "1");
+    let served = root.path().to_owned();
+    let server = Server::start_with(command, root, &served, &[]);
+    assert!(
+        server.address.is_ipv6(),
+        "the first address named is printed first"
+    );
+    assert_eq!(server.get("/f").body, b"x");
+}
+
+#[test]
+fn a_named_method_and_the_default_one_are_logged() {
+    for (method, path) in [
+        ("auto", "sendfile"),
+        ("sendfile", "sendfile"),
+        ("copy", "copy"),
+    ] {
+        let mut server = Server::start(&["--method", method]);
+        server.write("f", &pattern(5000, 41));
+        assert_eq!(server.get("/f").body.len(), 5000);
+        let log = server.log();
+        assert_eq!(log["path"], path, "{log}");
+        assert_eq!(log["target"], "/f", "{log}");
+        assert_eq!(log["method"], "GET", "{log}");
+        assert!(log["us"].as_u64().is_some(), "{log}");
+    }
+}
+
+#[test]
+fn every_worker_takes_connections() {
+    let server = Server::start(&["--threads", "2"]);
+    server.write("f", b"x");
+    let mut clients: Vec<Client> = (0..64).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/f").status, 200);
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("our child");
+    let names: Vec<_> = tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|name| name.starts_with("zc-worker"))
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}

@@ -1,0 +1,157 @@
+//! What a stranger can hold open, and for how long; and running out of descriptors.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::{Client, Server, pattern, temp_root};
+
+#[test]
+fn five_hundred_downloads_at_once() {
+    let server = Server::start(&["--threads", "2"]);
+    let body = pattern(1 << 20, 21);
+    server.write("f", &body);
+    let body = &body;
+    let server = &server;
+    std::thread::scope(|scope| {
+        for _ in 0..500 {
+            scope.spawn(move || {
+                let response = server.get("/f");
+                assert!(response.status == 200 && response.body == *body);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_dripping_head_is_cut_at_its_deadline() {
+    let mut server = Server::start(&["--header-timeout", "1s"]);
+    server.write("f", b"x");
+    let started = Instant::now();
+    let mut client = server.connect();
+    client.stream.set_nodelay(true).expect("a TCP socket");
+    client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n");
+    let mut dripper = client.stream.try_clone().expect("a socket");
+    let response = std::thread::scope(|scope| {
+        // A byte whenever a tick has passed, until the server hangs up.
+        scope.spawn(move || {
+            while dripper.write_all(b"X").is_ok() {
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        let response = client.response(false);
+        let mut rest = Vec::new();
+        let _ = client.stream.read_to_end(&mut rest);
+        assert!(rest.is_empty());
+        response
+    });
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (408, Some("close"))
+    );
+    assert!(
+        started.elapsed() >= Duration::from_secs(1),
+        "not before its time"
+    );
+    assert_eq!(server.log()["status"], 408);
+}
+
+#[test]
+fn a_client_that_says_nothing_and_an_idle_one_are_dropped_in_silence() {
+    let server = Server::start(&["--header-timeout", "500ms", "--idle-timeout", "500ms"]);
+    server.write("f", b"x");
+    let mut silent = server.connect();
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/f").status, 200);
+    silent.expect_end();
+    idle.expect_end();
+}
+
+#[test]
+fn connections_over_the_limit_wait_for_their_turn() {
+    let server = Server::start(&["--max-connections", "2"]);
+    server.write("f", b"x");
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!(
+        (first.get("/f").status, second.get("/f").status),
+        (200, 200)
+    );
+    // The kernel's backlog takes the third; nobody answers it yet.
+    let mut third = server.connect();
+    third.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    for _ in 0..100 {
+        assert_eq!(first.get("/f").status, 200);
+    }
+    third.stream.set_nonblocking(true).expect("a socket");
+    let mut byte = [0];
+    let answer = third.stream.read(&mut byte);
+    assert_eq!(
+        answer.expect_err("no answer").kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+    third.stream.set_nonblocking(false).expect("a socket");
+    drop(second);
+    assert_eq!(third.response(false).status, 200);
+}
+
+#[test]
+fn out_of_descriptors_it_rests_and_recovers() {
+    let root = temp_root();
+    std::fs::write(root.path().join("f"), b"x").expect("a file");
+    let served = root.path().to_owned();
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 64 && exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_zc-server"),
+    ]);
+    let mut server = Server::start_with(command, root, &served, &["--header-timeout", "60s"]);
+    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+    // The first ones were accepted before the descriptors ran out, and need one for a file now.
+    let response = clients[0].get("/f");
+    let log = server.log();
+    assert!(matches!(response.status, 200 | 503), "{log}");
+    if response.status == 503 {
+        assert_eq!(response.field("retry-after"), Some("1"));
+    }
+    let (cpu_before, since) = (server.cpu_ns(), Instant::now());
+    while since.elapsed() < Duration::from_millis(500) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let cpu = server.cpu_ns() - cpu_before;
+    assert!(
+        cpu < 250_000_000,
+        "{cpu} ns of CPU in half a second: it spins"
+    );
+    clients.truncate(10);
+    assert_eq!(server.get("/f").status, 200);
+    assert_eq!(clients[0].get("/f").status, 200);
+}
+
+#[test]
+fn idle_and_half_closed_connections_cost_no_cpu() {
+    let server = Server::start(&[]);
+    server.write("f", b"x");
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.get("/f").status, 200);
+        if index % 2 == 0 {
+            client
+                .stream
+                .shutdown(std::net::Shutdown::Write)
+                .expect("half-close");
+            client.expect_end();
+        }
+    }
+    let (before, since) = (server.cpu_ns(), Instant::now());
+    while since.elapsed() < Duration::from_millis(500) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let cpu = server.cpu_ns() - before;
+    assert!(
+        cpu < 50_000_000,
+        "{cpu} ns of CPU in half a second with nothing to do"
+    );
+}

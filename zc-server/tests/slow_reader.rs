@@ -1,0 +1,195 @@
+//! Full sockets: sends that stop in the head and in the body, and go on at the right byte.
+
+mod harness;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use harness::{Client, Server, pattern};
+use socket2::{Domain, Socket, Type};
+
+/// A client whose socket takes only a few KiB before the server has to wait.
+fn narrow(server: &Server) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("SO_RCVBUF");
+    socket
+        .connect(&server.address.into())
+        .expect("the server accepts");
+    Client::new(TcpStream::from(socket))
+}
+
+#[test]
+fn a_body_is_resumed_where_a_full_socket_stopped_it() {
+    let mut server = Server::start(&["--method-override"]);
+    let body = pattern(24 << 20, 7);
+    server.write("f", &body);
+    for method in ["sendfile", "copy"] {
+        let mut client = narrow(&server);
+        client.send(format!("GET /f?method={method} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
+        // Answered requests of another client: the worker has filled our socket meanwhile.
+        for _ in 0..3 {
+            assert_eq!(server.get("/missing").status, 404);
+            server.log();
+        }
+        assert!(client.response(false).body == body, "{method}");
+        let log = server.log();
+        assert_eq!(
+            (&log["path"], &log["outcome"]),
+            (&method.into(), &"complete".into())
+        );
+        assert!(log["would_blocks"].as_u64() > Some(0), "{log}");
+        assert!(log["calls"].as_u64() > Some(1), "{log}");
+        assert_eq!(
+            client.get("/missing").status,
+            404,
+            "the connection lives on"
+        );
+        server.log();
+    }
+}
+
+#[test]
+fn a_head_is_resumed_where_a_full_socket_stopped_it() {
+    let mut server = Server::start(&[]);
+    server.write("empty", b"");
+    let mut client = narrow(&server);
+    let mut writer = client.stream.try_clone().expect("a socket");
+    std::thread::scope(|scope| {
+        // Requests go until the server reads no more, which it stops to do when it cannot answer:
+        // so long nobody reads the answers.
+        let writer = scope.spawn(move || {
+            let request = b"GET /empty HTTP/1.1\r\nHost: t\r\n\r\n";
+            writer.set_nonblocking(true).expect("a socket");
+            let mut sent = 0;
+            let mut full = 0;
+            while full < 1000 {
+                match writer.write(&request[sent % request.len()..]) {
+                    Ok(count) => (sent, full) = (sent + count, 0),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        full += 1;
+                        std::thread::yield_now();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            writer.set_nonblocking(false).expect("a socket");
+            let rest = (request.len() - sent % request.len()) % request.len();
+            (sent / request.len() + usize::from(rest > 0), rest)
+        });
+        let (requests, rest) = writer.join().expect("a writer");
+        let last = b"GET /empty HTTP/1.1\r\nHost: t\r\n\r\n";
+        let mut completer = client.stream.try_clone().expect("a socket");
+        scope.spawn(move || {
+            completer
+                .write_all(&last[last.len() - rest..])
+                .expect("a rest")
+        });
+        let mut stopped = 0;
+        for _ in 0..requests {
+            let response = client.response(false);
+            assert_eq!(
+                (response.status, response.field("content-length")),
+                (200, Some("0"))
+            );
+            let log = server.log();
+            if log["would_blocks"].as_u64() > Some(0) {
+                assert_eq!(
+                    (&log["calls"], &log["path"]),
+                    (&0.into(), &"none".into()),
+                    "{log}"
+                );
+                stopped += 1;
+            }
+        }
+        assert!(
+            stopped > 0,
+            "no head met a full socket in {requests} answers"
+        );
+    });
+}
+
+#[test]
+fn a_fast_reader_does_not_starve_a_small_request() {
+    let server = Server::start(&[]);
+    let file = std::fs::File::create(server.path("huge")).expect("a file");
+    file.set_len(64 << 30).expect("a sparse file");
+    server.write("small", b"small");
+    let mut greedy: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut greedy {
+        client.send(b"GET /huge HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for client in &mut greedy {
+            scope.spawn(|| {
+                let mut sink = vec![0; 1 << 20];
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert!(client.stream.read(&mut sink).expect("more") > 0);
+                }
+            });
+        }
+        // All of these finish while none of the big ones does.
+        let mut client = server.connect();
+        for _ in 0..200 {
+            assert_eq!(client.get("/small").body, b"small");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
+    let mut server = Server::start(&["--stall-timeout", "600ms"]);
+    let body = pattern(24 << 20, 11);
+    server.write("f", &body);
+    let mut stalled = narrow(&server);
+    stalled.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut slow = narrow(&server);
+    slow.send(b"GET /f HTTP/1.1\r\nHost: t\r\nX: slow\r\n\r\n");
+    // The slow one takes a little whenever a tick of the clock has passed, far longer in all than
+    // the limit; the log tells when the other was dropped.
+    let mut received = vec![0; 256 << 10];
+    let mut expected = body.as_slice();
+    let head_end = read_head(&mut slow);
+    assert!(expected.starts_with(&head_end));
+    expected = &expected[head_end.len()..];
+    let log = std::thread::scope(|scope| {
+        let log = scope.spawn(|| server.log());
+        while !log.is_finished() {
+            let count = slow.stream.read(&mut received).expect("still served");
+            assert!(count > 0 && expected.starts_with(&received[..count]));
+            expected = &expected[count..];
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+        log.join().expect("a line of the log")
+    });
+    assert_eq!(
+        (&log["outcome"], &log["status"]),
+        (&"stalled".into(), &200.into()),
+        "{log}"
+    );
+    assert!(
+        !expected.is_empty(),
+        "the slow reader was still being served"
+    );
+    while !expected.is_empty() {
+        let count = slow.stream.read(&mut received).expect("still served");
+        assert!(count > 0 && expected.starts_with(&received[..count]));
+        expected = &expected[count..];
+    }
+    assert_eq!(server.log()["outcome"], "complete");
+}
+
+/// Reads a head; answers what came of the body with it.
+fn read_head(client: &mut Client) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 2048];
+    loop {
+        let count = client.stream.read(&mut chunk).expect("a head");
+        assert!(count > 0);
+        bytes.extend_from_slice(&chunk[..count]);
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            return bytes.split_off(at + 4);
+        }
+    }
+}
