@@ -25,20 +25,17 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
 
 use mio::net::TcpStream;
-use zc_core::{Path, SendErrorKind};
-use zc_http::{After, Drain, HttpTime, Limits, Parse, Request, Status, parse, persistence};
+use zc_core::SendErrorKind;
+use zc_http::{Drain, HttpTime, Limits, Parse, Status, parse};
 
-use crate::access_log::{Entry, Sink};
+use crate::access_log::Sink;
+use crate::exchange::{Outcome, Response, Then, accept_request, refusal};
 use crate::input::{Fill, Input, Scratch};
-use crate::respond::{Answer, Site, refuse, respond};
-use crate::send::{Outgoing, Sent};
+use crate::respond::Site;
+use crate::send::Sent;
 
-/// The longest request body that is read and dropped so that the connection can be kept, in bytes.
-/// Longer ones are answered at once, and the connection ends.
-const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
 /// the answer before a reset would discard it.
 const LINGER_MS: u64 = 5_000;
@@ -125,44 +122,6 @@ enum State {
     },
     /// Our side is closed; what the peer still sends is dropped.
     Lingering { deadline_ms: u64 },
-}
-
-/// A response on its way, and what comes after it.
-#[derive(Debug)]
-struct Response {
-    outgoing: Outgoing,
-    then: Then,
-    log: Option<LogRecord>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    KeepAlive,
-    Linger,
-    Close,
-}
-
-/// What the log needs of a request that is no longer in memory when its response ends.
-#[derive(Debug)]
-struct LogRecord {
-    started: Instant,
-    time: SystemTime,
-    request_line: Vec<u8>,
-    referer: Vec<u8>,
-    user_agent: Vec<u8>,
-    status: Status,
-    text_bytes: u64,
-}
-
-/// How a response ended, in the words of the access log.
-#[derive(Debug, Clone, Copy)]
-enum Outcome {
-    Complete,
-    Truncated,
-    PeerGone,
-    Failed,
-    Stalled,
-    Shutdown,
 }
 
 /// What one transition leads to.
@@ -294,7 +253,7 @@ impl Connection {
             };
             return Turn::Wait;
         }
-        self.record(*response, Outcome::Stalled, context);
+        response.record(self.remote, Outcome::Stalled, context);
         self.reset_on_close();
         Turn::Closed
     }
@@ -316,7 +275,7 @@ impl Connection {
         let lingering = State::Lingering { deadline_ms: 0 };
         match std::mem::replace(&mut connection.state, lingering) {
             State::Sending { response, .. } | State::Draining { response, .. } => {
-                connection.record(*response, Outcome::Shutdown, context);
+                response.record(connection.remote, Outcome::Shutdown, context);
                 connection.reset_on_close();
                 true
             }
@@ -340,9 +299,16 @@ impl Connection {
             match parse(self.input.bytes(), &context.limits) {
                 Ok(Parse::Complete(request)) => {
                     let head_bytes = request.head_bytes;
-                    let next = accept_request(&request, context);
+                    let (response, drain) = accept_request(&request, context);
                     self.input.consume(head_bytes);
-                    return Step::Go(next);
+                    return Step::Go(match drain {
+                        None => sending(response, context),
+                        Some(drain) => State::Draining {
+                            drain,
+                            response,
+                            deadline_ms: context.now_ms + context.timeouts.header_ms,
+                        },
+                    });
                 }
                 Ok(Parse::Partial) => {}
                 Err(error) => {
@@ -427,17 +393,19 @@ impl Connection {
             }
             Ok(Sent::Complete) => Outcome::Complete,
             Ok(Sent::Truncated(truncated)) => {
-                eprintln!("zc-server: response to {} cut: {truncated}", self.remote);
+                let line = format!("response to {} cut: {truncated}", self.remote);
+                context.site.diagnostics.say(line);
                 Outcome::Truncated
             }
             Err(error) if error.kind == SendErrorKind::PeerGone => Outcome::PeerGone,
             Err(error) => {
-                eprintln!("zc-server: response to {} failed: {error}", self.remote);
+                let line = format!("response to {} failed: {error}", self.remote);
+                context.site.diagnostics.say(line);
                 Outcome::Failed
             }
         };
         let then = response.then;
-        self.record(*response, outcome, context);
+        response.record(self.remote, outcome, context);
         match (outcome, then) {
             (Outcome::Complete, Then::KeepAlive) => {
                 *responses_left -= 1;
@@ -518,53 +486,8 @@ impl Connection {
 
     /// An error for what could not be taken for a request, and the end of the connection.
     fn refusal(&self, status: Status, then: Then, context: &Context) -> State {
-        let answer = refuse(status, context.now);
-        let log = context.log.is_some().then(|| {
-            let bytes = self.input.bytes();
-            let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
-            LogRecord::new(line.unwrap_or_default(), &answer)
-        });
-        sending(
-            Box::new(Response {
-                outgoing: answer.outgoing,
-                then,
-                log,
-            }),
-            context,
-        )
-    }
-
-    /// Tells the access log how a response ended.
-    fn record(&self, response: Response, outcome: Outcome, context: &mut Context) {
-        let (Some(record), Some(sink)) = (response.log, &mut context.log) else {
-            return;
-        };
-        let outgoing = &response.outgoing;
-        let report = outgoing.report();
-        let head_accepted = outgoing.head_accepted();
-        let text_bytes = record.text_bytes.min(head_accepted);
-        let path = match report {
-            Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
-            Some(_) => Path::Sendfile.as_str(),
-            None if record.text_bytes > 0 => "memory",
-            None => "none",
-        };
-        sink.record(&Entry {
-            remote: self.remote,
-            time: record.time,
-            request_line: record.request_line,
-            referer: record.referer,
-            user_agent: record.user_agent,
-            status: record.status.code(),
-            head_bytes: head_accepted - text_bytes,
-            body_bytes: report.map_or(text_bytes, zc_core::Report::bytes),
-            path,
-            fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
-            calls: report.map_or(0, zc_core::Report::calls),
-            would_blocks: outgoing.would_blocks(),
-            outcome: outcome.as_str(),
-            micros: u64::try_from(record.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
+        let response = refusal(self.input.bytes(), status, then, context);
+        sending(response, context)
     }
 }
 
@@ -575,89 +498,10 @@ enum Filled {
     Closed,
 }
 
-/// A complete head → the state that follows: its response, after its body where it has one.
-fn accept_request(request: &Request<'_>, context: &mut Context) -> State {
-    let expects_continue = request.headers.list_contains("expect", "100-continue");
-    let body = match Drain::new(request.body, DRAIN_BYTES_MAX) {
-        Ok(None) => Body::None,
-        // A client that waits for 100 (Continue) has not sent the body and need not.
-        Ok(Some(drain)) if !expects_continue => Body::Small(drain),
-        Ok(Some(_)) | Err(_) => Body::Refused,
-    };
-    let (after, then) = match (&body, persistence(request)) {
-        (Body::Refused, _) | (_, After::Close) => (After::Close, Then::Linger),
-        _ if context.stopping => (After::Close, Then::Linger),
-        (_, After::KeepAlive) => (After::KeepAlive, Then::KeepAlive),
-    };
-    let answer = respond(
-        request,
-        &context.site,
-        after,
-        context.now,
-        &mut context.path_buffer,
-    );
-    let log = context.log.is_some().then(|| {
-        let mut record = LogRecord::new(request.request_line(), &answer);
-        record.referer = request.headers.get("referer").unwrap_or_default().to_vec();
-        record.user_agent = request
-            .headers
-            .get("user-agent")
-            .unwrap_or_default()
-            .to_vec();
-        record
-    });
-    let response = Box::new(Response {
-        outgoing: answer.outgoing,
-        then,
-        log,
-    });
-    match body {
-        Body::Small(drain) => State::Draining {
-            drain,
-            response,
-            deadline_ms: context.now_ms + context.timeouts.header_ms,
-        },
-        Body::None | Body::Refused => sending(response, context),
-    }
-}
-
-enum Body {
-    None,
-    Small(Drain),
-    Refused,
-}
-
 fn sending(response: Box<Response>, context: &Context) -> State {
     State::Sending {
         response,
         deadline_ms: context.now_ms + context.timeouts.stall_ms,
         queued_bytes: 0,
-    }
-}
-
-impl LogRecord {
-    fn new(request_line: &[u8], answer: &Answer) -> Self {
-        Self {
-            started: Instant::now(),
-            time: SystemTime::now(),
-            request_line: request_line.to_vec(),
-            referer: Vec::new(),
-            user_agent: Vec::new(),
-            status: answer.status,
-            text_bytes: answer.text_bytes,
-        }
-    }
-}
-
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Truncated => "truncated",
-            Self::PeerGone => "peer_gone",
-            Self::Failed => "failed",
-            Self::Stalled => "stalled",
-            Self::Shutdown => "shutdown",
-        }
     }
 }

@@ -29,6 +29,8 @@ mod args;
 pub mod config;
 mod connection;
 mod deadline;
+mod diagnostics;
+mod exchange;
 mod input;
 mod listener;
 mod mime;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<Outcome> {
     let root = config.root.path();
     let server = Server::bind(config)?;
+    stop_on_signals(server.handle())?;
     eprintln!(
         "zc-server {} serves {}",
         env!("CARGO_PKG_VERSION"),
@@ -46,7 +47,6 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
         eprintln!("  http://{address}/");
     }
     eprintln!("stop with Ctrl-C");
-    stop_on_signals(server.handle())?;
     Ok(server.run()?)
 }
 

@@ -227,7 +227,8 @@ impl Reactor {
                     match other {
                         Accept::WouldBlock => return Accepting::OnEdge,
                         Accept::OutOfDescriptors(error) => {
-                            eprintln!("zc-server: cannot accept for the moment: {error}");
+                            let line = format!("cannot accept for the moment: {error}");
+                            self.context.site.diagnostics.say(line);
                             return pause;
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
@@ -255,7 +256,8 @@ impl Reactor {
             Interest::READABLE | Interest::WRITABLE,
         );
         if let Err(error) = registered {
-            eprintln!("zc-server: cannot watch a connection: {error}");
+            let line = format!("cannot watch a connection: {error}");
+            self.context.site.diagnostics.say(line);
             self.remove(token);
             return;
         }

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use zc_core::Transfer;
 use zc_http::{After, EntityTag, HttpTime, Method, Request, Status, Target, Version};
 
+use crate::diagnostics::Diagnostics;
 use crate::plan::{self, Override, Plan, Representation};
 use crate::render::{Framing, Rest, render};
 use crate::resolve::{OpenFile, ResolveError, Resolved, Root};
@@ -18,6 +19,7 @@ pub(crate) struct Site {
     pub(crate) root: Root,
     pub(crate) method: zc_core::Method,
     pub(crate) method_override: bool,
+    pub(crate) diagnostics: Diagnostics,
 }
 
 /// A response ready to be sent, and what the log will say of it.
@@ -110,7 +112,7 @@ fn look_up(request: &Request<'_>, site: &Site, path_buffer: &mut Vec<u8>) -> Res
         Ok(Resolved::Directory) => Err(Plan::Redirect {
             location: plan::directory_location(path.bytes, query),
         }),
-        Err(error) => Err(Plan::Message(status_of(&error))),
+        Err(error) => Err(Plan::Message(status_of(&error, &site.diagnostics))),
     }
 }
 
@@ -124,16 +126,16 @@ fn represent(file: &OpenFile) -> Representation {
 }
 
 /// The one place where a failure of ours becomes a status.
-fn status_of(error: &ResolveError) -> Status {
+fn status_of(error: &ResolveError, diagnostics: &Diagnostics) -> Status {
     match error {
         ResolveError::NotFound => Status::NotFound,
         ResolveError::Forbidden => Status::Forbidden,
         ResolveError::Exhausted(error) => {
-            eprintln!("zc-server: cannot open a file: {error}");
+            diagnostics.say(format!("cannot open a file: {error}"));
             Status::ServiceUnavailable
         }
         ResolveError::Failed(error) => {
-            eprintln!("zc-server: cannot open a file: {error}");
+            diagnostics.say(format!("cannot open a file: {error}"));
             Status::InternalServerError
         }
     }

@@ -11,6 +11,7 @@ use zc_http::{HttpTime, Limits};
 use crate::access_log;
 use crate::config::{Config, LogFormat};
 use crate::connection::{Context, Timeouts};
+use crate::diagnostics::Diagnostics;
 use crate::input::Scratch;
 use crate::listener::{BindError, bind_all};
 use crate::reactor::{Reactor, Shared};
@@ -72,6 +73,7 @@ impl Server {
             root: Root::open(&config.root).map_err(StartError::Root)?,
             method: config.method,
             method_override: config.method_override,
+            diagnostics: Diagnostics::start().map_err(StartError::Io)?,
         });
         let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
         raise_descriptor_limit(config.connections_max);

@@ -139,7 +139,7 @@ fn a_fast_reader_does_not_starve_a_small_request() {
 
 #[test]
 fn a_reader_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
-    let mut server = Server::start(&["--stall-timeout", "600ms"]);
+    let mut server = Server::start(&["--stall-timeout", "1s"]);
     let body = pattern(24 << 20, 11);
     server.write("f", &body);
     let mut stalled = narrow(&server);
