@@ -3,7 +3,7 @@
 mod harness;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use harness::{Client, Server, pattern};
 use socket2::{Domain, Socket, Type};
@@ -53,54 +53,62 @@ fn a_head_is_resumed_where_a_full_socket_stopped_it() {
     let mut server = Server::start(&[]);
     server.write("empty", b"");
     let mut client = narrow(&server);
-    let mut writer = client.stream.try_clone().expect("a socket");
+    assert_eq!(client.get("/missing").status, 404);
+    let (workers, server_address) = (server.workers(), server.address);
     std::thread::scope(|scope| {
-        // Requests go until the server reads no more, which it stops to do when it cannot answer:
-        // so long nobody reads the answers.
-        let writer = scope.spawn(move || {
-            let request = b"GET /empty HTTP/1.1\r\nHost: t\r\n\r\n";
-            writer.set_nonblocking(true).expect("a socket");
-            let mut sent = 0;
-            let mut full = 0;
-            while full < 1000 {
-                match writer.write(&request[sent % request.len()..]) {
-                    Ok(count) => (sent, full) = (sent + count, 0),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        full += 1;
-                        std::thread::yield_now();
-                    }
-                    Err(error) => panic!("{error}"),
+        // Read from the beginning: a log that nobody reads loses lines once its bounds are met.
+        let stopped = scope.spawn(|| {
+            let mut stopped = 0;
+            loop {
+                let log = server.log();
+                if log["target"] == "/last" {
+                    return stopped;
+                }
+                if log["would_blocks"].as_u64() > Some(0) {
+                    assert_eq!(
+                        (&log["calls"], &log["path"]),
+                        (&0.into(), &"none".into()),
+                        "{log}"
+                    );
+                    stopped += 1;
                 }
             }
-            writer.set_nonblocking(false).expect("a socket");
-            let rest = (request.len() - sent % request.len()) % request.len();
-            (sent / request.len() + usize::from(rest > 0), rest)
         });
-        let (requests, rest) = writer.join().expect("a writer");
-        let last = b"GET /empty HTTP/1.1\r\nHost: t\r\n\r\n";
+        // Nobody reads the answers, and requests go until the worker waits although bytes of ours
+        // are there for it: it has met a full socket.
+        let request = b"GET /empty HTTP/1.1\r\nHost: t\r\n\r\n";
+        let bulk = request.repeat(1000);
+        let stream = &client.stream;
+        stream.set_nonblocking(true).expect("a socket");
+        let mut sent = 0;
+        loop {
+            let unread = unread_bytes(server_address, stream);
+            if unread > 0
+                && workers.wait_for_events()
+                && unread_bytes(server_address, stream) == unread
+            {
+                break;
+            }
+            match { stream }.write(&bulk[sent % bulk.len()..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        stream.set_nonblocking(false).expect("a socket");
+        let requests = sent.div_ceil(request.len());
+        let rest = &request[request.len() - (requests * request.len() - sent)..];
         let mut completer = client.stream.try_clone().expect("a socket");
-        scope.spawn(move || {
-            completer
-                .write_all(&last[last.len() - rest..])
-                .expect("a rest")
-        });
-        let mut stopped = 0;
+        scope.spawn(move || completer.write_all(rest).expect("the server reads again"));
         for _ in 0..requests {
             let response = client.response(false);
             assert_eq!(
                 (response.status, response.field("content-length")),
                 (200, Some("0"))
             );
-            let log = server.log();
-            if log["would_blocks"].as_u64() > Some(0) {
-                assert_eq!(
-                    (&log["calls"], &log["path"]),
-                    (&0.into(), &"none".into()),
-                    "{log}"
-                );
-                stopped += 1;
-            }
         }
+        assert_eq!(client.get("/last").status, 404);
+        let stopped = stopped.join().expect("the last line of the log");
         assert!(
             stopped > 0,
             "no head met a full socket in {requests} answers"
@@ -178,6 +186,19 @@ fn a_reader_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
         expected = &expected[count..];
     }
     assert_eq!(server.log()["outcome"], "complete");
+}
+
+/// What the server's end of a connection has received and not read, from `/proc/net/tcp`.
+fn unread_bytes(server: SocketAddr, client: &TcpStream) -> u64 {
+    let client = client.local_addr().expect("connected");
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the table");
+    let ends = format!(":{:04X} 0100007F:{:04X} 01 ", server.port(), client.port());
+    let line = table.lines().find(|line| line.contains(&ends));
+    let queues = line.expect("the connection").split_whitespace().nth(4);
+    let (_, unread) = queues
+        .and_then(|queues| queues.split_once(':'))
+        .expect("two queues");
+    u64::from_str_radix(unread, 16).expect("a number")
 }
 
 /// Reads a head; answers what came of the body with it.

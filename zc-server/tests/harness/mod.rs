@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -122,6 +124,11 @@ impl Server {
     pub(crate) fn log(&mut self) -> serde_json::Value {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("not taken");
+        if !stdout.buffer().contains(&b'\n') {
+            let mut fds = [PollFd::new(stdout.get_ref().as_fd(), PollFlags::POLLIN)];
+            let timeout = u16::try_from(HANG.as_millis()).expect("under a minute");
+            assert_eq!(poll(&mut fds, timeout), Ok(1), "no line of the log came");
+        }
         stdout.read_line(&mut line).expect("stdout is readable");
         assert!(!line.is_empty(), "the access log ended");
         serde_json::from_str(&line).expect("a line of JSON")
@@ -143,6 +150,20 @@ impl Server {
             .expect("stderr is readable");
         let status = self.child.wait().expect("our own child");
         (status, said)
+    }
+
+    /// The threads that serve connections. To be asked when each has answered: a thread has its
+    /// name only once it runs.
+    pub(crate) fn workers(&self) -> Workers {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("our child");
+        let is_worker = |task: &PathBuf| {
+            std::fs::read_to_string(task.join("comm"))
+                .is_ok_and(|name| name.starts_with("zc-worker"))
+        };
+        let tasks = tasks.map(|task| task.expect("our child").path());
+        let workers: Vec<_> = tasks.filter(is_worker).collect();
+        assert!(!workers.is_empty(), "no worker has begun");
+        Workers(workers)
     }
 
     /// Open descriptors of the process.
@@ -169,6 +190,35 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Threads of a server, by their directories in `/proc`.
+pub(crate) struct Workers(Vec<PathBuf>);
+
+impl Workers {
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when every one of them sleeps in epoll: it is not preempted, and does not wait for a
+    /// lock or for the disk.
+    pub(crate) fn wait_for_events(&self) -> bool {
+        let read = |task: &Path, name| std::fs::read_to_string(task.join(name)).expect("our child");
+        self.0.iter().all(|task| {
+            let call = read(task, "syscall");
+            let number = call
+                .split_whitespace()
+                .next()
+                .and_then(|word| word.parse().ok());
+            let mut calls = vec![nix::libc::SYS_epoll_pwait];
+            #[cfg(target_arch = "x86_64")]
+            calls.push(nix::libc::SYS_epoll_wait);
+            let stat = read(task, "stat");
+            // The state stands behind the name, which may hold anything but is in parentheses.
+            let (_, behind) = stat.rsplit_once(") ").expect("a name");
+            behind.starts_with('S') && number.is_some_and(|number| calls.contains(&number))
+        })
     }
 }
 
