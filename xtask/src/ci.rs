@@ -1,0 +1,22 @@
+//! `cargo xtask ci`: the gates that `.ci/run` applies, without installing anything.
+
+/// Runs the gates in order, and stops at the first that fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    crate::cargo(&["fmt", "--all", "--check"], &[])?;
+    crate::cargo(
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[],
+    )?;
+    crate::cargo(
+        &["doc", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    crate::cargo(&["test", "--workspace"], &[])
+}
