@@ -7,7 +7,6 @@ use std::fs::File;
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
-use zc_core::{Progress, Transfer};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,19 +14,10 @@ fn main() -> Result<()> {
         bail!("usage: send_one_file FILE ADDR");
     };
     let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
-    let length = file.metadata()?.len();
     let socket =
         TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
 
-    let mut transfer = Transfer::new(&file, 0, length);
-    match transfer.advance(&socket, u64::MAX)? {
-        Progress::Complete => {}
-        Progress::SourceTruncated(truncated) => bail!("{truncated}"),
-        // The socket blocks and the budget has no end.
-        stopped @ (Progress::WouldBlock | Progress::BudgetSpent) => bail!("stopped: {stopped:?}"),
-    }
-
-    let report = transfer.report();
+    let report = zc_core::copy(&file, &socket)?;
     println!(
         "sendfile: {} bytes in {} calls",
         report.sendfile.bytes, report.sendfile.calls

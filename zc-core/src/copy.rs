@@ -59,7 +59,7 @@ impl CopyBuffer {
     }
 }
 
-fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+pub(crate) fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}

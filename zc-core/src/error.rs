@@ -16,6 +16,9 @@ pub struct SendError {
 /// What the caller of a failed send can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrorKind {
+    /// The sink accepts nothing now: wait until it is writable. [`Transfer`](crate::Transfer) makes
+    /// an outcome of it.
+    WouldBlock,
     /// The kernel refuses this method for this pair of descriptors: try another method.
     Refused,
     /// The peer is gone (`EPIPE`, `ECONNRESET` and their like): close the sink; nothing is wrong here.
@@ -26,7 +29,9 @@ pub enum SendErrorKind {
 
 impl SendError {
     pub(crate) fn new(sent: u64, source: io::Error) -> Self {
-        let kind = if is_refusal(&source) {
+        let kind = if source.kind() == io::ErrorKind::WouldBlock {
+            SendErrorKind::WouldBlock
+        } else if is_refusal(&source) {
             SendErrorKind::Refused
         } else if is_peer_gone(&source) {
             SendErrorKind::PeerGone

@@ -10,17 +10,49 @@
 //! * a file that is cut while it is being sent yields 0 bytes before the promised end, which is
 //!   neither success nor a socket error. It is an outcome of its own: [`SourceTruncated`].
 //!
-//! [`Transfer`] is the state machine that knows these rules. It is driven by
-//! [`advance`](Transfer::advance) from a blocking loop or from a reactor, and never blocks on a
-//! nonblocking socket itself. Offsets are positional: the shared file position of the descriptor
-//! is neither read nor moved, so one open file can serve any number of transfers at once.
+//! # What is here
+//!
+//! | to … | there is |
+//! | --- | --- |
+//! | send a file and wait for it | [`copy`], [`copy_range`] |
+//! | send from a reactor, resumed at each writable edge | [`Transfer`], driven by [`advance`](Transfer::advance) |
+//! | send a head and a body in one go | [`HeadThenFile`] |
+//! | receive into a file | [`Receive`] |
+//! | copy from file to file | [`copy_file`] |
+//! | know whether sending would wait for the disk | [`Residency::probe`], [`Transfer::with_residency_window`] |
+//! | have somebody else wait for the disk | [`DiskPool`] |
+//! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
+//!
+//! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
+//! and lengths in `u64` bytes. Offsets are positional: the shared file position of a descriptor is
+//! neither read nor moved, so that one open file can serve any number of transfers at once.
+//! Progress is reported in success and in failure alike.
+//!
+//! # Which way the bytes go
+//!
+//! [`Method::Sendfile`], [`Method::Splice`] and [`Method::Copy`] do what they say or fail.
+//! [`Method::Auto`] begins with `sendfile`, copies where the kernel, the filesystem or a sandbox
+//! refuses it, and keeps the reason in the [`Report`]. A [`Policy`] shared by many transfers
+//! remembers refusals. Files on filesystems that are known to send wrong pages
+//! ([`FileSystem::copied`]) are copied from the start.
+//!
+//! # When not to use it
+//!
+//! * The bytes must be changed on the way (compression, TLS in this program): they have to come
+//!   through memory anyhow.
+//! * Small bodies that are sent often: from about 32 KiB down, one `send` of bytes kept in memory
+//!   costs less than any call on the file.
+//! * Files that somebody overwrites in place while they are sent.
+//!
+//! [`AsFd`]: std::os::fd::AsFd
 //!
 //! # What it does not promise
 //!
 //! * Pages go by reference. Whoever writes to the file after `advance` returned may still change
 //!   bytes that the peer has yet to receive. Replace files by `rename(2)`, do not overwrite them.
 //! * *Sent* means accepted by the socket's buffer, not delivered to the peer.
-//! * The disk is not nonblocking: a page that is not in memory is waited for.
+//! * The disk is not nonblocking: a page that is not in memory is waited for, unless the transfer
+//!   was [made careful](Transfer::with_residency_window).
 //! * A peer that is gone raises `SIGPIPE` unless the program ignores it, as Rust programs do by
 //!   default.
 //!
@@ -55,23 +87,41 @@
 //!
 //! [`sendfile(2)`]: https://man7.org/linux/man-pages/man2/sendfile.2.html
 
+mod blocking;
 mod copy;
+mod disk;
 mod error;
+mod file_copy;
 mod head;
 mod method;
+mod pipe;
+mod policy;
 mod progress;
+mod receive;
 mod report;
+mod residency;
 mod sendfile;
+mod sent;
+mod splice;
 mod sys;
 mod transfer;
 
+pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
+pub use disk::{DiskPool, QueueFull};
 pub use error::{SendError, SendErrorKind};
-pub use head::{Follows, send_head};
-pub use method::{Fallback, Method, Path};
+pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
+pub use head::{Follows, HeadThenFile, send_head};
+pub use method::{Fallback, Method, Path, Reason};
+pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
+pub use policy::{FileSystem, Policy, SinkKind};
 pub use progress::{Progress, SourceTruncated};
+pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
+pub use residency::Residency;
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
+pub use sent::Sent;
+pub use splice::splice;
 pub use sys::send_queue_bytes;
 pub use transfer::Transfer;
 

@@ -10,6 +10,8 @@ pub enum Method {
     Auto,
     /// `sendfile(2)` and nothing else: a refusal is an error.
     Sendfile,
+    /// `splice(2)` from the file to a pipe and from the pipe to the sink, and nothing else.
+    Splice,
     /// A `pread`/`write` loop through one buffer, as `io.Copy` and its kin do.
     Copy,
 }
@@ -19,6 +21,8 @@ pub enum Method {
 pub enum Path {
     /// From the page cache to the socket, by `sendfile(2)`.
     Sendfile,
+    /// From the page cache to the socket through a pipe, by `splice(2)`.
+    Splice,
     /// Through a buffer of this program.
     Copy,
 }
@@ -30,16 +34,34 @@ pub struct Fallback {
     pub from: Path,
     /// The path taken instead.
     pub to: Path,
-    /// The `errno` of the refusal.
-    pub errno: i32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a path was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The kernel, the filesystem or a seccomp filter refused it with this `errno`.
+    Refused {
+        /// The error of the system call.
+        errno: i32,
+    },
+    /// The files of this filesystem are known to be sent wrongly; see [`FileSystem::copied`].
+    ///
+    /// [`FileSystem::copied`]: crate::FileSystem::copied
+    FileSystem(
+        /// The name of the filesystem.
+        &'static str,
+    ),
 }
 
 impl Path {
-    /// The word used in logs: `sendfile` or `copy`.
+    /// The word used in logs: `sendfile`, `splice` or `copy`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sendfile => "sendfile",
+            Self::Splice => "splice",
             Self::Copy => "copy",
         }
     }
@@ -50,6 +72,7 @@ impl Method {
     pub(crate) fn first_path(self) -> Path {
         match self {
             Self::Auto | Self::Sendfile => Path::Sendfile,
+            Self::Splice => Path::Splice,
             Self::Copy => Path::Copy,
         }
     }
@@ -61,7 +84,9 @@ impl Method {
             (Self::Auto, Path::Sendfile) if crate::error::is_refusal(error) => Some(Fallback {
                 from,
                 to: Path::Copy,
-                errno: error.raw_os_error()?,
+                reason: Reason::Refused {
+                    errno: error.raw_os_error()?,
+                },
             }),
             _ => None,
         }
@@ -76,8 +101,18 @@ impl fmt::Display for Path {
 
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = io::Error::from_raw_os_error(self.errno);
-        write!(f, "{} refused ({reason}), used {}", self.from, self.to)
+        write!(f, "{} {}, used {}", self.from, self.reason, self.to)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { errno } => {
+                write!(f, "refused ({})", io::Error::from_raw_os_error(*errno))
+            }
+            Self::FileSystem(name) => write!(f, "not trusted on {name}"),
+        }
     }
 }
 
@@ -96,7 +131,7 @@ mod tests {
                 Some(Fallback {
                     from: Path::Sendfile,
                     to: Path::Copy,
-                    errno
+                    reason: Reason::Refused { errno }
                 })
             );
             assert_eq!(Method::Sendfile.fallback(Path::Sendfile, &error), None);

@@ -1,10 +1,11 @@
 //! Why a drive of a transfer stopped without an error.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Why [`Transfer::advance`](crate::Transfer::advance) returned.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// Every promised byte was accepted by the sink.
     Complete,
@@ -13,6 +14,10 @@ pub enum Progress {
     /// The budget of this call is spent and the sink did not refuse: advance again soon. With
     /// edge-triggered readiness no further event announces it.
     BudgetSpent,
+    /// This range of the source is not known to be in memory, and sending it could wait for the
+    /// disk: bring it in, or accept the wait, and advance again. Only a transfer
+    /// [made careful](crate::Transfer::with_residency_window) says so.
+    NeedsDisk(Range<u64>),
     /// The source ended before the promised length. The sink cannot be used for anything that is
     /// framed by that length: close it.
     SourceTruncated(SourceTruncated),

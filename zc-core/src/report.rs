@@ -16,6 +16,8 @@ pub struct Tally {
 pub struct Report {
     /// What went by `sendfile(2)`.
     pub sendfile: Tally,
+    /// What went by `splice(2)`; the calls into the pipe and out of it both count.
+    pub splice: Tally,
     /// What went through a buffer; both `pread` and `write` calls count.
     pub copy: Tally,
     /// Calls that moved fewer bytes than asked for, though not none.
@@ -30,18 +32,19 @@ impl Report {
     /// All bytes that the sink accepted.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.sendfile.bytes + self.copy.bytes
+        self.sendfile.bytes + self.splice.bytes + self.copy.bytes
     }
 
     /// All system calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.sendfile.calls + self.copy.calls
+        self.sendfile.calls + self.splice.calls + self.copy.calls
     }
 
     pub(crate) fn tally(&mut self, path: Path) -> &mut Tally {
         match path {
             Path::Sendfile => &mut self.sendfile,
+            Path::Splice => &mut self.splice,
             Path::Copy => &mut self.copy,
         }
     }

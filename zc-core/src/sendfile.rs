@@ -5,10 +5,12 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
+use crate::{SendError, Sent};
+
 /// The most that Linux moves in one `sendfile(2)` or `write(2)`, in bytes.
 pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
 
-/// Moves up to `count` bytes of `source`, from `offset`, to `sink`; answers how many went.
+/// Moves up to `count` bytes of `source`, from `offset`, to `sink`; reports how many went.
 ///
 /// One system call, repeated only when a signal interrupted it before any byte went. At most
 /// [`CALL_BYTES_MAX`] bytes are asked for. The file position of `source` is neither used nor
@@ -24,7 +26,20 @@ pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
 /// * `EIO`, and what the sink reports (`EPIPE`, `ECONNRESET`, `ENOSPC` …).
 ///
 /// See [`sendfile(2)`](https://man7.org/linux/man-pages/man2/sendfile.2.html).
-pub fn sendfile(source: impl AsFd, sink: impl AsFd, offset: u64, count: u64) -> io::Result<u64> {
+pub fn sendfile(
+    source: impl AsFd,
+    sink: impl AsFd,
+    offset: u64,
+    count: u64,
+) -> Result<Sent, SendError> {
+    match call(source, sink, offset, count) {
+        Ok(bytes) => Ok(Sent { bytes, calls: 1 }),
+        Err(error) => Err(SendError::new(0, error)),
+    }
+}
+
+/// The call itself, retried when a signal interrupts it.
+pub(crate) fn call(source: impl AsFd, sink: impl AsFd, offset: u64, count: u64) -> io::Result<u64> {
     let mut position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
     let count = usize::try_from(count.min(CALL_BYTES_MAX)).unwrap_or(usize::MAX);
     loop {

@@ -26,6 +26,48 @@ pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
+/// Reads into `buffer` from `offset` of `file` only what is in memory: never waits for the disk.
+///
+/// The file position is neither used nor moved. The answer may be short, and 0 at the end of the
+/// file. One system call.
+///
+/// # Errors
+///
+/// * `EAGAIN`: the first byte is not in the page cache.
+/// * `EOPNOTSUPP`, `ENOSYS`, `EINVAL`: the filesystem or the kernel cannot say.
+/// * `EOVERFLOW`: `offset` does not fit a signed 64-bit number.
+///
+/// See `RWF_NOWAIT` in [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html).
+pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    // A position of -1 would mean the shared file position; no `u64` that passes here is one.
+    let position =
+        i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+    let vector = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // The system call and not the function, which musl lacks and which on 32-bit glibc has
+    // another name. The kernel takes the position as two words; a 64-bit one ignores the second.
+    let low = position as libc::c_long;
+    let high = (position >> 32) as libc::c_long;
+    let flags: libc::c_int = libc::RWF_NOWAIT;
+    let count: libc::c_long = 1;
+    // SAFETY: `vector` is one iovec, as `count` says, and names `buffer`, which is writable for
+    // its whole length; both live until the call returns, and the kernel keeps neither.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_preadv2,
+            file.as_fd().as_raw_fd(),
+            &raw const vector,
+            count,
+            low,
+            high,
+            flags,
+        )
+    };
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +89,36 @@ mod tests {
         let mut received = vec![0; sent];
         reader.read_exact(&mut received).expect("all of it");
         assert!(send_queue_bytes(&sender).expect("a socket") < full);
+    }
+
+    #[test]
+    fn a_read_that_must_not_wait_gives_the_bytes_or_refuses() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("room");
+        let mut buffer = [0; 4];
+        match preadv2_nowait(&file, &mut buffer, 7) {
+            // Just written, so in memory; and only three bytes are left.
+            Ok(count) => assert_eq!((count, &buffer), (3, b"789\0")),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
+        }
+        assert_eq!(io::Seek::stream_position(&mut file).expect("a file"), 10);
+    }
+
+    #[test]
+    fn an_offset_beyond_the_signed_range_never_means_the_file_position() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("room");
+        for offset in [1 << 63, u64::MAX] {
+            let error = preadv2_nowait(&file, &mut [0], offset).expect_err("no such offset");
+            assert_eq!(error.raw_os_error(), Some(libc::EOVERFLOW));
+        }
+    }
+
+    #[test]
+    fn a_pipe_cannot_be_read_at_an_offset() {
+        let (reader, _writer) = io::pipe().expect("a pipe");
+        let error = preadv2_nowait(&reader, &mut [0], 0).expect_err("no offsets");
+        assert_eq!(error.raw_os_error(), Some(libc::ESPIPE));
     }
 
     #[test]

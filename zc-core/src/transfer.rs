@@ -1,10 +1,13 @@
 //! The resumable send.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use crate::copy::CopyBuffer;
-use crate::{Method, Path, Progress, Report, SendError, SourceTruncated};
+use crate::pipe::{PipePool, PooledPipe};
+use crate::policy::{self, FileSystem, Policy, SinkKind};
+use crate::{Fallback, Method, Path, Progress, Report, Residency, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
 ///
@@ -20,14 +23,31 @@ pub struct Transfer<F> {
     method: Method,
     route: Route,
     report: Report,
+    policy: Option<Arc<Policy>>,
+    /// What is known of the filesystem of the source.
+    file_system: Option<FileSystem>,
+    pipes: Option<PipePool>,
+    residency: Option<Window>,
 }
 
 /// The path in use, with what it needs.
 #[derive(Debug)]
 enum Route {
+    /// Nothing was tried yet.
+    Undecided,
     Sendfile,
+    /// The pipe's bytes are those at `offset`; taken when the first byte is spliced.
+    Splice(Option<PooledPipe>),
     /// The buffer's bytes are those at `offset`; made when the first byte is copied.
     Copy(Option<CopyBuffer>),
+}
+
+/// How far the source is known, or assumed, to be in memory.
+#[derive(Debug)]
+struct Window {
+    bytes: u64,
+    /// The file offset up to which sending is not expected to wait for the disk.
+    vouched: u64,
 }
 
 /// What one step of a route did.
@@ -40,14 +60,8 @@ impl Route {
     fn new(path: Path) -> Self {
         match path {
             Path::Sendfile => Self::Sendfile,
+            Path::Splice => Self::Splice(None),
             Path::Copy => Self::Copy(None),
-        }
-    }
-
-    fn path(&self) -> Path {
-        match self {
-            Self::Sendfile => Path::Sendfile,
-            Self::Copy(_) => Path::Copy,
         }
     }
 }
@@ -63,8 +77,12 @@ impl<F: AsFd> Transfer<F> {
             offset,
             remaining: length,
             method: Method::Auto,
-            route: Route::new(Method::Auto.first_path()),
+            route: Route::Undecided,
             report: Report::default(),
+            policy: None,
+            file_system: None,
+            pipes: None,
+            residency: None,
         }
     }
 
@@ -72,7 +90,40 @@ impl<F: AsFd> Transfer<F> {
     #[must_use]
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
-        self.route = Route::new(method.first_path());
+        self.route = Route::Undecided;
+        self
+    }
+
+    /// Learns from `policy` which pairs refuse, and teaches it. Matters to [`Method::Auto`] alone.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Spares [`Method::Auto`] the `fstatfs(2)` by which it asks where the source is.
+    #[must_use]
+    pub fn with_file_system(mut self, file_system: FileSystem) -> Self {
+        self.file_system = Some(file_system);
+        self
+    }
+
+    /// Takes the pipe of [`Method::Splice`] from `pipes`; a transfer without a pool makes its own.
+    #[must_use]
+    pub fn with_pipes(mut self, pipes: PipePool) -> Self {
+        self.pipes = Some(pipes);
+        self
+    }
+
+    /// Answers [`Progress::NeedsDisk`] before each window of `bytes` (at least 1) of which not both
+    /// ends are in memory, instead of waiting for the disk. The `advance` after that answer sends
+    /// the window without a further look.
+    #[must_use]
+    pub fn with_residency_window(mut self, bytes: u64) -> Self {
+        self.residency = Some(Window {
+            bytes: bytes.max(1),
+            vouched: self.offset,
+        });
         self
     }
 
@@ -86,9 +137,14 @@ impl<F: AsFd> Transfer<F> {
         self.remaining
     }
 
-    /// The path in use now.
+    /// The path in use now; before the first `advance` the one that would be tried first.
     pub fn path(&self) -> Path {
-        self.route.path()
+        match self.route {
+            Route::Undecided => self.method.first_path(),
+            Route::Sendfile => Path::Sendfile,
+            Route::Splice(_) => Path::Splice,
+            Route::Copy(_) => Path::Copy,
+        }
     }
 
     /// What was done so far, over all calls of `advance`.
@@ -116,12 +172,24 @@ impl<F: AsFd> Transfer<F> {
             if left == 0 {
                 return Ok(Progress::BudgetSpent);
             }
-            match self.step(sink, self.remaining.min(left)) {
+            let mut count = self.remaining.min(left);
+            if let Some(window) = &mut self.residency {
+                if self.offset >= window.vouched {
+                    let range = self.offset..self.offset + window.bytes.min(self.remaining);
+                    window.vouched = range.end;
+                    if Residency::probe(&self.source, range.clone()) != Residency::Hot {
+                        return Ok(Progress::NeedsDisk(range));
+                    }
+                }
+                count = count.min(window.vouched - self.offset);
+            }
+            match self.step(sink, count, left) {
                 Ok(Step::Sent { asked, sent }) => {
                     self.offset += sent;
                     self.remaining -= sent;
                     left -= sent;
-                    self.report.tally(self.route.path()).bytes += sent;
+                    let path = self.path();
+                    self.report.tally(path).bytes += sent;
                     self.report.short_writes += u64::from(sent < asked);
                 }
                 Ok(Step::SourceEnded) => {
@@ -134,28 +202,55 @@ impl<F: AsFd> Transfer<F> {
                     self.report.would_blocks += 1;
                     return Ok(Progress::WouldBlock);
                 }
-                Err(error) => match self.method.fallback(self.route.path(), &error) {
-                    Some(fallback) => {
-                        self.route = Route::new(fallback.to);
-                        self.report.fallback = Some(fallback);
-                    }
+                Err(error) => match self.method.fallback(self.path(), &error) {
+                    Some(fallback) => self.fall_back(fallback, sink),
                     None => return Err(SendError::new(before - self.remaining, error)),
                 },
             }
         }
+        // A pipe goes back to its pool as soon as nothing is left to be sent.
+        self.route = match std::mem::replace(&mut self.route, Route::Undecided) {
+            Route::Splice(Some(_)) => Route::Splice(None),
+            route => route,
+        };
         Ok(Progress::Complete)
     }
 
-    /// One send of at most `count` bytes, `count` being at least 1.
-    fn step(&mut self, sink: impl AsFd, count: u64) -> io::Result<Step> {
+    /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how
+    /// many may go in this call of `advance`.
+    fn step(&mut self, sink: BorrowedFd<'_>, count: u64, left: u64) -> io::Result<Step> {
         match &mut self.route {
+            Route::Undecided => {
+                self.decide(sink);
+                self.step(sink, count, left)
+            }
             Route::Sendfile => {
                 let asked = count.min(crate::CALL_BYTES_MAX);
                 self.report.sendfile.calls += 1;
-                match crate::sendfile(&self.source, sink, self.offset, asked)? {
+                match crate::sendfile::call(&self.source, sink, self.offset, asked)? {
                     0 => Ok(Step::SourceEnded),
                     sent => Ok(Step::Sent { asked, sent }),
                 }
+            }
+            Route::Splice(Some(pipe)) => {
+                if pipe.pending() == 0 {
+                    self.report.splice.calls += 1;
+                    if crate::splice::fill(pipe, &self.source, self.offset, count)? == 0 {
+                        return Ok(Step::SourceEnded);
+                    }
+                }
+                let asked = pipe.pending().min(count);
+                let more = asked < self.remaining.min(left);
+                self.report.splice.calls += 1;
+                match crate::splice::flush(pipe, sink, asked, more)? {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    sent => Ok(Step::Sent { asked, sent }),
+                }
+            }
+            Route::Splice(pipe @ None) => {
+                let pool = self.pipes.get_or_insert_with(PipePool::for_one);
+                *pipe = Some(pool.take()?);
+                self.step(sink, count, left)
             }
             Route::Copy(buffer) => {
                 let buffer = buffer.get_or_insert_with(CopyBuffer::new);
@@ -177,5 +272,41 @@ impl<F: AsFd> Transfer<F> {
                 })
             }
         }
+    }
+
+    /// Chooses the path to begin with: the named method's, or what is known of the pair.
+    fn decide(&mut self, sink: BorrowedFd<'_>) {
+        self.route = Route::new(self.method.first_path());
+        if self.method != Method::Auto {
+            return;
+        }
+        // A filesystem that does not tell its kind is tried like any other.
+        let Some(file_system) = self.known_file_system() else {
+            return;
+        };
+        let learned = || {
+            let policy = self.policy.as_ref().filter(|policy| policy.has_learned())?;
+            policy.fallback(file_system, SinkKind::of(sink).ok()?)
+        };
+        if let Some(fallback) = policy::from_file_system(file_system).or_else(learned) {
+            self.route = Route::new(fallback.to);
+            self.report.fallback = Some(fallback);
+        }
+    }
+
+    fn fall_back(&mut self, fallback: Fallback, sink: BorrowedFd<'_>) {
+        self.route = Route::new(fallback.to);
+        self.report.fallback = Some(fallback);
+        let pair = self.known_file_system().zip(SinkKind::of(sink).ok());
+        if let (Some(policy), Some((file_system, sink))) = (&self.policy, pair) {
+            policy.remember(file_system, sink, fallback);
+        }
+    }
+
+    fn known_file_system(&mut self) -> Option<FileSystem> {
+        if self.file_system.is_none() {
+            self.file_system = FileSystem::of(&self.source).ok();
+        }
+        self.file_system
     }
 }

@@ -9,12 +9,14 @@ use std::path::{Path as FilePath, PathBuf};
 use common::{advance, assert_same_bytes, errno_of, file_of, patterned};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use zc_core::{Fallback, Method, Path, Progress, SendErrorKind, Transfer};
+use zc_core::{Fallback, Method, Path, Progress, Reason, SendErrorKind, Transfer};
 
 const INVALID: Fallback = Fallback {
     from: Path::Sendfile,
     to: Path::Copy,
-    errno: Errno::EINVAL as i32,
+    reason: Reason::Refused {
+        errno: Errno::EINVAL as i32,
+    },
 };
 
 /// A file opened for appending: `sendfile(2)` answers EINVAL, `write(2)` works.
@@ -40,7 +42,8 @@ fn the_kernel_still_refuses_an_appending_sink() {
     let directory = tempfile::tempdir().unwrap();
     let (sink, path) = appending(&directory);
     let error = zc_core::sendfile(file_of(b"bytes"), &sink, 0, 5).unwrap_err();
-    assert_eq!(errno_of(&error), Errno::EINVAL);
+    assert_eq!(error.kind, SendErrorKind::Refused);
+    assert_eq!(errno_of(&error.source), Errno::EINVAL);
     assert_same_bytes(&contents(&path), b"");
 }
 

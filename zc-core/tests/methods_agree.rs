@@ -117,6 +117,7 @@ impl Case {
         assert_eq!(transfer.report().fallback, None);
         let path = match method {
             Method::Copy => transfer.report().copy,
+            Method::Splice => transfer.report().splice,
             Method::Auto | Method::Sendfile => transfer.report().sendfile,
         };
         assert_eq!(path.bytes, bytes.len() as u64, "all by the named method");
@@ -125,7 +126,7 @@ impl Case {
 }
 
 #[test]
-fn both_methods_send_what_the_obvious_program_would() {
+fn all_methods_send_what_the_obvious_program_would() {
     let (mut complete, mut truncated) = (0, 0);
     for seed in 0..CASES {
         let case = Case::generate(seed);

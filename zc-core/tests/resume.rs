@@ -12,18 +12,19 @@ use common::{
     Generator, Inbox, NAMED_METHODS, advance, assert_same_bytes, drive, file_of, patterned,
     pipe_pair, tcp_pair, unix_pair,
 };
-use zc_core::{CALL_BYTES_MAX, COPY_BUFFER_BYTES, Method, Path, Progress, Report, Transfer};
+use zc_core::{CALL_BYTES_MAX, COPY_BUFFER_BYTES, Method, Path, Progress, Report, Tally, Transfer};
 
 /// The kernel makes it 4,608 or so: the smallest send buffer there is.
 const SMALLEST: Option<usize> = Some(1);
 
 fn assert_only_path(report: &Report, method: Method, bytes: u64) {
     let (used, unused) = match method {
-        Method::Copy => (report.copy, report.sendfile),
-        Method::Auto | Method::Sendfile => (report.sendfile, report.copy),
+        Method::Copy => (report.copy, [report.sendfile, report.splice]),
+        Method::Splice => (report.splice, [report.sendfile, report.copy]),
+        Method::Auto | Method::Sendfile => (report.sendfile, [report.splice, report.copy]),
     };
     assert_eq!(used.bytes, bytes);
-    assert_eq!((unused.bytes, unused.calls), (0, 0));
+    assert_eq!(unused, [Tally::default(); 2]);
     assert_eq!(report.fallback, None);
 }
 
@@ -31,7 +32,7 @@ fn assert_only_path(report: &Report, method: Method, bytes: u64) {
 fn a_full_socket_is_resumed_where_it_stopped() {
     let bytes = patterned(300_007, 1);
     let file = file_of(&bytes);
-    for method in [Method::Auto, Method::Sendfile, Method::Copy] {
+    for method in [Method::Auto, Method::Sendfile, Method::Splice, Method::Copy] {
         let (sender, reader) = tcp_pair(SMALLEST, Some(8 * 1024));
         let mut inbox = Inbox::new(reader);
         let mut transfer = Transfer::new(&file, 3, 300_000).with_method(method);
@@ -223,7 +224,7 @@ fn one_open_file_serves_many_transfers_and_its_position_stays() {
                 Progress::Complete => continue,
                 Progress::WouldBlock => inbox.read_until_writable(&*sender),
                 Progress::BudgetSpent => {}
-                Progress::SourceTruncated(cut) => panic!("{cut}"),
+                end => panic!("{end:?}"),
             }
             unfinished += 1;
         }

@@ -27,14 +27,13 @@
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
-use zc_core::SendErrorKind;
+use zc_core::Progress;
 use zc_http::{Drain, HttpTime, Limits, Parse, Status, parse};
 
 use crate::access_log::Sink;
 use crate::exchange::{Outcome, Response, Then, accept_request, refusal};
 use crate::input::{Fill, Input, Scratch};
 use crate::respond::Site;
-use crate::send::Sent;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
 /// the answer before a reset would discard it.
@@ -359,7 +358,7 @@ impl Connection {
         }
     }
 
-    /// Where a stalled send is resumed: `Outgoing::advance` goes on at the byte where it stopped.
+    /// Where a stalled send is resumed: `HeadThenFile::advance` goes on at the byte where it stopped.
     fn send(
         &mut self,
         mut response: Box<Response>,
@@ -377,27 +376,27 @@ impl Connection {
             deadline_ms
         };
         let outcome = match answer {
-            Ok(Sent::Blocked) => {
+            Ok(Progress::WouldBlock) => {
                 return Step::Wait(State::Sending {
                     response,
                     deadline_ms,
                     queued_bytes: self.queued_bytes(),
                 });
             }
-            Ok(Sent::Yielded) => {
+            Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) => {
                 return Step::Again(State::Sending {
                     response,
                     deadline_ms,
                     queued_bytes: 0,
                 });
             }
-            Ok(Sent::Complete) => Outcome::Complete,
-            Ok(Sent::Truncated(truncated)) => {
+            Ok(Progress::Complete) => Outcome::Complete,
+            Ok(Progress::SourceTruncated(truncated)) => {
                 let line = format!("response to {} cut: {truncated}", self.remote);
                 context.site.diagnostics.say(line);
                 Outcome::Truncated
             }
-            Err(error) if error.kind == SendErrorKind::PeerGone => Outcome::PeerGone,
+            Err(error) if error.is_peer_gone() => Outcome::PeerGone,
             Err(error) => {
                 let line = format!("response to {} failed: {error}", self.remote);
                 context.site.diagnostics.say(line);

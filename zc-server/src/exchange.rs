@@ -8,8 +8,7 @@ use zc_http::{After, Drain, Request, Status, persistence};
 
 use crate::access_log::Entry;
 use crate::connection::Context;
-use crate::respond::{Answer, refuse, respond};
-use crate::send::Outgoing;
+use crate::respond::{Answer, Outgoing, refuse, respond};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -133,11 +132,12 @@ impl Response {
             return;
         };
         let outgoing = &self.outgoing;
-        let report = outgoing.report();
-        let head_accepted = outgoing.head_accepted();
+        let report = outgoing.body_report();
+        let head_accepted = outgoing.head_tally().bytes;
         let text_bytes = record.text_bytes.min(head_accepted);
         let path = match report {
             Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
+            Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
             Some(_) => Path::Sendfile.as_str(),
             None if record.text_bytes > 0 => "memory",
             None => "none",

@@ -39,7 +39,6 @@ mod reactor;
 mod render;
 mod resolve;
 mod respond;
-mod send;
 mod server;
 mod slots;
 

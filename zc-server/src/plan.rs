@@ -118,7 +118,7 @@ pub(crate) enum Override {
     Unknown,
 }
 
-/// Reads `?method=copy|io|sendfile|auto`; `io` is another word for `copy`.
+/// Reads `?method=copy|io|sendfile|splice|auto`; `io` is another word for `copy`.
 pub(crate) fn method_override(query: Option<&[u8]>) -> Override {
     let Some(value) = query.and_then(|query| zc_http::query_value(query, "method")) else {
         return Override::Absent;
@@ -126,6 +126,7 @@ pub(crate) fn method_override(query: Option<&[u8]>) -> Override {
     match value {
         b"auto" => Override::Method(zc_core::Method::Auto),
         b"sendfile" => Override::Method(zc_core::Method::Sendfile),
+        b"splice" => Override::Method(zc_core::Method::Splice),
         b"copy" | b"io" => Override::Method(zc_core::Method::Copy),
         _ => Override::Unknown,
     }
@@ -150,13 +151,14 @@ mod tests {
 
     #[test]
     fn override_words() {
-        use zc_core::Method::{Auto, Copy, Sendfile};
-        let rows: [(Option<&[u8]>, Override); 8] = [
+        use zc_core::Method::{Auto, Copy, Sendfile, Splice};
+        let rows: [(Option<&[u8]>, Override); 9] = [
             (None, Override::Absent),
             (Some(b"x=1"), Override::Absent),
             (Some(b"method=io"), Override::Method(Copy)),
             (Some(b"method=copy"), Override::Method(Copy)),
             (Some(b"a=b&method=sendfile"), Override::Method(Sendfile)),
+            (Some(b"method=splice"), Override::Method(Splice)),
             (Some(b"method=auto"), Override::Method(Auto)),
             (Some(b"method=mmap"), Override::Unknown),
             (Some(b"method"), Override::Unknown),

@@ -1,17 +1,21 @@
 //! One parsed request → the response to send: method, target, file, plan, head, in this order.
 
+use std::os::fd::OwnedFd;
+
 use bytes::BytesMut;
-use zc_core::Transfer;
+use zc_core::{HeadThenFile, PipePool, Transfer};
 use zc_http::{After, EntityTag, HttpTime, Method, Request, Status, Target, Version};
 
 use crate::diagnostics::Diagnostics;
 use crate::plan::{self, Override, Plan, Representation};
 use crate::render::{Framing, Rest, render};
 use crate::resolve::{OpenFile, ResolveError, Resolved, Root};
-use crate::send::Outgoing;
 
 /// Room for the head of an ordinary response, in bytes; it grows when a `Location` is longer.
 const HEAD_BYTES: usize = 512;
+
+/// A response on its way out: its head, with a text body behind it, then a range of a file.
+pub(crate) type Outgoing = HeadThenFile<BytesMut, OwnedFd>;
 
 /// What is served and how: the part of the configuration that answers depend on.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) root: Root,
     pub(crate) method: zc_core::Method,
     pub(crate) method_override: bool,
+    /// The pipes of responses that go by splice.
+    pub(crate) pipes: PipePool,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -58,7 +64,7 @@ pub(crate) fn respond(
         after,
         now,
     };
-    assemble(&plan, framing, found)
+    assemble(&plan, framing, found.map(|found| (found, &site.pipes)))
 }
 
 /// Answers what could not be parsed or read in time: an error, and the end of the connection.
@@ -72,18 +78,20 @@ pub(crate) fn refuse(status: Status, now: HttpTime) -> Answer {
     assemble(&Plan::Message(status), framing, None)
 }
 
-fn assemble(plan: &Plan, framing: Framing, found: Option<Found>) -> Answer {
+fn assemble(plan: &Plan, framing: Framing, found: Option<(Found, &PipePool)>) -> Answer {
     let mut head = BytesMut::with_capacity(HEAD_BYTES);
     let (text_bytes, range) = match render(plan, framing, &mut head) {
         Rest::Nothing => (0, None),
         Rest::Text(bytes) => (bytes, None),
         Rest::File(range) => (0, Some(range)),
     };
-    let body = range.zip(found).map(|(range, found)| {
-        Transfer::new(found.file.fd, range.start, range.end - range.start).with_method(found.method)
+    let body = range.zip(found).map(|(range, (found, pipes))| {
+        Transfer::new(found.file.fd, range.start, range.end - range.start)
+            .with_method(found.method)
+            .with_pipes(pipes.clone())
     });
     Answer {
-        outgoing: Outgoing::new(head, body),
+        outgoing: HeadThenFile::with_optional_body(head, body),
         status: plan.status(),
         text_bytes,
     }

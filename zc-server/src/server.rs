@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
+use zc_core::{PIPE_BYTES_DEFAULT, PipePool};
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
@@ -73,6 +74,7 @@ impl Server {
             root: Root::open(&config.root).map_err(StartError::Root)?,
             method: config.method,
             method_override: config.method_override,
+            pipes: PipePool::new(config.connections_max, PIPE_BYTES_DEFAULT),
             diagnostics: Diagnostics::start().map_err(StartError::Io)?,
         });
         let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;

@@ -12,7 +12,7 @@ const BIG: usize = 32 << 20;
 
 #[test]
 fn a_file_cut_while_it_is_sent_ends_the_connection() {
-    for method in ["sendfile", "copy"] {
+    for method in ["sendfile", "splice", "copy"] {
         let mut server = Server::start(&["--method-override"]);
         server.write("f", &pattern(BIG, 1));
         server.write("next", b"SECOND RESPONSE");

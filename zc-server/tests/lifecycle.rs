@@ -160,6 +160,7 @@ fn a_named_method_and_the_default_one_are_logged() {
     for (method, path) in [
         ("auto", "sendfile"),
         ("sendfile", "sendfile"),
+        ("splice", "splice"),
         ("copy", "copy"),
     ] {
         let mut server = Server::start(&["--method", method]);

@@ -12,7 +12,11 @@ fn bodies_of_every_size_arrive_whole_by_each_method() {
     for (index, size) in [0, 1, 4096, 1 << 20, 64 << 20].into_iter().enumerate() {
         let expected = pattern(size, index as u64 + 1);
         server.write("body.bin", &expected);
-        for (word, path) in [("sendfile", "sendfile"), ("io", "copy"), ("copy", "copy")] {
+        for (word, path) in [
+            ("sendfile", "sendfile"),
+            ("splice", "splice"),
+            ("io", "copy"),
+        ] {
             let response = server.get(&format!("/body.bin?method={word}"));
             assert_eq!(response.status, 200);
             assert_eq!(
@@ -36,7 +40,7 @@ fn a_range_at_the_end_of_a_sparse_file_over_4_gib() {
     let file = std::fs::File::create(server.path("sparse")).expect("a file");
     file.set_len(length).expect("a sparse file");
     file.write_all_at(&tail, length - 1000).expect("a tail");
-    for method in ["sendfile", "copy"] {
+    for method in ["sendfile", "splice", "copy"] {
         for range in [
             "bytes=-1000".to_owned(),
             format!("bytes={}-", length - 1000),

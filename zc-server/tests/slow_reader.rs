@@ -23,7 +23,7 @@ fn a_body_is_resumed_where_a_full_socket_stopped_it() {
     let mut server = Server::start(&["--method-override"]);
     let body = pattern(24 << 20, 7);
     server.write("f", &body);
-    for method in ["sendfile", "copy"] {
+    for method in ["sendfile", "splice", "copy"] {
         let mut client = narrow(&server);
         client.send(format!("GET /f?method={method} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
         // Answered requests of another client: the worker has filled our socket meanwhile.

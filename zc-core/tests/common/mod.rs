@@ -16,7 +16,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use zc_core::{Method, Progress, SendError, Transfer};
 
 /// The methods that stay on one path.
-pub const NAMED_METHODS: [Method; 2] = [Method::Sendfile, Method::Copy];
+pub const NAMED_METHODS: [Method; 3] = [Method::Sendfile, Method::Splice, Method::Copy];
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG_MS: u16 = 60_000;
@@ -231,7 +231,7 @@ pub fn advance<F: AsFd>(
             assert_eq!(sent, budget);
             assert!(transfer.remaining() > 0);
         }
-        Ok(Progress::WouldBlock) => assert!(transfer.remaining() > 0),
+        Ok(Progress::WouldBlock | Progress::NeedsDisk(_)) => assert!(transfer.remaining() > 0),
         Ok(Progress::SourceTruncated(truncated)) => {
             assert_eq!(truncated.offset, transfer.offset());
             assert_eq!(truncated.missing, transfer.remaining());
@@ -253,7 +253,7 @@ pub fn drive<F: AsFd, R: Read + AsFd>(
     loop {
         match advance(transfer, sink.as_fd(), budget()).unwrap() {
             Progress::WouldBlock => inbox.read_until_writable(sink.as_fd()),
-            Progress::BudgetSpent => {}
+            Progress::BudgetSpent | Progress::NeedsDisk(_) => {}
             end @ (Progress::Complete | Progress::SourceTruncated(_)) => return end,
         }
     }

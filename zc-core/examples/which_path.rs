@@ -1,0 +1,51 @@
+//! Says which way the bytes of a file would go to a loopback socket, and why.
+//!
+//! `cargo run -p zc-core --example which_path -- FILE…`
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+
+use anyhow::Context;
+use zc_core::{FileSystem, Progress, Residency, SinkKind, Transfer};
+
+/// Enough to find out, in bytes; it fits every socket buffer.
+const SAMPLE_BYTES: u64 = 4096;
+
+fn main() -> anyhow::Result<()> {
+    let paths: Vec<_> = std::env::args_os().skip(1).collect();
+    anyhow::ensure!(!paths.is_empty(), "usage: which_path FILE…");
+    for path in paths {
+        let path = std::path::Path::new(&path);
+        tell(path).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn tell(path: &std::path::Path) -> anyhow::Result<()> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut peer = TcpStream::connect(listener.local_addr()?)?;
+    let (socket, _) = listener.accept()?;
+
+    println!("{}: {length} bytes", path.display());
+    println!("  filesystem  {:x?}", FileSystem::of(&file)?);
+    println!("  sink        {:?}", SinkKind::of(&socket)?);
+    println!("  page cache  {:?}", Residency::probe(&file, 0..length));
+    let mut transfer = Transfer::new(&file, 0, length.min(SAMPLE_BYTES));
+    match transfer.advance(&socket, u64::MAX)? {
+        Progress::Complete => {}
+        other => println!("  stopped     {other:?}"),
+    }
+    println!("  path        {}", transfer.path());
+    match transfer.report().fallback {
+        Some(fallback) => println!("  because     {fallback}"),
+        None => println!("  because     nothing refused it"),
+    }
+    drop(socket);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received)?;
+    println!("  received    {} bytes", received.len());
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! Threads that wait for the disk, so that a reactor does not.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
+
+use crate::copy::CopyBuffer;
+
+/// Threads that bring ranges of files into the page cache and then call back.
+///
+/// For ranges that are not [`Hot`](crate::Residency::Hot): hand the file and the range over, go on
+/// with other work, and send when the callback has woken you. The bytes go by `sendfile` to
+/// `/dev/null`, which waits for each page and copies none; where a filesystem refuses that, they
+/// are read into a buffer and thrown away.
+///
+/// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
+///
+/// Dropping the pool waits for the ranges that are being brought in, and for their callbacks; the
+/// callbacks of ranges still in the queue get an error of kind
+/// [`Interrupted`](io::ErrorKind::Interrupted). No callback is lost.
+pub struct DiskPool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A range was not taken, because as many as allowed are waiting already. All is given back.
+pub struct QueueFull<F, D> {
+    /// The file, as it was handed over.
+    pub file: F,
+    /// The range, in bytes.
+    pub range: Range<u64>,
+    /// The callback, not called.
+    pub done: D,
+}
+
+/// What the threads and the pool share.
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Notified when a job arrives and when the pool stops.
+    changed: Condvar,
+    /// Invariant: at least 1, and never exceeded by `queue.jobs`.
+    queue_max: usize,
+    /// `/dev/null`, for writing.
+    null: File,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    stopping: bool,
+}
+
+struct Job {
+    file: Box<dyn AsFd + Send>,
+    range: Range<u64>,
+    done: Box<dyn FnOnce(io::Result<u64>) + Send>,
+}
+
+impl DiskPool {
+    /// A pool of `threads` threads, and of at most `queue_max` ranges that wait for one of them.
+    ///
+    /// Each thread keeps one disk request in flight, or as many as the readahead of the kernel
+    /// makes of it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when either number is 0, and what opening `/dev/null` or starting a thread
+    /// reports.
+    pub fn new(threads: usize, queue_max: usize) -> io::Result<Self> {
+        if threads == 0 || queue_max == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a disk pool needs a thread and a place in its queue",
+            ));
+        }
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                jobs: VecDeque::new(),
+                stopping: false,
+            }),
+            changed: Condvar::new(),
+            queue_max,
+            null: OpenOptions::new().write(true).open("/dev/null")?,
+        });
+        // Made before its threads: when one cannot be started, the drop ends those that were.
+        let mut pool = Self {
+            shared,
+            threads: Vec::new(),
+        };
+        for index in 0..threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new()
+                .name(format!("zc-disk-{index}"))
+                .spawn(move || shared.work())?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Asks for `range` of `file`, in bytes, to be brought into memory; `done` is called after.
+    ///
+    /// `done` gets the number of bytes that were brought in, which is less than asked for when the
+    /// file ends before, or the error of `sendfile(2)` or `pread(2)`. It is called exactly once,
+    /// after `file` was dropped, on a thread of the pool, or on the thread that drops the pool if
+    /// the range is still waiting then. It must not block: the thread is for the disk. Wake your
+    /// reactor there and return. A panic of it is caught, and shows only in the panic hook.
+    ///
+    /// Never blocks, apart from a short lock. Ranges are taken in order.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`] gives everything back when `queue_max` ranges are waiting: send without
+    /// waiting for memory, or try again when a callback came.
+    pub fn fetch<F, D>(&self, file: F, range: Range<u64>, done: D) -> Result<(), QueueFull<F, D>>
+    where
+        F: AsFd + Send + 'static,
+        D: FnOnce(io::Result<u64>) + Send + 'static,
+    {
+        let mut queue = self.shared.lock();
+        if queue.jobs.len() >= self.shared.queue_max {
+            return Err(QueueFull { file, range, done });
+        }
+        queue.jobs.push_back(Job {
+            file: Box::new(file),
+            range,
+            done: Box::new(done),
+        });
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Ranges that wait for a thread; those being brought in do not count.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.lock().jobs.len()
+    }
+}
+
+impl Drop for DiskPool {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut queue = self.shared.lock();
+            queue.stopping = true;
+            std::mem::take(&mut queue.jobs)
+        };
+        self.shared.changed.notify_all();
+        for job in waiting {
+            job.cancel();
+        }
+        let current = thread::current().id();
+        for thread in self.threads.drain(..) {
+            // A callback may own the pool; its thread cannot wait for itself, and ends soon.
+            if thread.thread().id() != current {
+                // The threads catch every panic, so there is none to pass on.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// No code of a caller runs under the lock, so a poisoned one is still consistent.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a thread.
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            job.run(self.null.as_fd());
+        }
+    }
+
+    /// Waits for a job; `None` when the pool stops.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self
+            .changed
+            .wait_while(self.lock(), |queue| {
+                queue.jobs.is_empty() && !queue.stopping
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.jobs.pop_front()
+    }
+}
+
+impl Job {
+    fn run(self, null: BorrowedFd<'_>) {
+        let Self { file, range, done } = self;
+        let result = guarded(|| {
+            let result = bring_in(file.as_fd(), null, range);
+            drop(file);
+            result
+        });
+        call_back(done, result.unwrap_or_else(|_| Err(descriptor_panicked())));
+    }
+
+    fn cancel(self) {
+        let Self { file, done, .. } = self;
+        // Whatever comes of the drop, the callback is told the same.
+        let _ = guarded(|| drop(file));
+        let stopped = io::Error::new(io::ErrorKind::Interrupted, "the disk pool was dropped");
+        call_back(done, Err(stopped));
+    }
+}
+
+fn call_back(done: Box<dyn FnOnce(io::Result<u64>) + Send>, result: io::Result<u64>) {
+    // The panic hook has reported it; there is nobody else to tell.
+    let _ = guarded(|| done(result));
+}
+
+/// Runs code of a caller; a panic of it must not end the thread. Nothing that it touched is used
+/// afterwards, so no broken invariant is seen.
+fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(code))
+}
+
+fn descriptor_panicked() -> io::Error {
+    io::Error::other("the owner of the file descriptor panicked")
+}
+
+/// Waits until `range` of `file` was read, or the file ended; answers how many bytes were.
+fn bring_in(file: BorrowedFd<'_>, null: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
+    let mut offset = range.start;
+    while offset < range.end {
+        match crate::sendfile::call(file, null, offset, range.end - offset) {
+            Ok(0) => break,
+            Ok(count) => offset += count,
+            Err(error) if crate::error::is_refusal(&error) => {
+                offset += read_through(file, offset..range.end)?;
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(offset - range.start)
+}
+
+/// The same by `pread` into a buffer.
+fn read_through(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
+    let mut buffer = CopyBuffer::new();
+    let mut offset = range.start;
+    while offset < range.end {
+        match buffer.fill(file, offset, range.end - offset)? {
+            0 => break,
+            count => offset += count as u64,
+        }
+    }
+    Ok(offset - range.start)
+}
+
+impl fmt::Debug for DiskPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskPool")
+            .field("threads", &self.threads.len())
+            .field("queued", &self.queued())
+            .field("queue_max", &self.shared.queue_max)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, D> fmt::Debug for QueueFull<F, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueFull")
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, D> fmt::Display for QueueFull<F, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the queue of the disk pool is full")
+    }
+}
+
+impl<F, D> std::error::Error for QueueFull<F, D> {}

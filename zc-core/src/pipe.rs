@@ -1,0 +1,301 @@
+//! Pipes to splice through: few, bounded, reused when empty and closed when not.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+/// The size asked for each pipe of [`PipePool::default`], in bytes: 1 MiB.
+///
+/// Measured, a pipe of 1 MiB moves a file at the cost of `sendfile(2)`, and one of the kernel's
+/// default size, 64 KiB, at twice that. It is also what `/proc/sys/fs/pipe-max-size` allows a
+/// program without privileges.
+pub const PIPE_BYTES_DEFAULT: usize = 1024 * 1024;
+
+/// The most pipes of [`PipePool::default`]: 32, or 32 MiB when all are full.
+///
+/// Linux lets the pipes of one user have 16,384 pages (`/proc/sys/fs/pipe-user-pages-soft`), which
+/// is 64 pipes of [`PIPE_BYTES_DEFAULT`]; past it new pipes have two pages. Half is left to the
+/// user's other programs. A pipe is needed only while bytes are in it, not for each connection.
+pub const PIPES_MAX_DEFAULT: usize = 32;
+
+/// A bounded set of pipes, shared by all who splice. A clone is another handle of the same set.
+#[derive(Debug, Clone)]
+pub struct PipePool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pipes_max: usize,
+    pipe_bytes: usize,
+    pipes: Mutex<Pipes>,
+}
+
+/// Invariant: `idle.len() + lent <= pipes_max`.
+#[derive(Debug, Default)]
+struct Pipes {
+    /// Empty pipes.
+    idle: Vec<Arc<Ends>>,
+    lent: usize,
+}
+
+#[derive(Debug)]
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+    capacity: u64,
+}
+
+/// A pipe lent by a [`PipePool`]; dropping it gives it back.
+///
+/// Only an empty pipe is lent again. One with bytes in it is closed when it is dropped, and the
+/// bytes are lost: nobody else ever sees them.
+#[derive(Debug)]
+pub struct PooledPipe {
+    ends: Arc<Ends>,
+    /// Bytes in the pipe. Invariant: every splice into and out of it is counted here.
+    pub(crate) pending: u64,
+    // Fields are dropped in this order: the place becomes free when the descriptors are closed.
+    lease: Lease,
+}
+
+/// The place of one lent pipe in its pool.
+#[derive(Debug)]
+struct Lease {
+    shared: Arc<Shared>,
+    /// The pipe went back and its place with it.
+    given_back: bool,
+}
+
+impl PipePool {
+    /// A pool of at most `pipes_max` pipes of `pipe_bytes` bytes each. None is made yet.
+    ///
+    /// The size is a wish: the kernel rounds it up to a power of two pages, and where its limits
+    /// refuse it, half of it is asked for, and so on: see [`PooledPipe::capacity`].
+    #[must_use]
+    pub fn new(pipes_max: usize, pipe_bytes: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pipes_max,
+                pipe_bytes,
+                pipes: Mutex::default(),
+            }),
+        }
+    }
+
+    /// A pool of one pipe, for a transfer that was given no pool.
+    pub(crate) fn for_one() -> Self {
+        Self::new(1, PIPE_BYTES_DEFAULT)
+    }
+
+    /// Lends an idle pipe, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// * `ResourceBusy`: as many pipes as the pool may have are lent; try later, or copy.
+    /// * `EMFILE`, `ENFILE`: the process or the system has no descriptors left.
+    ///
+    /// See [`pipe(2)`](https://man7.org/linux/man-pages/man2/pipe.2.html) and `F_SETPIPE_SZ` in
+    /// [`fcntl(2)`](https://man7.org/linux/man-pages/man2/fcntl.2.html).
+    pub fn take(&self) -> io::Result<PooledPipe> {
+        let mut pipes = self.shared.lock();
+        if let Some(ends) = pipes.idle.pop() {
+            pipes.lent += 1;
+            drop(pipes);
+            return Ok(PooledPipe {
+                ends,
+                pending: 0,
+                lease: self.lease(),
+            });
+        }
+        if pipes.lent >= self.shared.pipes_max {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("all {} pipes of the pool are lent", self.shared.pipes_max),
+            ));
+        }
+        // The place is taken before the pipe is made, so that the lock is not held meanwhile.
+        pipes.lent += 1;
+        drop(pipes);
+        let lease = self.lease();
+        let ends = Arc::new(Ends::new(self.shared.pipe_bytes)?);
+        Ok(PooledPipe {
+            ends,
+            pending: 0,
+            lease,
+        })
+    }
+
+    /// How many empty pipes wait to be lent.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.shared.lock().idle.len()
+    }
+
+    /// How many pipes there are, idle or lent; each has two descriptors.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        let pipes = self.shared.lock();
+        pipes.idle.len() + pipes.lent
+    }
+
+    /// For a place that was counted as lent.
+    fn lease(&self) -> Lease {
+        Lease {
+            shared: Arc::clone(&self.shared),
+            given_back: false,
+        }
+    }
+}
+
+impl Default for PipePool {
+    /// A pool of [`PIPES_MAX_DEFAULT`] pipes of [`PIPE_BYTES_DEFAULT`] bytes.
+    fn default() -> Self {
+        Self::new(PIPES_MAX_DEFAULT, PIPE_BYTES_DEFAULT)
+    }
+}
+
+impl PooledPipe {
+    /// The size that the kernel gave, in bytes. Parts of pages take whole pages of it.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.ends.capacity
+    }
+
+    /// Bytes that are in the pipe now.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    pub(crate) fn read_end(&self) -> impl AsFd {
+        self.ends.read.as_fd()
+    }
+
+    pub(crate) fn write_end(&self) -> impl AsFd {
+        self.ends.write.as_fd()
+    }
+}
+
+impl Drop for PooledPipe {
+    fn drop(&mut self) {
+        if self.pending == 0 {
+            // The pool's handle keeps the descriptors open when this one goes.
+            let mut pipes = self.lease.shared.lock();
+            pipes.idle.push(Arc::clone(&self.ends));
+            pipes.lent -= 1;
+            drop(pipes);
+            self.lease.given_back = true;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.given_back {
+            self.shared.lock().lent -= 1;
+        }
+    }
+}
+
+impl Shared {
+    /// Nothing panics while the lock is held, so a poisoned one guards counts that are right.
+    fn lock(&self) -> MutexGuard<'_, Pipes> {
+        self.pipes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ends {
+    fn new(bytes: usize) -> io::Result<Self> {
+        // Without O_NONBLOCK on purpose: on a pipe it would make splice(2) answer EAGAIN for a
+        // blocking Unix socket or a blocking pipe at the other side. What must not wait for this
+        // pipe says SPLICE_F_NONBLOCK, or asks for no more than is in it.
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let capacity = resize(&write, bytes)?;
+        Ok(Self {
+            read,
+            write,
+            capacity,
+        })
+    }
+}
+
+/// Asks for `bytes`, and for half as often as that is refused; answers the size in use.
+fn resize(pipe: &OwnedFd, bytes: usize) -> nix::Result<u64> {
+    let size = || fcntl(pipe, FcntlArg::F_GETPIPE_SZ);
+    let given = size()?;
+    let mut asked = i32::try_from(bytes).unwrap_or(i32::MAX);
+    loop {
+        match fcntl(pipe, FcntlArg::F_SETPIPE_SZ(asked)) {
+            Ok(_) => break,
+            // EPERM: past pipe-max-size, or past the pages of this user; EINVAL, ENOMEM: past
+            // what any pipe can have. The size given at first is as good as the last refusal.
+            Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) if asked / 2 > given => asked /= 2,
+            Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(u64::try_from(size()?).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::fstat;
+
+    /// True while a descriptor of this process refers to the pipe with this inode number.
+    fn is_open(inode: u64) -> bool {
+        let name = format!("pipe:[{inode}]");
+        std::fs::read_dir("/proc/self/fd")
+            .expect("procfs")
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .any(|target| target.as_os_str() == name.as_str())
+    }
+
+    fn inode(pipe: &PooledPipe) -> u64 {
+        fstat(&pipe.ends.read).expect("a pipe").st_ino
+    }
+
+    #[test]
+    fn a_clean_pipe_is_reused_and_a_dirty_one_is_closed() {
+        let pool = PipePool::new(1, 65_536);
+        let mut pipe = pool.take().expect("a pipe");
+        let number = inode(&pipe);
+        drop(pipe);
+        assert!(is_open(number));
+
+        pipe = pool.take().expect("the same pipe");
+        assert_eq!(inode(&pipe), number);
+        nix::unistd::write(&pipe.ends.write, b"secret").expect("room");
+        pipe.pending = 6;
+        drop(pipe);
+        assert!(!is_open(number), "the bytes are gone with it");
+        assert_eq!((pool.alive(), pool.idle()), (0, 0));
+
+        pipe = pool.take().expect("the place is free again");
+        assert_ne!(inode(&pipe), number);
+    }
+
+    #[test]
+    fn the_size_is_what_the_kernel_says() {
+        // The last is more than any kernel gives: halving ends at what it does give.
+        for asked in [1, 4096, 70_000, PIPE_BYTES_DEFAULT, usize::MAX] {
+            let pipe = PipePool::new(1, asked).take().expect("a pipe of some size");
+            let size = fcntl(&pipe.ends.read, FcntlArg::F_GETPIPE_SZ).expect("a pipe");
+            assert_eq!(pipe.capacity(), u64::try_from(size).expect("positive"));
+            assert!(pipe.capacity() >= 4096);
+        }
+    }
+
+    #[test]
+    fn both_ends_close_on_exec() {
+        let pipe = PipePool::default().take().expect("a pipe");
+        for end in [&pipe.ends.read, &pipe.ends.write] {
+            let flags = fcntl(end, FcntlArg::F_GETFD).expect("open");
+            assert_eq!(flags & nix::libc::FD_CLOEXEC, nix::libc::FD_CLOEXEC);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Which path `Method::Auto` begins with: known from the filesystem, or learned from refusals.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage};
+use nix::sys::stat::SFlag;
+
+use crate::{Fallback, Path, Reason};
+
+/// The kind of a filesystem, by the magic number of `statfs(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileSystem(i64);
+
+/// Filesystems from which `sendfile` is known to send wrong or stale bytes, or to copy within the
+/// kernel for no gain, with their magic numbers (`linux/magic.h` and the sources of each).
+///
+/// On vboxsf and on file shares of virtual machines (9p), pages were sent that the host had
+/// changed long ago. FUSE and CIFS keep a page cache of their own making, which depends on the
+/// mount whether it is coherent.
+const COPIED: [(i64, &str); 6] = [
+    (0x786f_4256, "vboxsf"),
+    (0x0102_1997, "9p"),
+    (0x6573_5546, "fuse"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x517b, "smb"),
+];
+
+impl FileSystem {
+    /// Asks `fstatfs(2)` on which filesystem `file` is.
+    ///
+    /// # Errors
+    ///
+    /// What `fstatfs(2)` reports; `ENOSYS` for a filesystem that does not tell.
+    pub fn of(file: impl AsFd) -> io::Result<Self> {
+        let stat = nix::sys::statfs::fstatfs(file.as_fd())?;
+        Ok(Self(stat.filesystem_type().0))
+    }
+
+    /// The name of a filesystem whose files [`Method::Auto`](crate::Method::Auto) copies; `None`
+    /// for every other.
+    #[must_use]
+    pub fn copied(self) -> Option<&'static str> {
+        // A 32-bit magic number may arrive sign-extended.
+        let magic = self.0 & 0xffff_ffff;
+        COPIED
+            .iter()
+            .find_map(|&(number, name)| (number == magic).then_some(name))
+    }
+}
+
+/// The kind of descriptor that bytes are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SinkKind {
+    /// A socket of IPv4 or IPv6.
+    Inet,
+    /// A Unix socket.
+    Unix,
+    /// A socket of another family.
+    OtherSocket,
+    /// A pipe or a fifo.
+    Pipe,
+    /// A regular file.
+    File,
+    /// A device or anything else.
+    Other,
+}
+
+impl SinkKind {
+    /// Asks `fstat(2)`, and of a socket its family.
+    ///
+    /// # Errors
+    ///
+    /// What `fstat(2)` or `getsockname(2)` report.
+    pub fn of(sink: impl AsFd) -> io::Result<Self> {
+        use std::os::fd::AsRawFd;
+        let sink = sink.as_fd();
+        let mode = nix::sys::stat::fstat(sink)?.st_mode;
+        Ok(match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Self::File,
+            SFlag::S_IFIFO => Self::Pipe,
+            SFlag::S_IFSOCK => {
+                let name: SockaddrStorage = nix::sys::socket::getsockname(sink.as_raw_fd())?;
+                match name.family() {
+                    Some(AddressFamily::Inet | AddressFamily::Inet6) => Self::Inet,
+                    Some(AddressFamily::Unix) => Self::Unix,
+                    _ => Self::OtherSocket,
+                }
+            }
+            _ => Self::Other,
+        })
+    }
+}
+
+/// What was learned of filesystems and sinks that refuse, so that it is asked once and not once
+/// for each transfer. One belongs to a program or to a thread; transfers share it by `Arc`.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// True once anything was learned: the common case costs one load.
+    learned: AtomicBool,
+    refusals: Mutex<Vec<(FileSystem, SinkKind, Fallback)>>,
+}
+
+impl Policy {
+    /// A policy that has learned nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The fallback that a transfer between these two begins with; `None` to begin with `sendfile`.
+    #[must_use]
+    pub fn fallback(&self, file_system: FileSystem, sink: SinkKind) -> Option<Fallback> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = refusals
+            .iter()
+            .find(|entry| (entry.0, entry.1) == (file_system, sink));
+        known.map(|entry| entry.2)
+    }
+
+    pub(crate) fn has_learned(&self) -> bool {
+        self.learned.load(Ordering::Acquire)
+    }
+
+    /// Remembers that the kernel refused. Errors of one descriptor alone are better not remembered:
+    /// a file opened for appending refuses `sendfile` where its neighbours do not.
+    pub(crate) fn remember(&self, file_system: FileSystem, sink: SinkKind, fallback: Fallback) {
+        if matches!(sink, SinkKind::File | SinkKind::Other) {
+            return;
+        }
+        if self.fallback(file_system, sink).is_none() {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refusals.push((file_system, sink, fallback));
+            self.learned.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The fallback that the filesystem of `source` asks for before anything was tried.
+pub(crate) fn from_file_system(file_system: FileSystem) -> Option<Fallback> {
+    file_system.copied().map(|name| Fallback {
+        from: Path::Sendfile,
+        to: Path::Copy,
+        reason: Reason::FileSystem(name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn kinds_of_sinks() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (unix, _peer) = UnixStream::pair().expect("a pair");
+        let (_read, write) = nix::unistd::pipe().expect("a pipe");
+        let file = tempfile::tempfile().expect("a file");
+        let null = std::fs::File::open("/dev/null").expect("a device");
+        assert_eq!(SinkKind::of(&tcp).expect("open"), SinkKind::Inet);
+        assert_eq!(SinkKind::of(&unix).expect("open"), SinkKind::Unix);
+        assert_eq!(SinkKind::of(&write).expect("open"), SinkKind::Pipe);
+        assert_eq!(SinkKind::of(&file).expect("open"), SinkKind::File);
+        assert_eq!(SinkKind::of(&null).expect("open"), SinkKind::Other);
+    }
+
+    #[test]
+    fn shares_of_virtual_machines_are_copied_and_local_disks_are_not() {
+        let rows = [
+            (0x786f_4256, Some("vboxsf")),
+            (0x0102_1997, Some("9p")),
+            (0x6573_5546, Some("fuse")),
+            (0xff53_4d42, Some("cifs")),
+            (i64::from(0xff53_4d42_u32.cast_signed()), Some("cifs")),
+            (0xef53, None),
+            (0x0102_1994, None),
+        ];
+        for (magic, name) in rows {
+            assert_eq!(FileSystem(magic).copied(), name, "{magic:x}");
+        }
+        let own = FileSystem::of(tempfile::tempfile().expect("a file")).expect("it tells");
+        assert_ne!(own, FileSystem(0));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_for_its_pair_alone() {
+        let policy = Policy::new();
+        let fallback = Fallback {
+            from: Path::Sendfile,
+            to: Path::Copy,
+            reason: Reason::Refused { errno: 22 },
+        };
+        let (ext4, tmpfs) = (FileSystem(0xef53), FileSystem(0x0102_1994));
+        policy.remember(ext4, SinkKind::Unix, fallback);
+        policy.remember(tmpfs, SinkKind::File, fallback);
+        assert!(policy.has_learned());
+        assert_eq!(policy.fallback(ext4, SinkKind::Unix), Some(fallback));
+        assert_eq!(policy.fallback(ext4, SinkKind::Inet), None);
+        assert_eq!(policy.fallback(tmpfs, SinkKind::Unix), None);
+        assert_eq!(policy.fallback(tmpfs, SinkKind::File), None);
+    }
+}

@@ -1,0 +1,390 @@
+//! The resumable receive: a socket into a file.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::copy::COPY_BUFFER_BYTES;
+use crate::error::is_refusal;
+use crate::splice::{fill_from_stream, flush_at};
+use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
+
+/// How a receive is asked to move its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReceiveMethod {
+    /// `splice`, and a copy loop where the kernel refuses it or the pool has no pipe; the reason
+    /// is kept in the report.
+    #[default]
+    Auto,
+    /// `splice(2)` through a pipe and nothing else: a refusal is an error.
+    Splice,
+    /// A `read`/`pwrite` loop through one buffer.
+    Copy,
+}
+
+/// What a receive did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiveReport {
+    /// What reached the file by `splice(2)`; calls into the pipe and out of it both count.
+    pub splice: Tally,
+    /// What reached the file through a buffer; both `read` and `pwrite` calls count.
+    pub copy: Tally,
+    /// Times that the source said `EAGAIN`.
+    pub would_blocks: u64,
+    /// The `errno` for which `splice` was given up, if it was; `EBUSY` when the pool had no pipe.
+    pub fallback_errno: Option<i32>,
+}
+
+impl ReceiveReport {
+    /// All bytes that the file accepted.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.splice.bytes + self.copy.bytes
+    }
+
+    /// All system calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.splice.calls + self.copy.calls
+    }
+}
+
+/// A promised number of bytes on its way from a stream socket to a range of a file, resumable at
+/// any byte.
+///
+/// `F` is whatever owns or borrows the descriptor of the file, which must be open for writing. The
+/// source is named at each [`advance`](Self::advance) and must be the same each time.
+///
+/// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them
+/// once, into the page cache. What follows the promised bytes on the source stays there. A file
+/// that is longer than the range is not cut, and nothing is synchronised to the disk.
+///
+/// Dropping a receive that is not complete loses the bytes that it took from the source and the
+/// file did not accept: see [`unwritten`](Self::unwritten). There are some only after an error.
+#[derive(Debug)]
+pub struct Receive<F> {
+    sink: F,
+    /// The file offset of the next byte to be accepted by the file.
+    offset: u64,
+    /// Bytes promised and not yet accepted by the file.
+    remaining: u64,
+    method: ReceiveMethod,
+    /// Whether the next bytes go by splice.
+    splices: bool,
+    pool: PipePool,
+    // At most one of the two has bytes, but for the moment in which a pipe is drained into the
+    // buffer: then the buffer's come first.
+    pipe: Option<PooledPipe>,
+    buffer: Option<Buffer>,
+    report: ReceiveReport,
+}
+
+/// What one step did.
+enum Step {
+    Wrote(u64),
+    /// Bytes are nearer to the file now, though not in it.
+    Moved,
+    SourceEnded,
+    /// Splice is not to be had here, for this `errno`.
+    NoSplice(i32),
+}
+
+/// Which side failed.
+enum Failure {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+impl<F: AsFd> Receive<F> {
+    /// A receive of `length` bytes to `sink` at `offset`, by [`ReceiveMethod::Auto`].
+    ///
+    /// Nothing is checked or received yet. A pipe is borrowed from `pool` only while bytes move.
+    pub fn new(sink: F, offset: u64, length: u64, pool: &PipePool) -> Self {
+        Self {
+            sink,
+            offset,
+            remaining: length,
+            method: ReceiveMethod::Auto,
+            splices: true,
+            pool: pool.clone(),
+            pipe: None,
+            buffer: None,
+            report: ReceiveReport::default(),
+        }
+    }
+
+    /// The same receive by another method. To be chosen before the first `advance`.
+    #[must_use]
+    pub fn with_method(mut self, method: ReceiveMethod) -> Self {
+        self.method = method;
+        self.splices = method != ReceiveMethod::Copy;
+        self
+    }
+
+    /// The file offset of the next byte, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Promised bytes that the file has not accepted yet.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Bytes that were taken from the source and that the file has not accepted yet. They are the
+    /// next ones to be written; there are none before `advance` fails.
+    pub fn unwritten(&self) -> u64 {
+        let buffered = self.buffer.as_ref().map_or(0, Buffer::len);
+        buffered as u64 + self.piped()
+    }
+
+    /// What was done so far, over all calls of `advance`.
+    pub fn report(&self) -> &ReceiveReport {
+        &self.report
+    }
+
+    /// Receives until the end, until the source has nothing now, or until the file accepted
+    /// `budget` bytes.
+    ///
+    /// * [`Progress::Complete`]: the file accepted every promised byte. Calling again is harmless.
+    /// * [`Progress::WouldBlock`]: the source is nonblocking and has nothing: advance again when it
+    ///   is readable. A source that blocks is waited for.
+    /// * [`Progress::BudgetSpent`]: advance again in your own time; no event announces it.
+    /// * [`Progress::SourceTruncated`]: the peer ended before the promised length; its `offset` is
+    ///   where in the file that is, and what came before is there.
+    ///
+    /// A file opened with `O_APPEND` is refused by `splice`, and `pwrite` appends to it whatever
+    /// the offset, as Linux does.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] says in `sent` how many bytes the **file** accepted in this call before it
+    /// failed. After a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left
+    /// the source are kept ([`unwritten`](Self::unwritten)): advance again when there is room, and
+    /// none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
+    /// is no error: the receive goes on by copying and keeps the reason.
+    pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, SendError> {
+        let result = self.drive(source.as_fd(), budget);
+        if self.piped() == 0 {
+            self.pipe = None;
+        }
+        if self.remaining == 0 {
+            self.buffer = None;
+        }
+        result
+    }
+
+    fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError> {
+        let before = self.remaining;
+        let mut left = budget;
+        while self.remaining > 0 {
+            if left == 0 {
+                return Ok(Progress::BudgetSpent);
+            }
+            let failure = match self.step(source, self.remaining.min(left)) {
+                Ok(Step::Wrote(count)) => {
+                    self.offset += count;
+                    self.remaining -= count;
+                    left -= count;
+                    continue;
+                }
+                Ok(Step::Moved) => continue,
+                Ok(Step::NoSplice(errno)) => {
+                    self.splices = false;
+                    self.report.fallback_errno = Some(errno);
+                    continue;
+                }
+                Ok(Step::SourceEnded) => {
+                    return Ok(Progress::SourceTruncated(SourceTruncated {
+                        offset: self.offset,
+                        missing: self.remaining,
+                    }));
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Source(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.report.would_blocks += 1;
+                    return Ok(Progress::WouldBlock);
+                }
+                Failure::Source(error) | Failure::Sink(error) => {
+                    return Err(SendError::new(before - self.remaining, error));
+                }
+            }
+        }
+        Ok(Progress::Complete)
+    }
+
+    /// The next move of at most `count` bytes, `count` being at least 1: what was taken goes to the
+    /// file before more is taken.
+    fn step(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
+        if self.buffer.as_ref().is_some_and(|buffer| buffer.len() > 0) {
+            return self.write_buffer(count);
+        }
+        match (self.piped() > 0, self.splices) {
+            (true, true) => self.empty_pipe(count),
+            (true, false) => self.drain_pipe(),
+            (false, true) => self.fill_pipe(source, count),
+            (false, false) => self.fill_buffer(source, count),
+        }
+    }
+
+    fn piped(&self) -> u64 {
+        self.pipe.as_ref().map_or(0, PooledPipe::pending)
+    }
+
+    fn fill_pipe(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
+        let pipe = match self.pipe.take().map_or_else(|| self.pool.take(), Ok) {
+            Ok(pipe) => self.pipe.insert(pipe),
+            // A busy pool, or no descriptors left: neither is a reason to refuse the bytes.
+            Err(error) if self.method == ReceiveMethod::Auto => {
+                let errno = error.raw_os_error().unwrap_or(Errno::EBUSY as i32);
+                return Ok(Step::NoSplice(errno));
+            }
+            Err(error) => return Err(Failure::Sink(error)),
+        };
+        self.report.splice.calls += 1;
+        match fill_from_stream(pipe, source, count) {
+            // The end, or urgent data, at which splice stops and read does not.
+            Ok(0) => self.fill_buffer(source, count),
+            Ok(_) => Ok(Step::Moved),
+            // Or nothing yet: at urgent data splice says that too, though poll(2) says readable.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_bytes(source) => {
+                self.fill_buffer(source, count)
+            }
+            Err(error) => self.refused(error).map_err(Failure::Source),
+        }
+    }
+
+    fn empty_pipe(&mut self, count: u64) -> Result<Step, Failure> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(Step::Moved);
+        };
+        self.report.splice.calls += 1;
+        match flush_at(pipe, &self.sink, self.offset, count) {
+            Ok(0) => Err(Failure::Sink(io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                self.report.splice.bytes += written;
+                Ok(Step::Wrote(written))
+            }
+            Err(error) => self.refused(error).map_err(Failure::Sink),
+        }
+    }
+
+    /// Pipe → buffer, after splice was refused.
+    fn drain_pipe(&mut self) -> Result<Step, Failure> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(Step::Moved);
+        };
+        self.report.copy.calls += 1;
+        let buffer = self.buffer.get_or_insert_with(Buffer::new);
+        let read = buffer
+            .fill(pipe.read_end(), pipe.pending)
+            .map_err(Failure::Source)?;
+        if read == 0 {
+            // The writing end is open and bytes are in it.
+            return Err(Failure::Source(io::ErrorKind::UnexpectedEof.into()));
+        }
+        pipe.pending -= read as u64;
+        Ok(Step::Moved)
+    }
+
+    fn fill_buffer(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
+        self.report.copy.calls += 1;
+        let buffer = self.buffer.get_or_insert_with(Buffer::new);
+        match buffer.fill(source, count).map_err(Failure::Source)? {
+            0 => Ok(Step::SourceEnded),
+            _ => Ok(Step::Moved),
+        }
+    }
+
+    fn write_buffer(&mut self, count: u64) -> Result<Step, Failure> {
+        let Some(buffer) = &mut self.buffer else {
+            return Ok(Step::Moved);
+        };
+        self.report.copy.calls += 1;
+        let written = buffer
+            .write_at(&self.sink, self.offset, count)
+            .map_err(Failure::Sink)? as u64;
+        if written == 0 {
+            return Err(Failure::Sink(io::ErrorKind::WriteZero.into()));
+        }
+        self.report.copy.bytes += written;
+        Ok(Step::Wrote(written))
+    }
+
+    /// What to do about an error of splice. A named method never falls back.
+    fn refused(&self, error: io::Error) -> io::Result<Step> {
+        match error.raw_os_error() {
+            Some(errno) if self.method == ReceiveMethod::Auto && is_refusal(&error) => {
+                Ok(Step::NoSplice(errno))
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// A buffer whose bytes `start..end` were read and are yet to be written.
+#[derive(Debug)]
+struct Buffer {
+    bytes: Box<[u8]>,
+    /// Invariant: `start <= end <= bytes.len()`.
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; COPY_BUFFER_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Replaces the contents by one read of up to `count` bytes; answers how many.
+    fn fill(&mut self, source: impl AsFd, count: u64) -> io::Result<usize> {
+        let wanted = memory_bytes(count).min(self.bytes.len());
+        let read =
+            retry_interrupted(|| nix::unistd::read(source.as_fd(), &mut self.bytes[..wanted]))?;
+        self.start = 0;
+        self.end = read;
+        Ok(read)
+    }
+
+    /// Writes up to `count` of the bytes to `offset`; answers how many went.
+    fn write_at(&mut self, sink: impl AsFd, offset: u64, count: u64) -> io::Result<usize> {
+        let position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+        let wanted = memory_bytes(count).min(self.len());
+        let pending = &self.bytes[self.start..self.start + wanted];
+        let written = retry_interrupted(|| nix::sys::uio::pwrite(sink.as_fd(), pending, position))?;
+        self.start += written;
+        Ok(written)
+    }
+}
+
+/// True when a read of the socket `source` would give a byte; the byte stays there.
+fn has_bytes(source: BorrowedFd<'_>) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(source.as_raw_fd(), &mut [0], flags).is_ok_and(|count| count > 0)
+}
+
+fn memory_bytes(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(count) => return Ok(count),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Is a range of a file in the page cache? Asked without waiting for the disk.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+/// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
+const PAGE_BYTES_MIN: u64 = 4096;
+
+/// Whether a range of a file is in the page cache, as far as one can tell without waiting.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residency {
+    /// Both ends are in memory: a send will probably not wait for the disk.
+    Hot,
+    /// An end is not in memory: a send would wait for the disk.
+    Cold,
+    /// Nobody can say: the kernel or the filesystem refuses the question, or the file ends before
+    /// the range does. To be treated as not hot.
+    Unknown,
+}
+
+impl Residency {
+    /// Looks whether the first and the last byte of `range` of `file`, in bytes, are in memory.
+    ///
+    /// It is a guess from both ends: pages between them may be absent, and any page may be evicted
+    /// afterwards, so a send of a hot range may still wait. Ask for windows of a few MiB at most.
+    /// Asking costs about 1 µs in all per end that is in memory, and no wait otherwise; but asking
+    /// about a byte that is absent makes the kernel start reading a few pages there, so that the
+    /// same question may have another answer soon, with the rest of the range still absent.
+    ///
+    /// A filesystem that refuses the question once (tmpfs and `/proc` do, at least up to Linux
+    /// 6.18) always will: callers may remember that for it and not ask again. A file that was
+    /// truncated is [`Unknown`](Self::Unknown) too, so the memory should be of the filesystem
+    /// only if more than one file of it says so.
+    ///
+    /// An empty range is [`Hot`](Self::Hot): there is nothing to wait for.
+    ///
+    /// See `RWF_NOWAIT` in [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html).
+    pub fn probe(file: impl AsFd, range: Range<u64>) -> Self {
+        if range.is_empty() {
+            return Self::Hot;
+        }
+        let file = file.as_fd();
+        let last = range.end - 1;
+        if range.start / PAGE_BYTES_MIN != last / PAGE_BYTES_MIN {
+            let first = Self::probe_byte(file, range.start);
+            if first != Self::Hot {
+                return first;
+            }
+        }
+        Self::probe_byte(file, last)
+    }
+
+    fn probe_byte(file: impl AsFd, offset: u64) -> Self {
+        match crate::sys::preadv2_nowait(file, &mut [0], offset) {
+            // The file ends here; or it is Linux 5.9 or 5.10, which may say so of an absent page.
+            Ok(0) => Self::Unknown,
+            Ok(_) => Self::Hot,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Cold,
+            Err(_) => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! From a socket into a file: every byte, no byte too many, and none lost on the way.
+
+mod common;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{
+    Generator, assert_same_bytes, errno_of, file_of, patterned, pipe_pair, tcp_pair, unix_pair,
+    wait_for,
+};
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, send};
+use zc_core::{
+    PipePool, Progress, Receive, ReceiveMethod, SendError, SendErrorKind, SourceTruncated,
+};
+
+const METHODS: [ReceiveMethod; 3] = [
+    ReceiveMethod::Auto,
+    ReceiveMethod::Splice,
+    ReceiveMethod::Copy,
+];
+
+fn pool() -> PipePool {
+    PipePool::new(2, 65_536)
+}
+
+fn contents(mut file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// One `advance`, with the bookkeeping checked against what it answered.
+#[track_caller]
+fn advance<F: AsFd>(
+    receive: &mut Receive<F>,
+    source: impl AsFd,
+    budget: u64,
+) -> Result<Progress, SendError> {
+    let (offset, remaining) = (receive.offset(), receive.remaining());
+    let before = *receive.report();
+    let unwritten = receive.unwritten();
+    let result = receive.advance(source, budget);
+    let after = *receive.report();
+    let written = after.bytes() - before.bytes();
+    assert!(written <= budget);
+    assert_eq!(receive.offset(), offset + written);
+    assert_eq!(receive.remaining(), remaining - written);
+    assert!(receive.unwritten() <= receive.remaining());
+    let would_block = matches!(result, Ok(Progress::WouldBlock));
+    assert_eq!(
+        after.would_blocks,
+        before.would_blocks + u64::from(would_block)
+    );
+    if written > 0 || would_block {
+        assert!(after.calls() > before.calls(), "calls are counted");
+    }
+    match &result {
+        Ok(Progress::Complete) => assert_eq!(receive.remaining(), 0),
+        Ok(Progress::BudgetSpent) => assert_eq!(written, budget),
+        Ok(Progress::WouldBlock) => assert!(receive.remaining() > 0),
+        Ok(Progress::SourceTruncated(truncated)) => {
+            assert_eq!(truncated.offset, receive.offset());
+            assert_eq!(truncated.missing, receive.remaining());
+        }
+        Ok(other) => panic!("a receive never answers {other:?}"),
+        Err(error) => assert_eq!(error.sent, written),
+    }
+    if result.is_ok() {
+        let now = receive.unwritten();
+        assert!(now <= unwritten, "only a failure leaves bytes between");
+    }
+    result
+}
+
+#[track_caller]
+fn wait_until_readable(source: impl AsFd) {
+    wait_for([(source.as_fd(), PollFlags::POLLIN)]);
+}
+
+/// Receives to the end from a nonblocking source, whose peer sends from another thread or has sent.
+#[track_caller]
+fn drive<F: AsFd>(
+    receive: &mut Receive<F>,
+    source: impl AsFd,
+    mut budget: impl FnMut() -> u64,
+) -> Progress {
+    loop {
+        match advance(receive, source.as_fd(), budget()).unwrap() {
+            Progress::WouldBlock => wait_until_readable(&source),
+            Progress::BudgetSpent => {}
+            end => return end,
+        }
+    }
+}
+
+/// Writes all of it to a nonblocking socket, in pieces of random sizes.
+fn send_in_pieces(mut sender: impl Write + AsFd, bytes: &[u8], seed: u64) {
+    let mut generator = Generator::new(seed);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let piece = 1 + generator.below(40_000).min(rest.len() as u64 - 1) as usize;
+        match sender.write(&rest[..piece]) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                common::wait_until_writable(&sender);
+            }
+            Err(error) => panic!("the sender failed: {error}"),
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_every_size_arrives_in_its_place() {
+    for (seed, length) in [0, 1, 4095, 65_537, 1_000_003].into_iter().enumerate() {
+        let bytes = patterned(length, seed as u64);
+        for method in METHODS {
+            for budget in [1000, 70_000, u64::MAX] {
+                let before = patterned(length + 200, 99);
+                let mut file = file_of(&before);
+                file.seek(SeekFrom::Start(17)).unwrap();
+                let pool = pool();
+                let (sender, source) = tcp_pair(Some(8192), Some(8192));
+                let mut receive =
+                    Receive::new(&file, 100, length as u64, &pool).with_method(method);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| send_in_pieces(&sender, &bytes, 5));
+                    let end = drive(&mut receive, &source, || budget);
+                    assert_eq!(end, Progress::Complete);
+                });
+                let again = advance(&mut receive, &source, 1).unwrap();
+                assert_eq!(again, Progress::Complete, "harmless");
+                let report = *receive.report();
+                match method {
+                    ReceiveMethod::Copy => assert_eq!(report.splice.calls, 0),
+                    _ => assert!(report.splice.bytes > 0 || length == 0),
+                }
+                assert_eq!(report.fallback_errno, None);
+                assert_eq!(pool.idle(), pool.alive(), "the pipe was given back");
+                assert_eq!(file.stream_position().unwrap(), 17);
+                let after = contents(&file);
+                assert_same_bytes(&after[..100], &before[..100]);
+                assert_same_bytes(&after[100..100 + length], &bytes);
+                assert_same_bytes(&after[100 + length..], &before[100 + length..]);
+            }
+        }
+    }
+}
+
+#[test]
+fn random_budgets_over_a_unix_socket() {
+    let bytes = patterned(700_001, 6);
+    for method in METHODS {
+        let file = tempfile::tempfile().unwrap();
+        let (sender, source) = unix_pair(Some(4096));
+        let mut receive = Receive::new(&file, 0, 700_001, &pool()).with_method(method);
+        let mut generator = Generator::new(7);
+        std::thread::scope(|scope| {
+            scope.spawn(|| send_in_pieces(&sender, &bytes, 8));
+            let _ = drive(&mut receive, &source, || 1 + generator.below(9000));
+        });
+        assert_same_bytes(&contents(&file), &bytes);
+    }
+}
+
+#[test]
+fn nothing_to_read_is_would_block_and_holds_no_pipe() {
+    for method in METHODS {
+        let file = tempfile::tempfile().unwrap();
+        let pool = pool();
+        let (mut sender, source) = tcp_pair(None, None);
+        let mut receive = Receive::new(&file, 0, 6, &pool).with_method(method);
+        assert_eq!(
+            advance(&mut receive, &source, 0).unwrap(),
+            Progress::BudgetSpent
+        );
+        for part in [b"abc", b"def"] {
+            let stopped = advance(&mut receive, &source, u64::MAX).unwrap();
+            assert_eq!(stopped, Progress::WouldBlock);
+            assert_eq!(pool.idle(), pool.alive(), "none is held while it waits");
+            sender.write_all(part).unwrap();
+            wait_until_readable(&source);
+        }
+        assert_eq!(drive(&mut receive, &source, || 2), Progress::Complete);
+        assert_same_bytes(&contents(&file), b"abcdef");
+    }
+}
+
+#[test]
+fn a_peer_that_ends_early_is_truncation() {
+    let bytes = patterned(10_000, 9);
+    for method in METHODS {
+        let file = tempfile::tempfile().unwrap();
+        let (sender, source) = tcp_pair(None, None);
+        send_in_pieces(&sender, &bytes, 1);
+        drop(sender);
+        let mut receive = Receive::new(&file, 50, 10_001, &pool()).with_method(method);
+        let truncated = Progress::SourceTruncated(SourceTruncated {
+            offset: 10_050,
+            missing: 1,
+        });
+        assert_eq!(drive(&mut receive, &source, || u64::MAX), truncated);
+        assert_eq!(drive(&mut receive, &source, || u64::MAX), truncated);
+        assert_same_bytes(&contents(&file)[50..], &bytes);
+    }
+}
+
+#[test]
+fn what_follows_the_promised_bytes_stays_in_the_socket() {
+    for method in METHODS {
+        for tcp in [true, false] {
+            let file = tempfile::tempfile().unwrap();
+            let bytes = patterned(5000, 10);
+            let mut receive = Receive::new(&file, 0, 3001, &pool()).with_method(method);
+            let mut rest = vec![0; 1999];
+            if tcp {
+                let (mut sender, mut source) = tcp_pair(None, None);
+                sender.write_all(&bytes).unwrap();
+                let _ = drive(&mut receive, &source, || u64::MAX);
+                source.set_nonblocking(false).unwrap();
+                source.read_exact(&mut rest).unwrap();
+            } else {
+                let (mut sender, mut source) = unix_pair(None);
+                sender.write_all(&bytes).unwrap();
+                let _ = drive(&mut receive, &source, || u64::MAX);
+                source.read_exact(&mut rest).unwrap();
+            }
+            assert_same_bytes(&contents(&file), &bytes[..3001]);
+            assert_same_bytes(&rest, &bytes[3001..]);
+        }
+    }
+}
+
+#[test]
+fn auto_copies_into_an_appending_file_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = patterned(150_000, 11);
+    for (method, name) in [(ReceiveMethod::Auto, "a"), (ReceiveMethod::Splice, "s")] {
+        let path = directory.path().join(name);
+        let mut options = File::options();
+        let file = options.create(true).append(true).open(&path).unwrap();
+        let (sender, source) = unix_pair(None);
+        let pool = pool();
+        let mut receive = Receive::new(&file, 0, 150_000, &pool).with_method(method);
+        std::thread::scope(|scope| {
+            let bytes = &bytes;
+            let sending = scope.spawn(move || {
+                if method == ReceiveMethod::Auto {
+                    send_in_pieces(&sender, bytes, 3);
+                } else {
+                    (&sender).write_all(b"kept").unwrap();
+                }
+            });
+            wait_until_readable(&source);
+            if method == ReceiveMethod::Auto {
+                let end = drive(&mut receive, &source, || 20_000);
+                assert_eq!(end, Progress::Complete);
+            } else {
+                let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+                assert_eq!(error.kind, SendErrorKind::Refused);
+                assert_eq!(errno_of(&error.source), Errno::EINVAL);
+                assert_eq!((error.sent, receive.unwritten()), (0, 4));
+            }
+            sending.join().unwrap();
+        });
+        let report = *receive.report();
+        assert_eq!(report.splice.bytes, 0);
+        if method == ReceiveMethod::Auto {
+            assert_eq!(report.fallback_errno, Some(Errno::EINVAL as i32));
+            assert_eq!(report.splice.calls, 2, "into the pipe, and refused");
+            assert_same_bytes(&std::fs::read(&path).unwrap(), &bytes);
+            assert_eq!((pool.alive(), pool.idle()), (1, 1), "drained and reused");
+        } else {
+            assert_eq!(report.fallback_errno, None);
+            drop(receive);
+            assert_eq!(pool.alive(), 0, "a dirty pipe is closed");
+        }
+    }
+}
+
+#[test]
+fn a_busy_pool_makes_auto_copy_and_splice_fail() {
+    let pool = PipePool::new(1, 4096);
+    let _lent = pool.take().unwrap();
+    let file = tempfile::tempfile().unwrap();
+    let (mut sender, source) = unix_pair(None);
+    sender.write_all(b"copied").unwrap();
+    let mut named = Receive::new(&file, 0, 6, &pool).with_method(ReceiveMethod::Splice);
+    let error = advance(&mut named, &source, u64::MAX).unwrap_err();
+    assert_eq!(error.source.kind(), ErrorKind::ResourceBusy);
+    let mut auto = Receive::new(&file, 0, 6, &pool);
+    assert_eq!(drive(&mut auto, &source, || u64::MAX), Progress::Complete);
+    assert_eq!(auto.report().fallback_errno, Some(Errno::EBUSY as i32));
+    assert_same_bytes(&contents(&file), b"copied");
+}
+
+#[test]
+fn a_full_device_is_an_error_that_keeps_the_bytes() {
+    let file = File::options().write(true).open("/dev/full").unwrap();
+    for method in [ReceiveMethod::Auto, ReceiveMethod::Copy] {
+        let (mut sender, source) = unix_pair(None);
+        sender.write_all(b"stays").unwrap();
+        let mut receive = Receive::new(&file, 0, 5, &pool()).with_method(method);
+        for _ in 0..2 {
+            let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+            assert_eq!(errno_of(&error.source), Errno::ENOSPC);
+            assert_eq!(error.kind, SendErrorKind::Failed);
+            assert_eq!((error.sent, receive.unwritten()), (0, 5));
+        }
+    }
+}
+
+/// A tmpfs that is unmounted when it is dropped.
+struct TinyDisk(tempfile::TempDir);
+
+impl TinyDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", size, "tmpfs"]);
+        let status = command.arg(directory.path()).stderr(Stdio::null()).status();
+        status.is_ok_and(|s| s.success()).then(|| Self(directory))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_going_on_loses_nothing() {
+    let bytes = patterned(300_000, 12);
+    for method in METHODS {
+        let Some(disk) = TinyDisk::mount("size=256k") else {
+            println!("not tested: a full tmpfs, which only root can mount");
+            return;
+        };
+        let ballast = File::create(disk.path().join("ballast")).unwrap();
+        ballast.write_all_at(&[0; 131_072], 0).unwrap();
+        let mut options = File::options();
+        let options = options.create_new(true).read(true).write(true);
+        let file = options.open(disk.path().join("received")).unwrap();
+        let (sender, source) = unix_pair(None);
+        let length = 200_000;
+        let mut receive = Receive::new(&file, 0, length, &pool()).with_method(method);
+        std::thread::scope(|scope| {
+            scope.spawn(|| send_in_pieces(&sender, &bytes, 4));
+            let error = loop {
+                match advance(&mut receive, &source, u64::MAX) {
+                    Ok(Progress::WouldBlock) => wait_until_readable(&source),
+                    Ok(other) => panic!("{other:?}"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(errno_of(&error.source), Errno::ENOSPC);
+            assert_eq!(receive.offset(), 131_072, "what fitted is there");
+            assert!(receive.unwritten() > 0);
+
+            ballast.set_len(0).unwrap();
+            let end = drive(&mut receive, &source, || 30_000);
+            assert_eq!(end, Progress::Complete);
+            // What follows is not ours; it lets the sender end.
+            let mut rest = vec![0; 100_000];
+            source.set_nonblocking(false).unwrap();
+            (&source).read_exact(&mut rest).unwrap();
+            assert_same_bytes(&rest, &bytes[200_000..]);
+        });
+        assert_same_bytes(&contents(&file), &bytes[..200_000]);
+    }
+}
+
+#[test]
+fn urgent_data_is_not_taken_for_the_end() {
+    for method in METHODS {
+        let file = tempfile::tempfile().unwrap();
+        let (mut sender, source) = tcp_pair(None, None);
+        let mut receive = Receive::new(&file, 0, 6, &pool()).with_method(method);
+        sender.write_all(b"abc").unwrap();
+        send(sender.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+        sender.write_all(b"def").unwrap();
+        assert_eq!(
+            drive(&mut receive, &source, || u64::MAX),
+            Progress::Complete
+        );
+        assert_same_bytes(&contents(&file), b"abcdef");
+    }
+}
+
+#[test]
+fn a_source_that_blocks_is_waited_for() {
+    for method in METHODS {
+        let bytes = patterned(100_000, 13);
+        let file = tempfile::tempfile().unwrap();
+        let (mut sender, source) = UnixStream::pair().unwrap();
+        // A hang fails instead.
+        let patience = Some(Duration::from_secs(60));
+        sender.set_write_timeout(patience).unwrap();
+        source.set_read_timeout(patience).unwrap();
+        let mut receive = Receive::new(&file, 0, 100_000, &pool()).with_method(method);
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.write_all(&bytes).unwrap());
+            let end = advance(&mut receive, &source, u64::MAX).unwrap();
+            assert_eq!(end, Progress::Complete, "in one call");
+        });
+        assert_eq!(receive.report().would_blocks, 0);
+        assert_same_bytes(&contents(&file), &bytes);
+    }
+}
+
+#[test]
+fn a_file_or_a_pipe_that_cannot_be_written_is_an_error() {
+    let (mut sender, source) = unix_pair(None);
+    sender.write_all(b"bytes").unwrap();
+    let (pipe, _reader) = pipe_pair();
+    let mut receive = Receive::new(&pipe, 0, 5, &pool());
+    let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+    assert_eq!(errno_of(&error.source), Errno::ESPIPE);
+    assert_eq!(receive.unwritten(), 5);
+}
