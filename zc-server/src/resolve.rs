@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
+use zc_core::FileSystem;
+
 use crate::config;
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
@@ -25,6 +27,8 @@ pub(crate) struct Root {
     directory: OwnedFd,
     /// The one file that is served, when ROOT names a file.
     only: Option<Vec<u8>>,
+    /// The device of the root and the filesystem on it, so that it need not be asked for each file.
+    mount: Option<(u64, FileSystem)>,
 }
 
 /// What stands at a path.
@@ -40,6 +44,8 @@ pub(crate) enum Resolved {
 pub(crate) struct OpenFile {
     pub(crate) fd: OwnedFd,
     pub(crate) length: u64,
+    /// What filesystem the file is on, where that is known without asking.
+    pub(crate) file_system: Option<FileSystem>,
     pub(crate) mtime_seconds: i64,
     pub(crate) mtime_ns: i128,
     /// The path that was opened, relative to the root: the media type follows from its extension.
@@ -71,7 +77,13 @@ impl Root {
         };
         let directory = OwnedFd::from(std::fs::File::open(directory)?);
         openat2(&directory, Path::new("."), how(OFlag::O_PATH))?;
-        Ok(Self { directory, only })
+        let device = fstat(&directory)?.st_dev;
+        let mount = FileSystem::of(&directory).ok().map(|kind| (device, kind));
+        Ok(Self {
+            directory,
+            only,
+            mount,
+        })
     }
 
     /// Opens what `path` names. `path` is decoded, relative and free of dot segments;
@@ -105,7 +117,11 @@ impl Root {
         let fd = open_beneath(self.directory.as_fd(), &path).map_err(ResolveError::from_errno)?;
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => Ok(Resolved::File(OpenFile::new(fd, &stat, path))),
+            SFlag::S_IFREG => {
+                let mount = self.mount.filter(|mount| mount.0 == stat.st_dev);
+                let file_system = mount.map(|mount| mount.1);
+                Ok(Resolved::File(OpenFile::new(fd, &stat, file_system, path)))
+            }
             SFlag::S_IFDIR => Ok(Resolved::Directory),
             _ => Err(ResolveError::NotFound),
         }
@@ -113,11 +129,12 @@ impl Root {
 }
 
 impl OpenFile {
-    fn new(fd: OwnedFd, stat: &FileStat, path: Vec<u8>) -> Self {
+    fn new(fd: OwnedFd, stat: &FileStat, file_system: Option<FileSystem>, path: Vec<u8>) -> Self {
         let mtime_seconds: i64 = stat.st_mtime;
         Self {
             fd,
             length: u64::try_from(stat.st_size).unwrap_or(0),
+            file_system,
             mtime_seconds,
             mtime_ns: i128::from(mtime_seconds) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
             path,

@@ -86,9 +86,14 @@ fn assemble(plan: &Plan, framing: Framing, found: Option<(Found, &PipePool)>) ->
         Rest::File(range) => (0, Some(range)),
     };
     let body = range.zip(found).map(|(range, (found, pipes))| {
-        Transfer::new(found.file.fd, range.start, range.end - range.start)
+        let length = range.end - range.start;
+        let transfer = Transfer::new(found.file.fd, range.start, length)
             .with_method(found.method)
-            .with_pipes(pipes.clone())
+            .with_pipes(pipes.clone());
+        match found.file.file_system {
+            Some(kind) => transfer.with_file_system(kind),
+            None => transfer,
+        }
     });
     Answer {
         outgoing: HeadThenFile::with_optional_body(head, body),
