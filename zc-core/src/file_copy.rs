@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 
+use crate::copy::retry_interrupted;
 use crate::{COPY_BUFFER_BYTES, SendError, Sent, SourceTruncated};
 
 /// Copies up to `count` bytes of the file `source`, from `source_offset`, to `sink_offset` of the
@@ -252,21 +253,11 @@ fn copy_range(
     let mut to = signed(sink_offset)?;
     let count = usize::try_from(count.min(crate::CALL_BYTES_MAX)).unwrap_or(usize::MAX);
     let copied = retry_interrupted(|| {
-        nix::fcntl::copy_file_range(source, Some(&mut from), sink, Some(&mut to), count)
+        crate::platform::copy_file_range(source, &mut from, sink, &mut to, count)
     })?;
     Ok(copied as u64)
 }
 
 fn signed(offset: u64) -> io::Result<i64> {
     i64::try_from(offset).map_err(|_| Errno::EOVERFLOW.into())
-}
-
-fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(count) => return Ok(count),
-        }
-    }
 }

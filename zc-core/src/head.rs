@@ -31,12 +31,16 @@ pub enum Follows {
 /// [`send(2)`]: https://man7.org/linux/man-pages/man2/send.2.html
 pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<usize> {
     let more = match follows {
-        Follows::Body => MsgFlags::from_bits_retain(nix::libc::MSG_MORE),
+        Follows::Body => crate::platform::MSG_MORE,
         Follows::Nothing => MsgFlags::empty(),
     };
     let socket = sink.as_fd();
     loop {
-        match nix::sys::socket::send(socket.as_raw_fd(), bytes, more | MsgFlags::MSG_NOSIGNAL) {
+        match nix::sys::socket::send(
+            socket.as_raw_fd(),
+            bytes,
+            more | crate::platform::MSG_NOSIGNAL,
+        ) {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
             Ok(sent) => return Ok(sent),

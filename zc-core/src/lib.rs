@@ -60,7 +60,7 @@
 //!
 //! ```
 //! use std::io::{Read, Write};
-//! use zc_core::{Method, Progress, Transfer};
+//! use zc_core::{Progress, Transfer};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut file = tempfile::tempfile()?;
@@ -70,12 +70,12 @@
 //! let mut reader = std::net::TcpStream::connect(listener.local_addr()?)?;
 //! let (socket, _) = listener.accept()?;
 //!
-//! let mut transfer = Transfer::new(&file, 7, 10).with_method(Method::Sendfile);
+//! let mut transfer = Transfer::new(&file, 7, 10);
 //! match transfer.advance(&socket, u64::MAX)? {
 //!     Progress::Complete => {}
 //!     other => panic!("a blocking socket takes everything: {other:?}"),
 //! }
-//! assert_eq!(transfer.report().sendfile.bytes, 10);
+//! assert_eq!(transfer.report().bytes(), 10);
 //!
 //! drop(socket);
 //! let mut received = String::new();
@@ -95,6 +95,7 @@ mod file_copy;
 mod head;
 mod method;
 mod pipe;
+mod platform;
 mod policy;
 mod progress;
 mod receive;
@@ -103,6 +104,7 @@ mod residency;
 mod sendfile;
 mod sent;
 mod splice;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod transfer;
 
@@ -114,6 +116,7 @@ pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
+pub use platform::send_queue_bytes;
 pub use policy::{FileSystem, Policy, SinkKind};
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
@@ -122,7 +125,6 @@ pub use residency::Residency;
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;
-pub use sys::send_queue_bytes;
 pub use transfer::Transfer;
 
 /// The examples of the README, compiled.

@@ -4,9 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
 /// The size asked for each pipe of [`PipePool::default`], in bytes: 1 MiB.
 ///
 /// Measured, a pipe of 1 MiB moves a file at the cost of `sendfile(2)`, and one of the kernel's
@@ -210,11 +207,7 @@ impl Shared {
 
 impl Ends {
     fn new(bytes: usize) -> io::Result<Self> {
-        // Without O_NONBLOCK on purpose: on a pipe it would make splice(2) answer EAGAIN for a
-        // blocking Unix socket or a blocking pipe at the other side. What must not wait for this
-        // pipe says SPLICE_F_NONBLOCK, or asks for no more than is in it.
-        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let capacity = resize(&write, bytes)?;
+        let (read, write, capacity) = crate::platform::pipe(bytes)?;
         Ok(Self {
             read,
             write,
@@ -223,27 +216,10 @@ impl Ends {
     }
 }
 
-/// Asks for `bytes`, and for half as often as that is refused; answers the size in use.
-fn resize(pipe: &OwnedFd, bytes: usize) -> nix::Result<u64> {
-    let size = || fcntl(pipe, FcntlArg::F_GETPIPE_SZ);
-    let given = size()?;
-    let mut asked = i32::try_from(bytes).unwrap_or(i32::MAX);
-    loop {
-        match fcntl(pipe, FcntlArg::F_SETPIPE_SZ(asked)) {
-            Ok(_) => break,
-            // EPERM: past pipe-max-size, or past the pages of this user; EINVAL, ENOMEM: past
-            // what any pipe can have. The size given at first is as good as the last refusal.
-            Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) if asked / 2 > given => asked /= 2,
-            Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) => break,
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(u64::try_from(size()?).unwrap_or(0))
-}
-
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
 mod tests {
     use super::*;
+    use nix::fcntl::{FcntlArg, fcntl};
     use nix::sys::stat::fstat;
 
     /// True while a descriptor of this process refers to the pipe with this inode number.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::copy::COPY_BUFFER_BYTES;
+use crate::copy::{COPY_BUFFER_BYTES, retry_interrupted};
 use crate::error::is_refusal;
 use crate::splice::{fill_from_stream, flush_at};
 use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
@@ -377,14 +377,4 @@ fn has_bytes(source: BorrowedFd<'_>) -> bool {
 
 fn memory_bytes(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(count) => return Ok(count),
-        }
-    }
 }

@@ -53,7 +53,7 @@ impl Residency {
     }
 
     fn probe_byte(file: impl AsFd, offset: u64) -> Self {
-        match crate::sys::preadv2_nowait(file, &mut [0], offset) {
+        match crate::platform::preadv2_nowait(file, &mut [0], offset) {
             // The file ends here; or it is Linux 5.9 or 5.10, which may say so of an absent page.
             Ok(0) => Self::Unknown,
             Ok(_) => Self::Hot,

@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use crate::{SendError, Sent};
+use crate::copy::retry_interrupted;
+use crate::{SendError, Sent, platform};
 
 /// The most that Linux moves in one `sendfile(2)` or `write(2)`, in bytes.
 pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
@@ -42,16 +43,8 @@ pub fn sendfile(
 pub(crate) fn call(source: impl AsFd, sink: impl AsFd, offset: u64, count: u64) -> io::Result<u64> {
     let mut position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
     let count = usize::try_from(count.min(CALL_BYTES_MAX)).unwrap_or(usize::MAX);
-    loop {
-        match nix::sys::sendfile::sendfile64(
-            sink.as_fd(),
-            source.as_fd(),
-            Some(&mut position),
-            count,
-        ) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(sent) => return Ok(sent as u64),
-        }
-    }
+    let sent = retry_interrupted(|| {
+        platform::sendfile(source.as_fd(), sink.as_fd(), &mut position, count)
+    })?;
+    Ok(sent as u64)
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::fcntl::SpliceFFlags;
 
+use crate::copy::retry_interrupted;
+use crate::platform::{self, SpliceMode};
 use crate::{CALL_BYTES_MAX, PooledPipe, SendError, Sent};
 
 /// Moves up to `count` bytes of the file `source`, from `offset`, through `pipe` to `sink`.
@@ -98,7 +99,7 @@ pub(crate) fn fill(
         pipe.write_end(),
         None,
         count.min(room),
-        SpliceFFlags::SPLICE_F_NONBLOCK,
+        SpliceMode::NonBlocking,
     )?;
     pipe.pending += moved;
     Ok(moved)
@@ -119,15 +120,8 @@ pub(crate) fn fill_from_stream(
     }
     let room = pipe.capacity();
     // No SPLICE_F_NONBLOCK: a blocking Unix socket would heed it too.
-    let flags = SpliceFFlags::empty();
-    let moved = call(
-        &source,
-        None,
-        pipe.write_end(),
-        None,
-        count.min(room),
-        flags,
-    )?;
+    let mode = SpliceMode::Plain;
+    let moved = call(&source, None, pipe.write_end(), None, count.min(room), mode)?;
     pipe.pending += moved;
     Ok(moved)
 }
@@ -142,12 +136,12 @@ pub(crate) fn flush(
     count: u64,
     more: bool,
 ) -> io::Result<u64> {
-    let flags = if more {
-        SpliceFFlags::SPLICE_F_MORE
+    let mode = if more {
+        SpliceMode::More
     } else {
-        SpliceFFlags::empty()
+        SpliceMode::Plain
     };
-    drain(pipe, sink, None, count, flags)
+    drain(pipe, sink, None, count, mode)
 }
 
 /// Pipe → file: up to `count` of the pending bytes, to `offset`. The file position is not moved.
@@ -158,13 +152,7 @@ pub(crate) fn flush_at(
     count: u64,
 ) -> io::Result<u64> {
     let mut position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
-    drain(
-        pipe,
-        sink,
-        Some(&mut position),
-        count,
-        SpliceFFlags::empty(),
-    )
+    drain(pipe, sink, Some(&mut position), count, SpliceMode::Plain)
 }
 
 fn drain(
@@ -172,11 +160,11 @@ fn drain(
     sink: impl AsFd,
     position: Option<&mut i64>,
     count: u64,
-    flags: SpliceFFlags,
+    mode: SpliceMode,
 ) -> io::Result<u64> {
     // No more than is in the pipe: for more, the call would wait.
     let wanted = count.min(pipe.pending);
-    let moved = call(pipe.read_end(), None, &sink, position, wanted, flags)?;
+    let moved = call(pipe.read_end(), None, &sink, position, wanted, mode)?;
     pipe.pending -= moved;
     Ok(moved)
 }
@@ -187,21 +175,18 @@ fn call(
     to: impl AsFd,
     mut to_position: Option<&mut i64>,
     count: u64,
-    flags: SpliceFFlags,
+    mode: SpliceMode,
 ) -> io::Result<u64> {
     let count = usize::try_from(count.min(CALL_BYTES_MAX)).unwrap_or(usize::MAX);
-    loop {
-        match nix::fcntl::splice(
+    let moved = retry_interrupted(|| {
+        platform::splice(
             from.as_fd(),
             from_position.as_deref_mut(),
             to.as_fd(),
             to_position.as_deref_mut(),
             count,
-            flags,
-        ) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(moved) => return Ok(moved as u64),
-        }
-    }
+            mode,
+        )
+    })?;
+    Ok(moved as u64)
 }

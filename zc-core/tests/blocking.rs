@@ -8,6 +8,7 @@ use std::thread;
 use common::{assert_same_bytes, file_of, patterned, tcp_pair};
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn all_of_a_file_goes_through_a_nonblocking_socket() {
     let bytes = patterned(3_000_001, 80);
     let file = file_of(&bytes);

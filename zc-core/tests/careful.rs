@@ -15,6 +15,7 @@ use zc_core::{DiskPool, Progress, Residency, Transfer};
 const WINDOW: u64 = 64 << 10;
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn a_hot_file_is_sent_without_a_question() {
     let bytes = patterned(300_000, 90);
     let file = common::file_of(&bytes);

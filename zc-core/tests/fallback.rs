@@ -1,4 +1,5 @@
 //! Where `sendfile` is refused: who copies instead, and who says so.
+#![cfg(not(feature = "portable"))]
 
 mod common;
 

@@ -22,6 +22,7 @@ fn reset(reader: TcpStream) {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn a_reset_ends_the_transfer_and_keeps_what_went_before() {
     let file = file_of(&patterned(8 << 20, 40));
     for method in [Method::Auto, Method::Sendfile, Method::Copy] {

@@ -1,4 +1,5 @@
 //! Pipes and what goes through them: bounds, reuse, and every byte.
+#![cfg(not(feature = "portable"))]
 
 mod common;
 

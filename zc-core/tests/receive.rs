@@ -1,4 +1,5 @@
 //! From a socket into a file: every byte, no byte too many, and none lost on the way.
+#![cfg(not(feature = "portable"))]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Kernels and sandboxes that have no `sendfile`, played by a seccomp filter on one thread.
+#![cfg(not(feature = "portable"))]
 
 mod common;
 

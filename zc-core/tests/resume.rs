@@ -29,6 +29,7 @@ fn assert_only_path(report: &Report, method: Method, bytes: u64) {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn a_full_socket_is_resumed_where_it_stopped() {
     let bytes = patterned(300_007, 1);
     let file = file_of(&bytes);
@@ -159,6 +160,7 @@ fn the_budget_is_spent_to_the_byte_and_never_exceeded() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn system_calls_are_counted_one_by_one() {
     let file = file_of(&patterned(100, 6));
     let sink = tempfile::tempfile().unwrap();
@@ -192,6 +194,7 @@ fn a_copy_reads_the_source_once_per_buffer() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn one_open_file_serves_many_transfers_and_its_position_stays() {
     let bytes = patterned(600_000, 8);
     let mut file = file_of(&bytes);
@@ -302,6 +305,7 @@ fn offsets_beyond_four_gibibytes_are_kept_whole() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn more_than_one_call_may_move_takes_more_calls() {
     const LENGTH: u64 = CALL_BYTES_MAX + 4097;
     let file = tempfile::tempfile().unwrap();

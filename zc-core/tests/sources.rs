@@ -1,4 +1,5 @@
 //! Files of every kind of filesystem at hand: the same bytes by every method that works there.
+#![cfg(not(feature = "portable"))]
 
 mod common;
 

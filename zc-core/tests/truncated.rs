@@ -80,6 +80,7 @@ fn a_file_cut_while_it_is_sent_ends_at_the_cut() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn a_file_cut_while_the_socket_is_full_is_noticed_later() {
     for method in [Method::Sendfile, Method::Copy] {
         let bytes = patterned(LENGTH as usize, 21);
@@ -108,6 +109,7 @@ fn a_file_cut_while_the_socket_is_full_is_noticed_later() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn what_a_pipe_holds_when_its_file_is_cut_is_sent_by_length() {
     let bytes = patterned(LENGTH as usize, 25);
     let file = file_of(&bytes);
@@ -128,6 +130,7 @@ fn what_a_pipe_holds_when_its_file_is_cut_is_sent_by_length() {
 }
 
 #[test]
+#[cfg(not(feature = "portable"))]
 fn more_than_the_file_has_is_truncated_from_the_start() {
     let bytes = patterned(70_001, 22);
     let file = file_of(&bytes);

@@ -16,7 +16,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use zc_core::{Method, Progress, SendError, Transfer};
 
 /// The methods that stay on one path.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 pub const NAMED_METHODS: [Method; 3] = [Method::Sendfile, Method::Splice, Method::Copy];
+/// The portable path is copying alone.
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub const NAMED_METHODS: [Method; 1] = [Method::Copy];
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG_MS: u16 = 60_000;

@@ -1,0 +1,74 @@
+//! Nothing but POSIX: everything here is refused.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
+
+use super::SpliceMode;
+
+/// No way to hold a head back; it leaves when it is sent.
+pub(crate) const MSG_MORE: MsgFlags = MsgFlags::empty();
+/// A peer that is gone is an error and not a signal, where that can be said.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+/// A program for Apple's systems ignores `SIGPIPE`, as Rust programs do by default.
+#[cfg(target_vendor = "apple")]
+pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::empty();
+
+pub(crate) fn sendfile(
+    _source: BorrowedFd<'_>,
+    _sink: BorrowedFd<'_>,
+    _position: &mut i64,
+    _count: usize,
+) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+pub(crate) fn splice(
+    _from: BorrowedFd<'_>,
+    _from_position: Option<&mut i64>,
+    _to: BorrowedFd<'_>,
+    _to_position: Option<&mut i64>,
+    _count: usize,
+    _mode: SpliceMode,
+) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+pub(crate) fn copy_file_range(
+    _source: BorrowedFd<'_>,
+    _source_position: &mut i64,
+    _sink: BorrowedFd<'_>,
+    _sink_position: &mut i64,
+    _count: usize,
+) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+/// No use for a pipe without splice.
+pub(crate) fn pipe(_bytes: usize) -> nix::Result<(OwnedFd, OwnedFd, u64)> {
+    Err(Errno::ENOSYS)
+}
+
+pub(crate) fn file_system_magic(_file: BorrowedFd<'_>) -> io::Result<i64> {
+    Err(Errno::ENOSYS.into())
+}
+
+pub(crate) fn preadv2_nowait(
+    _file: impl AsFd,
+    _buffer: &mut [u8],
+    _offset: u64,
+) -> io::Result<usize> {
+    Err(Errno::ENOSYS.into())
+}
+
+/// Bytes that a socket's peer has not acknowledged: not told here.
+///
+/// # Errors
+///
+/// Always `ENOSYS`.
+pub fn send_queue_bytes(_sink: impl AsFd) -> io::Result<u64> {
+    Err(Errno::ENOSYS.into())
+}
