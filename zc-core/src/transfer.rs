@@ -175,7 +175,8 @@ impl<F: AsFd> Transfer<F> {
             let mut count = self.remaining.min(left);
             if let Some(window) = &mut self.residency {
                 if self.offset >= window.vouched {
-                    let range = self.offset..self.offset + window.bytes.min(self.remaining);
+                    let range =
+                        self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
                     window.vouched = range.end;
                     if Residency::probe(&self.source, range.clone()) != Residency::Hot {
                         return Ok(Progress::NeedsDisk(range));

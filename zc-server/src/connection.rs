@@ -116,7 +116,7 @@ enum State {
     Sending {
         response: Box<Response>,
         deadline_ms: u64,
-        /// What the kernel still held for the peer when the socket was last found full.
+        /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
         queued_bytes: u64,
     },
     /// Our side is closed; what the peer still sends is dropped.
@@ -173,11 +173,6 @@ impl Connection {
         }
     }
 
-    /// True between requests: nothing is lost when the connection is closed now.
-    pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle { .. } | State::Receiving { .. }) && self.input.is_empty()
-    }
-
     /// Goes from state to state until the connection must wait, has had its turn, or is over.
     pub(crate) fn drive(&mut self, context: &mut Context) -> Turn {
         let mut responses_left = TURN_RESPONSES_MAX;
@@ -195,8 +190,11 @@ impl Connection {
                 State::Sending {
                     response,
                     deadline_ms,
-                    ..
-                } => self.send(response, deadline_ms, &mut responses_left, context),
+                    queued_bytes,
+                } => {
+                    let stall = (deadline_ms, queued_bytes);
+                    self.send(response, stall, &mut responses_left, context)
+                }
                 State::Lingering { deadline_ms } => {
                     self.linger(deadline_ms, &mut reads_left, context)
                 }
@@ -221,8 +219,14 @@ impl Connection {
         match state {
             State::Idle { .. } => Turn::Closed,
             State::Receiving { .. } if self.input.is_empty() => Turn::Closed,
-            State::Receiving { .. } | State::Draining { .. } => {
+            State::Receiving { .. } => {
                 self.state = self.refusal(Status::RequestTimeout, Then::Close, context);
+                Turn::Again
+            }
+            State::Draining { response, .. } => {
+                let timeout = Status::RequestTimeout;
+                let instead = response.refused_instead(timeout, Then::Close, context);
+                self.state = sending(instead, context);
                 Turn::Again
             }
             State::Sending {
@@ -318,6 +322,8 @@ impl Connection {
         // The deadline stands from the first byte of a head: later bytes do not move it.
         match self.fill(context) {
             Filled::Bytes => Step::Go(State::Receiving { deadline_ms }),
+            // The server drains, and of a request nothing has come.
+            Filled::Nothing if context.stopping && self.input.is_empty() => Step::Closed,
             Filled::Nothing => Step::Wait(State::Receiving { deadline_ms }),
             Filled::Closed => Step::Closed,
         }
@@ -339,7 +345,8 @@ impl Connection {
                 }
             }
             Err(error) => {
-                return Step::Go(self.refusal(error.status(), Then::Linger, context));
+                let instead = response.refused_instead(error.status(), Then::Linger, context);
+                return Step::Go(sending(instead, context));
             }
         }
         let state = State::Draining {
@@ -362,7 +369,7 @@ impl Connection {
     fn send(
         &mut self,
         mut response: Box<Response>,
-        deadline_ms: u64,
+        (deadline_ms, queued_bytes): (u64, u64),
         responses_left: &mut u32,
         context: &mut Context,
     ) -> Step {
@@ -370,17 +377,21 @@ impl Connection {
         let answer = response
             .outgoing
             .advance(&self.stream, context.budget_bytes);
-        let deadline_ms = if response.outgoing.accepted() > before {
-            context.now_ms + context.timeouts.stall_ms
+        // An edge without progress moves neither the deadline nor what the queue is measured by.
+        let (deadline_ms, queued_bytes) = if response.outgoing.accepted() > before {
+            (context.now_ms + context.timeouts.stall_ms, 0)
         } else {
-            deadline_ms
+            (deadline_ms, queued_bytes)
         };
         let outcome = match answer {
             Ok(Progress::WouldBlock) => {
                 return Step::Wait(State::Sending {
                     response,
                     deadline_ms,
-                    queued_bytes: self.queued_bytes(),
+                    queued_bytes: match queued_bytes {
+                        0 => self.queued_bytes(),
+                        known => known,
+                    },
                 });
             }
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) => {

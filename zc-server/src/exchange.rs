@@ -126,6 +126,26 @@ pub(crate) fn refusal(
 }
 
 impl Response {
+    /// The same request answered by an error instead, because of its body.
+    pub(crate) fn refused_instead(
+        self,
+        status: Status,
+        then: Then,
+        context: &Context,
+    ) -> Box<Self> {
+        let answer = refuse(status, context.now);
+        let log = self.log.map(|record| LogRecord {
+            status,
+            text_bytes: answer.text_bytes,
+            ..record
+        });
+        Box::new(Self {
+            outgoing: answer.outgoing,
+            then,
+            log,
+        })
+    }
+
     /// Tells the access log how a response ended.
     pub(crate) fn record(self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
         let (Some(record), Some(sink)) = (self.log, &mut context.log) else {

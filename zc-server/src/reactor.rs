@@ -341,13 +341,10 @@ impl Reactor {
         self.accepting = Accepting::Stopped;
         self.listeners.clear();
         self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);
+        // Each has a turn in which it closes, or answers what has arrived already.
         for token in self.slots.tokens() {
-            let idle = self
-                .slots
-                .get_mut(token)
-                .is_some_and(|slot| slot.connection.is_idle());
-            if idle {
-                self.remove(token);
+            if let Some(slot) = self.slots.get_mut(token) {
+                enqueue(&mut self.ready, token, slot);
             }
         }
     }

@@ -87,9 +87,12 @@ fn assemble(plan: &Plan, framing: Framing, found: Option<(Found, &PipePool)>) ->
     };
     let body = range.zip(found).map(|(range, (found, pipes))| {
         let length = range.end - range.start;
-        let transfer = Transfer::new(found.file.fd, range.start, length)
-            .with_method(found.method)
-            .with_pipes(pipes.clone());
+        let mut transfer =
+            Transfer::new(found.file.fd, range.start, length).with_method(found.method);
+        // The workers share the pool: only who needs it touches its count of references.
+        if found.method == zc_core::Method::Splice {
+            transfer = transfer.with_pipes(pipes.clone());
+        }
         match found.file.file_system {
             Some(kind) => transfer.with_file_system(kind),
             None => transfer,

@@ -149,7 +149,7 @@ fn a_client_that_waits_for_100_is_answered_at_once() {
 
 #[test]
 fn ambiguous_framing_is_refused_and_ends_the_connection() {
-    let server = Server::start(&[]);
+    let mut server = Server::start(&[]);
     server.write("f", b"x");
     let rows = [
         ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
@@ -179,6 +179,18 @@ fn ambiguous_framing_is_refused_and_ends_the_connection() {
         "a bare LF in a chunk line"
     );
     client.expect_end();
+    // What is logged is the request, and not the bytes of its body.
+    let log = loop {
+        let log = server.log();
+        if log["method"] == "POST" {
+            break log;
+        }
+    };
+    assert_eq!(
+        (&log["target"], &log["status"]),
+        (&"/f".into(), &400.into()),
+        "{log}"
+    );
 }
 
 #[test]

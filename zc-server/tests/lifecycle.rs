@@ -46,6 +46,29 @@ fn a_signal_drains_and_exits_0() {
 }
 
 #[test]
+fn a_request_that_has_arrived_before_the_signal_is_answered() {
+    let server = Server::start(&[]);
+    server.write("f", b"late");
+    let mut client = server.connect();
+    assert_eq!(client.get("/f").body, b"late");
+    server.signal(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", server.pid());
+    while !std::fs::read_to_string(&stat)
+        .expect("our child")
+        .contains(") T ")
+    {
+        std::thread::yield_now();
+    }
+    client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGCONT);
+    assert_eq!(client.response(false).body, b"late");
+    client.expect_end();
+    let (status, _) = server.wait();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn a_second_signal_exits_at_once() {
     let server = Server::start(&[]);
     server.write("f", &pattern(BIG, 32));
