@@ -45,10 +45,10 @@ impl SendError {
 /// True for the errors by which a kernel, a filesystem or a seccomp filter refuses a method.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     use nix::libc::{EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EXDEV};
-    matches!(
-        error.raw_os_error(),
-        Some(EINVAL | ENOSYS | EOPNOTSUPP | EPERM | EXDEV)
-    )
+    error.raw_os_error().is_some_and(|errno| {
+        matches!(errno, EINVAL | ENOSYS | EOPNOTSUPP | EPERM | EXDEV)
+            || crate::platform::REFUSALS.contains(&errno)
+    })
 }
 
 fn is_peer_gone(error: &io::Error) -> bool {

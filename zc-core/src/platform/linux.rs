@@ -17,6 +17,9 @@ pub(crate) const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_
 /// A peer that is gone is an error and not a signal.
 pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 
+/// What refuses a method here beside the errors of the manual: nothing.
+pub(crate) const REFUSALS: &[i32] = &[];
+
 pub(crate) fn sendfile(
     source: BorrowedFd<'_>,
     sink: BorrowedFd<'_>,

@@ -1,21 +1,31 @@
 //! The system calls that only some systems have, behind the same names everywhere.
 //!
-//! Elsewhere than on Linux, and with the feature `portable`, they answer `ENOSYS`, which every
-//! `Auto` takes for a refusal: what is left is copying, which needs nothing but POSIX.
+//! Linux has all of them. FreeBSD, DragonFly and Apple's systems have a `sendfile(2)` of their own.
+//! What a system lacks answers `ENOSYS`, which every `Auto` takes for a refusal: what is left is
+//! copying, which needs nothing but POSIX. With the feature `portable` every system lacks all.
 
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
-mod linux;
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub use linux::send_queue_bytes;
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub(crate) use linux::*;
-
-#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-mod portable;
-#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-pub use portable::send_queue_bytes;
-#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-pub(crate) use portable::*;
+cfg_select! {
+    all(target_os = "linux", not(feature = "portable")) => {
+        mod linux;
+        pub use linux::send_queue_bytes;
+        pub(crate) use linux::*;
+    }
+    all(
+        any(target_os = "freebsd", target_os = "dragonfly", target_vendor = "apple"),
+        not(feature = "portable"),
+    ) => {
+        mod portable;
+        mod sendfile_bsd;
+        pub use portable::send_queue_bytes;
+        pub(crate) use {portable::*, sendfile_bsd::*};
+    }
+    _ => {
+        mod portable;
+        mod sendfile_refused;
+        pub use portable::send_queue_bytes;
+        pub(crate) use {portable::*, sendfile_refused::*};
+    }
+}
 
 /// How a `splice(2)` is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

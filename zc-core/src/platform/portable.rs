@@ -1,4 +1,4 @@
-//! Nothing but POSIX: everything here is refused.
+//! Nothing but POSIX: everything here is refused. What `sendfile(2)` does stands beside it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,15 +16,6 @@ pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 /// A program for Apple's systems ignores `SIGPIPE`, as Rust programs do by default.
 #[cfg(target_vendor = "apple")]
 pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::empty();
-
-pub(crate) fn sendfile(
-    _source: BorrowedFd<'_>,
-    _sink: BorrowedFd<'_>,
-    _position: &mut i64,
-    _count: usize,
-) -> nix::Result<usize> {
-    Err(Errno::ENOSYS)
-}
 
 pub(crate) fn splice(
     _from: BorrowedFd<'_>,
