@@ -1,4 +1,7 @@
-//! Fixtures of the benchmarks: a file that is in the page cache, and a peer that discards.
+//! Fixtures of the benchmarks and of the tests: a file that is in the page cache, a peer that
+//! discards, and a file system that is slow on command.
+
+pub mod slow_fs;
 
 use std::fs::File;
 use std::io::{self, Write};
