@@ -1,10 +1,13 @@
-//! Each method against the bare sendfile loop, interleaved: floor, method, method, floor, and so
-//! on, so that whatever else the machine does hits both. What is compared is the CPU time of the
-//! sending thread and the time on the wall; what is printed, the median of the ratios by round.
+//! Each method against the bare sendfile loop, within one criterion run and interleaved: floor,
+//! method, method, floor, so that whatever else the machine does hits both. What criterion is
+//! given is not a time but a ratio: 1.03 means 3 % more than the floor, of the CPU time of the
+//! sending thread or of the time on the wall.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use criterion::measurement::{Measurement, ValueFormatter};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::sendfile::sendfile64;
 use nix::time::{ClockId, clock_gettime};
@@ -12,12 +15,12 @@ use nix::unistd::Pid;
 use zc_bench::{Discard, cached_file};
 use zc_core::{Method, PIPE_BYTES_DEFAULT, PipePool, Progress, Transfer};
 
-/// (name, bytes of one send, sends of one measurement, rounds)
-const SIZES: [(&str, usize, usize, usize); 4] = [
-    ("4KiB", 4 << 10, 500, 41),
-    ("64KiB", 64 << 10, 200, 41),
-    ("1MiB", 1 << 20, 40, 41),
-    ("64MiB", 64 << 20, 1, 41),
+/// (name, bytes of one send, sends of one measurement)
+const SIZES: [(&str, usize, usize); 4] = [
+    ("4KiB", 4 << 10, 500),
+    ("64KiB", 64 << 10, 200),
+    ("1MiB", 1 << 20, 40),
+    ("64MiB", 64 << 20, 1),
 ];
 const METHODS: [(&str, Method); 4] = [
     ("Sendfile", Method::Sendfile),
@@ -25,6 +28,9 @@ const METHODS: [(&str, Method); 4] = [
     ("Splice", Method::Splice),
     ("Copy", Method::Copy),
 ];
+/// A part of a cost.
+type Part = fn(Cost) -> Duration;
+const COSTS: [(&str, Part); 2] = [("cpu", |cost| cost.cpu), ("wall", |cost| cost.wall)];
 
 /// What one measurement took.
 #[derive(Clone, Copy)]
@@ -33,17 +39,25 @@ struct Cost {
     wall: Duration,
 }
 
-fn main() {
-    pin(1);
+fn ratios(criterion: &mut Criterion<Ratio>) {
     let pipes = PipePool::new(1, PIPE_BYTES_DEFAULT);
-    println!("ratios to a bare sendfile loop, interleaved: median (first to third quartile)");
-    for (size_name, size, sends, rounds) in SIZES {
+    for (size_name, size, sends) in SIZES {
         let file = cached_file(size).expect("a temporary file");
-        for (method_name, method) in METHODS {
+        let mut group = criterion.benchmark_group(size_name);
+        group
+            .sampling_mode(SamplingMode::Flat)
+            .sample_size(40)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(4));
+        for ((method_name, method), (cost_name, cost)) in METHODS
+            .iter()
+            .flat_map(|method| COSTS.iter().map(move |cost| (*method, *cost)))
+        {
             // The thread that discards inherits the pin: another core than the sender's.
             pin(1);
             let discard = Discard::connect().expect("loopback");
             pin(0);
+            let mut rounds = 0;
             let floor = || measure(sends, || bare_loop(&file, &discard, size));
             let ours = || {
                 measure(sends, || {
@@ -54,21 +68,22 @@ fn main() {
                     assert_eq!(progress, Progress::Complete);
                 })
             };
-            let mut cpu = Vec::with_capacity(rounds);
-            let mut wall = Vec::with_capacity(rounds);
-            for _ in 0..rounds {
-                let (first, second, third, fourth) = (floor(), ours(), ours(), floor());
-                cpu.push(ratio(second.cpu + third.cpu, first.cpu + fourth.cpu));
-                wall.push(ratio(second.wall + third.wall, first.wall + fourth.wall));
-            }
-            let sent = (size * sends * rounds * 4) as u64;
+            group.bench_function(format!("{method_name}, {cost_name}"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let mut sum = 0.0;
+                    for _ in 0..iterations {
+                        let (first, second, third, fourth) = (floor(), ours(), ours(), floor());
+                        let of_ours = cost(second) + cost(third);
+                        sum += of_ours.as_secs_f64() / (cost(first) + cost(fourth)).as_secs_f64();
+                        rounds += 1;
+                    }
+                    sum
+                });
+            });
+            let sent = (size * sends * 4) as u64 * rounds;
             assert_eq!(discard.finish(), sent, "every byte arrived");
-            println!(
-                "{size_name:>6} {method_name:<9} cpu {}  wall {}",
-                spread(&mut cpu),
-                spread(&mut wall)
-            );
         }
+        group.finish();
     }
 }
 
@@ -103,12 +118,57 @@ fn pin(core: usize) {
     }
 }
 
-fn ratio(ours: Duration, floor: Duration) -> f64 {
-    ours.as_secs_f64() / floor.as_secs_f64()
+/// A measurement that is a ratio. All benchmarks here make their values themselves.
+struct Ratio;
+
+impl Measurement for Ratio {
+    type Intermediate = ();
+    type Value = f64;
+
+    fn start(&self) {}
+
+    fn end(&self, (): ()) -> f64 {
+        0.0
+    }
+
+    fn add(&self, one: &f64, other: &f64) -> f64 {
+        one + other
+    }
+
+    fn zero(&self) -> f64 {
+        0.0
+    }
+
+    fn to_f64(&self, value: &f64) -> f64 {
+        *value
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        self
+    }
 }
 
-fn spread(ratios: &mut [f64]) -> String {
-    ratios.sort_by(f64::total_cmp);
-    let at = |part: usize| ratios[(ratios.len() - 1) * part / 4];
-    format!("{:.3} ({:.3} to {:.3})", at(2), at(1), at(3))
+impl ValueFormatter for Ratio {
+    fn format_value(&self, value: f64) -> String {
+        format!("{value:.3} x floor")
+    }
+
+    fn scale_values(&self, _typical: f64, _values: &mut [f64]) -> &'static str {
+        "x floor"
+    }
+
+    fn scale_throughputs(&self, _: f64, _: &Throughput, _: &mut [f64]) -> &'static str {
+        "x floor"
+    }
+
+    fn scale_for_machines(&self, _values: &mut [f64]) -> &'static str {
+        "x floor"
+    }
 }
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(Ratio);
+    targets = ratios
+}
+criterion_main!(benches);
