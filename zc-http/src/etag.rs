@@ -10,9 +10,10 @@ use crate::grammar::is_ows;
 /// ```
 /// use zc_http::EntityTag;
 ///
-/// let tag = EntityTag::from_size_and_mtime(255, 4096);
+/// let tag = EntityTag::from_numbers(&[4096, 255], "");
 /// assert_eq!(tag.as_bytes(), b"\"1000-ff\"");
 /// assert!(tag.strong_eq(b"\"1000-ff\""));
+/// assert_eq!(EntityTag::from_opaque(b"v1.2\n"), None);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EntityTag {
@@ -22,29 +23,59 @@ pub struct EntityTag {
     len: u8,
 }
 
-/// Two quotes, a sign, 32 digits of time, a dash and 16 digits of size.
-const BYTES_MAX: usize = 2 + 1 + 32 + 1 + 16;
+/// The longest tag, with its two quotes: 512 bits in hexadecimal, a SHA-512.
+const BYTES_MAX: usize = 2 + 128;
+
+/// The most numbers in a tag: with a sign, 32 digits and a dash each, and a suffix, they fit.
+const NUMBERS_MAX: usize = 3;
 
 impl EntityTag {
-    /// The tag of a file of `size` bytes last modified `mtime_ns` nanoseconds after 1970:
-    /// `"<time>-<size>"`, both hexadecimal, with a minus sign before 1970.
+    /// The tag of these numbers, in hexadecimal with dashes between, and of a suffix if it is not
+    /// empty. At most three numbers are used, and 16 bytes of a suffix.
     ///
-    /// It is strong as far as the file system's clock is fine enough to tell two writes apart.
-    pub fn from_size_and_mtime(size: u64, mtime_ns: i128) -> Self {
-        let mut tag = Self {
-            bytes: [0; BYTES_MAX],
-            len: 0,
-        };
+    /// It is strong as far as the numbers change whenever the bytes do.
+    pub fn from_numbers(numbers: &[i128], suffix: &str) -> Self {
+        let mut tag = Self::EMPTY;
         tag.push(b'"');
-        if mtime_ns < 0 {
-            tag.push(b'-');
+        for (index, &number) in numbers.iter().take(NUMBERS_MAX).enumerate() {
+            if index > 0 {
+                tag.push(b'-');
+            }
+            if number < 0 {
+                tag.push(b'-');
+            }
+            tag.push_hex(number.unsigned_abs());
         }
-        tag.push_hex(mtime_ns.unsigned_abs());
-        tag.push(b'-');
-        tag.push_hex(u128::from(size));
+        if !suffix.is_empty() {
+            tag.push(b'-');
+            suffix.bytes().take(16).for_each(|byte| tag.push(byte));
+        }
         tag.push(b'"');
         tag
     }
+
+    /// The tag with this opaque content, with or without the quotes around it. `None` when it is
+    /// empty, longer than 128 bytes, or has bytes that no tag may have, as white space.
+    pub fn from_opaque(content: &[u8]) -> Option<Self> {
+        let content = content
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .unwrap_or(content);
+        let fits = (1..=BYTES_MAX - 2).contains(&content.len());
+        if !fits || !content.iter().all(|&byte| is_opaque(byte)) {
+            return None;
+        }
+        let mut tag = Self::EMPTY;
+        tag.push(b'"');
+        content.iter().for_each(|&byte| tag.push(byte));
+        tag.push(b'"');
+        Some(tag)
+    }
+
+    const EMPTY: Self = Self {
+        bytes: [0; BYTES_MAX],
+        len: 0,
+    };
 
     /// The tag as it is sent, quotes included.
     pub fn as_bytes(&self) -> &[u8] {
@@ -122,11 +153,15 @@ fn split_tag(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let prefix_bytes = if bytes.starts_with(b"W/") { 2 } else { 0 };
     let quoted = bytes.get(prefix_bytes..)?.strip_prefix(b"\"")?;
     let close = memchr::memchr(b'"', quoted)?;
-    let is_opaque = |&byte: &u8| byte > b' ' && byte != 0x7F;
-    if !quoted.get(..close)?.iter().all(is_opaque) {
+    if !quoted.get(..close)?.iter().all(|&byte| is_opaque(byte)) {
         return None;
     }
     bytes.split_at_checked(prefix_bytes + 1 + close + 1)
+}
+
+/// `etagc`: what may stand between the quotes.
+fn is_opaque(byte: u8) -> bool {
+    byte > b' ' && byte != b'"' && byte != 0x7F
 }
 
 fn skip_ows(mut bytes: &[u8]) -> &[u8] {
@@ -152,32 +187,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_written_in_hexadecimal() {
-        let rows = [
-            (0, 0, "\"0-0\""),
-            (0x10, 0xABC, "\"abc-10\""),
-            (1, -1, "\"-1-1\""),
+    fn numbers_are_written_in_hexadecimal() {
+        let rows: [(&[i128], &str, &str); 8] = [
+            (&[0, 0], "", "\"0-0\""),
+            (&[0xABC, 0x10], "", "\"abc-10\""),
+            (&[0xABC, 0x10], "br", "\"abc-10-br\""),
+            (&[-1, 1], "", "\"-1-1\""),
+            (&[1, 2, 3], "", "\"1-2-3\""),
+            (&[1, 2, 3, 4], "", "\"1-2-3\""),
+            (&[], "gzip", "\"-gzip\""),
             (
-                u64::MAX,
-                i128::MAX,
-                "\"7fffffffffffffffffffffffffffffff-ffffffffffffffff\"",
-            ),
-            (
-                u64::MAX,
-                i128::MIN,
-                "\"-80000000000000000000000000000000-ffffffffffffffff\"",
+                &[i128::MIN, i128::MAX, -i128::MAX],
+                "longer than sixteen",
+                "\"-80000000000000000000000000000000-7fffffffffffffffffffffffffffffff\
+                 --7fffffffffffffffffffffffffffffff-longer than sixt\"",
             ),
         ];
-        for (size, mtime_ns, expected) in rows {
-            let tag = EntityTag::from_size_and_mtime(size, mtime_ns);
+        for (numbers, suffix, expected) in rows {
+            let tag = EntityTag::from_numbers(numbers, suffix);
             assert_eq!(tag.as_bytes(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn opaque_content_is_taken_as_it_is_or_not_at_all() {
+        let longest = "x".repeat(128);
+        let rows: [(&str, Option<String>); 12] = [
+            ("a", Some("\"a\"".to_owned())),
+            ("\"a\"", Some("\"a\"".to_owned())),
+            ("sha256:0/+=", Some("\"sha256:0/+=\"".to_owned())),
+            ("\u{e9}", Some("\"\u{e9}\"".to_owned())),
+            (&longest, Some(format!("\"{longest}\""))),
+            (&"x".repeat(129), None),
+            ("", None),
+            ("\"\"", None),
+            ("a b", None),
+            ("W/\"a\"", None),
+            ("a\"b", None),
+            ("a\r\nb", None),
+        ];
+        for (content, expected) in rows {
+            let tag = EntityTag::from_opaque(content.as_bytes());
+            let bytes = tag.map(|tag| tag.as_bytes().to_vec());
+            assert_eq!(bytes, expected.map(String::into_bytes), "{content}");
         }
     }
 
     /// The table of RFC 9110 §8.8.3.2, as far as our own tag is strong.
     #[test]
     fn strong_and_weak_comparison() {
-        let tag = EntityTag::from_size_and_mtime(1, 1);
+        let tag = EntityTag::from_numbers(&[1, 1], "");
         let rows: [(&[u8], bool, bool); 5] = [
             (b"\"1-1\"", true, true),
             (b"W/\"1-1\"", false, true),
@@ -193,7 +252,7 @@ mod tests {
 
     #[test]
     fn lists_of_tags() {
-        let tag = EntityTag::from_size_and_mtime(1, 1);
+        let tag = EntityTag::from_numbers(&[1, 1], "");
         let rows = [
             ("\"1-1\"", Some(true), Some(true)),
             ("W/\"1-1\"", Some(false), Some(true)),

@@ -47,6 +47,7 @@
 //! | [`framing`], [`drain`] | where a request body ends, and how to get past it |
 //! | [`mod@persistence`] | whether the connection outlives the response |
 //! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
+//! | [`negotiation`] | which of several representations the client would rather have |
 //! | [`range`] | which bytes to send |
 //! | [`response`] | how the answer is written |
 //!
@@ -73,8 +74,7 @@
 //! # Not supported
 //!
 //! HTTP/0.9, HTTP/2 and later; clients and proxies; `Upgrade`; transfer codings other than
-//! `chunked`; the content of request bodies and trailers; several ranges in one response; weak
-//! entity-tags of our own; chunked responses.
+//! `chunked`; the content of request bodies and trailers; weak entity-tags of our own.
 
 pub mod conditional;
 pub mod date;
@@ -84,6 +84,7 @@ pub mod etag;
 pub mod framing;
 pub mod headers;
 pub mod method;
+pub mod negotiation;
 pub mod persistence;
 pub mod range;
 pub mod request;
@@ -106,8 +107,9 @@ pub use etag::{EntityTag, list_matches};
 pub use framing::{BodyFraming, body_framing};
 pub use headers::{FIELDS_MAX, Headers};
 pub use method::Method;
+pub use negotiation::{AcceptEncoding, Coding, Quality, prefers_media_type};
 pub use persistence::{After, persistence};
-pub use range::{RangeOutcome, resolve_range};
+pub use range::{PARTS_MAX, Parts, RangeOutcome, resolve_range};
 pub use request::{Limits, Parse, Request, parse};
 pub use response::HeadWriter;
 pub use status::Status;

@@ -13,7 +13,7 @@ const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 /// A representation with the tag `"1-1"`, last modified at `EXACTLY`.
 fn validators() -> Validators {
     Validators {
-        etag: Some(EntityTag::from_size_and_mtime(1, 1)),
+        etag: Some(EntityTag::from_numbers(&[1, 1], "")),
         last_modified: Some(HttpTime::from_unix_seconds(MODIFIED)),
     }
 }

@@ -1,12 +1,33 @@
-//! Ranges, one row for each sentence of RFC 9110 §14 that concerns a single range, and generated
-//! values beside a slow twin.
+//! Ranges, one row for each sentence of RFC 9110 §14 and §15.3.7, and generated values beside a slow
+//! twin.
 
-use zc_http::RangeOutcome::{self, Partial, Unsatisfiable, Whole};
-use zc_http::resolve_range;
+use std::ops::Range;
+
+use zc_http::{PARTS_MAX, RangeOutcome, resolve_range};
+
+use Outcome::{Partial, Parts, Unsatisfiable, Whole};
 
 #[path = "harness/random.rs"]
 mod random;
 use random::Random;
+
+/// [`RangeOutcome`] with its parts in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Whole,
+    Partial(Range<u64>),
+    Parts(Vec<Range<u64>>),
+    Unsatisfiable,
+}
+
+fn outcome(value: &str, length: u64) -> Outcome {
+    match resolve_range(value.as_bytes(), length) {
+        RangeOutcome::Whole => Whole,
+        RangeOutcome::Partial(range) => Partial(range),
+        RangeOutcome::Parts(parts) => Parts(parts.iter().collect()),
+        RangeOutcome::Unsatisfiable => Unsatisfiable,
+    }
+}
 
 #[test]
 fn section_14_row_by_row() {
@@ -53,10 +74,11 @@ fn section_14_row_by_row() {
         ("bytes=, \t0-0 ,, ", 10, Partial(0..1)),
         ("bytes=", 10, Whole),
         ("bytes=,", 10, Whole),
-        // Several ranges are not supported, and ignored.
-        ("bytes=0-0,2-2", 10, Whole),
-        ("bytes=0-0,99-", 10, Whole),
+        // One that is malformed spoils the others, wherever it stands.
         ("bytes=0-0,x", 10, Whole),
+        ("bytes=x,0-0", 10, Whole),
+        ("bytes=0-0,5-4", 10, Whole),
+        ("bytes=99-,x", 10, Whole),
         // Syntax errors are ignored.
         ("", 10, Whole),
         ("bytes", 10, Whole),
@@ -77,12 +99,69 @@ fn section_14_row_by_row() {
         ("bytes=\u{661}-", 10, Whole),
     ];
     for (value, length, expected) in rows {
-        assert_eq!(
-            resolve_range(value.as_bytes(), length),
-            expected,
-            "{value} of {length}"
-        );
+        assert_eq!(outcome(value, length), expected, "{value} of {length}");
     }
+}
+
+#[test]
+fn section_15_3_7_row_by_row() {
+    let rows = [
+        // Several parts, in the order in which they were asked for.
+        ("bytes=0-0,2-2", 10, Parts(vec![0..1, 2..3])),
+        ("bytes=8-9,0-1", 10, Parts(vec![8..10, 0..2])),
+        ("bytes=-1,0-0", 10, Parts(vec![9..10, 0..1])),
+        ("bytes=0-0, 2-2 ,\t4-", 10, Parts(vec![0..1, 2..3, 4..10])),
+        // Those that cannot be satisfied are left out; with one left it is no multipart.
+        ("bytes=0-0,99-,2-2", 10, Parts(vec![0..1, 2..3])),
+        ("bytes=0-0,99-", 10, Partial(0..1)),
+        ("bytes=99-,0-0", 10, Partial(0..1)),
+        // With none left the range as a whole is not satisfiable.
+        ("bytes=10-,99-100", 10, Unsatisfiable),
+        ("bytes=-0,10-", 10, Unsatisfiable),
+        ("bytes=0-0,-1", 0, Unsatisfiable),
+        // Overlapping and adjacent ones become one, in the place of the first.
+        ("bytes=0-5,3-8", 10, Partial(0..9)),
+        ("bytes=3-8,0-5", 10, Partial(0..9)),
+        ("bytes=0-2,3-5", 10, Partial(0..6)),
+        ("bytes=3-5,0-2", 10, Partial(0..6)),
+        ("bytes=0-9,0-9,0-9", 10, Partial(0..10)),
+        ("bytes=0-0,1-1,0-0", 10, Partial(0..2)),
+        ("bytes=0-,-10,5-5", 10, Partial(0..10)),
+        ("bytes=7-8,0-1,2-3", 10, Parts(vec![7..9, 0..4])),
+        ("bytes=0-1,7-8,2-3", 10, Parts(vec![0..4, 7..9])),
+        // One that bridges two joins all three.
+        ("bytes=0-1,4-5,2-3", 10, Partial(0..6)),
+        ("bytes=4-5,0-1,2-3", 10, Partial(0..6)),
+        ("bytes=8-8,4-5,0-1,2-3", 10, Parts(vec![8..9, 0..6])),
+        // A gap of one byte is no touch.
+        ("bytes=0-1,3-4", 10, Parts(vec![0..2, 3..5])),
+    ];
+    for (value, length, expected) in rows {
+        // The parts of a list as written are the same in a field of many more empty elements.
+        let padded = value.replace(',', ",, ,");
+        for value in [value, &padded] {
+            assert_eq!(outcome(value, length), expected, "{value} of {length}");
+        }
+    }
+}
+
+#[test]
+fn as_many_parts_as_allowed_and_no_more() {
+    let many = |count: usize| {
+        let specs: Vec<_> = (0..count).map(|n| format!("{}-{}", n * 2, n * 2)).collect();
+        format!("bytes={}", specs.join(","))
+    };
+    let expected = (0..PARTS_MAX as u64).map(|n| n * 2..n * 2 + 1).collect();
+    assert_eq!(outcome(&many(PARTS_MAX), 10_000), Parts(expected));
+    assert_eq!(outcome(&many(PARTS_MAX + 1), 10_000), Whole);
+    assert_eq!(outcome(&many(2_000), 10_000), Whole);
+    // What cannot be satisfied and what is asked for again do not count.
+    let satisfiable = many(PARTS_MAX);
+    let padded = format!(
+        "{satisfiable},99999-,{},20000-",
+        &satisfiable["bytes=".len()..]
+    );
+    assert_eq!(outcome(&padded, 10_000), outcome(&satisfiable, 10_000));
 }
 
 #[test]
@@ -109,14 +188,19 @@ fn generated_values_agree_with_the_twin() {
         "Bytes=",
     ];
     let lengths = [0, 1, 2, 8, 13, u64::MAX - 1, u64::MAX];
-    let mut counts = [0; 3];
+    let mut counts = [0; 4];
     for round in 0..100_000 {
         let mut value = String::from(if round % 8 == 0 { "" } else { "bytes=" });
-        for _ in 0..random.below(6) {
-            value.push_str(random.choose::<&str>(&parts));
+        let mut length = *random.choose(&lengths);
+        if round % 3 == 0 {
+            length = random.below(100) as u64;
+            value.push_str(&list_of_ranges(&mut random));
+        } else {
+            for _ in 0..random.below(6) {
+                value.push_str(random.choose::<&str>(&parts));
+            }
         }
-        let length = *random.choose(&lengths);
-        let found = resolve_range(value.as_bytes(), length);
+        let found = outcome(&value, length);
         assert_eq!(found, twin(&value, length), "{value:?} of {length}");
         match found {
             Whole => counts[0] += 1,
@@ -128,6 +212,15 @@ fn generated_values_agree_with_the_twin() {
                 );
                 counts[1] += 1;
             }
+            Parts(ranges) => {
+                let sum: u128 = ranges.iter().map(|r| u128::from(r.end - r.start)).sum();
+                assert!(
+                    sum < u128::from(length),
+                    "{value:?} of {length}: {ranges:?}"
+                );
+                assert!((2..=PARTS_MAX).contains(&ranges.len()));
+                counts[3] += 1;
+            }
         }
     }
     assert!(
@@ -136,27 +229,70 @@ fn generated_values_agree_with_the_twin() {
     );
 }
 
-/// The same rules in wider numbers, and with digits compared as padded text.
-fn twin(value: &str, length: u64) -> RangeOutcome {
+/// Ranges of small numbers, most of them valid, few or many.
+fn list_of_ranges(random: &mut Random) -> String {
+    let mut list = String::new();
+    let step = *random.choose(&[1, 2, 5]);
+    for _ in 0..random.below(25) {
+        let first = random.below(40) * step;
+        let last = first + random.below(3) * step;
+        list.push_str(&match random.below(40) {
+            0 => format!("-{first},"),
+            1 => format!("{first}-,"),
+            2 if step == 5 => format!("{last}-{first},"),
+            _ => format!("{first}-{last},"),
+        });
+    }
+    list
+}
+
+/// The same rules in wider numbers, with digits compared as padded text, and ranges joined by
+/// starting over after each one that was.
+fn twin(value: &str, length: u64) -> Outcome {
     let Some((unit, set)) = value.split_once('=') else {
         return Whole;
     };
     if unit.to_lowercase() != "bytes" || set.starts_with(' ') {
         return Whole;
     }
-    let specs: Vec<&str> = set
-        .split(',')
-        .map(str::trim)
-        .filter(|s| !s.is_empty())
-        .collect();
-    let [spec] = specs[..] else {
+    let specs = set.split(',').map(str::trim).filter(|s| !s.is_empty());
+    let read: Option<Vec<_>> = specs.map(|spec| twin_of_one(spec, length)).collect();
+    let Some(read) = read.filter(|read| !read.is_empty()) else {
         return Whole;
     };
-    let Some((from, to)) = spec.split_once('-') else {
-        return Whole;
-    };
+    let mut ranges: Vec<Range<u128>> = Vec::new();
+    let mut had_too_many = false;
+    for range in read.into_iter().filter(|range| range.start < range.end) {
+        ranges.push(range);
+        while let Some((a, b)) = touching_pair(&ranges) {
+            let (from, joined) = (ranges.remove(b), &mut ranges[a]);
+            *joined = joined.start.min(from.start)..joined.end.max(from.end);
+        }
+        had_too_many |= ranges.len() > PARTS_MAX;
+    }
+    let narrow = |range: &Range<u128>| range.start as u64..range.end as u64;
+    match &ranges[..] {
+        _ if had_too_many => Whole,
+        [] => Unsatisfiable,
+        [range] => Partial(narrow(range)),
+        ranges => Parts(ranges.iter().map(narrow).collect()),
+    }
+}
+
+/// The first two of them that overlap or touch, the earlier one first.
+fn touching_pair(ranges: &[Range<u128>]) -> Option<(usize, usize)> {
+    (0..ranges.len()).find_map(|a| {
+        let touches =
+            |b: &usize| ranges[a].start <= ranges[*b].end && ranges[*b].start <= ranges[a].end;
+        (a + 1..ranges.len()).find(touches).map(|b| (a, b))
+    })
+}
+
+/// One range as bytes of the representation; `None` when it is malformed.
+fn twin_of_one(spec: &str, length: u64) -> Option<Range<u128>> {
+    let (from, to) = spec.split_once('-')?;
     if !(from.to_owned() + to).chars().all(|c| c.is_ascii_digit()) {
-        return Whole;
+        return None;
     }
     // Digits as a number, the greatest there is where they are too many.
     let number = |digits: &str| match digits {
@@ -164,15 +300,11 @@ fn twin(value: &str, length: u64) -> RangeOutcome {
         _ => Some(digits.parse().unwrap_or(u128::MAX)),
     };
     let end = u128::from(length);
-    let (start, stop) = match (number(from), number(to)) {
-        (None, None) => return Whole,
-        (None, Some(suffix)) => (end.saturating_sub(suffix), end),
-        (Some(first), None) => (first, end),
-        (Some(_), Some(_)) if format!("{from:0>200}") > format!("{to:0>200}") => return Whole,
-        (Some(first), Some(last)) => (first, end.min(last.saturating_add(1))),
-    };
-    if start >= stop {
-        return Unsatisfiable;
+    match (number(from), number(to)) {
+        (None, None) => None,
+        (None, Some(suffix)) => Some(end.saturating_sub(suffix)..end),
+        (Some(first), None) => Some(first..end),
+        (Some(_), Some(_)) if format!("{from:0>200}") > format!("{to:0>200}") => None,
+        (Some(first), Some(last)) => Some(first..end.min(last.saturating_add(1))),
     }
-    Partial(start.try_into().unwrap()..stop.try_into().unwrap())
 }

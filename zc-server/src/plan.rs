@@ -78,7 +78,8 @@ pub(crate) fn for_file(request: &Request<'_>, file: Representation, now: HttpTim
         _ => RangeOutcome::Whole,
     };
     match range {
-        RangeOutcome::Whole => Plan::Whole(file),
+        // Several parts are not sent yet: all of it, as for a client that asked for no range.
+        RangeOutcome::Whole | RangeOutcome::Parts(_) => Plan::Whole(file),
         RangeOutcome::Partial(range) => Plan::Part(file, range),
         RangeOutcome::Unsatisfiable => Plan::Unsatisfiable {
             length: file.length,

@@ -136,7 +136,7 @@ fn represent(file: &OpenFile) -> Representation {
     Representation {
         length: file.length,
         last_modified: HttpTime::from_unix_seconds(file.mtime_seconds),
-        etag: EntityTag::from_size_and_mtime(file.length, file.mtime_ns),
+        etag: EntityTag::from_numbers(&[file.mtime_ns, i128::from(file.length)], ""),
         content_type: crate::mime::content_type(&file.path),
     }
 }
