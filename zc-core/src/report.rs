@@ -1,5 +1,7 @@
 //! What a transfer did: bytes and system calls by path.
 
+use std::ops::Add;
+
 use crate::{Fallback, Path};
 
 /// Bytes and system calls of one path.
@@ -47,5 +49,63 @@ impl Report {
             Path::Splice => &mut self.splice,
             Path::Copy => &mut self.copy,
         }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            calls: self.calls + other.calls,
+        }
+    }
+}
+
+impl Add for Report {
+    type Output = Self;
+
+    /// What two transfers did together. Of two fallbacks the first is kept.
+    fn add(self, other: Self) -> Self {
+        Self {
+            sendfile: self.sendfile + other.sendfile,
+            splice: self.splice + other.splice,
+            copy: self.copy + other.copy,
+            short_writes: self.short_writes + other.short_writes,
+            would_blocks: self.would_blocks + other.would_blocks,
+            fallback: self.fallback.or(other.fallback),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reason;
+
+    #[test]
+    fn two_reports_add_up() {
+        let tally = |n| Tally {
+            bytes: n,
+            calls: n + 1,
+        };
+        let fallback = |errno| Fallback {
+            from: Path::Sendfile,
+            to: Path::Copy,
+            reason: Reason::Refused { errno },
+        };
+        let report = |n, fallback| Report {
+            sendfile: tally(n),
+            splice: tally(10 * n),
+            copy: tally(100 * n),
+            short_writes: n,
+            would_blocks: n,
+            fallback,
+        };
+        let sum = report(1, None) + report(2, Some(fallback(1))) + report(3, Some(fallback(2)));
+        assert_eq!((sum.bytes(), sum.calls()), (666, 675));
+        assert_eq!((sum.short_writes, sum.would_blocks), (6, 6));
+        assert_eq!(sum.fallback, Some(fallback(1)));
     }
 }

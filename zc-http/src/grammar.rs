@@ -39,6 +39,17 @@ impl Class {
 /// ([RFC 9110 §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
 pub(crate) static TOKEN: Class = class_of!(is_token_byte);
 
+/// Whether `bytes` are a `token`: a method, the name of a field or of a coding
+/// ([RFC 9110 §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+///
+/// ```
+/// assert!(zc_http::is_token(b"Content-Type"));
+/// assert!(!zc_http::is_token(b"Content Type") && !zc_http::is_token(b""));
+/// ```
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && TOKEN.contains_all(bytes)
+}
+
 /// The bytes of a `uri-host` with its port
 /// ([RFC 3986 §3.2](https://www.rfc-editor.org/rfc/rfc3986#section-3.2)): `unreserved`,
 /// `sub-delims`, `%`, and the `:`, `[`, `]` that delimit ports and address literals. `@` is left

@@ -105,6 +105,7 @@ pub use drain::{BodyTooLarge, Drain, DrainError, Drained};
 pub use error::ParseError;
 pub use etag::{EntityTag, list_matches};
 pub use framing::{BodyFraming, body_framing};
+pub use grammar::is_token;
 pub use headers::{FIELDS_MAX, Headers};
 pub use method::Method;
 pub use negotiation::{AcceptEncoding, Coding, Quality, prefers_media_type};

@@ -44,6 +44,26 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
         Self { buf }
     }
 
+    /// Writes what stands before the fields of one part of a `multipart/byteranges`
+    /// ([RFC 9110 §14.6](https://www.rfc-editor.org/rfc/rfc9110#section-14.6)). Behind the last
+    /// part belongs `\r\n--BOUNDARY--\r\n`.
+    pub fn part(buf: &'b mut B, boundary: &str, is_first: bool) -> Self {
+        if !is_first {
+            buf.put_slice(b"\r\n");
+        }
+        buf.put_slice(b"--");
+        put_harmless(buf, boundary.as_bytes());
+        buf.put_slice(b"\r\n");
+        Self { buf }
+    }
+
+    /// Writes whole field lines that were made before, each with its CR LF. They are written as
+    /// they are.
+    pub fn lines(self, lines: &[u8]) -> Self {
+        self.buf.put_slice(lines);
+        self
+    }
+
     /// Writes a field.
     pub fn field(self, name: &str, value: &[u8]) -> Self {
         self.line(name, |buf| put_harmless(buf, value))
@@ -158,6 +178,27 @@ mod tests {
             .field("C", b"")
             .finish();
         assert_eq!(&head[..], b"HTTP/1.1 404 Not Found\r\nA: b\r\nC: \r\n\r\n");
+    }
+
+    #[test]
+    fn parts_are_delimited() {
+        let mut body = Vec::new();
+        for is_first in [true, false] {
+            HeadWriter::part(&mut body, "x\r\ny", is_first)
+                .content_range(0..1, 2)
+                .finish();
+        }
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            "--x  y\r\nContent-Range: bytes 0-0/2\r\n\r\n\
+             \r\n--x  y\r\nContent-Range: bytes 0-0/2\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn lines_made_before_are_written_as_they_are() {
+        let text = fields(|head| head.lines(b"A: b\r\nC: d\r\n").field("E", b"f"));
+        assert_eq!(text, "A: b\r\nC: d\r\nE: f\r\n");
     }
 
     #[test]

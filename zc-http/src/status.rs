@@ -32,6 +32,8 @@ pub enum Status {
     NotFound = 404,
     /// 405: the resource does not take this method; `Allow` says which it takes.
     MethodNotAllowed = 405,
+    /// 406: what is there, the client does not accept.
+    NotAcceptable = 406,
     /// 408: the request did not arrive in time.
     RequestTimeout = 408,
     /// 412: a precondition of the request is false.
@@ -78,6 +80,7 @@ impl Status {
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
+            Self::NotAcceptable => "Not Acceptable",
             Self::RequestTimeout => "Request Timeout",
             Self::PreconditionFailed => "Precondition Failed",
             Self::ContentTooLarge => "Content Too Large",

@@ -1,17 +1,15 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use clap::{
-    Parser,
-    builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
-};
+use clap::builder::BoolishValueParser;
+use clap::{Parser, ValueEnum};
 use zc_core::Method;
 
-use crate::config::{CONNECTIONS_MAX_LIMIT, LogFormat, THREADS_MAX};
-
-/// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
-const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+use crate::config::LogFormat;
+use crate::config::files::{CacheControl, ErrorPage, Field, MediaType, Symlinks};
+use crate::values;
 
 /// What `--help` ends with.
 const EXAMPLES: &str = "\
@@ -25,6 +23,10 @@ Examples:
   zc-server image.iso                   one file and nothing beside it
   zc-server --access-log json | jq .outcome
                                         how each response ended";
+
+/// Headings of `--help`.
+const FILES: &str = "Files";
+const FIELDS: &str = "Fields of responses";
 
 /// Serves the files below a directory, or one file, over HTTP/1.1 with sendfile(2).
 #[derive(Debug, Clone, Parser)]
@@ -43,12 +45,12 @@ pub struct Args {
         hide_env_values = true,
         value_delimiter = ',',
         default_value = "127.0.0.1:8080",
-        value_parser = address
+        value_parser = values::address
     )]
     pub binds: Vec<SocketAddr>,
 
     /// Worker threads. [default: one for each processor]
-    #[arg(long, value_name = "N", env = "ZC_THREADS", hide_env_values = true, value_parser = threads)]
+    #[arg(long, value_name = "N", env = "ZC_THREADS", hide_env_values = true, value_parser = values::threads)]
     pub threads: Option<usize>,
 
     /// How file bytes reach the socket.
@@ -57,7 +59,7 @@ pub struct Args {
         env = "ZC_METHOD",
         hide_env_values = true,
         default_value = "auto",
-        value_parser = method_parser()
+        value_parser = values::method_parser()
     )]
     pub method: Method,
 
@@ -88,7 +90,7 @@ pub struct Args {
         env = "ZC_HEADER_TIMEOUT",
         hide_env_values = true,
         default_value = "10s",
-        value_parser = duration_ms
+        value_parser = values::duration_ms
     )]
     pub header_timeout_ms: u64,
 
@@ -99,7 +101,7 @@ pub struct Args {
         env = "ZC_IDLE_TIMEOUT",
         hide_env_values = true,
         default_value = "75s",
-        value_parser = duration_ms
+        value_parser = values::duration_ms
     )]
     pub idle_timeout_ms: u64,
 
@@ -110,7 +112,7 @@ pub struct Args {
         env = "ZC_STALL_TIMEOUT",
         hide_env_values = true,
         default_value = "60s",
-        value_parser = duration_ms
+        value_parser = values::duration_ms
     )]
     pub stall_timeout_ms: u64,
 
@@ -121,7 +123,7 @@ pub struct Args {
         env = "ZC_GRACE_PERIOD",
         hide_env_values = true,
         default_value = "30s",
-        value_parser = duration_ms
+        value_parser = values::duration_ms
     )]
     pub grace_ms: u64,
 
@@ -132,71 +134,194 @@ pub struct Args {
         env = "ZC_MAX_CONNECTIONS",
         hide_env_values = true,
         default_value = "8192",
-        value_parser = connections_max
+        value_parser = values::connections_max
     )]
     pub connections_max: usize,
+
+    /// Name that stands for its directory; may be repeated, and the first that is there is sent.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "ZC_INDEX",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "index.html",
+        value_parser = values::file_name,
+        help_heading = FILES
+    )]
+    pub index: Vec<String>,
+
+    /// Whether a directory without an index is listed, as HTML or as JSON.
+    #[arg(
+        long,
+        env = "ZC_LISTING",
+        hide_env_values = true,
+        value_enum,
+        default_value = "on",
+        help_heading = FILES
+    )]
+    pub listing: Switch,
+
+    /// Codings of which files lie ready beside the originals, as NAME.br, NAME.zst and NAME.gz; the
+    /// first is preferred.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "ZC_PRECOMPRESSED",
+        hide_env_values = true,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "br,zst,gz",
+        help_heading = FILES
+    )]
+    pub precompressed: Vec<Precompressed>,
+
+    /// Serve names that begin with a dot. `/.well-known/` is served in any case.
+    #[arg(
+        long,
+        env = "ZC_HIDDEN",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        help_heading = FILES
+    )]
+    pub hidden: bool,
+
+    /// Which symbolic links are followed.
+    #[arg(
+        long,
+        env = "ZC_SYMLINKS",
+        hide_env_values = true,
+        value_enum,
+        default_value = "within",
+        help_heading = FILES
+    )]
+    pub symlinks: Symlinks,
+
+    /// Send FILE for a path where nothing is and whose last segment has no extension, as programs
+    /// in the browser want it for their own routes.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ZC_SPA",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "index.html",
+        value_parser = values::path_below,
+        help_heading = FILES
+    )]
+    pub spa: Option<PathBuf>,
+
+    /// Send FILE, from below the root, with the status CODE; may be repeated.
+    #[arg(
+        long = "error-page",
+        value_name = "CODE=FILE",
+        env = "ZC_ERROR_PAGE",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        value_parser = values::error_page,
+        help_heading = FILES
+    )]
+    pub error_pages: Vec<ErrorPage>,
+
+    /// Another root for requests to HOST; may be repeated. All other hosts get ROOT.
+    #[arg(
+        long = "site",
+        value_name = "HOST=DIR",
+        env = "ZC_SITE",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        value_parser = values::site,
+        help_heading = FILES
+    )]
+    pub sites: Vec<(String, PathBuf)>,
+
+    /// `Cache-Control` for the paths that GLOB matches; may be repeated, and the first that matches
+    /// counts. A glob without a slash is matched against names in every directory.
+    #[arg(
+        long = "cache-control",
+        value_name = "GLOB=VALUE",
+        env = "ZC_CACHE_CONTROL",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        value_parser = values::cache_control,
+        help_heading = FIELDS
+    )]
+    pub cache_control: Vec<CacheControl>,
+
+    /// A field for every response; may be repeated.
+    #[arg(
+        long = "header",
+        value_name = "NAME: VALUE",
+        env = "ZC_HEADER",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        value_parser = values::field,
+        help_heading = FIELDS
+    )]
+    pub fields: Vec<Field>,
+
+    /// Let scripts of other origins read the responses: those of ORIGIN, which may be repeated, or
+    /// of all.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "ZC_CORS",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*",
+        value_delimiter = ',',
+        value_parser = values::origin,
+        help_heading = FIELDS
+    )]
+    pub cors: Vec<String>,
+
+    /// Media type of files with this extension; may be repeated.
+    #[arg(
+        long = "mime",
+        value_name = "EXT=TYPE",
+        env = "ZC_MIME",
+        hide_env_values = true,
+        value_delimiter = '\n',
+        value_parser = values::extension_type,
+        help_heading = FIELDS
+    )]
+    pub types: Vec<MediaType>,
+
+    /// Media type of files whose name says nothing.
+    #[arg(
+        long = "default-type",
+        value_name = "TYPE",
+        env = "ZC_DEFAULT_TYPE",
+        hide_env_values = true,
+        default_value = crate::mime::UNKNOWN,
+        value_parser = values::media_type,
+        help_heading = FIELDS
+    )]
+    pub default_type: String,
 }
 
-/// Parses `IP:PORT` or `[IPv6]:PORT`; names are not looked up.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "not an IP address with a port: write it as 127.0.0.1:8080 or [::1]:8080".to_owned()
-    })
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    On,
+    /// It is not done.
+    Off,
 }
 
-/// Parses a count of threads.
-fn threads(text: &str) -> Result<usize, String> {
-    count(text, THREADS_MAX)
-}
-
-/// Parses a count of connections.
-fn connections_max(text: &str) -> Result<usize, String> {
-    count(text, CONNECTIONS_MAX_LIMIT)
-}
-
-/// Parses a whole number from 1 to `max`.
-fn count(text: &str, max: usize) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err(format!("0 would serve nobody: give 1 to {max}")),
-        Ok(number) if number <= max => Ok(number),
-        _ => Err(format!("not a whole number from 1 to {max}: give one")),
-    }
-}
-
-/// Parses a duration into milliseconds: a bare number is seconds, otherwise units are named.
-fn duration_ms(text: &str) -> Result<u64, String> {
-    let duration = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Too many digits for a u64 is past the maximum in any case.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        humantime::parse_duration(text)
-            .map_err(|error| format!("{error}: write it as 500ms, 10s or 1m"))?
-    };
-    match u64::try_from(duration.as_millis()) {
-        Ok(0) if duration.is_zero() => {
-            Err("0 would be over at once: give a duration from 1ms to 24h".to_owned())
-        }
-        Ok(0) => Err("below one millisecond: give a duration from 1ms to 24h".to_owned()),
-        Ok(duration_ms) if duration_ms <= DURATION_MS_MAX => Ok(duration_ms),
-        _ => Err("over a day: give a duration from 1ms to 24h".to_owned()),
-    }
-}
-
-/// Parses the name of a [`Method`].
-fn method_parser() -> impl TypedValueParser<Value = Method> {
-    PossibleValuesParser::new([
-        PossibleValue::new("auto").help("sendfile, and a copy loop where the kernel refuses it"),
-        PossibleValue::new("sendfile").help("sendfile and nothing else; a refusal is an error"),
-        PossibleValue::new("splice").help("splice through a pipe and nothing else"),
-        PossibleValue::new("copy").help("read and write through a buffer, for comparison"),
-    ])
-    .map(|name| match name.as_str() {
-        "sendfile" => Method::Sendfile,
-        "splice" => Method::Splice,
-        "copy" => Method::Copy,
-        // `auto`: the parser lets nothing else through.
-        _ => Method::Auto,
-    })
+/// A coding of files that lie ready, by the extension of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precompressed {
+    /// Brotli.
+    Br,
+    /// Zstandard.
+    Zst,
+    /// gzip.
+    Gz,
+    /// None at all.
+    Off,
 }
 
 #[cfg(test)]
@@ -249,36 +374,44 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
-        for (text, expected_ms) in [
-            ("10", 10_000),
-            ("10s", 10_000),
-            ("500ms", 500),
-            ("1m", 60_000),
-            ("1m 30s", 90_000),
-            ("24h", DURATION_MS_MAX),
-            ("86400", DURATION_MS_MAX),
+    fn a_value_that_is_wrong_is_named_with_its_option() {
+        for (option, wrong, mend) in [
+            ("--idle-timeout", "0", "from 1ms to 24h"),
+            ("--index", "a/b", "a name and not a path"),
+            ("--spa", "/etc/passwd", "not a path below the root"),
+            ("--error-page", "404", "write it as 404="),
+            ("--cache-control", "*.js", "no `=`"),
+            ("--header", "Date: now", "not yours to set"),
+            ("--cors", "example.org", "https://example.org"),
+            ("--mime", "md", "write it as md=text/plain"),
+            ("--default-type", "text", "write it as text/plain"),
+            ("--site", "a.b", "write it as example.org="),
+            ("--symlinks", "all", "within"),
+            ("--precompressed", "lzma", "zst"),
+            ("--listing", "maybe", "off"),
         ] {
-            assert_eq!(duration_ms(text), Ok(expected_ms), "{text}");
+            let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
+            assert_eq!(error.exit_code(), 2);
+            let text = error.to_string();
+            assert!(
+                text.contains(option) && text.contains(wrong) && text.contains(mend),
+                "{text}"
+            );
         }
-        for wrong in [
-            "0",
-            "0s",
-            "100us",
-            "86401",
-            "25h",
-            "",
-            "-1",
-            "ten",
-            "10 parsecs",
-            "99999999999999999999999",
-            "18446744073709551615",
-        ] {
-            assert!(duration_ms(wrong).is_err(), "{wrong}");
-        }
-        let error = parsed(&["--idle-timeout", "0"]).expect_err("zero");
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("from 1ms to 24h"), "{error}");
+    }
+
+    #[test]
+    fn an_optional_value_does_not_swallow_the_root() {
+        let args = parsed(&["--spa", "--cors", "www"]).expect("valid");
+        assert_eq!(args.root, PathBuf::from("www"));
+        assert_eq!(args.spa, Some(PathBuf::from("index.html")));
+        assert_eq!(args.cors, ["*"]);
+        let args = parsed(&["--spa=app.html", "--cors=https://a.b", "--cors=https://c.d"]);
+        let args = args.expect("valid");
+        assert_eq!(args.spa, Some(PathBuf::from("app.html")));
+        assert_eq!(args.cors, ["https://a.b", "https://c.d"]);
+        let args = parsed(&[]).expect("valid");
+        assert_eq!((args.spa, args.cors.len()), (None, 0));
     }
 
     #[test]

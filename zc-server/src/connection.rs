@@ -7,10 +7,13 @@
 //!            the peer ends or fails, deadline   closed
 //! Receiving  a complete head, no body           Sending
 //!            a complete head, a small body      Draining
+//!            a complete head, the disk first    Resolving
 //!            a head that must be refused        Sending, then Lingering
 //!            the peer ends, or fails            closed
 //!            deadline, bytes of a head there    Sending 408, then closed
 //!            deadline, nothing there            closed
+//! Resolving  the answer of the disk has come    Sending or Draining
+//!            deadline                           Sending 504, then Lingering
 //! Draining   the body has ended                 Sending
 //!            malformed or longer than allowed   Sending 400 or 413, then Lingering
 //!            deadline                           Sending 408, then closed
@@ -19,21 +22,23 @@
 //!            complete, close                    Lingering
 //!            the socket is full                 Sending, resumed at the next writable edge
 //!            the budget is spent                Sending, resumed from the ready queue
-//!            deadline, the queue has moved    Sending
+//!            deadline, the queue has moved      Sending
 //!            file truncated, peer gone, stalled closed
 //! Lingering  the peer ends, fails or deadline   closed
 //! ```
 
 use std::net::SocketAddr;
 
+use mio::Token;
 use mio::net::TcpStream;
 use zc_core::Progress;
 use zc_http::{Drain, HttpTime, Limits, Parse, Status, parse};
 
 use crate::access_log::Sink;
-use crate::exchange::{Outcome, Response, Then, accept_request, refusal};
+use crate::disk::{Answer, Mailbox};
+use crate::exchange::{Exchange, Outcome, Response, Then, accept_request, refusal};
 use crate::input::{Fill, Input, Scratch};
-use crate::respond::Site;
+use crate::site::Site;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
 /// the answer before a reset would discard it.
@@ -60,6 +65,10 @@ pub(crate) struct Context {
     pub(crate) scratch: Scratch,
     pub(crate) path_buffer: Vec<u8>,
     pub(crate) log: Option<Sink>,
+    /// Where answers of the disk are left for this worker.
+    pub(crate) mailbox: Mailbox,
+    /// The connection that is driven, as the mailbox knows it.
+    pub(crate) token: Token,
     /// Milliseconds since the worker began, renewed once a turn.
     pub(crate) now_ms: u64,
     /// The time of day, renewed once a turn.
@@ -107,6 +116,12 @@ enum State {
     Idle { deadline_ms: u64 },
     /// Waiting for a head, or for the rest of one.
     Receiving { deadline_ms: u64 },
+    /// Waiting for what a thread reads from the disk. The head stays in the input, and is taken
+    /// again when the answer is there.
+    Resolving {
+        answer: Option<Answer>,
+        deadline_ms: u64,
+    },
     /// Reading and dropping a request body; the response is ready.
     Draining {
         drain: Drain,
@@ -125,6 +140,8 @@ enum State {
 
 /// What one transition leads to.
 enum Step {
+    /// The head is not complete.
+    More,
     Go(State),
     Wait(State),
     Again(State),
@@ -167,6 +184,7 @@ impl Connection {
         match self.state {
             State::Idle { deadline_ms }
             | State::Receiving { deadline_ms }
+            | State::Resolving { deadline_ms, .. }
             | State::Draining { deadline_ms, .. }
             | State::Sending { deadline_ms, .. }
             | State::Lingering { deadline_ms } => deadline_ms,
@@ -182,6 +200,11 @@ impl Connection {
             let step = match state {
                 State::Idle { deadline_ms } => self.idle(deadline_ms, context),
                 State::Receiving { deadline_ms } => self.receive(deadline_ms, context),
+                State::Resolving {
+                    answer: Some(answer),
+                    ..
+                } => self.take_request(Some(answer), context),
+                State::Resolving { .. } => Step::Wait(state),
                 State::Draining {
                     drain,
                     response,
@@ -206,7 +229,7 @@ impl Connection {
                 }
                 Step::Wait(next) => (next, Turn::Wait),
                 Step::Again(next) => (next, Turn::Again),
-                Step::Closed => return Turn::Closed,
+                Step::Closed | Step::More => return Turn::Closed,
             };
             self.state = next;
             return turn;
@@ -221,6 +244,10 @@ impl Connection {
             State::Receiving { .. } if self.input.is_empty() => Turn::Closed,
             State::Receiving { .. } => {
                 self.state = self.refusal(Status::RequestTimeout, Then::Close, context);
+                Turn::Again
+            }
+            State::Resolving { .. } => {
+                self.state = self.refusal(Status::GatewayTimeout, Then::Linger, context);
                 Turn::Again
             }
             State::Draining { response, .. } => {
@@ -282,7 +309,16 @@ impl Connection {
                 connection.reset_on_close();
                 true
             }
+            // A request that waits for the disk has no response yet, and is cut all the same.
+            State::Resolving { .. } => true,
             State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
+        }
+    }
+
+    /// What was asked of the disk has come. It is for nobody when the connection has given up.
+    pub(crate) fn on_answer(&mut self, arrived: Answer) {
+        if let State::Resolving { answer, .. } = &mut self.state {
+            *answer = Some(arrived);
         }
     }
 
@@ -299,24 +335,9 @@ impl Connection {
 
     fn receive(&mut self, deadline_ms: u64, context: &mut Context) -> Step {
         if !self.input.is_empty() {
-            match parse(self.input.bytes(), &context.limits) {
-                Ok(Parse::Complete(request)) => {
-                    let head_bytes = request.head_bytes;
-                    let (response, drain) = accept_request(&request, context);
-                    self.input.consume(head_bytes);
-                    return Step::Go(match drain {
-                        None => sending(response, context),
-                        Some(drain) => State::Draining {
-                            drain,
-                            response,
-                            deadline_ms: context.now_ms + context.timeouts.header_ms,
-                        },
-                    });
-                }
-                Ok(Parse::Partial) => {}
-                Err(error) => {
-                    return Step::Go(self.refusal(error.status(), Then::Linger, context));
-                }
+            match self.take_request(None, context) {
+                Step::More => {}
+                step => return step,
             }
         }
         // The deadline stands from the first byte of a head: later bytes do not move it.
@@ -326,6 +347,33 @@ impl Connection {
             Filled::Nothing if context.stopping && self.input.is_empty() => Step::Closed,
             Filled::Nothing => Step::Wait(State::Receiving { deadline_ms }),
             Filled::Closed => Step::Closed,
+        }
+    }
+
+    /// Takes the head that the input begins with. `arrived` is what was waited for, if anything was.
+    fn take_request(&mut self, arrived: Option<Answer>, context: &mut Context) -> Step {
+        let request = match parse(self.input.bytes(), &context.limits) {
+            Ok(Parse::Complete(request)) => request,
+            Ok(Parse::Partial) => return Step::More,
+            Err(error) => return Step::Go(self.refusal(error.status(), Then::Linger, context)),
+        };
+        let head_bytes = request.head_bytes;
+        match accept_request(&request, arrived, context) {
+            Exchange::Wait => Step::Wait(State::Resolving {
+                answer: None,
+                deadline_ms: context.now_ms + context.timeouts.stall_ms,
+            }),
+            Exchange::Respond(response, drain) => {
+                self.input.consume(head_bytes);
+                Step::Go(match drain {
+                    None => sending(response, context),
+                    Some(drain) => State::Draining {
+                        drain,
+                        response,
+                        deadline_ms: context.now_ms + context.timeouts.header_ms,
+                    },
+                })
+            }
         }
     }
 

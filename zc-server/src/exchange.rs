@@ -8,7 +8,9 @@ use zc_http::{After, Drain, Request, Status, persistence};
 
 use crate::access_log::Entry;
 use crate::connection::Context;
-use crate::respond::{Answer, Outgoing, refuse, respond};
+use crate::disk;
+use crate::outgoing::Outgoing;
+use crate::respond::{Answer, Moment, Reply, refuse, respond, respond_listing};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -38,7 +40,6 @@ struct LogRecord {
     referer: Vec<u8>,
     user_agent: Vec<u8>,
     status: Status,
-    text_bytes: u64,
 }
 
 /// How a response ended, in the words of the access log.
@@ -52,11 +53,21 @@ pub(crate) enum Outcome {
     Shutdown,
 }
 
-/// A complete head → its response, and the body that is to be read and dropped before it is sent.
+/// What becomes of a complete head.
+#[derive(Debug)]
+pub(crate) enum Exchange {
+    /// Its response, and the body that is to be read and dropped before it is sent.
+    Respond(Box<Response>, Option<Drain>),
+    /// Something is being read by another thread; the same head is to be taken again then.
+    Wait,
+}
+
+/// A complete head → its response. `arrived` is what was waited for, if anything was.
 pub(crate) fn accept_request(
     request: &Request<'_>,
+    arrived: Option<disk::Answer>,
     context: &mut Context,
-) -> (Box<Response>, Option<Drain>) {
+) -> Exchange {
     let expects_continue = request.headers.list_contains("expect", "100-continue");
     let body = match Drain::new(request.body, DRAIN_BYTES_MAX) {
         Ok(None) => Body::None,
@@ -64,26 +75,44 @@ pub(crate) fn accept_request(
         Ok(Some(drain)) if !expects_continue => Body::Small(drain),
         Ok(Some(_)) | Err(_) => Body::Refused,
     };
-    let (after, then) = match (&body, persistence(request)) {
-        (Body::Refused, _) | (_, After::Close) => (After::Close, Then::Linger),
-        _ if context.stopping => (After::Close, Then::Linger),
-        (_, After::KeepAlive) => (After::KeepAlive, Then::KeepAlive),
+    let after = match (&body, persistence(request)) {
+        (Body::Refused, _) | (_, After::Close) => After::Close,
+        _ if context.stopping => After::Close,
+        (_, After::KeepAlive) => After::KeepAlive,
     };
-    let answer = respond(
-        request,
-        &context.site,
+    let moment = Moment {
         after,
-        context.now,
-        &mut context.path_buffer,
-    );
+        now: context.now,
+    };
+    let site = &context.site;
+    let reply = match arrived {
+        None => respond(request, site, moment, &mut context.path_buffer),
+        Some(disk::Answer::Listing(listing)) => respond_listing(request, site, moment, listing),
+    };
+    let answer = match reply {
+        Reply::Answer(answer) => answer,
+        Reply::List(list) => {
+            let (mailbox, token) = (context.mailbox.clone(), context.token);
+            let job = move || mailbox.post(token, disk::Answer::Listing(list.read()));
+            if context.site.disk.submit(job).is_ok() {
+                return Exchange::Wait;
+            }
+            Box::new(refuse(
+                Status::ServiceUnavailable,
+                &context.site,
+                context.now,
+            ))
+        }
+    };
+    let then = match after {
+        After::KeepAlive if !answer.ends_by_close => Then::KeepAlive,
+        _ => Then::Linger,
+    };
     let log = context.log.is_some().then(|| {
+        let field = |name| request.headers.get(name).unwrap_or_default().to_vec();
         let mut record = LogRecord::new(request.request_line(), &answer);
-        record.referer = request.headers.get("referer").unwrap_or_default().to_vec();
-        record.user_agent = request
-            .headers
-            .get("user-agent")
-            .unwrap_or_default()
-            .to_vec();
+        record.referer = field("referer");
+        record.user_agent = field("user-agent");
         record
     });
     let response = Box::new(Response {
@@ -92,8 +121,8 @@ pub(crate) fn accept_request(
         log,
     });
     match body {
-        Body::Small(drain) => (response, Some(drain)),
-        Body::None | Body::Refused => (response, None),
+        Body::Small(drain) => Exchange::Respond(response, Some(drain)),
+        Body::None | Body::Refused => Exchange::Respond(response, None),
     }
 }
 
@@ -111,7 +140,7 @@ pub(crate) fn refusal(
     then: Then,
     context: &Context,
 ) -> Box<Response> {
-    let answer = refuse(status, context.now);
+    let answer = refuse(status, &context.site, context.now);
     let log = context.log.is_some().then(|| {
         let line = received
             .split(|&byte| byte == b'\r' || byte == b'\n')
@@ -133,12 +162,8 @@ impl Response {
         then: Then,
         context: &Context,
     ) -> Box<Self> {
-        let answer = refuse(status, context.now);
-        let log = self.log.map(|record| LogRecord {
-            status,
-            text_bytes: answer.text_bytes,
-            ..record
-        });
+        let answer = refuse(status, &context.site, context.now);
+        let log = self.log.map(|record| LogRecord { status, ..record });
         Box::new(Self {
             outgoing: answer.outgoing,
             then,
@@ -152,14 +177,14 @@ impl Response {
             return;
         };
         let outgoing = &self.outgoing;
-        let report = outgoing.body_report();
-        let head_accepted = outgoing.head_tally().bytes;
-        let text_bytes = record.text_bytes.min(head_accepted);
+        let report = outgoing.report();
+        let head_bytes = outgoing.head_accepted();
+        let body_bytes = outgoing.accepted() - head_bytes;
         let path = match report {
             Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
             Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
             Some(_) => Path::Sendfile.as_str(),
-            None if record.text_bytes > 0 => "memory",
+            None if body_bytes > 0 => "memory",
             None => "none",
         };
         sink.record(&Entry {
@@ -169,11 +194,11 @@ impl Response {
             referer: record.referer,
             user_agent: record.user_agent,
             status: record.status.code(),
-            head_bytes: head_accepted - text_bytes,
-            body_bytes: report.map_or(text_bytes, Report::bytes),
+            head_bytes,
+            body_bytes,
             path,
             fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
-            calls: report.map_or(0, Report::calls),
+            calls: report.as_ref().map_or(0, Report::calls),
             would_blocks: outgoing.would_blocks(),
             outcome: outcome.as_str(),
             micros: u64::try_from(record.started.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -190,7 +215,6 @@ impl LogRecord {
             referer: Vec::new(),
             user_agent: Vec::new(),
             status: answer.status,
-            text_bytes: answer.text_bytes,
         }
     }
 }

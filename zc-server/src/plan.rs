@@ -1,68 +1,129 @@
 //! What to answer, decided from values alone: no file is opened and nothing is written here.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zc_http::{
-    EntityTag, HttpTime, Method, Precondition, RangeOutcome, Request, Status, Validators, evaluate,
-    range_applies, resolve_range,
+    Coding, Headers, HttpTime, Method, Parts, Precondition, RangeOutcome, Request, Status,
+    Validators, evaluate, prefers_media_type, range_applies, resolve_range,
 };
+
+use crate::config::files::Cors;
+use crate::listing::{Format, View};
+
+/// What stays as it is in one segment of a path (`unreserved`, RFC 3986 §2.3).
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// The same for a whole path.
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
 /// What is known of the file that would be sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Representation {
+pub(crate) struct Representation<'s> {
     pub(crate) length: u64,
-    pub(crate) last_modified: HttpTime,
-    pub(crate) etag: EntityTag,
-    pub(crate) content_type: &'static str,
+    pub(crate) validators: Validators,
+    pub(crate) content_type: Cow<'s, str>,
+    pub(crate) coding: Coding,
+    /// Whether another request for the same path could be given another coding.
+    pub(crate) is_negotiated: bool,
+    pub(crate) cache_control: Option<&'s str>,
+    /// The value of `Content-Disposition`, where the client asks for a download.
+    pub(crate) disposition: Option<String>,
 }
 
 /// The answer to one request, before it is written out.
 #[derive(Debug, Clone)]
-pub(crate) enum Plan {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack of the one call that renders it; a box would allocate"
+)]
+pub(crate) enum Plan<'s> {
     /// 200 with all of the file.
-    Whole(Representation),
+    Whole(Representation<'s>),
     /// 206 with one part of the file. Invariant: the range is not empty and lies in the file.
-    Part(Representation, Range<u64>),
+    Part(Representation<'s>, Range<u64>),
+    /// 206 with several parts of the file.
+    Parts(Representation<'s>, Parts),
     /// 304: the client's copy is current.
-    NotModified(Representation),
+    NotModified(Representation<'s>),
     /// 416; the length of the file tells the client what could be asked for.
     Unsatisfiable { length: u64 },
+    /// 200 with the entries of a directory, of a length that nobody knows yet.
+    Listing(Format),
     /// 301 to the same path with a slash at its end.
     Redirect { location: Vec<u8> },
+    /// 204: what could be done here.
+    Options { preflight: bool },
+    /// An error, with a file of the site as its body.
+    Page(Status, Representation<'s>),
     /// Any other answer, with a line of text.
     Message(Status),
 }
 
-impl Plan {
+/// A request that is answered without a look at any file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlooked {
+    Options { preflight: bool },
+    Message(Status),
+}
+
+impl Plan<'_> {
     pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Whole(_) => Status::Ok,
-            Self::Part(..) => Status::PartialContent,
+            Self::Whole(_) | Self::Listing(_) => Status::Ok,
+            Self::Part(..) | Self::Parts(..) => Status::PartialContent,
             Self::NotModified(_) => Status::NotModified,
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
             Self::Redirect { .. } => Status::MovedPermanently,
-            Self::Message(status) => *status,
+            Self::Options { .. } => Status::NoContent,
+            Self::Page(status, _) | Self::Message(status) => *status,
         }
     }
 }
 
-/// What the method alone decides: an error, or `None` when the target is to be looked up.
-pub(crate) fn refuse_method(method: Method) -> Option<Plan> {
-    match method {
+impl From<Unlooked> for Plan<'_> {
+    fn from(unlooked: Unlooked) -> Self {
+        match unlooked {
+            Unlooked::Options { preflight } => Self::Options { preflight },
+            Unlooked::Message(status) => Self::Message(status),
+        }
+    }
+}
+
+/// What method and expectation alone decide; `None` when the target is to be looked up.
+pub(crate) fn without_a_look(request: &Request<'_>) -> Option<Unlooked> {
+    // RFC 9110 §10.1.1: `100-continue` is the one expectation there is.
+    let mut expectations = request.headers.get_all("expect");
+    let is_known = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    if request.version != zc_http::Version::Http10 && !expectations.all(is_known) {
+        return Some(Unlooked::Message(Status::ExpectationFailed));
+    }
+    match request.method {
         Method::Get | Method::Head => None,
-        Method::Unrecognized => Some(Plan::Message(Status::NotImplemented)),
-        _ => Some(Plan::Message(Status::MethodNotAllowed)),
+        Method::Options => Some(Unlooked::Options {
+            preflight: request.headers.get("origin").is_some()
+                && request
+                    .headers
+                    .get("access-control-request-method")
+                    .is_some(),
+        }),
+        Method::Unrecognized => Some(Unlooked::Message(Status::NotImplemented)),
+        _ => Some(Unlooked::Message(Status::MethodNotAllowed)),
     }
 }
 
 /// The answer for a file: preconditions first, then the range
 /// ([RFC 9110 §13.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2)).
-pub(crate) fn for_file(request: &Request<'_>, file: Representation, now: HttpTime) -> Plan {
-    let validators = Validators {
-        etag: Some(file.etag),
-        last_modified: Some(file.last_modified),
-    };
-    match evaluate(request.method, &request.headers, &validators) {
+pub(crate) fn for_file<'s>(
+    request: &Request<'_>,
+    file: Representation<'s>,
+    now: HttpTime,
+) -> Plan<'s> {
+    match evaluate(request.method, &request.headers, &file.validators) {
         Precondition::NotModified => return Plan::NotModified(file),
         Precondition::PreconditionFailed => return Plan::Message(Status::PreconditionFailed),
         Precondition::Proceed => {}
@@ -71,32 +132,88 @@ pub(crate) fn for_file(request: &Request<'_>, file: Representation, now: HttpTim
     let range = match request.headers.get("range") {
         Some(value)
             if request.method == Method::Get
-                && range_applies(&request.headers, &validators, now) =>
+                && range_applies(&request.headers, &file.validators, now) =>
         {
             resolve_range(value, file.length)
         }
         _ => RangeOutcome::Whole,
     };
     match range {
-        // Several parts are not sent yet: all of it, as for a client that asked for no range.
-        RangeOutcome::Whole | RangeOutcome::Parts(_) => Plan::Whole(file),
+        RangeOutcome::Whole => Plan::Whole(file),
         RangeOutcome::Partial(range) => Plan::Part(file, range),
+        RangeOutcome::Parts(parts) => Plan::Parts(file, parts),
         RangeOutcome::Unsatisfiable => Plan::Unsatisfiable {
             length: file.length,
         },
     }
 }
 
+/// How a directory is to be listed for this request.
+pub(crate) fn view(request: &Request<'_>) -> View {
+    let prefers_json = prefers_media_type(&request.headers, "application/json", "text/html");
+    View::from_query(request.target.query(), prefers_json)
+}
+
+/// Which origin is told that its scripts may read the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant<'a> {
+    /// The value of `Access-Control-Allow-Origin`.
+    pub(crate) origin: Option<&'a [u8]>,
+    /// Whether another origin would have another answer.
+    pub(crate) varies: bool,
+}
+
+impl Grant<'_> {
+    pub(crate) const NONE: Self = Self {
+        origin: None,
+        varies: false,
+    };
+}
+
+/// What the rules grant to the origin that the request names.
+pub(crate) fn grant<'a>(cors: Option<&Cors>, headers: &Headers<'a>) -> Grant<'a> {
+    match cors {
+        None => Grant::NONE,
+        Some(Cors::Any) => Grant {
+            origin: Some(b"*"),
+            varies: false,
+        },
+        Some(Cors::Origins(origins)) => Grant {
+            origin: headers
+                .get("origin")
+                .filter(|asked| origins.iter().any(|origin| origin.as_bytes() == *asked)),
+            varies: true,
+        },
+    }
+}
+
+/// The value of `Content-Disposition` for a download of the file at `path`: its name for clients of
+/// any age, and by [RFC 8187](https://www.rfc-editor.org/rfc/rfc8187) for those of today.
+pub(crate) fn disposition(path: &[u8]) -> String {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    let plain = |byte: &u8| match byte {
+        b'"' | b'\\' | b'%' => '_',
+        b' '..=b'~' => char::from(*byte),
+        _ => '_',
+    };
+    let ascii: String = name.iter().map(plain).collect();
+    if ascii.as_bytes() == name {
+        return format!("attachment; filename=\"{ascii}\"");
+    }
+    // The parameter is defined for UTF-8 alone.
+    let text = String::from_utf8_lossy(name);
+    let encoded = percent_encode(text.as_bytes(), SEGMENT);
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+}
+
+/// Whether the query asks for a download.
+pub(crate) fn wants_download(query: Option<&[u8]>) -> bool {
+    query.is_some_and(|query| zc_http::query_value(query, "download").is_some())
+}
+
 /// Where a directory asked for without its final slash is redirected: the normalised path, so that
 /// the location begins with exactly one slash and never names another host, and the query as it came.
 pub(crate) fn directory_location(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
-    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-    const PATH: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'/')
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
     let mut location = vec![b'/'];
     for piece in percent_encode(path, PATH) {
         location.extend_from_slice(piece.as_bytes());
@@ -147,6 +264,55 @@ mod tests {
         ];
         for (path, query, expected) in rows {
             assert_eq!(directory_location(path, query), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_download_keeps_its_name() {
+        let rows = [
+            (&b"a/film.mp4"[..], "attachment; filename=\"film.mp4\""),
+            (b"two words", "attachment; filename=\"two words\""),
+            (
+                "na\u{ef}ve \u{20ac}.txt".as_bytes(),
+                "attachment; filename=\"na__ve ___.txt\"; \
+                 filename*=UTF-8''na%C3%AFve%20%E2%82%AC.txt",
+            ),
+            (
+                b"q\"uo\\te",
+                "attachment; filename=\"q_uo_te\"; filename*=UTF-8''q%22uo%5Cte",
+            ),
+            (
+                b"\xff\n",
+                "attachment; filename=\"__\"; filename*=UTF-8''%EF%BF%BD%0A",
+            ),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(disposition(path), expected);
+        }
+    }
+
+    #[test]
+    fn only_named_origins_are_granted_anything() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://a.b\r\n\r\n";
+        let Ok(zc_http::Parse::Complete(request)) =
+            zc_http::parse(head, &zc_http::Limits::default())
+        else {
+            panic!("a request");
+        };
+        let origins =
+            |list: &[&str]| Cors::Origins(list.iter().map(|&origin| origin.to_owned()).collect());
+        let granted = |cors: Option<&Cors>| grant(cors, &request.headers);
+        assert_eq!(granted(None), Grant::NONE);
+        assert_eq!(granted(Some(&Cors::Any)).origin, Some(&b"*"[..]));
+        let both = origins(&["https://x.y", "https://a.b"]);
+        let given = granted(Some(&both));
+        assert_eq!(
+            (given.origin, given.varies),
+            (Some(&b"https://a.b"[..]), true)
+        );
+        for other in [origins(&["https://a.b.c"]), origins(&["http://a.b"])] {
+            let given = granted(Some(&other));
+            assert_eq!((given.origin, given.varies), (None, true));
         }
     }
 

@@ -129,6 +129,7 @@ impl Reactor {
             if self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping {
                 self.begin_drain();
             }
+            self.deliver_answers();
             self.accept_all();
             self.drive_ready();
             self.wheel.expire(self.context.now_ms, &mut expired);
@@ -186,6 +187,16 @@ impl Reactor {
             slot.connection.on_readable(event.is_read_closed());
         }
         enqueue(&mut self.ready, token, slot);
+    }
+
+    /// What the threads of the disk have left is handed to those who wait for it.
+    fn deliver_answers(&mut self) {
+        for (token, answer) in self.context.mailbox.take() {
+            if let Some(slot) = self.slots.get_mut(token) {
+                slot.connection.on_answer(answer);
+                enqueue(&mut self.ready, token, slot);
+            }
+        }
     }
 
     fn accept_all(&mut self) {
@@ -291,6 +302,7 @@ impl Reactor {
                 continue;
             };
             slot.queued = false;
+            self.context.token = token;
             let turn = slot.connection.drive(&mut self.context);
             self.settle(token, turn);
         }

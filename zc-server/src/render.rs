@@ -1,95 +1,267 @@
-//! A plan → the bytes of its head (and of a short text body), and the file range that follows.
+//! A plan → the bytes of its head (and of a short text body), and what is to be sent after it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use bytes::BytesMut;
-use zc_http::{After, HeadWriter, HttpTime, Method, Status, Version};
+use zc_http::{After, Coding, HeadWriter, HttpTime, Method, Parts, Status, Version};
 
-use crate::plan::{Plan, Representation};
+use crate::listing::Format;
+use crate::plan::{Grant, Plan, Representation};
 
 /// The methods that are answered with more than an error.
-const ALLOW: &[u8] = b"GET, HEAD";
-/// How long a client is asked to wait when we are out of descriptors, in seconds.
+const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
+/// How long a client is asked to wait when we are out of descriptors or busy, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// The fields that scripts of other origins may send: those that ask for a part or a validation.
+const CORS_REQUEST_FIELDS: &[u8] = b"Accept, Cache-Control, If-Match, If-Modified-Since, \
+    If-None-Match, If-Range, If-Unmodified-Since, Range";
+/// The fields that scripts of other origins may read, beside those that everybody may.
+const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Content-Encoding, \
+    Content-Range, Date, ETag";
+/// How long a browser may remember what scripts of other origins may do, in seconds: a day.
+const CORS_MAX_AGE_SECONDS: u64 = 86_400;
 
 /// What the head depends on beside the plan.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Framing {
+pub(crate) struct Framing<'a> {
     pub(crate) method: Method,
     pub(crate) version: Version,
     pub(crate) after: After,
     pub(crate) now: HttpTime,
+    /// Fields of every response, as lines.
+    pub(crate) lines: &'a [u8],
+    pub(crate) grant: Grant<'a>,
 }
 
 /// What [`render`] leaves to be sent after the head.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Rest {
     Nothing,
-    /// So many bytes of text, already written behind the head.
-    Text(u64),
     File(Range<u64>),
+    /// Parts of a file, each behind some bytes, and bytes behind the last.
+    Parts(Vec<(BytesMut, Range<u64>)>, BytesMut),
+    /// A listing; whether in chunks, or ended by the end of the connection.
+    Listing {
+        chunked: bool,
+    },
+}
+
+/// A head and what follows it.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    /// Bytes of the head; what stands behind them is body.
+    pub(crate) head_bytes: usize,
+    pub(crate) rest: Rest,
 }
 
 /// Writes the head, and the text body where there is one, into `out`.
-pub(crate) fn render(plan: &Plan, framing: Framing, out: &mut BytesMut) -> Rest {
-    let head = HeadWriter::new(out, plan.status())
-        .date("Date", framing.now)
-        .field("Server", b"zc");
-    let head = head.persistence(framing.after, framing.version);
+pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) -> Rendered {
+    let status = plan.status();
+    let head = HeadWriter::new(out, status).date("Date", framing.now);
+    let head = head
+        .lines(framing.lines)
+        .persistence(framing.after, framing.version);
+    let head = vary(grant(head, framing.grant), plan, framing.grant);
     match plan {
         Plan::Whole(file) => {
-            representation(head, file)
-                .number("Content-Length", file.length)
-                .finish();
-            file_rest(framing.method, 0..file.length)
+            let head = representation(head, file, &file.content_type);
+            let head = head.field("Accept-Ranges", b"bytes");
+            head.number("Content-Length", file.length).finish();
+            file_rest(out, framing.method, 0..file.length)
         }
         Plan::Part(file, range) => {
-            representation(head, file)
+            representation(head, file, &file.content_type)
+                .field("Accept-Ranges", b"bytes")
                 .content_range(range.clone(), file.length)
                 .number("Content-Length", range.end - range.start)
                 .finish();
-            file_rest(framing.method, range.clone())
+            file_rest(out, framing.method, range.clone())
+        }
+        Plan::Parts(file, parts) => {
+            let boundary = boundary();
+            let content_type = format!("multipart/byteranges; boundary={boundary}");
+            let (parts, closing, length) = multipart(file, parts, &boundary);
+            representation(head, file, &content_type)
+                .field("Accept-Ranges", b"bytes")
+                .number("Content-Length", length)
+                .finish();
+            only_head(out, Rest::Parts(parts, closing))
         }
         Plan::NotModified(file) => {
-            head.field("ETag", file.etag.as_bytes())
-                .date("Last-Modified", file.last_modified)
+            cache_fields(head, file).finish();
+            only_head(out, Rest::Nothing)
+        }
+        Plan::Listing(format) => {
+            let rest = listing(head, *format, framing);
+            only_head(out, rest)
+        }
+        Plan::Page(status, file) => {
+            let head = status_fields(head, *status);
+            head.field("Content-Type", file.content_type.as_bytes())
+                .number("Content-Length", file.length)
                 .finish();
-            Rest::Nothing
+            file_rest(out, framing.method, 0..file.length)
+        }
+        Plan::Options { preflight } => {
+            let head = head.field("Allow", ALLOW);
+            let is_granted = *preflight && framing.grant.origin.is_some();
+            if is_granted {
+                head.field("Access-Control-Allow-Methods", ALLOW)
+                    .field("Access-Control-Allow-Headers", CORS_REQUEST_FIELDS)
+                    .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
+                    .finish();
+            } else {
+                head.finish();
+            }
+            only_head(out, Rest::Nothing)
         }
         Plan::Unsatisfiable { length } => {
             let head = head.content_range_unsatisfied(*length);
-            text(head, plan.status(), framing.method).append(out)
+            text(head, status, framing.method).append(out)
         }
         Plan::Redirect { location } => {
             let head = head.field("Location", location);
-            text(head, plan.status(), framing.method).append(out)
+            text(head, status, framing.method).append(out)
         }
         Plan::Message(status) => {
-            let head = match status {
-                Status::MethodNotAllowed => head.field("Allow", ALLOW),
-                Status::ServiceUnavailable => head.number("Retry-After", RETRY_AFTER_SECONDS),
-                _ => head,
-            };
+            let head = status_fields(head, *status);
             text(head, *status, framing.method).append(out)
         }
     }
 }
 
-fn representation<'b>(
-    head: HeadWriter<'b, BytesMut>,
-    file: &Representation,
-) -> HeadWriter<'b, BytesMut> {
-    head.field("Content-Type", file.content_type.as_bytes())
-        .field("Accept-Ranges", b"bytes")
-        .field("ETag", file.etag.as_bytes())
-        .date("Last-Modified", file.last_modified)
+type Head<'b> = HeadWriter<'b, BytesMut>;
+
+fn representation<'b>(head: Head<'b>, file: &Representation<'_>, content_type: &str) -> Head<'b> {
+    let head = head.field("Content-Type", content_type.as_bytes());
+    let head = match file.coding {
+        Coding::Identity => head,
+        coded => head.field("Content-Encoding", coded.token().as_bytes()),
+    };
+    let head = match &file.disposition {
+        Some(value) => head.field("Content-Disposition", value.as_bytes()),
+        None => head,
+    };
+    cache_fields(head, file)
 }
 
-fn file_rest(method: Method, range: Range<u64>) -> Rest {
-    if method == Method::Head || range.is_empty() {
-        Rest::Nothing
+/// What a 304 has as well
+/// ([RFC 9110 §15.4.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5)).
+fn cache_fields<'b>(mut head: Head<'b>, file: &Representation<'_>) -> Head<'b> {
+    if let Some(etag) = &file.validators.etag {
+        head = head.field("ETag", etag.as_bytes());
+    }
+    if let Some(time) = file.validators.last_modified {
+        head = head.date("Last-Modified", time);
+    }
+    if let Some(value) = file.cache_control {
+        head = head.field("Cache-Control", value.as_bytes());
+    }
+    head
+}
+
+fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {
+    match grant.origin {
+        None => head,
+        Some(origin) => head
+            .field("Access-Control-Allow-Origin", origin)
+            .field("Access-Control-Expose-Headers", CORS_RESPONSE_FIELDS),
+    }
+}
+
+/// The fields of the request that the answer depends on
+/// ([RFC 9110 §12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
+fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, grant: Grant<'_>) -> Head<'b> {
+    let negotiated = match plan {
+        Plan::Whole(file)
+        | Plan::Part(file, _)
+        | Plan::Parts(file, _)
+        | Plan::NotModified(file) => file.is_negotiated.then_some("Accept-Encoding"),
+        // Another client might accept what is there.
+        Plan::Message(Status::NotAcceptable) => Some("Accept-Encoding"),
+        Plan::Listing(_) => Some("Accept"),
+        _ => None,
+    };
+    match (negotiated, grant.varies) {
+        (None, false) => head,
+        (None, true) => head.field("Vary", b"Origin"),
+        (Some(name), false) => head.field("Vary", name.as_bytes()),
+        (Some(name), true) => head.field("Vary", format!("{name}, Origin").as_bytes()),
+    }
+}
+
+/// What belongs to an error whatever its body.
+fn status_fields(head: Head<'_>, status: Status) -> Head<'_> {
+    match status {
+        Status::MethodNotAllowed => head.field("Allow", ALLOW),
+        Status::ServiceUnavailable => head.number("Retry-After", RETRY_AFTER_SECONDS),
+        _ => head,
+    }
+}
+
+fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
+    let content_type: &[u8] = match format {
+        Format::Html => b"text/html; charset=utf-8",
+        Format::Json => b"application/json",
+    };
+    let head = head.field("Content-Type", content_type);
+    let chunked = framing.version != Version::Http10;
+    if chunked {
+        head.field("Transfer-Encoding", b"chunked").finish();
     } else {
-        Rest::File(range)
+        head.finish();
+    }
+    match framing.method {
+        Method::Head => Rest::Nothing,
+        _ => Rest::Listing { chunked },
+    }
+}
+
+/// The bytes between the parts, and the length of the whole body.
+fn multipart(
+    file: &Representation<'_>,
+    parts: &Parts,
+    boundary: &str,
+) -> (Vec<(BytesMut, Range<u64>)>, BytesMut, u64) {
+    let mut length = 0;
+    let with_heads = parts.iter().enumerate().map(|(index, range)| {
+        let mut head = BytesMut::with_capacity(160);
+        HeadWriter::part(&mut head, boundary, index == 0)
+            .field("Content-Type", file.content_type.as_bytes())
+            .content_range(range.clone(), file.length)
+            .finish();
+        length += head.len() as u64 + (range.end - range.start);
+        (head, range)
+    });
+    let with_heads = with_heads.collect();
+    let closing = BytesMut::from(format!("\r\n--{boundary}--\r\n").as_bytes());
+    length += closing.len() as u64;
+    (with_heads, closing, length)
+}
+
+/// A delimiter that no file has, but by chance: 128 bits that nobody can know before.
+fn boundary() -> String {
+    let random = || RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}", random(), random())
+}
+
+fn file_rest(out: &BytesMut, method: Method, range: Range<u64>) -> Rendered {
+    let has_none = method == Method::Head || range.is_empty();
+    only_head(
+        out,
+        if has_none {
+            Rest::Nothing
+        } else {
+            Rest::File(range)
+        },
+    )
+}
+
+fn only_head(out: &BytesMut, rest: Rest) -> Rendered {
+    Rendered {
+        head_bytes: out.len(),
+        rest,
     }
 }
 
@@ -98,7 +270,7 @@ struct Text {
     line: Option<String>,
 }
 
-fn text(head: HeadWriter<'_, BytesMut>, status: Status, method: Method) -> Text {
+fn text(head: Head<'_>, status: Status, method: Method) -> Text {
     let line = format!("{} {}\n", status.code(), status.reason());
     head.field("Content-Type", b"text/plain; charset=utf-8")
         .number("Content-Length", line.len() as u64)
@@ -109,13 +281,23 @@ fn text(head: HeadWriter<'_, BytesMut>, status: Status, method: Method) -> Text 
 }
 
 impl Text {
-    fn append(self, out: &mut BytesMut) -> Rest {
-        match self.line {
-            Some(line) => {
-                out.extend_from_slice(line.as_bytes());
-                Rest::Text(line.len() as u64)
-            }
-            None => Rest::Nothing,
+    fn append(self, out: &mut BytesMut) -> Rendered {
+        let rendered = only_head(out, Rest::Nothing);
+        if let Some(line) = self.line {
+            out.extend_from_slice(line.as_bytes());
         }
+        rendered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_boundaries_are_the_same() {
+        let (one, other) = (boundary(), boundary());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
     }
 }

@@ -4,10 +4,14 @@
 //! symbolic links and renames under way are judged at the moment of opening. Length, dates and
 //! bytes all come from the one descriptor that was opened.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -15,41 +19,50 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use zc_core::FileSystem;
 
-use crate::config;
+use crate::config::{self, files::Symlinks};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).
 const RENAME_RETRIES_MAX: u32 = 32;
 
-/// The directory that is served, held open.
+/// A directory that is served, held open.
 #[derive(Debug)]
 pub(crate) struct Root {
     directory: OwnedFd,
     /// The one file that is served, when ROOT names a file.
     only: Option<Vec<u8>>,
+    symlinks: Symlinks,
     /// The device of the root and the filesystem on it, so that it need not be asked for each file.
     mount: Option<(u64, FileSystem)>,
 }
 
 /// What stands at a path.
 #[derive(Debug)]
-pub(crate) enum Resolved {
+pub(crate) enum Opened {
     File(OpenFile),
-    /// A directory that was asked for without the final slash.
-    Directory,
+    /// A directory, open for reading.
+    Directory(OwnedFd),
 }
 
 /// An open regular file, with what `fstat(2)` said of that very descriptor.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
-    pub(crate) fd: OwnedFd,
-    pub(crate) length: u64,
+    pub(crate) file: Arc<File>,
+    pub(crate) state: FileState,
     /// What filesystem the file is on, where that is known without asking.
     pub(crate) file_system: Option<FileSystem>,
-    pub(crate) mtime_seconds: i64,
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileState {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) length: u64,
+    /// When the bytes were last written, as told by whoever wrote them; nanoseconds since 1970.
     pub(crate) mtime_ns: i128,
-    /// The path that was opened, relative to the root: the media type follows from its extension.
-    pub(crate) path: Vec<u8>,
+    /// When bytes or metadata last changed, as told by the kernel; nanoseconds since 1970.
+    pub(crate) ctime_ns: i128,
 }
 
 /// Why nothing is served from a path.
@@ -68,76 +81,143 @@ pub(crate) enum ResolveError {
 
 impl Root {
     /// Opens the root, and asks for `openat2` once so that its absence is known at the start.
-    pub(crate) fn open(root: &config::Root) -> io::Result<Self> {
+    pub(crate) fn open(root: &config::Root, symlinks: Symlinks) -> io::Result<Self> {
         let (directory, only) = match root {
             config::Root::Directory(directory) => (directory.as_path(), None),
             config::Root::File { directory, name } => {
                 (directory.as_path(), Some(name.as_bytes().to_vec()))
             }
         };
-        let directory = OwnedFd::from(std::fs::File::open(directory)?);
-        openat2(&directory, Path::new("."), how(OFlag::O_PATH))?;
+        let directory = OwnedFd::from(File::open(directory)?);
+        openat2(
+            &directory,
+            Path::new("."),
+            how(OFlag::O_PATH, ResolveFlag::RESOLVE_BENEATH),
+        )?;
         let device = fstat(&directory)?.st_dev;
         let mount = FileSystem::of(&directory).ok().map(|kind| (device, kind));
         Ok(Self {
             directory,
             only,
+            symlinks,
             mount,
         })
     }
 
-    /// Opens what `path` names. `path` is decoded, relative and free of dot segments;
-    /// `is_directory` says that the target ended in a slash.
-    pub(crate) fn resolve(
-        &self,
-        path: &[u8],
-        is_directory: bool,
-    ) -> Result<Resolved, ResolveError> {
-        if let Some(name) = &self.only {
-            if !path.is_empty() && (path != name || is_directory) {
-                return Err(ResolveError::NotFound);
-            }
-            return self.open_file(name.clone());
-        }
-        if !is_directory && !path.is_empty() {
-            return self.open_file(path.to_vec());
-        }
-        let mut index = path.to_vec();
-        if !index.is_empty() {
-            index.push(b'/');
-        }
-        index.extend_from_slice(b"index.html");
-        match self.open_file(index)? {
-            Resolved::File(file) => Ok(Resolved::File(file)),
-            Resolved::Directory => Err(ResolveError::NotFound),
-        }
+    /// The one name that is served, when ROOT names a file.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        self.only.as_deref()
     }
 
-    fn open_file(&self, path: Vec<u8>) -> Result<Resolved, ResolveError> {
-        let fd = open_beneath(self.directory.as_fd(), &path).map_err(ResolveError::from_errno)?;
+    /// Opens what `path` names. `path` is decoded, relative and free of dot segments; empty for the
+    /// root itself.
+    pub(crate) fn open_path(&self, path: &[u8]) -> Result<Opened, ResolveError> {
+        let fd = self.open_fd(path).map_err(ResolveError::from_errno)?;
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => {
                 let mount = self.mount.filter(|mount| mount.0 == stat.st_dev);
-                let file_system = mount.map(|mount| mount.1);
-                Ok(Resolved::File(OpenFile::new(fd, &stat, file_system, path)))
+                Ok(Opened::File(OpenFile {
+                    file: Arc::new(File::from(fd)),
+                    state: FileState::from(&stat),
+                    file_system: mount.map(|mount| mount.1),
+                }))
             }
-            SFlag::S_IFDIR => Ok(Resolved::Directory),
+            SFlag::S_IFDIR => Ok(Opened::Directory(fd)),
             _ => Err(ResolveError::NotFound),
         }
     }
+
+    /// The regular file at `path`.
+    pub(crate) fn open_file(&self, path: &[u8]) -> Result<OpenFile, ResolveError> {
+        match self.open_path(path)? {
+            Opened::File(file) => Ok(file),
+            Opened::Directory(_) => Err(ResolveError::NotFound),
+        }
+    }
+
+    fn open_fd(&self, path: &[u8]) -> nix::Result<OwnedFd> {
+        let path: &[u8] = if path.is_empty() { b"." } else { path };
+        // Neither a fifo nor a device is waited for (`O_NONBLOCK`), no terminal is taken
+        // (`O_NOCTTY`).
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let directory = self.directory.as_fd();
+        match self.symlinks {
+            Symlinks::Deny => open(
+                directory,
+                path,
+                flags,
+                ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
+            ),
+            Symlinks::Follow => open(directory, path, flags, ResolveFlag::empty()),
+            Symlinks::Within => match open(directory, path, flags, ResolveFlag::RESOLVE_BENEATH) {
+                // An absolute link, or one that leaves the root and may come back.
+                Err(Errno::EXDEV) => {
+                    let inside = self.where_links_lead(path).ok_or(Errno::EXDEV)?;
+                    // By now it has no links, unless somebody put one there: the kernel decides.
+                    open(
+                        directory,
+                        inside.as_os_str().as_bytes(),
+                        flags,
+                        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
+                    )
+                }
+                answer => answer,
+            },
+        }
+    }
+
+    /// The place below the root that `path` names by way of its links; `None` when that is outside.
+    ///
+    /// Nothing is opened for reading here: the kernel is asked for the real path of what stands
+    /// there, and that path is opened beneath the root afterwards.
+    fn where_links_lead(&self, path: &[u8]) -> Option<PathBuf> {
+        let target = open(
+            self.directory.as_fd(),
+            path,
+            OFlag::O_PATH,
+            ResolveFlag::empty(),
+        )
+        .ok()?;
+        let real = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        // Asked each time: the root may have been renamed.
+        let root = real(&self.directory).ok()?;
+        let below = real(&target).ok()?.strip_prefix(root).ok()?.to_owned();
+        Some(if below.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            below
+        })
+    }
+
+    /// The first bytes of a small file, at most `bytes_max`; `None` when there is no such file.
+    pub(crate) fn read_small(&self, path: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let file = self.open_file(path).ok()?.file;
+        let mut bytes = vec![0; bytes_max];
+        let count = file.read_at(&mut bytes, 0).ok()?;
+        bytes.truncate(count);
+        Some(bytes)
+    }
 }
 
-impl OpenFile {
-    fn new(fd: OwnedFd, stat: &FileStat, file_system: Option<FileSystem>, path: Vec<u8>) -> Self {
-        let mtime_seconds: i64 = stat.st_mtime;
+impl FileState {
+    pub(crate) fn mtime_seconds(&self) -> i64 {
+        // Seconds since 1970 fitted 64 bits when the kernel told them.
+        i64::try_from(self.mtime_ns.div_euclid(NS_PER_SECOND)).unwrap_or(i64::MAX)
+    }
+}
+
+const NS_PER_SECOND: i128 = 1_000_000_000;
+
+impl From<&FileStat> for FileState {
+    fn from(stat: &FileStat) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * NS_PER_SECOND + i128::from(ns);
         Self {
-            fd,
+            device: stat.st_dev,
+            inode: stat.st_ino,
             length: u64::try_from(stat.st_size).unwrap_or(0),
-            file_system,
-            mtime_seconds,
-            mtime_ns: i128::from(mtime_seconds) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
-            path,
+            mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
+            ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 }
@@ -149,8 +229,8 @@ impl ResolveError {
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => {
                 Self::Exhausted(errno.into())
             }
-            // EXDEV: the path leaves the root. ELOOP: a magic link, or links in a circle. ENXIO,
-            // ENODEV: a socket or a device without a driver.
+            // EXDEV: the path leaves the root. ELOOP: a link where none is followed, a magic link,
+            // or links in a circle. ENXIO, ENODEV: a socket or a device without a driver.
             Errno::ENOENT
             | Errno::ENOTDIR
             | Errno::EXDEV
@@ -164,12 +244,26 @@ impl ResolveError {
     }
 }
 
-/// Neither a fifo nor a device is waited for (`O_NONBLOCK`), no terminal is taken (`O_NOCTTY`).
-fn open_beneath(directory: BorrowedFd<'_>, path: &[u8]) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("not found"),
+            Self::Forbidden => f.write_str("permission denied"),
+            Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+fn open(
+    directory: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlag,
+    resolve: ResolveFlag,
+) -> nix::Result<OwnedFd> {
+    let path = Path::new(OsStr::from_bytes(path));
     let mut retries = 0;
     loop {
-        match openat2(directory, path, how(flags)) {
+        match openat2(directory, path, how(flags, resolve)) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) if retries < RENAME_RETRIES_MAX => retries += 1,
             answer => return answer,
@@ -177,9 +271,10 @@ fn open_beneath(directory: BorrowedFd<'_>, path: &[u8]) -> nix::Result<OwnedFd> 
     }
 }
 
-fn how(flags: OFlag) -> OpenHow {
+/// `/proc/PID/fd` and its like are never followed, whatever the policy.
+fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
     OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)
         .mode(Mode::empty())
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+        .resolve(resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }

@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
-use zc_core::{PIPE_BYTES_DEFAULT, PipePool};
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
 use crate::config::{Config, LogFormat};
 use crate::connection::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
+use crate::disk::Mailbox;
 use crate::input::Scratch;
 use crate::listener::{BindError, bind_all};
 use crate::reactor::{Reactor, Shared};
-use crate::resolve::Root;
-use crate::respond::Site;
+use crate::site::Site;
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -38,7 +37,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
-    wakers: Arc<[Waker]>,
+    wakers: Arc<[Arc<Waker>]>,
 }
 
 /// How a server ended.
@@ -70,13 +69,8 @@ impl Server {
     ///
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let site = Arc::new(Site {
-            root: Root::open(&config.root).map_err(StartError::Root)?,
-            method: config.method,
-            method_override: config.method_override,
-            pipes: PipePool::new(config.connections_max, PIPE_BYTES_DEFAULT),
-            diagnostics: Diagnostics::start().map_err(StartError::Io)?,
-        });
+        let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
+        let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
         let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
         raise_descriptor_limit(config.connections_max);
         let shared = Arc::new(Shared {
@@ -96,7 +90,8 @@ impl Server {
         let mut wakers = Vec::with_capacity(config.threads);
         for listeners in bound.workers {
             let poll = Poll::new().map_err(StartError::Io)?;
-            wakers.push(Waker::new(poll.registry(), WAKER).map_err(StartError::Io)?);
+            let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(StartError::Io)?);
+            wakers.push(Arc::clone(&waker));
             let context = Context {
                 site: Arc::clone(&site),
                 limits: Limits::default(),
@@ -108,6 +103,8 @@ impl Server {
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),
                 log: sink.clone(),
+                mailbox: Mailbox::new(waker),
+                token: WAKER,
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
                 budget_bytes: 0,

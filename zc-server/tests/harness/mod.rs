@@ -106,6 +106,34 @@ impl Server {
         Client::new(TcpStream::connect(self.address).expect("the server accepts"))
     }
 
+    /// One GET with these field lines, each ended by CR LF, on a connection of its own.
+    pub(crate) fn get_with(&self, target: &str, fields: &str) -> Response {
+        self.request(&format!(
+            "GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{fields}\r\n"
+        ))
+    }
+
+    /// The same by HEAD.
+    pub(crate) fn head_with(&self, target: &str, fields: &str) -> Response {
+        self.request(&format!(
+            "HEAD {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{fields}\r\n"
+        ))
+    }
+
+    /// Waits until the file is no longer taken for one that is being written: its tag then stays.
+    pub(crate) fn wait_until_settled(&self, target: &str) {
+        let is_fresh = |response: Response| {
+            response
+                .field("etag")
+                .is_some_and(|tag| tag.ends_with("-f\""))
+        };
+        let (_keep, nobody) = std::sync::mpsc::channel::<()>();
+        while is_fresh(self.head_with(target, "")) {
+            // Nothing ever comes: a pause between two looks, and no more.
+            let _ = nobody.recv_timeout(Duration::from_millis(100));
+        }
+    }
+
     /// One request on a connection of its own.
     pub(crate) fn get(&self, target: &str) -> Response {
         self.request(&format!(
@@ -277,17 +305,7 @@ impl Client {
 
     /// As `response`; when the connection ends before the response does, what came of its body.
     pub(crate) fn try_response(&mut self, head_only: bool) -> Result<Response, String> {
-        let head_end = loop {
-            if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                break at + 4;
-            }
-            match self.more() {
-                Ok(0) => return Err(format!("{} bytes of head", self.buffer.len())),
-                Ok(_) => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        };
-        let head: Vec<u8> = self.buffer.drain(..head_end).collect();
+        let head = self.take_until(b"\r\n\r\n")?;
         let head = String::from_utf8(head).expect("heads are ASCII");
         let mut lines = head.split("\r\n");
         let status_line = lines.next().expect("a status line");
@@ -300,6 +318,15 @@ impl Client {
             assert!(earlier.is_none(), "{name} twice");
         }
         let bodiless = head_only || status == 304 || status == 204;
+        let is_chunked = fields.get("transfer-encoding").map(String::as_str) == Some("chunked");
+        if is_chunked && !bodiless {
+            let body = self.chunks()?;
+            return Ok(Response {
+                status,
+                fields,
+                body,
+            });
+        }
         let length = match fields.get("content-length") {
             Some(value) if !bodiless => value.parse::<usize>().expect("a length"),
             _ => 0,
@@ -319,6 +346,40 @@ impl Client {
             fields,
             body,
         })
+    }
+
+    /// The bytes of a body in chunks, to the last of them.
+    fn chunks(&mut self) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.take_until(b"\r\n")?;
+            let size = String::from_utf8(line).expect("a size in ASCII");
+            let size = usize::from_str_radix(size.trim_end(), 16).expect("a size");
+            while self.buffer.len() < size + 2 {
+                if self.more().map_err(|error| error.to_string())? == 0 {
+                    return Err(format!("{} bytes of chunks", body.len()));
+                }
+            }
+            body.extend(self.buffer.drain(..size));
+            let end: Vec<u8> = self.buffer.drain(..2).collect();
+            assert_eq!(end, b"\r\n", "the end of a chunk");
+            if size == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    /// Everything up to and with `mark`.
+    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, String> {
+        loop {
+            let found = self.buffer.windows(mark.len()).position(|at| at == mark);
+            if let Some(at) = found {
+                return Ok(self.buffer.drain(..at + mark.len()).collect());
+            }
+            if self.more().map_err(|error| error.to_string())? == 0 {
+                return Err("the connection ended".to_owned());
+            }
+        }
     }
 
     /// Asserts that the server sends nothing more and ends the connection in order.

@@ -1,9 +1,11 @@
 //! What a server is told to do: validated, with units in the names.
 
+pub mod files;
+mod root;
+
 use std::{
     error::Error,
-    ffi::OsString,
-    fmt, fs, io,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZero,
     path::{Path, PathBuf},
@@ -12,8 +14,11 @@ use std::{
 
 use clap::ValueEnum;
 use zc_core::Method;
+use zc_http::Coding;
 
-use crate::args::Args;
+use crate::args::{Args, Precompressed, Switch};
+use files::{Cors, Files, Site};
+pub use root::Root;
 
 /// The port that is listened on where none is named.
 const PORT_DEFAULT: u16 = 8080;
@@ -61,24 +66,8 @@ pub struct Config {
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
-}
-
-/// What is served: everything below a directory, or one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Root {
-    /// Everything below this directory.
-    Directory(
-        /// Canonical: absolute and without symbolic links.
-        PathBuf,
-    ),
-    /// One regular file. If it was named through a symbolic link, this is where the link led at
-    /// start.
-    File {
-        /// The directory that the file is in; canonical.
-        directory: PathBuf,
-        /// The file's name in that directory.
-        name: OsString,
-    },
+    /// How files become responses.
+    pub files: Files,
 }
 
 /// The form of the access log.
@@ -109,8 +98,10 @@ impl Config {
         if let Some((_, &address)) = args.binds.iter().enumerate().find(first_again) {
             return Err(ConfigError::BindRepeated { address });
         }
+        let files = files_from(&args)?;
         Ok(Self {
             root: Root::open(&args.root)?,
+            files,
             binds: args.binds,
             threads: args.threads.unwrap_or_else(threads_default),
             method: args.method,
@@ -142,55 +133,65 @@ impl Config {
             stall_timeout_ms: STALL_TIMEOUT_MS_DEFAULT,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            files: Files::default(),
         })
     }
 }
 
-impl Root {
-    /// The path of the directory or of the file; canonical.
-    pub fn path(&self) -> PathBuf {
-        match self {
-            Self::Directory(directory) => directory.clone(),
-            Self::File { directory, name } => directory.join(name),
-        }
+fn files_from(args: &Args) -> Result<Files, ConfigError> {
+    let sites = args.sites.iter().map(|(host, directory)| {
+        Ok(Site {
+            host: host.clone(),
+            root: Root::open(directory)?,
+        })
+    });
+    let sites = sites.collect::<Result<Vec<_>, _>>()?;
+    let twice = |(index, site): &(usize, &Site)| {
+        sites[..*index]
+            .iter()
+            .any(|earlier| earlier.host == site.host)
+    };
+    if let Some((_, site)) = sites.iter().enumerate().find(twice) {
+        return Err(ConfigError::SiteRepeated {
+            host: site.host.clone(),
+        });
     }
+    Ok(Files {
+        sites,
+        index: args.index.clone(),
+        listing: args.listing == Switch::On,
+        spa: args.spa.clone(),
+        error_pages: args.error_pages.clone(),
+        cache_control: args.cache_control.clone(),
+        fields: args.fields.clone(),
+        cors: match &args.cors[..] {
+            [] => None,
+            origins if origins.iter().any(|origin| origin == "*") => Some(Cors::Any),
+            origins => Some(Cors::Origins(origins.to_vec())),
+        },
+        default_type: args.default_type.clone(),
+        types: args.types.clone(),
+        hidden: args.hidden,
+        symlinks: args.symlinks,
+        precompressed: precompressed_from(&args.precompressed)?,
+    })
+}
 
-    /// Finds out what `path` is, and that it can be read now.
-    fn open(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ConfigError::RootMissing {
-                path: path.to_owned(),
-            },
-            _ => ConfigError::RootUnreadable {
-                path: path.to_owned(),
-                error,
-            },
+fn precompressed_from(list: &[Precompressed]) -> Result<Vec<Coding>, ConfigError> {
+    let mut codings = Vec::new();
+    for word in list {
+        let coding = match word {
+            Precompressed::Br => Coding::Brotli,
+            Precompressed::Zst => Coding::Zstd,
+            Precompressed::Gz => Coding::Gzip,
+            Precompressed::Off if list.len() == 1 => return Ok(Vec::new()),
+            Precompressed::Off => return Err(ConfigError::PrecompressedOffBesideOthers),
         };
-        let canonical = path.canonicalize().map_err(unreadable)?;
-        let metadata = canonical.metadata().map_err(unreadable)?;
-        if metadata.is_dir() {
-            // Two permissions: to list the directory, and to reach what is in it.
-            fs::read_dir(&canonical).map_err(unreadable)?;
-            canonical.join(".").metadata().map_err(unreadable)?;
-            return Ok(Self::Directory(canonical));
-        }
-        // Asked before the file is opened, since opening a FIFO would wait for its writer.
-        if !metadata.is_file() {
-            return Err(ConfigError::RootUnservable {
-                path: path.to_owned(),
-            });
-        }
-        fs::File::open(&canonical).map_err(unreadable)?;
-        match (canonical.parent(), canonical.file_name()) {
-            (Some(directory), Some(name)) => Ok(Self::File {
-                directory: directory.to_owned(),
-                name: name.to_owned(),
-            }),
-            _ => Err(ConfigError::RootUnservable {
-                path: path.to_owned(),
-            }),
+        if !codings.contains(&coding) {
+            codings.push(coding);
         }
     }
+    Ok(codings)
 }
 
 /// One thread for each processor that this process may use.
@@ -226,6 +227,13 @@ pub enum ConfigError {
         /// The address that is named again.
         address: SocketAddr,
     },
+    /// The same host has two roots.
+    SiteRepeated {
+        /// The host that is named again.
+        host: String,
+    },
+    /// No precompressed files, and some.
+    PrecompressedOffBesideOthers,
 }
 
 impl ConfigError {
@@ -235,7 +243,9 @@ impl ConfigError {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. } => 1,
-            Self::BindRepeated { .. } => 2,
+            Self::BindRepeated { .. }
+            | Self::SiteRepeated { .. }
+            | Self::PrecompressedOffBesideOthers => 2,
         }
     }
 }
@@ -273,6 +283,12 @@ impl fmt::Display for ConfigError {
             Self::BindRepeated { address } => {
                 write!(f, "address {address} is given twice: give each --bind once")
             }
+            Self::SiteRepeated { host } => {
+                write!(f, "site {host} is given twice: give each --site once")
+            }
+            Self::PrecompressedOffBesideOthers => f.write_str(
+                "--precompressed is `off` and more than that: give `off` alone, or a list of br, zst, gz",
+            ),
         }
     }
 }
@@ -303,6 +319,7 @@ impl fmt::Display for OneLine<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::{fs::symlink, net::UnixListener};
 
     use clap::Parser;

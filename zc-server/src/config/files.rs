@@ -1,0 +1,127 @@
+//! How files become responses: what stands for a directory, which names are served, and what is
+//! said of a file beside its bytes.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use globset::GlobMatcher;
+use zc_http::Coding;
+
+use super::Root;
+
+/// How files become responses. [`Default`] is what the command line does without options.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// Further sites by the host of the request; all other hosts get the root of the server.
+    pub sites: Vec<Site>,
+    /// Names that stand for their directory; the first that is there is sent.
+    pub index: Vec<String>,
+    /// Whether a directory without an index is listed.
+    pub listing: bool,
+    /// The file that is sent for paths where nothing is and whose last segment has no extension.
+    pub spa: Option<PathBuf>,
+    /// Files that are sent with an error, below the root of the site.
+    pub error_pages: Vec<ErrorPage>,
+    /// `Cache-Control` by path; the first that matches.
+    pub cache_control: Vec<CacheControl>,
+    /// Fields that every response has.
+    pub fields: Vec<Field>,
+    /// Other origins whose scripts may read the responses.
+    pub cors: Option<Cors>,
+    /// The media type of a file whose name says nothing.
+    pub default_type: String,
+    /// Media types by extension, before those that are known.
+    pub types: Vec<MediaType>,
+    /// Whether names that begin with a dot are served; `/.well-known/` always is.
+    pub hidden: bool,
+    /// Which symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// Codings of which files lie ready beside the originals; the first is preferred.
+    pub precompressed: Vec<Coding>,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            sites: Vec::new(),
+            index: vec!["index.html".to_owned()],
+            listing: true,
+            spa: None,
+            error_pages: Vec::new(),
+            cache_control: Vec::new(),
+            fields: Vec::new(),
+            cors: None,
+            default_type: crate::mime::UNKNOWN.to_owned(),
+            types: Vec::new(),
+            hidden: false,
+            symlinks: Symlinks::Within,
+            precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
+        }
+    }
+}
+
+/// A root of its own for one host.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The host, in lower case and without a port.
+    pub host: String,
+    /// What is served there.
+    pub root: Root,
+}
+
+/// A file that is sent with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// The status code, from 400 to 599.
+    pub code: u16,
+    /// The file, relative to the root of the site.
+    pub file: PathBuf,
+}
+
+/// `Cache-Control` for the paths that a glob matches.
+#[derive(Debug, Clone)]
+pub struct CacheControl {
+    /// Matched against the path below the root, without a slash at its start.
+    pub glob: GlobMatcher,
+    /// The value of the field.
+    pub value: String,
+}
+
+/// A field of every response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// The media type of an extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaType {
+    /// The extension, in lower case and without a dot.
+    pub extension: String,
+    /// Its type, with parameters where it has some.
+    pub media_type: String,
+}
+
+/// Whose scripts may read responses ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cors {
+    /// Everybody's.
+    Any,
+    /// Those of these origins.
+    Origins(Vec<String>),
+}
+
+/// Which symbolic links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Symlinks {
+    /// None.
+    Deny,
+    /// Those whose target lies inside the root, absolute ones too.
+    #[default]
+    Within,
+    /// All, wherever they lead. The root keeps nobody in then.
+    Follow,
+}

@@ -1,0 +1,236 @@
+//! What stands at a path: a file in one of its codings, an index, a directory, or nothing.
+//!
+//! All that is asked of a filesystem before a response is planned is asked here, and nothing here
+//! knows a connection: a thread that waits for the disk can do it as well as a worker.
+
+use std::os::fd::OwnedFd;
+
+use zc_http::{AcceptEncoding, Coding, EntityTag};
+
+use crate::resolve::{OpenFile, Opened, ResolveError, Root};
+use crate::site::Rules;
+use crate::validators::declared_tag;
+
+/// Names below it are served whatever is hidden: certificates are asked for there (RFC 8615).
+const WELL_KNOWN: &[u8] = b".well-known";
+
+/// What a request asks of the files of a root.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'a> {
+    /// Decoded, relative, free of dot segments; empty for the root itself.
+    pub(crate) path: &'a [u8],
+    /// Whether the target ended in a slash.
+    pub(crate) is_directory: bool,
+    pub(crate) accepted: AcceptEncoding,
+}
+
+/// What was found.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Found {
+    File(Resource),
+    /// A directory that was asked for without its final slash.
+    Redirect,
+    /// A directory without an index, to be listed.
+    Directory(OwnedFd),
+    /// A file of which no coding is accepted.
+    NotAcceptable,
+    Nothing(ResolveError),
+}
+
+/// A file that can be sent.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) file: OpenFile,
+    pub(crate) coding: Coding,
+    /// Whether another request for the path could be given another coding.
+    pub(crate) is_negotiated: bool,
+    /// What a sidecar says of a file whose time says nothing.
+    pub(crate) declared_tag: Option<EntityTag>,
+    /// The path that was opened, without the extension of a coding: type and rules follow from it.
+    pub(crate) path: Vec<u8>,
+}
+
+/// Looks for what the query names.
+pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
+    let found = find(root, rules, query);
+    match (found, &rules.spa) {
+        (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query.path) => {
+            at(root, rules, spa, query.accepted)
+        }
+        (found, _) => found,
+    }
+}
+
+/// The file that is sent with an error. It is not negotiated: it goes out as it is.
+pub(crate) fn error_page(root: &Root, path: &[u8]) -> Result<Resource, ResolveError> {
+    Ok(Resource {
+        file: root.open_file(path)?,
+        coding: Coding::Identity,
+        is_negotiated: false,
+        declared_tag: None,
+        path: path.to_vec(),
+    })
+}
+
+fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
+    if let Some(name) = root.only() {
+        if !query.path.is_empty() && (query.path != name || query.is_directory) {
+            return Found::Nothing(ResolveError::NotFound);
+        }
+        // One file and nothing beside it.
+        return match root.open_file(name) {
+            Ok(file) => Found::File(whole(root, name, file)),
+            Err(error) => Found::Nothing(error),
+        };
+    }
+    if !rules.hidden && is_hidden(query.path) {
+        return Found::Nothing(ResolveError::NotFound);
+    }
+    if query.is_directory {
+        return find_in_directory(root, rules, query);
+    }
+    at(root, rules, query.path, query.accepted)
+}
+
+/// The index of a directory, or the directory itself.
+fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
+    for name in &rules.index {
+        let path = match query.path {
+            [] => name.clone().into_bytes(),
+            directory => [directory, name.as_bytes()].join(&b'/'),
+        };
+        match at(root, rules, &path, query.accepted) {
+            // An index that is a directory is none.
+            Found::Redirect | Found::Nothing(ResolveError::NotFound) => {}
+            found => return found,
+        }
+    }
+    if !rules.listing {
+        return Found::Nothing(ResolveError::NotFound);
+    }
+    match root.open_path(query.path) {
+        Ok(Opened::Directory(directory)) => Found::Directory(directory),
+        Ok(Opened::File(_)) => Found::Nothing(ResolveError::NotFound),
+        Err(error) => Found::Nothing(error),
+    }
+}
+
+fn at(root: &Root, rules: &Rules, path: &[u8], accepted: AcceptEncoding) -> Found {
+    match root.open_path(path) {
+        Ok(Opened::File(file)) => negotiate(root, rules, path, file, accepted),
+        Ok(Opened::Directory(_)) => Found::Redirect,
+        Err(error) => Found::Nothing(error),
+    }
+}
+
+/// The file in the coding that the client wants most, of those that lie ready.
+fn negotiate(
+    root: &Root,
+    rules: &Rules,
+    path: &[u8],
+    original: OpenFile,
+    accepted: AcceptEncoding,
+) -> Found {
+    let mut ready = rules.precompressed.clone();
+    let is_negotiated = !ready.is_empty();
+    let resource = loop {
+        match accepted.choose(&ready) {
+            None if is_negotiated => return Found::NotAcceptable,
+            None | Some(Coding::Identity) => break whole(root, path, original),
+            Some(coding) => match sibling(root, path, &original, coding) {
+                Some(resource) => break resource,
+                None => ready.retain(|&other| other != coding),
+            },
+        }
+    };
+    Found::File(Resource {
+        is_negotiated,
+        ..resource
+    })
+}
+
+/// `NAME.br` and its like, unless it is older than what it was made of.
+fn sibling(root: &Root, path: &[u8], original: &OpenFile, coding: Coding) -> Option<Resource> {
+    let name = [path, extension_of(coding)].concat();
+    let file = root.open_file(&name).ok()?;
+    (file.state.mtime_ns >= original.state.mtime_ns).then(|| Resource {
+        declared_tag: declared_tag(root, &name, &file),
+        file,
+        coding,
+        is_negotiated: true,
+        path: path.to_vec(),
+    })
+}
+
+fn whole(root: &Root, path: &[u8], file: OpenFile) -> Resource {
+    Resource {
+        declared_tag: declared_tag(root, path, &file),
+        file,
+        coding: Coding::Identity,
+        is_negotiated: false,
+        path: path.to_vec(),
+    }
+}
+
+fn extension_of(coding: Coding) -> &'static [u8] {
+    match coding {
+        Coding::Identity => b"",
+        Coding::Brotli => b".br",
+        Coding::Zstd => b".zst",
+        Coding::Gzip => b".gz",
+    }
+}
+
+/// Whether a segment begins with a dot; `.well-known` at the start does not count.
+fn is_hidden(path: &[u8]) -> bool {
+    let mut segments = path.split(|&byte| byte == b'/').peekable();
+    segments.next_if_eq(&WELL_KNOWN);
+    segments.any(|segment| segment.starts_with(b"."))
+}
+
+/// Whether a path may be a route of a program in the browser: its last segment has no extension, so
+/// that it is no file which is missing.
+fn is_route(path: &[u8]) -> bool {
+    crate::mime::extension(path).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_hide_and_well_known_does_not() {
+        for (path, expected) in [
+            (&b""[..], false),
+            (b"a", false),
+            (b"a.b/c.d", false),
+            (b".git", true),
+            (b"a/.git/config", true),
+            (b"a/..b", true),
+            (b".well-known", false),
+            (b".well-known/acme-challenge/x", false),
+            (b".well-known/.x", true),
+            (b"a/.well-known/x", true),
+            (b".well-knownx", true),
+        ] {
+            assert_eq!(is_hidden(path), expected, "{}", path.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_missing_asset_is_no_route() {
+        for (path, expected) in [
+            (&b""[..], true),
+            (b"users/7", true),
+            (b"v1.2/users", true),
+            (b"app.js", false),
+            (b"users/photo.png", false),
+        ] {
+            assert_eq!(is_route(path), expected, "{}", path.escape_ascii());
+        }
+    }
+}

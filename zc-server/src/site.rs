@@ -1,0 +1,187 @@
+//! What is served and how: the part of the configuration that answers depend on, made ready.
+
+use std::io;
+use std::sync::Arc;
+
+use zc_core::PipePool;
+use zc_http::{Coding, Request, Status, Target};
+
+use crate::config::Config;
+use crate::config::files::{CacheControl, Cors, Files};
+use crate::diagnostics::Diagnostics;
+use crate::disk::Disk;
+use crate::listing;
+use crate::mime::Types;
+use crate::resolve::Root;
+
+/// What every worker, and every thread that waits for the disk, needs to know.
+#[derive(Debug)]
+pub(crate) struct Site {
+    roots: Roots,
+    pub(crate) rules: Rules,
+    pub(crate) method: zc_core::Method,
+    pub(crate) method_override: bool,
+    /// The pipes of responses that go by splice.
+    pub(crate) pipes: PipePool,
+    pub(crate) disk: Disk,
+    /// The memory of all listings being sent.
+    pub(crate) listings: listing::Budget,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+#[derive(Debug)]
+struct Roots {
+    default: Arc<Root>,
+    /// By host, in lower case.
+    by_host: Vec<(String, Arc<Root>)>,
+}
+
+/// How files become responses.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) index: Vec<String>,
+    pub(crate) listing: bool,
+    pub(crate) spa: Option<Vec<u8>>,
+    error_pages: Vec<(u16, Vec<u8>)>,
+    cache_control: Vec<CacheControl>,
+    pub(crate) types: Types,
+    pub(crate) hidden: bool,
+    pub(crate) precompressed: Vec<Coding>,
+    pub(crate) cors: Option<Cors>,
+    /// Fields of every response, as lines of a head.
+    pub(crate) lines: Vec<u8>,
+}
+
+impl Site {
+    /// Opens the roots.
+    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
+        let symlinks = config.files.symlinks;
+        let open = |root| Ok::<_, io::Error>(Arc::new(Root::open(root, symlinks)?));
+        let by_host = config.files.sites.iter();
+        let by_host = by_host.map(|site| Ok((site.host.clone(), open(&site.root)?)));
+        Ok(Self {
+            roots: Roots {
+                default: open(&config.root)?,
+                by_host: by_host.collect::<io::Result<_>>()?,
+            },
+            rules: Rules::new(&config.files),
+            method: config.method,
+            method_override: config.method_override,
+            pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
+            disk: Disk::start()?,
+            listings: listing::Budget::default(),
+            diagnostics,
+        })
+    }
+
+    /// The root that serves the host of this request
+    /// ([RFC 9112 §3.3](https://www.rfc-editor.org/rfc/rfc9112#section-3.3)).
+    pub(crate) fn root_of(&self, request: &Request<'_>) -> &Arc<Root> {
+        if self.roots.by_host.is_empty() {
+            return &self.roots.default;
+        }
+        let authority = match request.target {
+            Target::Absolute { authority, .. } => authority,
+            _ => request.headers.get("host").unwrap_or_default(),
+        };
+        let host = host_of(authority);
+        let own = self
+            .roots
+            .by_host
+            .iter()
+            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
+        own.map_or(&self.roots.default, |(_, root)| root)
+    }
+}
+
+impl Rules {
+    fn new(files: &Files) -> Self {
+        let bytes = |path: &std::path::Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let mut lines = Vec::new();
+        let has_server =
+            |field: &crate::config::files::Field| field.name.eq_ignore_ascii_case("server");
+        if !files.fields.iter().any(has_server) {
+            lines.extend_from_slice(b"Server: zc\r\n");
+        }
+        for field in &files.fields {
+            lines.extend_from_slice(format!("{}: {}\r\n", field.name, field.value).as_bytes());
+        }
+        Self {
+            index: files.index.clone(),
+            listing: files.listing,
+            spa: files.spa.as_deref().map(bytes),
+            error_pages: files
+                .error_pages
+                .iter()
+                .map(|page| (page.code, bytes(&page.file)))
+                .collect(),
+            cache_control: files.cache_control.clone(),
+            types: Types::new(files.types.clone(), files.default_type.clone()),
+            hidden: files.hidden,
+            precompressed: files.precompressed.clone(),
+            cors: files.cors.clone(),
+            lines,
+        }
+    }
+
+    /// The file that is sent with this status, if there is one.
+    pub(crate) fn error_page(&self, status: Status) -> Option<&[u8]> {
+        let mut pages = self.error_pages.iter();
+        let page = pages.find(|(code, _)| *code == status.code())?;
+        Some(&page.1)
+    }
+
+    /// What caches are told of a path.
+    pub(crate) fn cache_control(&self, path: &[u8]) -> Option<&str> {
+        use std::os::unix::ffi::OsStrExt;
+        if self.cache_control.is_empty() {
+            return None;
+        }
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+        let rule = self
+            .cache_control
+            .iter()
+            .find(|rule| rule.glob.is_match(path))?;
+        Some(&rule.value)
+    }
+}
+
+/// The host of an authority, without the port and the final dot.
+fn host_of(authority: &[u8]) -> &[u8] {
+    let end = match authority {
+        [b'[', ..] => authority
+            .iter()
+            .position(|&byte| byte == b']')
+            .map(|at| at + 1),
+        _ => authority.iter().position(|&byte| byte == b':'),
+    };
+    let host = end
+        .and_then(|end| authority.get(..end))
+        .unwrap_or(authority);
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_without_port_and_final_dot() {
+        for (authority, host) in [
+            ("example.org", "example.org"),
+            ("example.org:8080", "example.org"),
+            ("example.org.:80", "example.org"),
+            ("example.org:", "example.org"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                host_of(authority.as_bytes()),
+                host.as_bytes(),
+                "{authority}"
+            );
+        }
+    }
+}

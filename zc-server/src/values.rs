@@ -1,0 +1,388 @@
+//! The values of options, from text. Each error says what is wrong and what to write instead.
+
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use globset::GlobBuilder;
+use zc_core::Method;
+use zc_http::is_token;
+
+use crate::config::files::{CacheControl, ErrorPage, Field, MediaType};
+use crate::config::{CONNECTIONS_MAX_LIMIT, THREADS_MAX};
+
+/// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
+const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// Fields that the server decides for itself, and the option that has a say in them.
+const FIELDS_OF_OURS: [(&str, &str); 21] = [
+    ("accept-ranges", "it follows from the file"),
+    ("access-control-allow-origin", "use --cors"),
+    ("allow", "it follows from the method"),
+    ("cache-control", "use --cache-control '**=VALUE'"),
+    ("connection", "the server decides it"),
+    ("content-disposition", "it follows from ?download"),
+    ("content-encoding", "use --precompressed"),
+    ("content-length", "it follows from the file"),
+    ("content-range", "it follows from the request"),
+    ("content-type", "use --mime or --default-type"),
+    ("date", "the server knows the time"),
+    ("etag", "write it to a sidecar NAME.etag"),
+    ("keep-alive", "the server decides it"),
+    ("last-modified", "it follows from the file"),
+    ("location", "the server decides it"),
+    ("retry-after", "the server decides it"),
+    ("te", "the server decides it"),
+    ("trailer", "the server decides it"),
+    ("transfer-encoding", "the server decides it"),
+    ("upgrade", "the server decides it"),
+    ("vary", "the server decides it"),
+];
+
+/// Parses `IP:PORT` or `[IPv6]:PORT`; names are not looked up.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "not an IP address with a port: write it as 127.0.0.1:8080 or [::1]:8080".to_owned()
+    })
+}
+
+/// Parses a count of threads.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    count(text, THREADS_MAX)
+}
+
+/// Parses a count of connections.
+pub(crate) fn connections_max(text: &str) -> Result<usize, String> {
+    count(text, CONNECTIONS_MAX_LIMIT)
+}
+
+/// Parses a whole number from 1 to `max`.
+fn count(text: &str, max: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err(format!("0 would serve nobody: give 1 to {max}")),
+        Ok(number) if number <= max => Ok(number),
+        _ => Err(format!("not a whole number from 1 to {max}: give one")),
+    }
+}
+
+/// Parses a duration into milliseconds: a bare number is seconds, otherwise units are named.
+pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
+    let duration = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a u64 is past the maximum in any case.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        humantime::parse_duration(text)
+            .map_err(|error| format!("{error}: write it as 500ms, 10s or 1m"))?
+    };
+    match u64::try_from(duration.as_millis()) {
+        Ok(0) if duration.is_zero() => {
+            Err("0 would be over at once: give a duration from 1ms to 24h".to_owned())
+        }
+        Ok(0) => Err("below one millisecond: give a duration from 1ms to 24h".to_owned()),
+        Ok(duration_ms) if duration_ms <= DURATION_MS_MAX => Ok(duration_ms),
+        _ => Err("over a day: give a duration from 1ms to 24h".to_owned()),
+    }
+}
+
+/// Parses the name of a [`Method`].
+pub(crate) fn method_parser() -> impl TypedValueParser<Value = Method> {
+    PossibleValuesParser::new([
+        PossibleValue::new("auto").help("sendfile, and a copy loop where the kernel refuses it"),
+        PossibleValue::new("sendfile").help("sendfile and nothing else; a refusal is an error"),
+        PossibleValue::new("splice").help("splice through a pipe and nothing else"),
+        PossibleValue::new("copy").help("read and write through a buffer, for comparison"),
+    ])
+    .map(|name| match name.as_str() {
+        "sendfile" => Method::Sendfile,
+        "splice" => Method::Splice,
+        "copy" => Method::Copy,
+        // `auto`: the parser lets nothing else through.
+        _ => Method::Auto,
+    })
+}
+
+/// Parses a file name without a slash.
+pub(crate) fn file_name(text: &str) -> Result<String, String> {
+    match text {
+        "" | "." | ".." => Err("not the name of a file: write it as index.html".to_owned()),
+        _ if text.contains(['/', '\0']) => {
+            Err("a name and not a path: write it as index.html".to_owned())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Parses a path below the root.
+pub(crate) fn path_below(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let is_below = path
+        .components()
+        .all(|component| matches!(component, Component::Normal(_)));
+    if text.is_empty() || !is_below || text.contains('\0') {
+        return Err(
+            "not a path below the root: write it without a slash at its start and without `..`, \
+             as errors/404.html"
+                .to_owned(),
+        );
+    }
+    Ok(path.to_owned())
+}
+
+/// Parses `CODE=FILE`.
+pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
+    let form = "write it as 404=errors/404.html";
+    let (code, file) = text
+        .split_once('=')
+        .ok_or_else(|| format!("no `=` between code and file: {form}"))?;
+    let code = code
+        .parse()
+        .ok()
+        .filter(|code| (400..=599).contains(code))
+        .ok_or_else(|| format!("`{code}` is no status code from 400 to 599: {form}"))?;
+    Ok(ErrorPage {
+        code,
+        file: path_below(file)?,
+    })
+}
+
+/// Parses `GLOB=VALUE`. In the glob `*` stops at slashes and `**` does not.
+pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
+    let form = "write it as '*.js=max-age=3600' or 'assets/**=immutable'";
+    let (glob, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("no `=` between glob and value: {form}"))?;
+    // A glob without a slash is meant for names in every directory, as in a .gitignore.
+    let everywhere = match glob.strip_prefix('/') {
+        Some(from_root) => from_root.to_owned(),
+        None if glob.contains('/') => glob.to_owned(),
+        None => format!("**/{glob}"),
+    };
+    let glob = GlobBuilder::new(&everywhere)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| format!("{}: {form}", error.kind()))?;
+    Ok(CacheControl {
+        glob: glob.compile_matcher(),
+        value: field_value(value)?,
+    })
+}
+
+/// Parses `Name: value`.
+pub(crate) fn field(text: &str) -> Result<Field, String> {
+    let form = "write it as 'Name: value'";
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| format!("no `:` between name and value: {form}"))?;
+    if !is_token(name.as_bytes()) {
+        return Err(format!("`{name}` is no name of a field: {form}"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
+        return Err(format!("`{name}` is not yours to set: {instead}"));
+    }
+    Ok(Field {
+        name: name.to_owned(),
+        value: field_value(value)?,
+    })
+}
+
+/// Parses an origin, or `*`.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains('/')
+    });
+    if text == "*" || is_origin {
+        return field_value(text);
+    }
+    Err("no origin: write it as https://example.org, without a slash at its end, or *".to_owned())
+}
+
+/// Parses a media type with its parameters.
+pub(crate) fn media_type(text: &str) -> Result<String, String> {
+    let mut names = text.split(';').next().unwrap_or_default().trim().split('/');
+    let is_name = |name: Option<&str>| name.is_some_and(|name| is_token(name.as_bytes()));
+    if is_name(names.next()) && is_name(names.next()) && names.next().is_none() {
+        return field_value(text);
+    }
+    Err("no media type: write it as text/plain or 'text/plain; charset=utf-8'".to_owned())
+}
+
+/// Parses `EXT=TYPE`.
+pub(crate) fn extension_type(text: &str) -> Result<MediaType, String> {
+    let (extension, name) = text
+        .split_once('=')
+        .ok_or_else(|| "no `=` between extension and type: write it as md=text/plain".to_owned())?;
+    let extension = extension.strip_prefix('.').unwrap_or(extension);
+    if extension.is_empty() || extension.contains(['/', '.']) {
+        return Err(format!(
+            "`{extension}` is no extension: write it as md=text/plain"
+        ));
+    }
+    Ok(MediaType {
+        extension: extension.to_lowercase(),
+        media_type: media_type(name)?,
+    })
+}
+
+/// Parses `HOST=DIR`; the directory is looked at later.
+pub(crate) fn site(text: &str) -> Result<(String, PathBuf), String> {
+    let form = "write it as example.org=/srv/example";
+    let (host, directory) = text
+        .split_once('=')
+        .ok_or_else(|| format!("no `=` between host and directory: {form}"))?;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let has_port = !host.starts_with('[') && host.contains(':');
+    if host.is_empty() || !host.bytes().all(is_host) || has_port {
+        return Err(format!("`{host}` is no host without a port: {form}"));
+    }
+    if directory.is_empty() {
+        return Err(format!("no directory: {form}"));
+    }
+    // A final dot names the same host.
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    Ok((host, PathBuf::from(directory)))
+}
+
+/// Trims a value; refuses one that would end its line.
+fn field_value(text: &str) -> Result<String, String> {
+    let value = text.trim_matches([' ', '\t']);
+    if value.is_empty() {
+        return Err("no value: give one".to_owned());
+    }
+    if value.chars().any(|char| char.is_control() && char != '\t') {
+        return Err("control characters in the value: leave them out".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, expected_ms) in [
+            ("10", 10_000),
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("1m", 60_000),
+            ("1m 30s", 90_000),
+            ("24h", DURATION_MS_MAX),
+            ("86400", DURATION_MS_MAX),
+        ] {
+            assert_eq!(duration_ms(text), Ok(expected_ms), "{text}");
+        }
+        for wrong in [
+            "0",
+            "0s",
+            "100us",
+            "86401",
+            "25h",
+            "",
+            "-1",
+            "ten",
+            "10 parsecs",
+            "99999999999999999999999",
+            "18446744073709551615",
+        ] {
+            assert!(duration_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn globs_without_a_slash_mean_names_everywhere() {
+        let rows = [
+            ("*.js=a", "app.js", true),
+            ("*.js=a", "lib/app.js", true),
+            ("/*.js=a", "app.js", true),
+            ("/*.js=a", "lib/app.js", false),
+            ("lib/*.js=a", "lib/app.js", true),
+            ("lib/*.js=a", "lib/deep/app.js", false),
+            ("lib/**=a", "lib/deep/app.js", true),
+            ("**=a", "anything/at.all", true),
+            ("*.{js,css}=a", "x/y.css", true),
+            ("*.js=a", "app.json", false),
+            ("index.html=a", "deep/index.html", true),
+        ];
+        for (text, path, expected) in rows {
+            let rule = cache_control(text).expect(text);
+            assert_eq!(rule.glob.is_match(path), expected, "{text} on {path}");
+            assert_eq!(rule.value, "a");
+        }
+        let rule = cache_control("*.js=public, max-age=3600").expect("valid");
+        assert_eq!(rule.value, "public, max-age=3600");
+        for wrong in ["*.js", "*.js=", "[=a", "*.js=a\r\nb: c"] {
+            assert!(cache_control(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fields_of_ours_are_refused_with_the_option_that_decides_them() {
+        let parsed = field("X-Frame-Options:  DENY ").expect("valid");
+        assert_eq!((&*parsed.name, &*parsed.value), ("X-Frame-Options", "DENY"));
+        assert!(field("Content-Security-Policy: default-src 'self'; img-src *").is_ok());
+        assert!(field("Server: other").is_ok());
+        for (wrong, mend) in [
+            ("X", "write it as 'Name: value'"),
+            (": a", "write it as 'Name: value'"),
+            ("A b: c", "write it as 'Name: value'"),
+            ("A:", "give one"),
+            ("A: b\r\nC: d", "leave them out"),
+            ("content-length: 5", "it follows from the file"),
+            ("Cache-Control: no-store", "use --cache-control"),
+            ("Transfer-Encoding: chunked", "the server decides it"),
+        ] {
+            let error = field(wrong).expect_err(wrong);
+            assert!(error.contains(mend), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn paths_below_the_root_stay_there() {
+        assert_eq!(path_below("a/b.html"), Ok(PathBuf::from("a/b.html")));
+        for wrong in ["", "/a", "../a", "a/../b", ".", "a\0"] {
+            assert!(path_below(wrong).is_err(), "{wrong:?}");
+        }
+        let page = error_page("404=errors/404.html").expect("valid");
+        assert_eq!((page.code, page.file), (404, "errors/404.html".into()));
+        for wrong in ["404", "200=a", "x=a", "404=/etc/passwd", "404=", "600=a"] {
+            assert!(error_page(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", ".", "..", "a/b"] {
+            assert!(file_name(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_origins_and_types() {
+        let expected = ("example.org".to_owned(), PathBuf::from("/srv"));
+        assert_eq!(site("Example.ORG.=/srv"), Ok(expected));
+        assert!(site("[::1]=/srv").is_ok());
+        for wrong in ["a", "=/srv", "a=", "a:80=/srv", "a b=/srv", "a/b=/srv"] {
+            assert!(site(wrong).is_err(), "{wrong}");
+        }
+        for right in ["*", "https://example.org", "http://localhost:3000"] {
+            assert_eq!(origin(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", "example.org", "https://", "https://a/", "https://a\n"] {
+            assert!(origin(wrong).is_err(), "{wrong:?}");
+        }
+        let rule = extension_type(".MD=text/plain; charset=utf-8").expect("valid");
+        assert_eq!(
+            (&*rule.extension, &*rule.media_type),
+            ("md", "text/plain; charset=utf-8")
+        );
+        for wrong in [
+            "md",
+            "md=",
+            "=text/plain",
+            "tar.gz=a/b",
+            "md=text",
+            "md=a/b/c",
+            "md=/",
+        ] {
+            assert!(extension_type(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Directories: their index, their slash, and their listing.
+
+mod harness;
+
+use std::collections::BTreeSet;
+
+use harness::{Server, temp_root};
+use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+
+#[test]
+fn an_index_is_looked_for_by_each_of_its_names() {
+    let server = Server::start(&["--index", "start.html", "--index=index.htm"]);
+    server.write("a/index.htm", b"second");
+    server.write("b/index.htm", b"second");
+    server.write("b/start.html", b"first");
+    server.write("c/index.html", b"not a name of an index here");
+    assert_eq!(server.get("/a/").body, b"second");
+    assert_eq!(server.get("/b/").body, b"first");
+    let listed = String::from_utf8(server.get("/c/").body).expect("UTF-8");
+    assert!(listed.contains("href=\"index.html\""), "{listed}");
+    // A directory of that name is none.
+    std::fs::create_dir_all(server.path("d/start.html")).expect("a directory");
+    server.write("d/index.htm", b"second");
+    assert_eq!(server.get("/d/").body, b"second");
+}
+
+#[test]
+fn a_redirect_never_leads_to_another_host() {
+    let server = Server::start(&[]);
+    std::fs::create_dir(server.path("d")).expect("a directory");
+    std::fs::create_dir(server.path("evil.example")).expect("a directory");
+    for (target, location) in [
+        ("/d", "/d/"),
+        ("/d?a=b&c", "/d/?a=b&c"),
+        ("//d", "/d/"),
+        ("///d?x", "/d/?x"),
+        ("//evil.example", "/evil.example/"),
+        ("/.//evil.example", "/evil.example/"),
+        ("http://other.example//evil.example", "/evil.example/"),
+    ] {
+        let response = server.get(target);
+        assert_eq!(
+            (response.status, response.field("location")),
+            (301, Some(location)),
+            "{target}"
+        );
+    }
+    for target in ["/\\evil.example", "/%5cevil.example", "/%2f%2fevil.example"] {
+        let response = server.get(target);
+        assert!(matches!(response.status, 400 | 404), "{target}");
+        assert_eq!(response.field("location"), None);
+    }
+}
+
+#[test]
+fn a_directory_is_listed_as_html_and_as_json() {
+    let mut server = Server::start(&[]);
+    server.write("dir/b.txt", b"12345");
+    server.write("dir/a <b>&\"'.txt", b"1");
+    server.write("dir/sub/x", b"");
+    server.write("dir/.hidden", b"");
+    let html = server.get("/dir/");
+    assert_eq!(html.status, 200);
+    assert_eq!(html.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(html.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(html.field("vary"), Some("Accept"));
+    assert_eq!(
+        (html.field("etag"), html.field("content-length")),
+        (None, None)
+    );
+    let page = String::from_utf8(html.body).expect("UTF-8");
+    let links: Vec<_> = page
+        .split("<td><a href=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().expect("an end"))
+        .collect();
+    assert_eq!(
+        links,
+        ["../", "sub/", "a%20%3Cb%3E%26%22%27.txt", "b.txt"],
+        "{page}"
+    );
+    // Each link leads to what it names.
+    for link in &links[1..] {
+        assert_eq!(server.get(&format!("/dir/{link}")).status, 200, "{link}");
+    }
+    let log = loop {
+        let log = server.log();
+        if log["target"] == "/dir/" {
+            break log;
+        }
+    };
+    assert_eq!(
+        (&log["path"], &log["outcome"]),
+        (&"memory".into(), &"complete".into())
+    );
+
+    let by_query = server.get("/dir/?format=json&sort=size&order=desc");
+    let by_accept = server.get_with("/dir/", "Accept: application/json\r\n");
+    for json in [&by_query, &by_accept] {
+        assert_eq!(json.field("content-type"), Some("application/json"));
+    }
+    let names = |body: &[u8]| -> Vec<String> {
+        let value: serde_json::Value = serde_json::from_slice(body).expect("JSON");
+        let entries = value.as_array().expect("a list").iter();
+        entries
+            .map(|entry| entry["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(names(&by_query.body), ["sub", "b.txt", "a <b>&\"'.txt"]);
+    assert_eq!(names(&by_accept.body), ["sub", "a <b>&\"'.txt", "b.txt"]);
+    let value: serde_json::Value = serde_json::from_slice(&by_query.body).expect("JSON");
+    assert_eq!(
+        (&value[1]["size"], &value[1]["type"]),
+        (&5.into(), &"file".into())
+    );
+}
+
+#[test]
+fn http_1_0_gets_a_listing_that_ends_with_the_connection() {
+    let server = Server::start(&[]);
+    server.write("file", b"x");
+    let mut client = server.connect();
+    client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let mut all = Vec::new();
+    std::io::Read::read_to_end(&mut client.stream, &mut all).expect("an orderly end");
+    let all = String::from_utf8(all).expect("UTF-8");
+    assert!(!all.contains("Transfer-Encoding"), "{all}");
+    assert!(
+        all.ends_with("</html>\n") && all.contains("href=\"file\""),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_listing_can_be_switched_off() {
+    let server = Server::start(&["--listing", "off"]);
+    server.write("dir/file", b"x");
+    server.write("with/index.html", b"index");
+    assert_eq!(server.get("/dir/").status, 404);
+    assert_eq!(server.get("/").status, 404);
+    assert_eq!(server.get("/dir/file").status, 200);
+    assert_eq!(server.get("/with/").body, b"index");
+}
+
+#[test]
+fn a_hundred_thousand_entries_are_all_listed() {
+    const COUNT: usize = 100_000;
+    let server = Server::start(&[]);
+    let directory = server.path("many");
+    std::fs::create_dir(&directory).expect("a directory");
+    for number in 0..COUNT {
+        std::fs::File::create(directory.join(format!("{number:06}"))).expect("a file");
+    }
+    let html = server.get("/many/");
+    let page = String::from_utf8(html.body).expect("UTF-8");
+    let names: BTreeSet<_> = page
+        .split("<td><a href=\"")
+        .skip(2)
+        .map(|rest| &rest[..6])
+        .collect();
+    assert_eq!(names.len(), COUNT);
+    assert!(page.contains("<p>100000 entries</p>"));
+    let json = server.get("/many/?format=json");
+    let value: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
+    assert_eq!(value.as_array().map(Vec::len), Some(COUNT));
+    assert_eq!(
+        (&value[0]["name"], &value[COUNT - 1]["name"]),
+        (&"000000".into(), &"099999".into())
+    );
+}
+
+#[test]
+fn others_are_served_while_a_directory_is_read() {
+    let root = temp_root();
+    std::fs::create_dir(root.path().join("slow")).expect("a directory");
+    std::fs::write(root.path().join("hot"), b"hot").expect("a file");
+    let mount = match SlowFs::mount(root.path().join("slow")) {
+        Ok(mount) => mount,
+        Err(error) => {
+            println!("no FUSE here ({error}): nothing to test");
+            return;
+        }
+    };
+    mount.add("file", Content::Bytes(b"x".as_slice().into()));
+    let served = root.path().to_owned();
+    let server = Server::start_with(harness::binary(), root, &served, &[]);
+    mount.treat(Operation::List, Treatment::Hold);
+    let mut waiting = server.connect();
+    waiting.send(b"GET /slow/ HTTP/1.1\r\nHost: t\r\n\r\n");
+    mount.wait_until_held(Operation::List, 1);
+    for _ in 0..100 {
+        assert_eq!(server.get("/hot").body, b"hot");
+    }
+    assert_eq!(waiting.buffered(), 0);
+    mount.treat(Operation::List, Treatment::Answer);
+    let page = waiting.response(false);
+    assert_eq!(page.status, 200);
+    assert!(String::from_utf8_lossy(&page.body).contains("href=\"file\""));
+    // The same connection goes on, with what was sent behind the request as well.
+    waiting.send(b"GET /slow/ HTTP/1.1\r\nHost: t\r\n\r\nGET /hot HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(waiting.response(false).status, 200);
+    assert_eq!(waiting.response(false).body, b"hot");
+    // A directory that cannot be read is an error of ours.
+    mount.treat(Operation::List, Treatment::Fail(nix::libc::EIO));
+    assert_eq!(server.get("/slow/").status, 500);
+}

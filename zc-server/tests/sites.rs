@@ -1,0 +1,412 @@
+//! What sites need: fields, pages for errors, programs in the browser, other hosts, hidden names and
+//! symbolic links.
+
+mod harness;
+
+use std::os::unix::fs::symlink;
+
+use harness::{Server, binary, temp_root};
+
+#[test]
+fn options_are_told_for_any_target() {
+    let server = Server::start(&[]);
+    for target in ["/any", "*", "/"] {
+        let response = server.request(&format!("OPTIONS {target} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        assert_eq!(response.status, 204, "{target}");
+        assert_eq!(response.field("allow"), Some("GET, HEAD, OPTIONS"));
+        assert_eq!(response.field("content-length"), None);
+        assert_eq!(response.field("access-control-allow-origin"), None);
+    }
+}
+
+#[test]
+fn an_unknown_expectation_fails() {
+    let server = Server::start(&[]);
+    server.write("f", b"x");
+    assert_eq!(
+        server.get_with("/f", "Expect: 100-continue\r\n").status,
+        200
+    );
+    assert_eq!(server.get_with("/f", "Expect: magic\r\n").status, 417);
+    // HTTP/1.0 knows no expectations.
+    let old = server.request("GET /f HTTP/1.0\r\nExpect: magic\r\n\r\n");
+    assert_eq!(old.status, 200);
+}
+
+#[test]
+fn routes_of_a_program_in_the_browser_get_its_page() {
+    let server = Server::start(&["--spa", "--listing", "off"]);
+    server.write("index.html", b"app");
+    server.write("app.js", b"script");
+    for target in [
+        "/",
+        "/users/7",
+        "/users/",
+        "/deep/er/v1.2/route",
+        "/index.html",
+    ] {
+        let response = server.get(target);
+        assert_eq!(
+            (response.status, &response.body[..]),
+            (200, &b"app"[..]),
+            "{target}"
+        );
+        assert_eq!(
+            response.field("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+    }
+    assert_eq!(server.get("/app.js").body, b"script");
+    for target in ["/missing.js", "/users/photo.png", "/.env"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    let named = Server::start(&["--spa=app/shell.html"]);
+    named.write("app/shell.html", b"shell");
+    assert_eq!(named.get("/route").body, b"shell");
+}
+
+#[test]
+fn errors_have_their_pages_and_keep_their_status() {
+    let mut server = Server::start(&[
+        "--error-page",
+        "404=errors/404.html",
+        "--error-page=405=errors/405.txt",
+        "--error-page=400=missing.html",
+    ]);
+    let page = harness::pattern(200_000, 9);
+    server.write("errors/404.html", &page);
+    server.write("errors/405.txt", b"not so");
+    let response = server.get("/none");
+    assert_eq!(response.status, 404);
+    assert_eq!(
+        response.field("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(response.body == page);
+    assert_eq!(
+        (response.field("etag"), response.field("accept-ranges")),
+        (None, None)
+    );
+    let log = server.log();
+    assert_eq!(
+        (&log["path"], &log["status"]),
+        (&"sendfile".into(), &404.into())
+    );
+    let range = server.get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n");
+    assert_eq!((range.status, range.body.len()), (404, page.len()));
+    let post = server.request("POST / HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!((post.status, &post.body[..]), (405, &b"not so"[..]));
+    assert_eq!(post.field("allow"), Some("GET, HEAD, OPTIONS"));
+    // A page that is not there leaves the error as it is.
+    let bad = server.get("/%zz");
+    assert_eq!(
+        (bad.status, &bad.body[..]),
+        (400, &b"400 Bad Request\n"[..])
+    );
+}
+
+#[test]
+fn fields_of_the_configuration_stand_where_they_belong() {
+    let server = Server::start(&[
+        "--header",
+        "X-Frame-Options: DENY",
+        "--header=Server: other",
+        "--cache-control",
+        "*.js=public, max-age=3600",
+        "--cache-control=assets/**=immutable",
+        "--cache-control=**=no-cache",
+    ]);
+    server.write("app.js", b"x");
+    server.write("assets/app.css", b"x");
+    server.write("deep/er/lib.js", b"x");
+    server.write("page.html", b"x");
+    for (target, cache_control) in [
+        ("/app.js", Some("public, max-age=3600")),
+        ("/deep/er/lib.js", Some("public, max-age=3600")),
+        ("/assets/app.css", Some("immutable")),
+        ("/page.html", Some("no-cache")),
+        ("/none", None),
+    ] {
+        let response = server.get(target);
+        assert_eq!(response.field("cache-control"), cache_control, "{target}");
+        assert_eq!(response.field("x-frame-options"), Some("DENY"), "{target}");
+        assert_eq!(response.field("server"), Some("other"), "{target}");
+        assert!(response.field("date").is_some());
+    }
+    let unchanged = server.get_with("/app.js", "If-None-Match: *\r\n");
+    assert_eq!(unchanged.status, 304);
+    assert_eq!(
+        unchanged.field("cache-control"),
+        Some("public, max-age=3600")
+    );
+    assert_eq!(unchanged.field("vary"), Some("Accept-Encoding"));
+    assert!(unchanged.field("etag").is_some());
+}
+
+#[test]
+fn other_origins_are_granted_what_the_configuration_says() {
+    let any = Server::start(&["--cors"]);
+    any.write("f", b"x");
+    for target in ["/f", "/none"] {
+        let response = any.get_with(target, "Origin: https://a.b\r\n");
+        assert_eq!(
+            response.field("access-control-allow-origin"),
+            Some("*"),
+            "{target}"
+        );
+        let exposed = response
+            .field("access-control-expose-headers")
+            .expect("names");
+        assert!(exposed.contains("Content-Range"), "{exposed}");
+    }
+    let one = Server::start(&["--cors=https://a.b"]);
+    one.write("f", b"x");
+    for (fields, origin) in [
+        ("Origin: https://a.b\r\n", Some("https://a.b")),
+        ("Origin: https://x.y\r\n", None),
+        ("", None),
+    ] {
+        let response = one.get_with("/f", fields);
+        assert_eq!(
+            response.field("access-control-allow-origin"),
+            origin,
+            "{fields}"
+        );
+        assert_eq!(
+            response.field("vary"),
+            Some("Accept-Encoding, Origin"),
+            "{fields}"
+        );
+    }
+    let preflight = |origin: &str| {
+        one.request(&format!(
+            "OPTIONS /f HTTP/1.1\r\nHost: t\r\nOrigin: {origin}\r\n\
+             Access-Control-Request-Method: GET\r\n\
+             Access-Control-Request-Headers: range\r\n\r\n"
+        ))
+    };
+    let granted = preflight("https://a.b");
+    assert_eq!(granted.status, 204);
+    assert_eq!(
+        granted.field("access-control-allow-origin"),
+        Some("https://a.b")
+    );
+    assert_eq!(
+        granted.field("access-control-allow-methods"),
+        Some("GET, HEAD, OPTIONS")
+    );
+    let fields = granted
+        .field("access-control-allow-headers")
+        .expect("names");
+    assert!(fields.contains("Range"), "{fields}");
+    let refused = preflight("https://x.y");
+    assert_eq!(refused.field("access-control-allow-origin"), None);
+    assert_eq!(refused.field("access-control-allow-methods"), None);
+}
+
+#[test]
+fn a_download_and_the_types_of_files() {
+    let server = Server::start(&["--mime", "log=text/x-log", "--default-type", "text/plain"]);
+    server.write("a b.mkv", b"x");
+    server.write("x.log", b"x");
+    server.write("README", b"x");
+    let film = server.get("/a%20b.mkv?download");
+    assert_eq!(film.field("content-type"), Some("video/x-matroska"));
+    let disposition = film.field("content-disposition");
+    assert_eq!(disposition, Some("attachment; filename=\"a b.mkv\""));
+    assert_eq!(server.get("/a%20b.mkv").field("content-disposition"), None);
+    assert_eq!(
+        server.get("/x.log").field("content-type"),
+        Some("text/x-log")
+    );
+    assert_eq!(
+        server.get("/README").field("content-type"),
+        Some("text/plain")
+    );
+}
+
+#[test]
+fn each_host_has_its_root() {
+    let root = temp_root();
+    for (name, text) in [("main", "main"), ("one", "one"), ("two", "two")] {
+        let directory = root.path().join(name);
+        std::fs::create_dir(&directory).expect("a directory");
+        std::fs::write(directory.join("f"), text).expect("a file");
+    }
+    let site = |host: &str, name: &str| format!("{host}={}", root.path().join(name).display());
+    let (one, two) = (site("One.example", "one"), site("[::1]", "two"));
+    let served = root.path().join("main");
+    let server = Server::start_with(binary(), root, &served, &["--site", &one, "--site", &two]);
+    for (target, host, body) in [
+        ("/f", "one.example", "one"),
+        ("/f", "ONE.EXAMPLE:8080", "one"),
+        ("/f", "one.example.", "one"),
+        ("/f", "[::1]:80", "two"),
+        ("/f", "other.example", "main"),
+        ("/f", "sub.one.example", "main"),
+        ("/f", "", "main"),
+        // The authority of the target stands in for the field.
+        ("http://one.example/f", "other.example", "one"),
+        ("http://other.example/f", "one.example", "main"),
+    ] {
+        let response = server.request(&format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
+        assert_eq!(response.body, body.as_bytes(), "{target} of {host}");
+    }
+    // Nothing of one is reachable from another.
+    let escape = server.request("GET /../one/f HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(escape.status, 400);
+}
+
+#[test]
+fn dots_hide_unless_they_may_be_seen() {
+    let names = [".env", ".git/config", "a/.x", ".well-known/acme/t", "a/..x"];
+    let server = Server::start(&[]);
+    let open = Server::start(&["--hidden"]);
+    for name in names {
+        server.write(name, b"x");
+        open.write(name, b"x");
+    }
+    for name in names {
+        let target = format!("/{name}");
+        let expected = if name.starts_with(".well-known") {
+            200
+        } else {
+            404
+        };
+        assert_eq!(server.get(&target).status, expected, "{name}");
+        assert_eq!(open.get(&target).status, 200, "{name}");
+    }
+    assert_eq!(server.get("/%2egit/config").status, 404);
+    let listed = String::from_utf8(open.get("/").body).expect("UTF-8");
+    assert!(listed.contains("href=\".env\""), "{listed}");
+}
+
+/// A root with links of every kind.
+fn with_links(options: &[&str]) -> Server {
+    let root = temp_root();
+    let inside = root.path().join("root");
+    std::fs::create_dir_all(inside.join("dir")).expect("a directory");
+    std::fs::create_dir(root.path().join("outside")).expect("a directory");
+    std::fs::write(root.path().join("outside/secret"), b"secret").expect("a file");
+    std::fs::write(inside.join("dir/file"), b"inside").expect("a file");
+    let absolute = inside.join("dir");
+    for (target, name) in [
+        ("dir/file".into(), "relative"),
+        (absolute.join("file"), "absolute"),
+        (absolute, "directory"),
+        ("../root/dir/file".into(), "around"),
+        (root.path().join("outside/secret"), "escape"),
+        ("../outside/secret".into(), "up"),
+        (root.path().join("outside"), "out"),
+        ("nowhere".into(), "dangling"),
+        ("loop".into(), "loop"),
+        ("/proc/self/environ".into(), "magic"),
+    ] {
+        symlink(target, inside.join(name)).expect("a link");
+    }
+    symlink(root.path().join("outside"), inside.join("dir/out")).expect("a link");
+    symlink("../directory/file", inside.join("dir/chain")).expect("a link");
+    Server::start_with(binary(), root, &inside, options)
+}
+
+#[test]
+fn links_within_the_root_are_followed_and_others_are_not_there() {
+    let server = with_links(&[]);
+    for name in [
+        "relative",
+        "absolute",
+        "directory/file",
+        "around",
+        "dir/chain",
+    ] {
+        let response = server.get(&format!("/{name}"));
+        assert_eq!(
+            (response.status, &response.body[..]),
+            (200, &b"inside"[..]),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        server.get("/directory").field("location"),
+        Some("/directory/")
+    );
+    assert_eq!(server.get("/directory/").status, 200);
+    let missing = server.get("/nothing");
+    for name in [
+        "escape",
+        "up",
+        "out/secret",
+        "dir/out/secret",
+        "dangling",
+        "loop",
+        "magic",
+        "out",
+    ] {
+        let response = server.get(&format!("/{name}"));
+        assert_eq!(
+            (response.status, &response.body),
+            (404, &missing.body),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn links_can_be_denied_or_followed_anywhere() {
+    let denied = with_links(&["--symlinks", "deny"]);
+    for name in ["relative", "absolute", "directory/file", "escape"] {
+        assert_eq!(denied.get(&format!("/{name}")).status, 404, "{name}");
+    }
+    assert_eq!(denied.get("/dir/file").status, 200);
+    let followed = with_links(&["--symlinks", "follow"]);
+    for (name, body) in [
+        ("absolute", "inside"),
+        ("escape", "secret"),
+        ("out/secret", "secret"),
+    ] {
+        assert_eq!(
+            followed.get(&format!("/{name}")).body,
+            body.as_bytes(),
+            "{name}"
+        );
+    }
+    assert_eq!(followed.get("/loop").status, 404);
+}
+
+#[test]
+fn a_link_that_flips_never_leads_outside() {
+    let server = with_links(&[]);
+    let link = server.root.path().join("root/flip");
+    let (inside, outside) = (
+        server.root.path().join("root/dir/file"),
+        server.root.path().join("outside/secret"),
+    );
+    let temporary = server.root.path().join("root/flip.new");
+    std::thread::scope(|scope| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            for target in [&inside, &outside].into_iter().cycle() {
+                symlink(target, &temporary).expect("a link");
+                std::fs::rename(&temporary, &link).expect("a link");
+                if stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty) {
+                    return;
+                }
+            }
+        });
+        let mut client = server.connect();
+        let mut found = 0;
+        for _ in 0..3000 {
+            let response = client.get("/flip");
+            match response.status {
+                200 => assert_eq!(response.body, b"inside"),
+                404 => {}
+                other => panic!("{other}"),
+            }
+            found += u32::from(response.status == 200);
+        }
+        drop(stop);
+        assert!(found > 0, "the link was never seen to lead inside");
+    });
+}
