@@ -56,6 +56,9 @@ pub(crate) struct Resource {
 
 /// Looks for what the query names.
 pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
+    if !rules.hidden && root.only().is_none() && is_hidden(query.path) {
+        return Found::Nothing(ResolveError::NotFound);
+    }
     let found = find(root, rules, query);
     match (found, &rules.spa) {
         (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query.path) => {
@@ -86,9 +89,6 @@ fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             Ok(file) => Found::File(whole(root, name, file)),
             Err(error) => Found::Nothing(error),
         };
-    }
-    if !rules.hidden && is_hidden(query.path) {
-        return Found::Nothing(ResolveError::NotFound);
     }
     if query.is_directory {
         return find_in_directory(root, rules, query);
