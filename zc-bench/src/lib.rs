@@ -1,6 +1,8 @@
 //! Fixtures of the benchmarks and of the tests: a file that is in the page cache, a peer that
 //! discards, and a file system that is slow on command.
 
+pub mod floors;
+pub mod load;
 pub mod slow_fs;
 
 use std::fs::File;

@@ -1,0 +1,313 @@
+//! One connection of the load generator.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::Load;
+use super::response::{Head, read_head};
+
+/// Room for a head, and for a body of a KiB behind it, in bytes.
+const HEAD_BYTES_MAX: usize = 2048;
+/// What is discarded in one call at most, in bytes.
+const DISCARD_BYTES_MAX: usize = 1 << 20;
+
+/// A connection and the response that it waits for.
+#[derive(Debug)]
+pub(super) struct Client {
+    stream: TcpStream,
+    state: State,
+    started: Instant,
+    /// What is still to be sent of the request.
+    unsent: Vec<u8>,
+    head: [u8; HEAD_BYTES_MAX],
+    head_bytes: usize,
+    /// The bytes that the body must have, when this one is looked at.
+    expected: Option<Vec<u8>>,
+    received: Vec<u8>,
+    /// Bytes of body, over all responses.
+    pub(super) body_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Idle,
+    /// The last response is over, and the server is to end the connection.
+    Over,
+    Head,
+    Body {
+        status: u16,
+        left: u64,
+    },
+}
+
+/// What an advance came to.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Nothing to do until the next edge.
+    Waits,
+    /// The response is over.
+    Done {
+        status: u16,
+        started: Instant,
+        verified: bool,
+    },
+    /// The connection ended after its last response.
+    Closed,
+    /// The connection ended inside a response, or while it had none.
+    Ended,
+}
+
+impl Client {
+    pub(super) fn connect(load: &Load, index: usize, poll: &Poll) -> io::Result<Self> {
+        let mut stream = connect(load.address)?;
+        poll.registry().register(
+            &mut stream,
+            Token(index),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        Ok(Self {
+            stream,
+            state: State::Idle,
+            started: Instant::now(),
+            unsent: Vec::new(),
+            head: [0; HEAD_BYTES_MAX],
+            head_bytes: 0,
+            expected: None,
+            received: Vec::new(),
+            body_bytes: 0,
+        })
+    }
+
+    /// Asks; `expected` is what must come back, when that is to be looked at.
+    pub(super) fn ask(
+        &mut self,
+        request: &[u8],
+        started: Instant,
+        expected: Option<Vec<u8>>,
+    ) -> io::Result<()> {
+        self.started = started;
+        self.state = State::Head;
+        self.head_bytes = 0;
+        self.expected = expected;
+        self.received.clear();
+        let sent = match self.stream.write(request) {
+            Ok(sent) => sent,
+            // Not connected yet, or full: the next edge goes on.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => 0,
+            // The next read says it too.
+            Err(error) if is_gone(&error) => request.len(),
+            Err(error) => return Err(error),
+        };
+        self.unsent.clear();
+        self.unsent.extend_from_slice(&request[sent..]);
+        Ok(())
+    }
+
+    /// Goes on until the socket has nothing more, or the response is over.
+    pub(super) fn advance(&mut self) -> io::Result<Event> {
+        if !self.unsent.is_empty() && !self.send_rest()? {
+            return Ok(Event::Waits);
+        }
+        loop {
+            let progress = match self.state {
+                State::Idle => return Ok(self.look_for_end(Event::Ended)),
+                State::Over => return Ok(self.look_for_end(Event::Closed)),
+                State::Head => self.read_head()?,
+                State::Body { status, left: 0 } => return self.finish(status),
+                State::Body { status, left } => self.read_body(status, left)?,
+            };
+            match progress {
+                Progress::Some => {}
+                Progress::WouldBlock => return Ok(Event::Waits),
+                Progress::End => return Ok(Event::Ended),
+            }
+        }
+    }
+
+    fn send_rest(&mut self) -> io::Result<bool> {
+        match self.stream.write(&self.unsent) {
+            Ok(sent) => {
+                self.unsent.drain(..sent);
+                Ok(self.unsent.is_empty())
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) if is_gone(&error) => {
+                self.unsent.clear();
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_head(&mut self) -> io::Result<Progress> {
+        let room = &mut self.head[self.head_bytes..];
+        let count = match outcome(self.stream.read(room))? {
+            Ok(count) => count,
+            Err(progress) => return Ok(progress),
+        };
+        self.head_bytes += count;
+        let Some(Head {
+            status,
+            bytes,
+            body_bytes,
+        }) = read_head(&self.head[..self.head_bytes])?
+        else {
+            if self.head_bytes == HEAD_BYTES_MAX {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a head over 2 KiB",
+                ));
+            }
+            return Ok(Progress::Some);
+        };
+        let behind = &self.head[bytes..self.head_bytes];
+        let behind_bytes = behind.len() as u64;
+        if behind_bytes > body_bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "more bytes than the response has",
+            ));
+        }
+        if self.expected.is_some() {
+            self.received.extend_from_slice(behind);
+        }
+        self.body_bytes += behind_bytes;
+        self.state = State::Body {
+            status,
+            left: body_bytes - behind_bytes,
+        };
+        Ok(Progress::Some)
+    }
+
+    fn read_body(&mut self, status: u16, left: u64) -> io::Result<Progress> {
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(DISCARD_BYTES_MAX);
+        let count = if self.expected.is_some() {
+            let before = self.received.len();
+            self.received.resize(before + wanted, 0);
+            let read = outcome(self.stream.read(&mut self.received[before..]))?;
+            self.received
+                .truncate(before + *read.as_ref().unwrap_or(&0));
+            read
+        } else {
+            outcome(discard(&self.stream, wanted))?
+        };
+        let count = match count {
+            Ok(count) => count as u64,
+            Err(progress) => return Ok(progress),
+        };
+        self.body_bytes += count;
+        self.state = State::Body {
+            status,
+            left: left - count,
+        };
+        Ok(Progress::Some)
+    }
+
+    fn finish(&mut self, status: u16) -> io::Result<Event> {
+        self.state = State::Idle;
+        let expected = self.expected.take();
+        if let Some(expected) = &expected
+            && status == 200
+            && *expected != self.received
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a body that is not its file",
+            ));
+        }
+        Ok(Event::Done {
+            status,
+            started: self.started,
+            verified: expected.is_some(),
+        })
+    }
+
+    /// No further request follows on this connection.
+    pub(super) fn expect_end(&mut self) {
+        self.state = State::Over;
+    }
+
+    /// Between responses nothing comes but the end.
+    fn look_for_end(&mut self, end: Event) -> Event {
+        match self.stream.read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Waits,
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Event::Waits,
+            _ => end,
+        }
+    }
+}
+
+enum Progress {
+    Some,
+    WouldBlock,
+    End,
+}
+
+/// Sorts what a read came to; a connection that is gone has ended.
+fn outcome(read: io::Result<usize>) -> io::Result<Result<usize, Progress>> {
+    match read {
+        Ok(0) => Ok(Err(Progress::End)),
+        Ok(count) => Ok(Ok(count)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+            ) =>
+        {
+            Ok(Err(Progress::WouldBlock))
+        }
+        Err(error) if is_gone(&error) => Ok(Err(Progress::End)),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// Has TCP drop up to `wanted` bytes, without a copy.
+fn discard(stream: &TcpStream, wanted: usize) -> io::Result<usize> {
+    thread_local! {
+        // The kernel wants a buffer of that length, and does not touch it.
+        static NOWHERE: std::cell::RefCell<Vec<u8>> =
+            std::cell::RefCell::new(vec![0; DISCARD_BYTES_MAX]);
+    }
+    NOWHERE.with_borrow_mut(|nowhere| {
+        loop {
+            match recv(
+                stream.as_raw_fd(),
+                &mut nowhere[..wanted],
+                MsgFlags::MSG_TRUNC,
+            ) {
+                Err(Errno::EINTR) => {}
+                answer => return answer.map_err(io::Error::from),
+            }
+        }
+    })
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
