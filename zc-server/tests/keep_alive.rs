@@ -207,3 +207,24 @@ fn a_half_closed_client_still_gets_its_answer() {
     assert!(client.response(false).body == body);
     client.expect_end();
 }
+
+#[test]
+fn an_early_answer_is_not_eaten_by_a_reset() {
+    let server = Server::start(&[]);
+    let body = vec![b'x'; 10_000_000];
+    let mut client = server.connect();
+    client.send(b"POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 10000000\r\n\r\n");
+    let mut uploader = client.stream.try_clone().expect("a socket");
+    std::thread::scope(|scope| {
+        let uploaded = scope.spawn(move || {
+            std::io::Write::write_all(&mut uploader, &body)?;
+            uploader.shutdown(std::net::Shutdown::Write)
+        });
+        let response = client.response(false);
+        assert_eq!(response.status, 405);
+        assert_eq!(response.field("connection"), Some("close"));
+        client.expect_end();
+        let uploaded = uploaded.join().expect("no panic");
+        assert!(uploaded.is_ok(), "the server reads on: {uploaded:?}");
+    });
+}
