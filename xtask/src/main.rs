@@ -11,7 +11,7 @@ const HELP: &str = "\
 Usage: cargo xtask TASK
 
 Tasks:
-  bench [ARGS]  run the microbenchmarks; ARGS go to criterion, such as a filter
+  bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
   ci            run the gates: format, lints, documentation, tests
   help          print this
 ";
@@ -43,14 +43,33 @@ fn main() -> ExitCode {
 
 /// Runs cargo, with its output where ours goes.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program)
-        .args(arguments)
-        .envs(environment.iter().copied())
+    let status = cargo_command(arguments, environment)
         .status()
         .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
     if !status.success() {
         bail!("cargo {} failed: {status}", arguments.join(" "));
     }
     Ok(())
+}
+
+/// Runs cargo, and shows what it printed only when it fails.
+fn cargo_quietly(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let output = cargo_command(arguments, environment)
+        .output()
+        .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
+    if !output.status.success() {
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        bail!("cargo {} failed: {stdout}{stderr}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn cargo_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).envs(environment.iter().copied());
+    command
 }

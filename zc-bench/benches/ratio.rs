@@ -43,7 +43,7 @@ fn ratios(criterion: &mut Criterion<Ratio>) {
     let pipes = PipePool::new(1, PIPE_BYTES_DEFAULT);
     for (size_name, size, sends) in SIZES {
         let file = cached_file(size).expect("a temporary file");
-        let mut group = criterion.benchmark_group(size_name);
+        let mut group = criterion.benchmark_group(format!("ratio {size_name}"));
         group
             .sampling_mode(SamplingMode::Flat)
             .sample_size(40)

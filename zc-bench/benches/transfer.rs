@@ -25,7 +25,7 @@ const BUDGETS: [(&str, u64); 2] = [("whole", u64::MAX), ("256KiB turns", 256 << 
 fn transfer(criterion: &mut Criterion) {
     let pipes = PipePool::new(1, PIPE_BYTES_DEFAULT);
     for (size_name, size) in SIZES {
-        let mut group = criterion.benchmark_group(size_name);
+        let mut group = criterion.benchmark_group(format!("transfer {size_name}"));
         group
             .warm_up_time(Duration::from_millis(300))
             .measurement_time(Duration::from_secs(2))

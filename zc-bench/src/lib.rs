@@ -4,6 +4,7 @@
 pub mod floors;
 pub mod load;
 pub mod slow_fs;
+pub mod streams;
 
 use std::fs::File;
 use std::io::{self, Write};

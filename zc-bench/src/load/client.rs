@@ -239,6 +239,14 @@ impl Client {
         })
     }
 
+    /// Since when a response is waited for, if one is.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Head | State::Body { .. } => Some(self.started),
+            State::Idle | State::Over => None,
+        }
+    }
+
     /// No further request follows on this connection.
     pub(super) fn expect_end(&mut self) {
         self.state = State::Over;

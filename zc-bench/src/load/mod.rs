@@ -17,6 +17,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 
 use client::{Client, Event};
+pub(crate) use response::{Head, read_head};
 
 /// The longest latency that is told apart, in nanoseconds: ten minutes.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
@@ -65,6 +66,9 @@ pub struct Outcome {
     pub errors: u64,
     /// Responses that were compared with their file and equal.
     pub verified: u64,
+    /// Requests that were due and had no answer at the end. Their latency until then is counted, so
+    /// that a server which answers nothing does not look fast.
+    pub unanswered: u64,
     /// The measured time, in seconds.
     pub seconds: f64,
     /// From asking (or from when it was due) to the last byte of the response, in nanoseconds.
@@ -81,6 +85,16 @@ impl Load {
     /// If the server does not accept a first connection, or epoll fails. A response that is not what
     /// its file is, is an error of kind `InvalidData`: nothing measured of such a server counts.
     pub fn run(&self) -> io::Result<Outcome> {
+        self.run_and_say(|| {})
+    }
+
+    /// The same, with a word when the measurement begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_and_say(&self, measuring: impl FnOnce()) -> io::Result<Outcome> {
+        let mut measuring = Some(measuring);
         let mut clients = Vec::with_capacity(self.connections);
         let mut poll = Poll::new()?;
         for index in 0..self.connections {
@@ -89,6 +103,11 @@ impl Load {
         let mut run = Run::new(self, clients);
         let mut events = Events::with_capacity(1024);
         while run.goes_on() {
+            if run.cpu_before.is_some()
+                && let Some(measuring) = measuring.take()
+            {
+                measuring();
+            }
             poll.poll(&mut events, Some(run.patience()))?;
             for event in &events {
                 run.on_event(event.token().0, &poll)?;
@@ -120,6 +139,7 @@ impl fmt::Debug for Outcome {
             .field("other_status", &self.other_status)
             .field("errors", &self.errors)
             .field("verified", &self.verified)
+            .field("unanswered", &self.unanswered)
             .field("seconds", &self.seconds)
             .field("p50_ns", &self.latency.value_at_quantile(0.5))
             .field("p99_ns", &self.latency.value_at_quantile(0.99))
@@ -170,6 +190,7 @@ impl<'l> Run<'l> {
                 other_status: 0,
                 errors: 0,
                 verified: 0,
+                unanswered: 0,
                 seconds: load.duration.as_secs_f64(),
                 latency: new_histogram(),
                 client_cpu_seconds: 0.0,
@@ -307,13 +328,67 @@ impl<'l> Run<'l> {
         self.clients[index].ask(&self.requests[target], started, expected)
     }
 
+    /// In an open loop, counts what is under way and what was due and could not be sent.
+    fn count_unanswered(&mut self, rate: f64, now: Instant) {
+        let step = Duration::from_secs_f64(1.0 / rate);
+        let mut due = Vec::new();
+        due.extend(self.clients.iter().filter_map(Client::waiting_since));
+        while self.due <= now {
+            due.push(self.due);
+            self.due += step;
+        }
+        for since in due.into_iter().filter(|since| *since >= self.measured_from) {
+            self.outcome.unanswered += 1;
+            let waited = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+            self.outcome.latency.saturating_record(waited);
+        }
+    }
+
     fn finish(mut self) -> Outcome {
+        if let Some(rate) = self.load.rate {
+            self.count_unanswered(rate, Instant::now());
+        }
         let cpu = cpu_time() - self.cpu_before.unwrap_or_default();
         self.outcome.client_cpu_seconds = cpu.as_secs_f64();
         self.outcome.seconds = (Instant::now() - self.measured_from.max(self.began)).as_secs_f64();
         self.outcome.body_bytes = self.clients.iter().map(|client| client.body_bytes).sum();
         self.outcome
     }
+}
+
+/// Opens connections, has one request answered on each, and hands them out idle.
+///
+/// # Errors
+///
+/// What connecting, writing and reading may report, and `UnexpectedEof` for a connection that ended.
+pub fn hold_idle(
+    address: SocketAddr,
+    target: &str,
+    connections: usize,
+) -> io::Result<Vec<std::net::TcpStream>> {
+    use std::io::{Read, Write};
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut held = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.write_all(request.as_bytes())?;
+        let mut received = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let count = stream.read(&mut chunk)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            received.extend_from_slice(&chunk[..count]);
+            if let Some(head) = read_head(&received)?
+                && received.len() as u64 >= head.bytes as u64 + head.body_bytes
+            {
+                break;
+            }
+        }
+        held.push(stream);
+    }
+    Ok(held)
 }
 
 /// A histogram for latencies in nanoseconds, to three digits.

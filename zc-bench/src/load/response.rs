@@ -7,16 +7,16 @@ const FIELDS_MAX: usize = 64;
 
 /// What a head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) status: u16,
+pub(crate) struct Head {
+    pub(crate) status: u16,
     /// Bytes of the head.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// Bytes of the body.
-    pub(super) body_bytes: u64,
+    pub(crate) body_bytes: u64,
 }
 
 /// Reads the head at the start of `bytes`; `None` when it is not complete.
-pub(super) fn read_head(bytes: &[u8]) -> io::Result<Option<Head>> {
+pub(crate) fn read_head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);

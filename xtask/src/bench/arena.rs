@@ -1,0 +1,183 @@
+//! Where measurements are made: a network of their own, with the congestion control and the packets
+//! that servers meet outside, and a core for each side.
+//!
+//! On plain loopback a packet has 64 KiB and one send buffer swallows megabytes, and a default
+//! congestion control that paces (BBR) makes every transfer cost twice: both hide what servers do.
+
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
+use nix::unistd::{Pid, getgid, getuid};
+
+use super::results::Machine;
+
+/// The packets of Ethernet, in bytes.
+const MTU: u32 = 1500;
+/// What Linux uses unless told otherwise, and what does not pace.
+const CONGESTION: &str = "cubic";
+/// The core of the server; the client has the next one.
+const SERVER_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
+
+/// Enters a network namespace of our own, if that can be had, and looks at the machine. To be called
+/// before any thread is started: threads of before would stay outside.
+pub(crate) fn enter() -> Machine {
+    let mut machine = look_at_machine();
+    match enter_network() {
+        Ok(()) => {
+            machine.private_network = true;
+            machine.congestion = CONGESTION.to_owned();
+            machine.mtu = MTU;
+        }
+        Err(error) => machine.notes.push(format!(
+            "no network namespace of our own ({error:#}): packets are as large as loopback makes \
+             them, and congestion control is the machine's, {}",
+            machine.system_congestion
+        )),
+    }
+    let cores = sched_getaffinity(Pid::from_raw(0));
+    machine.pinned = machine.cores >= 2
+        && cores.is_ok_and(|cores| {
+            [SERVER_CORE, CLIENT_CORE]
+                .iter()
+                .all(|&core| cores.is_set(core) == Ok(true))
+        });
+    if machine.pinned {
+        // The client, and whatever else is started, inherits it.
+        pin(Side::Client);
+    } else {
+        machine.notes.push(
+            "server and client share their cores: the one may take what the other should have had"
+                .to_owned(),
+        );
+    }
+    machine
+}
+
+fn enter_network() -> anyhow::Result<()> {
+    let (uid, gid) = (getuid(), getgid());
+    if uid.is_root() {
+        unshare(CloneFlags::CLONE_NEWNET).context("unshare")?;
+    } else {
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).context("unshare")?;
+        std::fs::write("/proc/self/setgroups", "deny")?;
+        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    }
+    let mtu = MTU.to_string();
+    ip(&["link", "set", "lo", "up", "mtu", &mtu])?;
+    // Both ends of a connection take it from the route: the accepted one too.
+    let all = [
+        "route",
+        "replace",
+        "local",
+        "127.0.0.0/8",
+        "dev",
+        "lo",
+        "table",
+        "local",
+    ];
+    ip(&[&all[..], &["congctl", CONGESTION]].concat())?;
+    let one = [
+        "route",
+        "replace",
+        "local",
+        "127.0.0.1",
+        "dev",
+        "lo",
+        "table",
+        "local",
+    ];
+    ip(&[&one[..], &["src", "127.0.0.1", "congctl", CONGESTION]].concat())
+}
+
+fn ip(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .context("cannot run ip: apt-get install iproute2")?;
+    if !output.status.success() {
+        bail!(
+            "ip {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+/// Who runs where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Server,
+    Client,
+    /// On every core there is, as in the study.
+    Both,
+}
+
+/// Has this thread, and what it starts from now on, run on the core of `side`.
+pub(crate) fn pin(side: Side) {
+    let mut cores = CpuSet::new();
+    let chosen: &[usize] = match side {
+        Side::Server => &[SERVER_CORE],
+        Side::Client => &[CLIENT_CORE],
+        Side::Both => &[SERVER_CORE, CLIENT_CORE],
+    };
+    // Refused only where the cores are not ours, and then the report says that nothing is pinned.
+    if chosen.iter().all(|&core| cores.set(core).is_ok()) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &cores);
+    }
+}
+
+fn look_at_machine() -> Machine {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or_else(
+            || std::env::consts::ARCH.to_owned(),
+            |(_, name)| name.to_owned(),
+        );
+    let memory_kib: u64 = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0);
+    let system_congestion = read("/proc/sys/net/ipv4/tcp_congestion_control")
+        .trim()
+        .to_owned();
+    Machine {
+        cpu,
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        memory_bytes: memory_kib * 1024,
+        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        congestion: system_congestion.clone(),
+        system_congestion,
+        mtu: 65_536,
+        private_network: false,
+        pinned: false,
+        notes: Vec::new(),
+    }
+}
+
+/// Ticks of all cores that the host took away, and ticks in all.
+pub(crate) fn steal_ticks() -> (u64, u64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let first = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = first
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq steal; guests are in user.
+    (
+        ticks.get(7).copied().unwrap_or(0),
+        ticks.iter().take(8).sum(),
+    )
+}

@@ -1,0 +1,100 @@
+//! `--compare A.json B.json`: what changed between two runs beyond the noise.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::report::tables::{Figure, samples, servers};
+use super::results::{FORMAT, Results};
+use super::small::SCENARIOS;
+use super::stats::{Spread, spread};
+
+/// Prints every figure whose middle halves lie apart in the two runs.
+pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
+    let (before, after) = (read(a)?, read(b)?);
+    println!(
+        "from {} ({}) to {} ({})",
+        before.commit, before.date, after.commit, after.date
+    );
+    if before.machine.cpu != after.machine.cpu || before.machine.kernel != after.machine.kernel {
+        println!("the machines differ: absolute figures do not compare");
+    }
+    let changes = changes(&before, &after);
+    for change in &changes {
+        println!("{}", change.line());
+    }
+    println!("{} figures changed beyond the noise", changes.len());
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Results> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let results: Results = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no report of this program", path.display()))?;
+    if results.format != FORMAT {
+        bail!(
+            "{} has format {}, this program reads {FORMAT}",
+            path.display(),
+            results.format
+        );
+    }
+    Ok(results)
+}
+
+struct Change {
+    what: String,
+    unit: &'static str,
+    before: Spread,
+    after: Spread,
+}
+
+impl Change {
+    fn line(&self) -> String {
+        format!(
+            "{}: {:.3} → {:.3} {} ({:+.1} %)",
+            self.what,
+            self.before.median,
+            self.after.median,
+            self.unit,
+            (self.after.median / self.before.median - 1.0) * 100.0
+        )
+    }
+}
+
+fn changes(before: &Results, after: &Results) -> Vec<Change> {
+    let figures = [
+        (Figure::CpuPerResponse, "µs CPU/request"),
+        (Figure::CpuPerGb, "s CPU/GB"),
+        (Figure::ResponsesPerSecond, "requests/s"),
+        (Figure::P99, "µs p99"),
+    ];
+    let mut found = Vec::new();
+    for scenario in &SCENARIOS {
+        for server in servers(after, scenario.id) {
+            for (figure, unit) in figures {
+                // Bytes count where files are large, requests where they are not.
+                if (figure == Figure::CpuPerGb) != (scenario.id == "video")
+                    && matches!(figure, Figure::CpuPerGb | Figure::CpuPerResponse)
+                {
+                    continue;
+                }
+                let of = |results| {
+                    spread(samples(results, scenario.id, &server).map(|sample| figure.of(sample)))
+                };
+                let (Some(before), Some(after)) = (of(before), of(after)) else {
+                    continue;
+                };
+                if before.is_apart_from(&after) {
+                    found.push(Change {
+                        what: format!("{}, {server}", scenario.title),
+                        unit,
+                        before,
+                        after,
+                    });
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,100 @@
+//! Runs the load generator, and reads what it prints.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use super::Bench;
+use super::arena::steal_ticks;
+use super::process::Running;
+use super::results::Load;
+
+/// Beyond this part of the time taken by the host a figure is of the host.
+pub(crate) const STEAL_MAX: f64 = 0.01;
+
+/// What a server is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Demand {
+    pub(crate) targets: String,
+    pub(crate) connections: usize,
+    pub(crate) close: bool,
+    pub(crate) rate: Option<f64>,
+    pub(crate) seconds: f64,
+    pub(crate) verify_every: u64,
+}
+
+/// What came of it, and what it took.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) load: Load,
+    pub(crate) server_cpu_seconds: f64,
+    pub(crate) steal: f64,
+}
+
+impl Bench {
+    /// The command of the load generator.
+    pub(crate) fn load_command(&self, address: SocketAddr, demand: &Demand) -> Command {
+        let mut command = Command::new(&self.programs.bench);
+        command
+            .arg("load")
+            .arg("--address")
+            .arg(address.to_string());
+        command.arg("--target").arg(&demand.targets);
+        command.arg("--root").arg(self.fixtures.root());
+        command
+            .arg("--connections")
+            .arg(demand.connections.to_string());
+        command
+            .arg("--warm-up")
+            .arg(self.times.warm_up.as_secs_f64().to_string());
+        command.arg("--seconds").arg(demand.seconds.to_string());
+        command
+            .arg("--verify-every")
+            .arg(demand.verify_every.to_string());
+        if demand.close {
+            command.arg("--close");
+        }
+        if let Some(rate) = demand.rate {
+            command.arg("--rate").arg(rate.to_string());
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Loads a running server, and reads what its processes used between the beginning of the
+    /// measurement and its end.
+    pub(crate) fn measure(&self, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
+        let mut child = self
+            .load_command(server.address, demand)
+            .spawn()
+            .context("cannot start the load generator")?;
+        let mut output = BufReader::new(child.stdout.take().context("piped")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let (usage_before, ticks_before) = (server.usage(), steal_ticks());
+        line.clear();
+        output.read_line(&mut line)?;
+        let (usage, ticks) = (server.usage(), steal_ticks());
+        let status = child.wait()?;
+        if !status.success() || line.is_empty() {
+            let mut said = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                stderr.read_to_string(&mut said)?;
+            }
+            bail!(
+                "the load on {} failed ({status}): {}",
+                server.name,
+                said.trim()
+            );
+        }
+        let load = serde_json::from_str(&line).context("what the load generator printed")?;
+        let all = ticks.1.saturating_sub(ticks_before.1).max(1);
+        Ok(Measured {
+            load,
+            server_cpu_seconds: usage.cpu_seconds - usage_before.cpu_seconds,
+            steal: ticks.0.saturating_sub(ticks_before.0) as f64 / all as f64,
+        })
+    }
+}

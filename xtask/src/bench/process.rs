@@ -1,0 +1,194 @@
+//! A server that is measured: started, waited for, looked at in `/proc`, and ended with all of its
+//! children.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use procfs::process::{Process, all_processes};
+
+use super::arena::{Side, pin};
+use super::results::Second;
+
+/// How long a server may take until it accepts.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long it may take to end when it is asked to.
+const END_MAX: Duration = Duration::from_secs(3);
+
+/// A server under measurement.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    child: Child,
+    /// Its configuration and what it writes; removed with it.
+    _directory: tempfile::TempDir,
+    log: PathBuf,
+}
+
+/// What all processes of a server have used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) resident_bytes: u64,
+    /// Resident memory that is no file's.
+    pub(crate) anonymous_bytes: u64,
+    minor_faults: u64,
+    major_faults: u64,
+    voluntary_switches: u64,
+    involuntary_switches: u64,
+}
+
+impl Running {
+    /// Starts `command`, which is to listen at `address`, on the cores of `side`.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        address: SocketAddr,
+        directory: tempfile::TempDir,
+        side: Side,
+    ) -> anyhow::Result<Self> {
+        let log = directory.path().join("output");
+        let output = std::fs::File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        pin(side);
+        let spawned = command.spawn();
+        pin(Side::Client);
+        let child = spawned.with_context(|| format!("cannot start {name}"))?;
+        let mut running = Self {
+            name: name.to_owned(),
+            address,
+            child,
+            _directory: directory,
+            log,
+        };
+        running.wait_until_it_accepts()?;
+        Ok(running)
+    }
+
+    fn wait_until_it_accepts(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}): {}", self.name, self.said());
+            }
+            if began.elapsed() > START_MAX {
+                bail!("{} does not accept: {}", self.name, self.said());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// The last it wrote.
+    fn said(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let from = text.len().saturating_sub(500);
+        text.get(from..).unwrap_or(&text).trim().to_owned()
+    }
+
+    /// What its processes have used.
+    pub(crate) fn usage(&self) -> Usage {
+        let page_bytes = procfs::page_size();
+        let mut usage = Usage::default();
+        for process in self.processes() {
+            for task in process.tasks().into_iter().flatten().flatten() {
+                // To the nanosecond; the times in `stat` are in ticks of ten milliseconds.
+                if let Ok(schedstat) = task.schedstat() {
+                    usage.cpu_seconds += schedstat.sum_exec_runtime as f64 / 1e9;
+                }
+                if let Ok(status) = task.status() {
+                    usage.voluntary_switches += status.voluntary_ctxt_switches.unwrap_or(0);
+                    usage.involuntary_switches += status.nonvoluntary_ctxt_switches.unwrap_or(0);
+                }
+            }
+            if let Ok(stat) = process.stat() {
+                usage.resident_bytes += stat.rss * page_bytes;
+                usage.minor_faults += stat.minflt;
+                usage.major_faults += stat.majflt;
+            }
+            if let Ok(status) = process.status() {
+                usage.anonymous_bytes += status.rssanon.unwrap_or(0) * 1024;
+            }
+        }
+        usage
+    }
+
+    /// Its process and all that descend from it.
+    fn processes(&self) -> Vec<Process> {
+        let root = self.child.id().cast_signed();
+        let all: Vec<(Process, i32)> = all_processes()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|process| {
+                let parent = process.stat().ok()?.ppid;
+                Some((process, parent))
+            })
+            .collect();
+        let mut family = vec![root];
+        // A child has a later number than its parent, but for the rare wrap: look until none is new.
+        loop {
+            let before = family.len();
+            for (process, parent) in &all {
+                if family.contains(parent) && !family.contains(&process.pid) {
+                    family.push(process.pid);
+                }
+            }
+            if family.len() == before {
+                break;
+            }
+        }
+        let is_ours = |process: &Process| family.contains(&process.pid);
+        all.into_iter()
+            .map(|(process, _)| process)
+            .filter(is_ours)
+            .collect()
+    }
+}
+
+impl Usage {
+    /// What was used since `before`, `seconds` ago.
+    pub(crate) fn since(&self, before: &Self, seconds: f64) -> Second {
+        Second {
+            cpu_percent: (self.cpu_seconds - before.cpu_seconds) / seconds * 100.0,
+            resident_bytes: self.resident_bytes,
+            minor_faults: self.minor_faults - before.minor_faults,
+            major_faults: self.major_faults - before.major_faults,
+            voluntary_switches: self.voluntary_switches - before.voluntary_switches,
+            involuntary_switches: self.involuntary_switches - before.involuntary_switches,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let children: Vec<i32> = self.processes().iter().map(|process| process.pid).collect();
+        let _ = kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        );
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < END_MAX {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // What is left of it has had its chance.
+        for pid in children {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+}

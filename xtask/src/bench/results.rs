@@ -1,0 +1,178 @@
+//! What a benchmark run found: everything that the report shows, and every raw sample behind it.
+//! Written as `report.json`, and read back by `--compare`.
+
+use serde::{Deserialize, Serialize};
+
+/// Raised when a reader of older files would misread newer ones.
+pub(crate) const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) format: u32,
+    /// When the run began, RFC 3339 in UTC.
+    pub(crate) date: String,
+    /// `git describe` of what was measured.
+    pub(crate) commit: String,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    pub(crate) machine: Machine,
+    /// What was not measured, and why.
+    pub(crate) skipped: Vec<Skipped>,
+    /// Whether the run was ended by Ctrl-C: what is here is what was measured until then.
+    pub(crate) interrupted: bool,
+    pub(crate) micro: Vec<Micro>,
+    pub(crate) study: Vec<Study>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) cold: Vec<Cold>,
+    pub(crate) idle: Vec<Idle>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) kernel: String,
+    /// The congestion control of the machine itself.
+    pub(crate) system_congestion: String,
+    /// That of the connections measured.
+    pub(crate) congestion: String,
+    /// Of the loopback device, in bytes.
+    pub(crate) mtu: u32,
+    /// Whether the run had a network namespace of its own.
+    pub(crate) private_network: bool,
+    /// Whether server and client had a core each.
+    pub(crate) pinned: bool,
+    /// What could not be had, and what that means.
+    pub(crate) notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    /// The command that would help.
+    pub(crate) mend: Option<String>,
+}
+
+/// A criterion benchmark: the median of one iteration and its confidence interval.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Micro {
+    pub(crate) name: String,
+    /// `ns` for a time, `x floor` for a ratio.
+    pub(crate) unit: String,
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// Bytes that one iteration handles, where that is told.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// One run of wrk on the video, as in the study.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Study {
+    /// `io`, `sendfile`, `splice` or `auto`; for other servers their name.
+    pub(crate) method: String,
+    pub(crate) wrk: Wrk,
+    /// One row a second.
+    pub(crate) seconds: Vec<Second>,
+}
+
+/// What wrk printed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Wrk {
+    pub(crate) seconds: f64,
+    pub(crate) requests: u64,
+    pub(crate) bytes: f64,
+    pub(crate) requests_per_second: f64,
+    pub(crate) bytes_per_second: f64,
+    /// Microseconds; `None` where wrk had no response to judge by.
+    pub(crate) latency_mean_us: Option<f64>,
+    pub(crate) latency_stdev_us: Option<f64>,
+    pub(crate) latency_max_us: Option<f64>,
+    /// (percentile, microseconds), as of `--latency`.
+    pub(crate) percentiles_us: Vec<(f64, f64)>,
+    pub(crate) errors: WrkErrors,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct WrkErrors {
+    pub(crate) connect: u64,
+    pub(crate) read: u64,
+    pub(crate) write: u64,
+    pub(crate) timeout: u64,
+    pub(crate) status: u64,
+}
+
+/// What the server used in one second, as pidstat reads it from `/proc`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Second {
+    /// 100 is one core.
+    pub(crate) cpu_percent: f64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) minor_faults: u64,
+    pub(crate) major_faults: u64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+/// One server under one load, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// What was asked for: the `id` of a scenario.
+    pub(crate) scenario: String,
+    pub(crate) server: String,
+    pub(crate) round: u32,
+    pub(crate) load: Load,
+    /// CPU time of all processes of the server over the measured time.
+    pub(crate) server_cpu_seconds: f64,
+    /// Part of the machine's time that its host took away.
+    pub(crate) steal: f64,
+}
+
+/// What the load generator printed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub(crate) responses: u64,
+    pub(crate) body_bytes: u64,
+    pub(crate) other_status: u64,
+    pub(crate) errors: u64,
+    pub(crate) verified: u64,
+    /// Requests that were due and had no answer at the end.
+    pub(crate) unanswered: u64,
+    pub(crate) seconds: f64,
+    pub(crate) client_cpu_seconds: f64,
+    pub(crate) p50_ns: u64,
+    pub(crate) p90_ns: u64,
+    pub(crate) p99_ns: u64,
+    pub(crate) p999_ns: u64,
+    pub(crate) max_ns: u64,
+}
+
+/// Small requests at a fixed rate, alone and beside others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Cold {
+    /// `fuse`, `disk-small`, `disk-large` or `greedy`: what ran beside.
+    pub(crate) beside: String,
+    pub(crate) server: String,
+    pub(crate) round: u32,
+    pub(crate) alone: Load,
+    pub(crate) together: Load,
+    /// What the others got meanwhile, in bytes per second.
+    pub(crate) others_bytes_per_second: f64,
+    /// What the disk gives to the same number of readers without a server, in bytes per second.
+    pub(crate) disk_bytes_per_second: Option<f64>,
+}
+
+/// Idle connections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Idle {
+    pub(crate) server: String,
+    pub(crate) connections: usize,
+    /// Resident memory of the server before the first connection, in bytes.
+    pub(crate) resident_at_start_bytes: u64,
+    /// Anonymous memory of the server that each connection added, in bytes.
+    pub(crate) user_bytes_each: f64,
+    /// Kernel memory (slab) that each connection added, both ends together, in bytes.
+    pub(crate) kernel_bytes_each: f64,
+}

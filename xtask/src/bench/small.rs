@@ -1,0 +1,253 @@
+//! Files of each size, hot: ours, the floors and other servers in interleaved rounds.
+
+use std::path::PathBuf;
+
+use super::Bench;
+use super::arena::Side;
+use super::load::{Demand, Measured, STEAL_MAX};
+use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer};
+use super::process::Running;
+use super::results::{Sample, Skipped};
+use super::stats::spread;
+
+/// How often a round is tried again because the host took the time away.
+const TRIES_MAX: u32 = 3;
+/// The part of our own peak at which tails are compared: servers that are full have no tail, they
+/// have a queue.
+const RATE_PART: f64 = 0.6;
+
+/// What all servers are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    /// `{}` is the number of files where there are many.
+    targets: &'static str,
+    connections: usize,
+    close: bool,
+    /// At a fixed rate, measured against our own peak in this scenario.
+    paced_by: Option<&'static str>,
+    floors: &'static [Peer],
+}
+
+/// In the order in which they are run and shown.
+pub(crate) const SCENARIOS: [Scenario; 9] = [
+    Scenario {
+        id: "1k",
+        title: "1 KiB",
+        targets: "/1k.bin",
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SEND],
+    },
+    Scenario {
+        id: "4k-many",
+        title: "4 KiB of 10,000 files",
+        targets: "/4k/{0..MANY}.bin",
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SEND],
+    },
+    Scenario {
+        id: "10k",
+        title: "10 KiB",
+        targets: "/10k.bin",
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SEND],
+    },
+    Scenario {
+        id: "100k",
+        title: "100 KiB",
+        targets: "/100k.bin",
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SENDFILE],
+    },
+    Scenario {
+        id: "1m",
+        title: "1 MiB",
+        targets: "/1m.bin",
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SENDFILE],
+    },
+    Scenario {
+        id: "video",
+        title: "300 MB",
+        targets: "/video.mp4",
+        connections: 8,
+        close: false,
+        paced_by: None,
+        floors: &[FLOOR_SENDFILE, FLOOR_COPY],
+    },
+    Scenario {
+        id: "1k-close",
+        title: "1 KiB, a new connection each",
+        targets: "/1k.bin",
+        connections: 64,
+        close: true,
+        paced_by: None,
+        floors: &[FLOOR_SEND],
+    },
+    Scenario {
+        id: "1k-paced",
+        title: "1 KiB at 60 % of our peak",
+        targets: "/1k.bin",
+        connections: 64,
+        close: false,
+        paced_by: Some("1k"),
+        floors: &[FLOOR_SEND],
+    },
+    Scenario {
+        id: "10k-paced",
+        title: "10 KiB at 60 % of our peak",
+        targets: "/10k.bin",
+        connections: 64,
+        close: false,
+        paced_by: Some("10k"),
+        floors: &[FLOOR_SEND],
+    },
+];
+
+/// The names of all scenarios.
+pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|scenario| scenario.id)
+}
+
+/// Runs all scenarios, with the other servers or without.
+pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
+    let others = if with_others {
+        bench.others.clone()
+    } else {
+        Vec::new()
+    };
+    let per_round = SCENARIOS
+        .iter()
+        .map(|scenario| 1 + scenario.floors.len() + others.len());
+    let steps = per_round.sum::<usize>() as u64 * u64::from(bench.times.rounds);
+    bench.begin("small", steps);
+    for scenario in &SCENARIOS {
+        let peers: Vec<Peer> = [&[OURS], scenario.floors, &others[..]].concat();
+        run_scenario(bench, scenario, &peers)?;
+        if bench.is_stopped() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn run_scenario(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> anyhow::Result<()> {
+    let demand = demand(bench, scenario);
+    let mut running = start_all(bench, scenario, peers);
+    for round in 0..bench.times.rounds {
+        // There and back, so that what drifts meets everyone alike.
+        running.reverse();
+        for server in &running {
+            let message = format!("{}: {}", scenario.title, server.name);
+            bench.progress.set_message(message);
+            bench.progress.inc(1);
+            if bench.is_stopped() {
+                return Ok(());
+            }
+            match measure_quietly(bench, server, &demand) {
+                Ok(measured) => bench.results.samples.push(Sample {
+                    scenario: scenario.id.to_owned(),
+                    server: server.name.clone(),
+                    round,
+                    load: measured.load,
+                    server_cpu_seconds: measured.server_cpu_seconds,
+                    steal: measured.steal,
+                }),
+                Err(_) if bench.is_stopped() => return Ok(()),
+                Err(error) => bench.skip(Skipped {
+                    what: format!("{} with {}", server.name, scenario.title),
+                    why: format!("{error:#}"),
+                    mend: None,
+                }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
+    let many = bench.fixtures.many(bench.times.size).to_string();
+    let rate = scenario.paced_by.map(|id| {
+        let ours = bench
+            .results
+            .samples
+            .iter()
+            .filter(|sample| sample.scenario == id && sample.server == OURS.name);
+        let peak = spread(ours.map(|sample| sample.load.responses as f64 / sample.load.seconds));
+        peak.map_or(1000.0, |peak| peak.median * RATE_PART)
+    });
+    Demand {
+        targets: scenario.targets.replace("MANY", &many),
+        connections: scenario.connections,
+        close: scenario.close,
+        rate,
+        seconds: bench.times.measured.as_secs_f64(),
+        verify_every: 1000,
+    }
+}
+
+/// Starts every server, and has each body of each compared with its file before anything counts.
+fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Running> {
+    let root = bench.fixtures.root().to_owned();
+    let files = files_of(bench, scenario);
+    let mut running = Vec::new();
+    for peer in peers {
+        let started = peer.start(&bench.programs, &root, &files, Side::Server);
+        let verified = started.and_then(|server| {
+            let every_body = Demand {
+                close: false,
+                rate: None,
+                seconds: 0.05,
+                connections: 4,
+                verify_every: 1,
+                ..demand(bench, scenario)
+            };
+            let measured = bench.measure(&server, &every_body)?;
+            anyhow::ensure!(measured.load.other_status == 0, "another status than 200");
+            Ok(server)
+        });
+        match verified {
+            Ok(server) => running.push(server),
+            Err(error) => bench.skip(Skipped {
+                what: format!("{} with {}", peer.name, scenario.title),
+                why: format!("{error:#}"),
+                mend: None,
+            }),
+        }
+    }
+    running
+}
+
+/// The files that a floor is given: the number in a target counts from 0.
+fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
+    let root = bench.fixtures.root();
+    match scenario.targets.split_once('{') {
+        Some((before, _)) => (0..bench.fixtures.many(bench.times.size))
+            .map(|index| root.join(format!("{}{index}.bin", before.trim_start_matches('/'))))
+            .collect(),
+        None => vec![root.join(scenario.targets.trim_start_matches('/'))],
+    }
+}
+
+/// Again, when the host took the time away.
+fn measure_quietly(bench: &Bench, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
+    let mut tries = 1;
+    loop {
+        let measured = bench.measure(server, demand)?;
+        if measured.steal <= STEAL_MAX || tries == TRIES_MAX || bench.is_stopped() {
+            return Ok(measured);
+        }
+        tries += 1;
+    }
+}

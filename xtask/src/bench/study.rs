@@ -1,0 +1,105 @@
+//! The study: wrk with six threads and thirty connections on one video, copied and sent.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::Bench;
+use super::arena::{Side, pin};
+use super::peers::{GO_STUDY, OURS, Peer, find_program};
+use super::process::Running;
+use super::results::{Second, Skipped, Study};
+use super::wrk;
+
+const THREADS: u32 = 6;
+const CONNECTIONS: u32 = 30;
+
+/// Runs the study on ours by each method, and on the study's own two handlers.
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if find_program("wrk").is_none() {
+        bench.skip(Skipped {
+            what: "study".to_owned(),
+            why: "wrk is not installed".to_owned(),
+            mend: Some("apt-get install wrk".to_owned()),
+        });
+        return Ok(());
+    }
+    let methods = ["io", "sendfile", "splice", "auto"];
+    let mut runs: Vec<(Peer, &str, String)> = methods
+        .iter()
+        .map(|method| (OURS, *method, (*method).to_owned()))
+        .collect();
+    match GO_STUDY.is_here() {
+        Ok(()) => {
+            for method in ["io", "sendfile"] {
+                runs.push((GO_STUDY, method, format!("go {method}")));
+            }
+        }
+        Err(skipped) => bench.skip(skipped),
+    }
+    bench.begin("study", runs.len() as u64);
+    for (peer, method, name) in runs {
+        bench.progress.set_message(name.clone());
+        if bench.is_stopped() {
+            return Ok(());
+        }
+        // wrk needs what it can get: the cores are shared, as they were in the study.
+        let root = bench.fixtures.root().to_owned();
+        let server = peer.start(&bench.programs, &root, &[], Side::Both)?;
+        match run_one(bench, &server, method, name.clone()) {
+            Ok(study) => bench.results.study.push(study),
+            Err(_) if bench.is_stopped() => return Ok(()),
+            Err(error) => bench.skip(Skipped {
+                what: format!("study: {name}"),
+                why: format!("{error:#}"),
+                mend: None,
+            }),
+        }
+        bench.progress.inc(1);
+    }
+    Ok(())
+}
+
+fn run_one(bench: &Bench, server: &Running, method: &str, name: String) -> anyhow::Result<Study> {
+    let plan = wrk::Plan {
+        url: format!("http://{}/video.mp4?method={method}", server.address),
+        threads: THREADS,
+        connections: CONNECTIONS,
+        seconds: bench.times.study.as_secs().max(1),
+    };
+    let mut command = plan.command();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    pin(Side::Both);
+    let spawned = command.spawn();
+    pin(Side::Client);
+    let mut child = spawned?;
+    let mut seconds = Vec::new();
+    let mut before = (Instant::now(), server.usage());
+    while child.try_wait()?.is_none() {
+        std::thread::sleep(Duration::from_secs(1).saturating_sub(before.0.elapsed()));
+        let now = (Instant::now(), server.usage());
+        let elapsed = (now.0 - before.0).as_secs_f64();
+        seconds.push(now.1.since(&before.1, elapsed));
+        before = now;
+    }
+    // The last one is cut short by the end.
+    if seconds.len() > 1 {
+        seconds.pop();
+    }
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(
+        output.status.success(),
+        "wrk failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(Study {
+        method: name,
+        wrk: wrk::parse(&text)?,
+        seconds,
+    })
+}
+
+/// The mean of one figure over the seconds of a run.
+pub(crate) fn mean(seconds: &[Second], figure: impl Fn(&Second) -> f64) -> f64 {
+    seconds.iter().map(figure).sum::<f64>() / seconds.len().max(1) as f64
+}

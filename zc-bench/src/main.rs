@@ -1,0 +1,312 @@
+//! The programs that `cargo xtask bench` runs: load, floors, a slow file system, and cold files.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use zc_bench::floors::{Floor, Server};
+use zc_bench::load::{Load, Outcome, Target};
+use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+use zc_bench::streams::{Streams, evict};
+
+/// The programs that `cargo xtask bench` runs.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    program: Program,
+}
+
+#[derive(Debug, Subcommand)]
+enum Program {
+    /// Load on a server; prints `measuring` when the measurement begins, and then what came of it
+    /// as JSON.
+    Load {
+        /// Where the server listens.
+        #[arg(long)]
+        address: SocketAddr,
+        /// A target, or a range of targets: `/4k/{0..10000}.bin`.
+        #[arg(long, required = true)]
+        target: Vec<String>,
+        /// The directory that the targets lie in, to compare bodies with; none are without it.
+        #[arg(long)]
+        root: Option<PathBuf>,
+        /// Connections held at once.
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+        /// A new connection for each request.
+        #[arg(long)]
+        close: bool,
+        /// Requests per second; a closed loop without it.
+        #[arg(long)]
+        rate: Option<f64>,
+        /// Seconds before the measurement.
+        #[arg(long, default_value_t = 0.5)]
+        warm_up: f64,
+        /// Seconds of the measurement.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// One in so many bodies is compared with its file.
+        #[arg(long, default_value_t = 1000)]
+        verify_every: u64,
+    },
+    /// Serves files at the least cost; prints the address.
+    Floor {
+        /// How it answers.
+        #[arg(value_enum)]
+        mode: Mode,
+        /// Where to listen.
+        address: SocketAddr,
+        /// What it serves, asked for by number.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Mounts a file system whose reads are slow, until standard input ends.
+    SlowFs {
+        /// Where.
+        point: PathBuf,
+        /// Milliseconds that each read takes.
+        #[arg(long, default_value_t = 200)]
+        delay_ms: u64,
+        /// Files, called `0.bin` and so on.
+        #[arg(long, default_value_t = 8)]
+        files: u64,
+        /// The length of each, in bytes.
+        #[arg(long, default_value_t = 64 << 20)]
+        length: u64,
+    },
+    /// Drops files from the page cache.
+    Evict {
+        /// Which.
+        files: Vec<PathBuf>,
+    },
+    /// Downloads in the background, until standard input ends; says `ready`, and at the end bytes per
+    /// second.
+    Streams {
+        /// Where the server listens.
+        #[arg(long)]
+        address: SocketAddr,
+        /// What is downloaded, as for `load`.
+        #[arg(long)]
+        target: String,
+        /// Downloads at a time.
+        #[arg(long, default_value_t = 8)]
+        connections: usize,
+        /// The directory in which the targets lie, to make them cold before each pass.
+        #[arg(long)]
+        evict: Option<PathBuf>,
+    },
+    /// Opens idle connections after one request on each, says `ready`, and holds them until standard
+    /// input ends.
+    Idle {
+        /// Where the server listens.
+        #[arg(long)]
+        address: SocketAddr,
+        /// What is asked for.
+        #[arg(long)]
+        target: String,
+        /// How many.
+        #[arg(long)]
+        connections: usize,
+    },
+    /// Reads files side by side, as fast as the disk gives them; prints bytes per second.
+    Read {
+        /// Which; each by a thread of its own.
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    Send,
+    MoreSendfile,
+    PreadWrite,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().program {
+        Program::Load {
+            address,
+            target,
+            root,
+            connections,
+            close,
+            rate,
+            warm_up,
+            seconds,
+            verify_every,
+        } => {
+            let paths = target.iter().map(|target| expand(target));
+            let paths: Vec<String> = paths.collect::<anyhow::Result<Vec<_>>>()?.concat();
+            let load = Load {
+                address,
+                targets: paths
+                    .into_iter()
+                    .map(|path| in_root(path, root.as_ref()))
+                    .collect(),
+                connections,
+                keep_alive: !close,
+                rate,
+                warm_up: Duration::from_secs_f64(warm_up),
+                duration: Duration::from_secs_f64(seconds),
+                verify_every,
+            };
+            let outcome = load.run_and_say(|| println!("measuring"))?;
+            println!("{}", json(&outcome));
+            Ok(())
+        }
+        Program::Floor {
+            mode,
+            address,
+            files,
+        } => {
+            let floor = match mode {
+                Mode::Send => Floor::Send,
+                Mode::MoreSendfile => Floor::MoreSendfile,
+                Mode::PreadWrite => Floor::PreadWrite,
+            };
+            let server = Server::bind(floor, address, &files)?;
+            println!("{}", server.address()?);
+            Ok(server.run()?)
+        }
+        Program::SlowFs {
+            point,
+            delay_ms,
+            files,
+            length,
+        } => {
+            let mount = SlowFs::mount(point).context("cannot mount: is /dev/fuse here?")?;
+            for index in 0..files {
+                let content = Content::Pattern {
+                    seed: index,
+                    length,
+                };
+                mount.add(format!("{index}.bin"), content);
+            }
+            let delay = Duration::from_millis(delay_ms);
+            mount.treat(Operation::Read, Treatment::Delay(delay));
+            say_and_wait("ready")
+        }
+        Program::Evict { files } => Ok(evict(&files)?),
+        Program::Streams {
+            address,
+            target,
+            connections,
+            evict,
+        } => {
+            let streams = Streams {
+                address,
+                targets: expand(&target)?,
+                connections,
+                evict,
+            };
+            println!("{}", streams.run_until_input_ends()?);
+            Ok(())
+        }
+        Program::Idle {
+            address,
+            target,
+            connections,
+        } => idle(address, &target, connections),
+        Program::Read { files } => read(&files),
+    }
+}
+
+/// `/a/{0..3}.bin` is three targets.
+fn expand(target: &str) -> anyhow::Result<Vec<String>> {
+    let Some((before, rest)) = target.split_once('{') else {
+        return Ok(vec![target.to_owned()]);
+    };
+    let form = "write a range as {0..100}";
+    let (range, behind) = rest.split_once('}').context(form)?;
+    let (from, to) = range.split_once("..").context(form)?;
+    let (from, to): (u64, u64) = (from.parse().context(form)?, to.parse().context(form)?);
+    Ok((from..to)
+        .map(|number| format!("{before}{number}{behind}"))
+        .collect())
+}
+
+fn in_root(path: String, root: Option<&PathBuf>) -> Target {
+    let name = path
+        .split('?')
+        .next()
+        .unwrap_or(&path)
+        .trim_start_matches('/');
+    Target {
+        file: root.map(|root| root.join(name)),
+        path,
+    }
+}
+
+fn json(outcome: &Outcome) -> serde_json::Value {
+    let at = |quantile| outcome.latency.value_at_quantile(quantile);
+    serde_json::json!({
+        "responses": outcome.responses,
+        "body_bytes": outcome.body_bytes,
+        "other_status": outcome.other_status,
+        "errors": outcome.errors,
+        "verified": outcome.verified,
+        "unanswered": outcome.unanswered,
+        "seconds": outcome.seconds,
+        "client_cpu_seconds": outcome.client_cpu_seconds,
+        "p50_ns": at(0.5),
+        "p90_ns": at(0.9),
+        "p99_ns": at(0.99),
+        "p999_ns": at(0.999),
+        "max_ns": outcome.latency.max(),
+    })
+}
+
+fn say_and_wait(word: &str) -> anyhow::Result<()> {
+    println!("{word}");
+    io::stdout().flush()?;
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
+}
+
+fn idle(address: SocketAddr, target: &str, connections: usize) -> anyhow::Result<()> {
+    raise_descriptor_limit()?;
+    let held = zc_bench::load::hold_idle(address, target, connections)?;
+    say_and_wait("ready")?;
+    drop(held);
+    Ok(())
+}
+
+fn raise_descriptor_limit() -> anyhow::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+fn read(files: &[PathBuf]) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (told, counts) = mpsc::channel();
+    for path in files {
+        let (told, path) = (told.clone(), path.clone());
+        std::thread::spawn(move || {
+            let copied = File::open(path).and_then(|mut file| {
+                let mut buffer = vec![0; 1 << 20];
+                let mut total = 0;
+                loop {
+                    match io::Read::read(&mut file, &mut buffer)? {
+                        0 => return Ok(total),
+                        count => total += count as u64,
+                    }
+                }
+            });
+            // Nobody is left to hear it when another one failed.
+            let _ = told.send(copied);
+        });
+    }
+    drop(told);
+    let mut total = 0;
+    for copied in counts {
+        total += copied?;
+    }
+    println!("{}", total as f64 / began.elapsed().as_secs_f64());
+    Ok(())
+}
