@@ -1,5 +1,6 @@
 //! Kernels and sandboxes that have no `sendfile`, played by a seccomp filter on one thread.
-#![cfg(not(feature = "portable"))]
+//!
+//! On the portable path the calls are not made, so that a filter has nothing to refuse.
 
 mod common;
 
@@ -8,11 +9,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
 
-use common::{Inbox, advance, assert_same_bytes, file_of, patterned, tcp_pair, unix_pair};
+use common::{
+    Inbox, METHODS, PORTABLE, advance, assert_same_bytes, errno_of, file_of, patterned, refusal,
+    refused_with, tcp_pair, unix_pair,
+};
 use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
-use zc_core::{Fallback, Method, Path, Policy, Progress, Reason, SendErrorKind, Transfer};
+use zc_core::{Method, Policy, Progress, SendErrorKind, Transfer};
 
 /// Runs `work` in a thread for which each of `calls` fails with `errno`.
 fn refusing<T: Send>(calls: &[i64], errno: Errno, work: impl FnOnce() -> T + Send) -> T {
@@ -37,16 +41,6 @@ fn refusing<T: Send>(calls: &[i64], errno: Errno, work: impl FnOnce() -> T + Sen
     })
 }
 
-fn fallback(errno: Errno) -> Fallback {
-    Fallback {
-        from: Path::Sendfile,
-        to: Path::Copy,
-        reason: Reason::Refused {
-            errno: errno as i32,
-        },
-    }
-}
-
 #[test]
 fn auto_copies_and_says_why_and_a_named_method_fails() {
     let bytes = patterned(100_000, 100);
@@ -60,14 +54,14 @@ fn auto_copies_and_says_why_and_a_named_method_fails() {
                 inbox.read_until_writable(&sender);
             }
             let report = transfer.report();
-            assert_eq!(report.fallback, Some(fallback(errno)));
+            assert_eq!(report.fallback, Some(refused_with(refusal(errno))));
             assert_eq!((report.sendfile.bytes, report.sendfile.calls), (0, 1));
             assert_eq!(report.copy.bytes, 100_000);
 
             let mut named = Transfer::new(&file, 0, 10).with_method(Method::Sendfile);
             let error = named.advance(&sender, u64::MAX).unwrap_err();
             assert_eq!((error.kind, error.sent), (SendErrorKind::Refused, 0));
-            assert_eq!(error.source.raw_os_error(), Some(errno as i32));
+            assert_eq!(errno_of(&error.source), refusal(errno));
         });
         drop(sender);
         assert_same_bytes(&inbox.finish(), &bytes);
@@ -82,12 +76,13 @@ fn splice_refused_is_an_error_too() {
         let mut named = Transfer::new(&file, 0, 1000).with_method(Method::Splice);
         let error = named.advance(&sender, u64::MAX).unwrap_err();
         assert_eq!(error.kind, SendErrorKind::Refused);
+        assert_eq!(errno_of(&error.source), refusal(Errno::EPERM));
         // What is refused to one method is no matter to another.
-        let mut other = Transfer::new(&file, 0, 1000).with_method(Method::Sendfile);
-        assert_eq!(
-            other.advance(&sender, u64::MAX).unwrap(),
-            Progress::Complete
-        );
+        for &method in METHODS.iter().filter(|&&method| method != Method::Splice) {
+            let mut other = Transfer::new(&file, 0, 1000).with_method(method);
+            let progress = other.advance(&sender, u64::MAX).unwrap();
+            assert_eq!(progress, Progress::Complete);
+        }
     });
 }
 
@@ -101,13 +96,17 @@ fn a_policy_asks_once_for_each_kind_of_sink() {
             let mut transfer = Transfer::new(&file, 0, 1000).with_policy(Arc::clone(&policy));
             let progress = transfer.advance(sink.as_fd(), u64::MAX).unwrap();
             assert_eq!(progress, Progress::Complete);
-            assert_eq!(transfer.report().fallback, Some(fallback(Errno::EPERM)));
+            let fallback = refused_with(refusal(Errno::EPERM));
+            assert_eq!(transfer.report().fallback, Some(fallback));
             transfer.report().sendfile.calls
         };
         let (tcp, _tcp_reader) = tcp_pair(None, None);
         let (unix, _unix_reader) = unix_pair(None);
-        assert_eq!((calls(&tcp), calls(&tcp), calls(&tcp)), (1, 0, 0));
-        assert_eq!((calls(&unix), calls(&unix)), (1, 0), "another kind of sink");
+        // A filesystem that does not tell its kind cannot be remembered.
+        let later = u64::from(PORTABLE);
+        assert_eq!((calls(&tcp), calls(&tcp), calls(&tcp)), (1, later, later));
+        let unix_calls = (calls(&unix), calls(&unix));
+        assert_eq!(unix_calls, (1, later), "another kind of sink");
     });
 }
 
@@ -123,4 +122,51 @@ fn a_refused_sendfile_is_fetched_by_reading() {
         assert!(fetched.is_ok());
         assert_eq!(wait.recv().unwrap().unwrap(), 100_000);
     });
+}
+
+// The portable path itself, watched: a call that is made after all gives EIO, which is no refusal.
+#[test]
+#[cfg(feature = "portable")]
+fn nothing_that_only_linux_has_is_called() {
+    use zc_core::{FileSystem, PipePool, Receive, ReceiveMethod, Residency};
+
+    let calls = [
+        libc::SYS_sendfile,
+        libc::SYS_splice,
+        libc::SYS_copy_file_range,
+        libc::SYS_preadv2,
+        libc::SYS_fstatfs,
+        libc::SYS_pipe2,
+        libc::SYS_ioctl,
+    ];
+    let bytes = patterned(1000, 104);
+    let (file, received, copied) = (file_of(&bytes), file_of(b""), file_of(b""));
+    let (sender, source) = unix_pair(None);
+    let enosys = |error: std::io::Error| assert_eq!(errno_of(&error), Errno::ENOSYS);
+    refusing(&calls, Errno::EIO, || {
+        enosys(zc_core::sendfile(&file, &sender, 0, 1).unwrap_err().source);
+        let refused = zc_core::copy_file_range(&file, &copied, 0, 0, 1);
+        enosys(refused.unwrap_err().source);
+        enosys(zc_core::send_queue_bytes(&sender).unwrap_err());
+        enosys(FileSystem::of(&file).unwrap_err());
+        enosys(PipePool::default().take().unwrap_err());
+        assert_eq!(Residency::probe(&file, 0..1), Residency::Unknown);
+        for method in [Method::Sendfile, Method::Splice] {
+            let mut named = Transfer::new(&file, 0, 1).with_method(method);
+            enosys(named.advance(&sender, 1).unwrap_err().source);
+        }
+
+        // What may choose copies, and every byte is there.
+        let progress = Transfer::new(&file, 0, 1000).advance(&sender, u64::MAX);
+        assert_eq!(progress.unwrap(), Progress::Complete);
+        let pool = PipePool::default();
+        let mut named = Receive::new(&received, 0, 1000, &pool).with_method(ReceiveMethod::Splice);
+        enosys(named.advance(&source, 1).unwrap_err().source);
+        let progress = Receive::new(&received, 0, 1000, &pool).advance(&source, u64::MAX);
+        assert_eq!(progress.unwrap(), Progress::Complete);
+        let report = zc_core::copy_file(&received, &copied, 0, 0, 1000).unwrap();
+        assert_eq!(report.fallback_errno, Some(Errno::ENOSYS as i32));
+    });
+    assert_same_bytes(&common::contents(&received), &bytes);
+    assert_same_bytes(&common::contents(&copied), &bytes);
 }

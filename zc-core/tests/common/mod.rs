@@ -2,25 +2,23 @@
 //! everything, and a drive of a transfer that checks its bookkeeping at every step.
 
 // Each test file uses its own part of this one.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
-use zc_core::{Method, Progress, SendError, Transfer};
+use zc_core::{Progress, SendError, Transfer};
 
-/// The methods that stay on one path.
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
-pub const NAMED_METHODS: [Method; 3] = [Method::Sendfile, Method::Splice, Method::Copy];
-/// The portable path is copying alone.
-#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-pub const NAMED_METHODS: [Method; 1] = [Method::Copy];
+mod paths;
+
+pub use paths::*;
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG_MS: u16 = 60_000;
@@ -67,6 +65,13 @@ pub fn file_of(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file
+}
+
+/// All that is in a file, whatever its position, which stays.
+pub fn contents(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
 }
 
 /// Fails with the place of the first difference; printing two large buffers helps nobody.
