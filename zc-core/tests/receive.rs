@@ -3,132 +3,30 @@
 mod common;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::receiving::{
+    RECEIVE_METHODS, advance, assert_path, drive, pool, send_in_pieces, wait_until_readable,
+};
 use common::{
-    Generator, assert_same_bytes, errno_of, file_of, patterned, pipe_pair, tcp_pair, unix_pair,
-    wait_for,
+    Generator, PORTABLE, assert_same_bytes, contents, errno_of, file_of, patterned, pipe_pair,
+    refusal, tcp_pair, unix_pair,
 };
 use nix::errno::Errno;
-use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, send};
-use zc_core::{
-    PipePool, Progress, Receive, ReceiveMethod, SendError, SendErrorKind, SourceTruncated,
-};
-
-#[cfg(not(feature = "portable"))]
-const METHODS: [ReceiveMethod; 3] = [
-    ReceiveMethod::Auto,
-    ReceiveMethod::Splice,
-    ReceiveMethod::Copy,
-];
-/// The portable path is copying alone.
-#[cfg(feature = "portable")]
-const METHODS: [ReceiveMethod; 2] = [ReceiveMethod::Auto, ReceiveMethod::Copy];
-
-fn pool() -> PipePool {
-    PipePool::new(2, 65_536)
-}
-
-fn contents(mut file: &File) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-/// One `advance`, with the bookkeeping checked against what it answered.
-#[track_caller]
-fn advance<F: AsFd>(
-    receive: &mut Receive<F>,
-    source: impl AsFd,
-    budget: u64,
-) -> Result<Progress, SendError> {
-    let (offset, remaining) = (receive.offset(), receive.remaining());
-    let before = *receive.report();
-    let unwritten = receive.unwritten();
-    let result = receive.advance(source, budget);
-    let after = *receive.report();
-    let written = after.bytes() - before.bytes();
-    assert!(written <= budget);
-    assert_eq!(receive.offset(), offset + written);
-    assert_eq!(receive.remaining(), remaining - written);
-    assert!(receive.unwritten() <= receive.remaining());
-    let would_block = matches!(result, Ok(Progress::WouldBlock));
-    assert_eq!(
-        after.would_blocks,
-        before.would_blocks + u64::from(would_block)
-    );
-    if written > 0 || would_block {
-        assert!(after.calls() > before.calls(), "calls are counted");
-    }
-    match &result {
-        Ok(Progress::Complete) => assert_eq!(receive.remaining(), 0),
-        Ok(Progress::BudgetSpent) => assert_eq!(written, budget),
-        Ok(Progress::WouldBlock) => assert!(receive.remaining() > 0),
-        Ok(Progress::SourceTruncated(truncated)) => {
-            assert_eq!(truncated.offset, receive.offset());
-            assert_eq!(truncated.missing, receive.remaining());
-        }
-        Ok(other) => panic!("a receive never answers {other:?}"),
-        Err(error) => assert_eq!(error.sent, written),
-    }
-    if result.is_ok() {
-        let now = receive.unwritten();
-        assert!(now <= unwritten, "only a failure leaves bytes between");
-    }
-    result
-}
-
-#[track_caller]
-fn wait_until_readable(source: impl AsFd) {
-    wait_for([(source.as_fd(), PollFlags::POLLIN)]);
-}
-
-/// Receives to the end from a nonblocking source, whose peer sends from another thread or has sent.
-#[track_caller]
-fn drive<F: AsFd>(
-    receive: &mut Receive<F>,
-    source: impl AsFd,
-    mut budget: impl FnMut() -> u64,
-) -> Progress {
-    loop {
-        match advance(receive, source.as_fd(), budget()).unwrap() {
-            Progress::WouldBlock => wait_until_readable(&source),
-            Progress::BudgetSpent => {}
-            end => return end,
-        }
-    }
-}
-
-/// Writes all of it to a nonblocking socket, in pieces of random sizes.
-fn send_in_pieces(mut sender: impl Write + AsFd, bytes: &[u8], seed: u64) {
-    let mut generator = Generator::new(seed);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let piece = 1 + generator.below(40_000).min(rest.len() as u64 - 1) as usize;
-        match sender.write(&rest[..piece]) {
-            Ok(count) => rest = &rest[count..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                common::wait_until_writable(&sender);
-            }
-            Err(error) => panic!("the sender failed: {error}"),
-        }
-    }
-}
+use zc_core::{PipePool, Progress, Receive, ReceiveMethod, SendErrorKind, SourceTruncated};
 
 #[test]
-#[cfg(not(feature = "portable"))]
 fn every_byte_of_every_size_arrives_in_its_place() {
     for (seed, length) in [0, 1, 4095, 65_537, 1_000_003].into_iter().enumerate() {
         let bytes = patterned(length, seed as u64);
-        for method in METHODS {
+        for &method in RECEIVE_METHODS {
             for budget in [1000, 70_000, u64::MAX] {
                 let before = patterned(length + 200, 99);
                 let mut file = file_of(&before);
@@ -145,11 +43,9 @@ fn every_byte_of_every_size_arrives_in_its_place() {
                 let again = advance(&mut receive, &source, 1).unwrap();
                 assert_eq!(again, Progress::Complete, "harmless");
                 let report = *receive.report();
-                match method {
-                    ReceiveMethod::Copy => assert_eq!(report.splice.calls, 0),
-                    _ => assert!(report.splice.bytes > 0 || length == 0),
+                if length > 0 {
+                    assert_path(&report, method, length as u64);
                 }
-                assert_eq!(report.fallback_errno, None);
                 assert_eq!(pool.idle(), pool.alive(), "the pipe was given back");
                 assert_eq!(file.stream_position().unwrap(), 17);
                 let after = contents(&file);
@@ -164,7 +60,7 @@ fn every_byte_of_every_size_arrives_in_its_place() {
 #[test]
 fn random_budgets_over_a_unix_socket() {
     let bytes = patterned(700_001, 6);
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let file = tempfile::tempfile().unwrap();
         let (sender, source) = unix_pair(Some(4096));
         let mut receive = Receive::new(&file, 0, 700_001, &pool()).with_method(method);
@@ -179,7 +75,7 @@ fn random_budgets_over_a_unix_socket() {
 
 #[test]
 fn nothing_to_read_is_would_block_and_holds_no_pipe() {
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let file = tempfile::tempfile().unwrap();
         let pool = pool();
         let (mut sender, source) = tcp_pair(None, None);
@@ -203,7 +99,7 @@ fn nothing_to_read_is_would_block_and_holds_no_pipe() {
 #[test]
 fn a_peer_that_ends_early_is_truncation() {
     let bytes = patterned(10_000, 9);
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let file = tempfile::tempfile().unwrap();
         let (sender, source) = tcp_pair(None, None);
         send_in_pieces(&sender, &bytes, 1);
@@ -221,7 +117,7 @@ fn a_peer_that_ends_early_is_truncation() {
 
 #[test]
 fn what_follows_the_promised_bytes_stays_in_the_socket() {
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         for tcp in [true, false] {
             let file = tempfile::tempfile().unwrap();
             let bytes = patterned(5000, 10);
@@ -246,68 +142,79 @@ fn what_follows_the_promised_bytes_stays_in_the_socket() {
 }
 
 #[test]
-#[cfg(not(feature = "portable"))]
 fn auto_copies_into_an_appending_file_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = patterned(150_000, 11);
-    for (method, name) in [(ReceiveMethod::Auto, "a"), (ReceiveMethod::Splice, "s")] {
-        let path = directory.path().join(name);
-        let mut options = File::options();
-        let file = options.create(true).append(true).open(&path).unwrap();
-        let (sender, source) = unix_pair(None);
-        let pool = pool();
-        let mut receive = Receive::new(&file, 0, 150_000, &pool).with_method(method);
-        std::thread::scope(|scope| {
-            let bytes = &bytes;
-            let sending = scope.spawn(move || {
-                if method == ReceiveMethod::Auto {
-                    send_in_pieces(&sender, bytes, 3);
-                } else {
-                    (&sender).write_all(b"kept").unwrap();
-                }
-            });
-            wait_until_readable(&source);
-            if method == ReceiveMethod::Auto {
-                let end = drive(&mut receive, &source, || 20_000);
-                assert_eq!(end, Progress::Complete);
-            } else {
-                let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
-                assert_eq!(error.kind, SendErrorKind::Refused);
-                assert_eq!(errno_of(&error.source), Errno::EINVAL);
-                assert_eq!((error.sent, receive.unwritten()), (0, 4));
-            }
-            sending.join().unwrap();
-        });
-        let report = *receive.report();
-        assert_eq!(report.splice.bytes, 0);
-        if method == ReceiveMethod::Auto {
-            assert_eq!(report.fallback_errno, Some(Errno::EINVAL as i32));
-            assert_eq!(report.splice.calls, 2, "into the pipe, and refused");
-            assert_same_bytes(&std::fs::read(&path).unwrap(), &bytes);
-            assert_eq!((pool.alive(), pool.idle()), (1, 1), "drained and reused");
-        } else {
-            assert_eq!(report.fallback_errno, None);
-            drop(receive);
-            assert_eq!(pool.alive(), 0, "a dirty pipe is closed");
-        }
-    }
+    let path = directory.path().join("appended");
+    let mut options = File::options();
+    let file = options.create(true).append(true).open(&path).unwrap();
+    let (sender, source) = unix_pair(None);
+    let pool = pool();
+    let mut receive = Receive::new(&file, 0, 150_000, &pool);
+    std::thread::scope(|scope| {
+        scope.spawn(|| send_in_pieces(&sender, &bytes, 3));
+        wait_until_readable(&source);
+        let end = drive(&mut receive, &source, || 20_000);
+        assert_eq!(end, Progress::Complete);
+    });
+    let report = *receive.report();
+    assert_eq!(report.splice.bytes, 0);
+    let errno = refusal(Errno::EINVAL) as i32;
+    assert_eq!(report.fallback_errno, Some(errno));
+    // Into the pipe, and refused on the way out of it; or there was no pipe.
+    let (calls, pipes) = if PORTABLE { (0, 0) } else { (2, 1) };
+    assert_eq!(report.splice.calls, calls);
+    assert_same_bytes(&std::fs::read(&path).unwrap(), &bytes);
+    assert_eq!((pool.alive(), pool.idle()), (pipes, pipes), "drained");
 }
 
 #[test]
-#[cfg(not(feature = "portable"))]
-fn a_busy_pool_makes_auto_copy_and_splice_fail() {
-    let pool = PipePool::new(1, 4096);
-    let _lent = pool.take().unwrap();
-    let file = tempfile::tempfile().unwrap();
-    let (mut sender, source) = unix_pair(None);
-    sender.write_all(b"copied").unwrap();
-    let mut named = Receive::new(&file, 0, 6, &pool).with_method(ReceiveMethod::Splice);
-    let error = advance(&mut named, &source, u64::MAX).unwrap_err();
-    assert_eq!(error.source.kind(), ErrorKind::ResourceBusy);
-    let mut auto = Receive::new(&file, 0, 6, &pool);
-    assert_eq!(drive(&mut auto, &source, || u64::MAX), Progress::Complete);
-    assert_eq!(auto.report().fallback_errno, Some(Errno::EBUSY as i32));
-    assert_same_bytes(&contents(&file), b"copied");
+fn a_named_splice_is_refused_aloud_and_keeps_what_it_took() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("appended");
+    let mut options = File::options();
+    let file = options.create(true).append(true).open(&path).unwrap();
+    let (mut sender, mut source) = unix_pair(None);
+    sender.write_all(b"kept").unwrap();
+    let pool = pool();
+    let mut receive = Receive::new(&file, 0, 4, &pool).with_method(ReceiveMethod::Splice);
+    let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+    assert_eq!((error.sent, error.kind), (0, SendErrorKind::Refused));
+    assert_eq!(errno_of(&error.source), refusal(Errno::EINVAL));
+    assert_eq!(receive.report().fallback_errno, None);
+    // Where there is no pipe nothing was taken.
+    let taken = if PORTABLE { 0 } else { 4 };
+    assert_eq!(receive.unwritten(), taken);
+    assert_eq!(pool.alive(), usize::from(taken > 0));
+    drop(receive);
+    assert_eq!(pool.alive(), 0, "a dirty pipe is closed");
+    drop(sender);
+    let mut left = Vec::new();
+    source.read_to_end(&mut left).unwrap();
+    assert_same_bytes(&left, &b"kept"[taken as usize..]);
+    assert_same_bytes(&std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn a_pool_without_a_pipe_makes_auto_copy_and_splice_fail() {
+    let busy = PipePool::new(1, 4096);
+    // Where no pipe can be made that is the reason; a pool of none is busy everywhere.
+    let lent = busy.take();
+    assert_eq!(lent.is_err(), PORTABLE);
+    let none = PipePool::new(0, 4096);
+    for (pool, errno) in [(&busy, refusal(Errno::EBUSY)), (&none, Errno::EBUSY)] {
+        let file = tempfile::tempfile().unwrap();
+        let (mut sender, source) = unix_pair(None);
+        sender.write_all(b"copied").unwrap();
+        let mut named = Receive::new(&file, 0, 6, pool).with_method(ReceiveMethod::Splice);
+        let error = advance(&mut named, &source, u64::MAX).unwrap_err();
+        let kind = std::io::Error::from(errno).kind();
+        assert_eq!((error.sent, error.source.kind()), (0, kind));
+        let mut auto = Receive::new(&file, 0, 6, pool);
+        assert_eq!(drive(&mut auto, &source, || u64::MAX), Progress::Complete);
+        assert_eq!(auto.report().fallback_errno, Some(errno as i32));
+        assert_same_bytes(&contents(&file), b"copied");
+    }
 }
 
 #[test]
@@ -352,7 +259,7 @@ impl Drop for TinyDisk {
 #[test]
 fn a_full_disk_is_an_error_and_going_on_loses_nothing() {
     let bytes = patterned(300_000, 12);
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let Some(disk) = TinyDisk::mount("size=256k") else {
             println!("not tested: a full tmpfs, which only root can mount");
             return;
@@ -393,7 +300,7 @@ fn a_full_disk_is_an_error_and_going_on_loses_nothing() {
 
 #[test]
 fn urgent_data_is_not_taken_for_the_end() {
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let file = tempfile::tempfile().unwrap();
         let (mut sender, source) = tcp_pair(None, None);
         let mut receive = Receive::new(&file, 0, 6, &pool()).with_method(method);
@@ -410,7 +317,7 @@ fn urgent_data_is_not_taken_for_the_end() {
 
 #[test]
 fn a_source_that_blocks_is_waited_for() {
-    for method in METHODS {
+    for &method in RECEIVE_METHODS {
         let bytes = patterned(100_000, 13);
         let file = tempfile::tempfile().unwrap();
         let (mut sender, source) = UnixStream::pair().unwrap();

@@ -17,6 +17,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use zc_core::{Progress, SendError, Transfer};
 
 mod paths;
+pub mod receiving;
 
 pub use paths::*;
 
