@@ -3,7 +3,7 @@
 //! `cargo run -p zc-core --example which_path -- FILE…`
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use anyhow::Context;
@@ -17,35 +17,40 @@ fn main() -> anyhow::Result<()> {
     anyhow::ensure!(!paths.is_empty(), "usage: which_path FILE…");
     for path in paths {
         let path = std::path::Path::new(&path);
-        tell(path).with_context(|| path.display().to_string())?;
+        tell(path, io::stdout()).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
-fn tell(path: &std::path::Path) -> anyhow::Result<()> {
+pub(crate) fn tell(path: &std::path::Path, mut out: impl Write) -> anyhow::Result<()> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut peer = TcpStream::connect(listener.local_addr()?)?;
     let (socket, _) = listener.accept()?;
 
-    println!("{}: {length} bytes", path.display());
-    println!("  filesystem  {:x?}", FileSystem::of(&file)?);
-    println!("  sink        {:?}", SinkKind::of(&socket)?);
-    println!("  page cache  {:?}", Residency::probe(&file, 0..length));
+    writeln!(out, "{}: {length} bytes", path.display())?;
+    match FileSystem::of(&file) {
+        Ok(file_system) => writeln!(out, "  filesystem  {file_system:x?}")?,
+        // Not every system tells, and then it is nothing to choose by.
+        Err(error) => writeln!(out, "  filesystem  not told: {error}")?,
+    }
+    writeln!(out, "  sink        {:?}", SinkKind::of(&socket)?)?;
+    let residency = Residency::probe(&file, 0..length);
+    writeln!(out, "  page cache  {residency:?}")?;
     let mut transfer = Transfer::new(&file, 0, length.min(SAMPLE_BYTES));
     match transfer.advance(&socket, u64::MAX)? {
         Progress::Complete => {}
-        other => println!("  stopped     {other:?}"),
+        other => writeln!(out, "  stopped     {other:?}")?,
     }
-    println!("  path        {}", transfer.path());
+    writeln!(out, "  path        {}", transfer.path())?;
     match transfer.report().fallback {
-        Some(fallback) => println!("  because     {fallback}"),
-        None => println!("  because     nothing refused it"),
+        Some(fallback) => writeln!(out, "  because     {fallback}")?,
+        None => writeln!(out, "  because     nothing refused it")?,
     }
     drop(socket);
     let mut received = Vec::new();
     peer.read_to_end(&mut received)?;
-    println!("  received    {} bytes", received.len());
+    writeln!(out, "  received    {} bytes", received.len())?;
     Ok(())
 }
