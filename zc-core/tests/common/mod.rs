@@ -16,8 +16,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use zc_core::{Progress, SendError, Transfer};
 
+pub mod cases;
 mod paths;
 pub mod receiving;
+pub mod signals;
 
 pub use paths::*;
 
@@ -204,10 +206,16 @@ impl<R: Read + AsFd> Inbox<R> {
     /// Reads to the end of the stream; answers all that was ever read. Close the sender first.
     #[track_caller]
     pub fn finish(mut self) -> Vec<u8> {
+        self.read_to_end();
+        self.bytes
+    }
+
+    /// Reads to the end of the stream, or to where a file ends now.
+    #[track_caller]
+    pub fn read_to_end(&mut self) {
         while !self.drain() {
             wait_for([(self.reader.as_fd(), PollFlags::POLLIN)]);
         }
-        self.bytes
     }
 }
 
