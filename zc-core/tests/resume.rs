@@ -8,10 +8,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use common::cases::{SIZE_MAX, budgets, check, cycle_of, kept, sink, size, sndbuf};
 use common::{
-    Generator, Inbox, METHODS, advance, assert_only_path, assert_same_bytes, drive, file_of,
-    path_of, patterned, pipe_pair, tcp_pair, unix_pair,
+    Inbox, METHODS, advance, assert_only_path, assert_same_bytes, drive, file_of, path_of,
+    patterned, pipe_pair, tcp_pair, unix_pair,
 };
+use proptest::prelude::*;
+use proptest::sample::select;
 use zc_core::{COPY_BUFFER_BYTES, Method, Path, Progress, Report, Transfer};
 
 /// The kernel makes it 4,608 or so: the smallest send buffer there is.
@@ -95,34 +98,58 @@ fn a_file_is_a_sink_too() {
     }
 }
 
+/// What happens between two calls of `advance`.
+#[derive(Debug, Clone)]
+struct Stop {
+    budget: u64,
+    /// The peer reads what has arrived.
+    read: bool,
+    /// Another transfer goes on from there, by this method.
+    taken_over: Option<Method>,
+}
+
+fn stops() -> impl Strategy<Value = Vec<Stop>> {
+    let budget = prop_oneof![0..10_u64, 1..70_000_u64, Just(65_536), Just(u64::MAX)];
+    let taken_over = proptest::option::of(select(METHODS));
+    let stop = (budget, any::<bool>(), taken_over).prop_map(|(budget, read, taken_over)| Stop {
+        budget,
+        read,
+        taken_over,
+    });
+    proptest::collection::vec(stop, 0..20)
+}
+
 #[test]
-fn any_sequence_of_budgets_moves_the_same_bytes() {
-    let bytes = patterned(400_000, 4);
-    let file = file_of(&bytes);
-    let sequences: [&[u64]; 7] = [
-        &[1],
-        &[7],
-        &[4095],
-        &[65_536],
-        &[65_537],
-        &[1, 65_537, 7, 0, 4095],
-        &[u64::MAX],
-    ];
-    for &method in METHODS {
-        for budgets in sequences {
-            // A byte at a time is slow: such transfers are shorter.
-            let largest = *budgets.iter().max().unwrap();
-            let length = largest.saturating_mul(200).min(390_000);
-            let (sender, reader) = unix_pair(Some(32 * 1024));
-            let mut inbox = Inbox::new(reader);
-            let mut transfer = Transfer::new(&file, 11, length).with_method(method);
-            let mut cycle = budgets.iter().copied().cycle();
-            let end = drive(&mut transfer, &sender, &mut inbox, || cycle.next().unwrap());
-            assert_eq!(end, Progress::Complete);
-            drop(sender);
-            assert_same_bytes(&inbox.finish(), &bytes[11..11 + length as usize]);
+fn any_sequence_of_budgets_and_of_methods_moves_the_same_bytes() {
+    let contents = patterned(SIZE_MAX as usize, 4);
+    let strategy = (kept(size()), stops(), sink(), sndbuf(), select(METHODS));
+    check(100, &strategy, |(promise, stops, sink, sndbuf, first)| {
+        let file = file_of(&contents[..promise.size as usize]);
+        let (writer, reader) = sink.open(sndbuf, false);
+        let mut inbox = Inbox::new(reader);
+        let mut transfer = Transfer::new(&file, promise.offset, promise.length).with_method(first);
+        let mut reported = 0;
+        for stop in stops {
+            // That it ends as it says, and spends the budget to the byte, is checked in there.
+            let _ = advance(&mut transfer, &writer, stop.budget).unwrap();
+            if stop.read {
+                inbox.drain();
+            }
+            if let Some(method) = stop.taken_over {
+                // What the first has in hand is lost with it, and the file still has it.
+                reported += transfer.report().bytes();
+                transfer = Transfer::new(&file, transfer.offset(), transfer.remaining())
+                    .with_method(method);
+            }
         }
-    }
+        let end = drive(&mut transfer, &writer, &mut inbox, || u64::MAX);
+        assert_eq!(end, Progress::Complete);
+        assert_eq!(transfer.offset(), promise.offset + promise.length);
+        reported += transfer.report().bytes();
+        assert_eq!(reported, promise.length);
+        drop(writer);
+        assert_same_bytes(&inbox.finish(), promise.bytes(&contents));
+    });
 }
 
 #[test]
@@ -190,47 +217,43 @@ fn a_copy_reads_the_source_once_per_buffer() {
 
 #[test]
 fn one_open_file_serves_many_transfers_and_its_position_stays() {
-    let bytes = patterned(600_000, 8);
+    let bytes = patterned(SIZE_MAX as usize, 8);
     let mut file = file_of(&bytes);
     file.seek(SeekFrom::Start(12_345)).unwrap();
     let file = Arc::new(file);
+    let promises = proptest::collection::vec(kept(Just(SIZE_MAX)), 2..9);
+    check(10, &(promises, budgets()), |(promises, budgets)| {
+        let mut runs: Vec<_> = promises
+            .into_iter()
+            .enumerate()
+            .map(|(index, promise)| {
+                let (sender, reader) = unix_pair(Some(16 * 1024));
+                let transfer = Transfer::new(Arc::clone(&file), promise.offset, promise.length)
+                    .with_method(METHODS[index % METHODS.len()]);
+                let budget = cycle_of(&budgets, promise.length);
+                (transfer, sender, Inbox::new(reader), budget, promise)
+            })
+            .collect();
 
-    let mut generator = Generator::new(8);
-    let mut runs: Vec<_> = (0..8)
-        .map(|index| {
-            let offset = generator.below(300_000);
-            let length = 1 + generator.below(300_000);
-            let (sender, reader) = unix_pair(Some(16 * 1024));
-            let method = METHODS[index % METHODS.len()];
-            let transfer = Transfer::new(Arc::clone(&file), offset, length).with_method(method);
-            (
-                transfer,
-                sender,
-                Inbox::new(reader),
-                offset as usize,
-                length as usize,
-            )
-        })
-        .collect();
-
-    let mut unfinished = runs.len();
-    while unfinished > 0 {
-        unfinished = 0;
-        for (transfer, sender, inbox, ..) in &mut runs {
-            match advance(transfer, &*sender, 1 + generator.below(20_000)).unwrap() {
-                Progress::Complete => continue,
-                Progress::WouldBlock => inbox.read_until_writable(&*sender),
-                Progress::BudgetSpent => {}
-                end => panic!("{end:?}"),
+        let mut unfinished = runs.len();
+        while unfinished > 0 {
+            unfinished = 0;
+            for (transfer, sender, inbox, budget, _) in &mut runs {
+                match advance(transfer, &*sender, budget()).unwrap() {
+                    Progress::Complete => continue,
+                    Progress::WouldBlock => inbox.read_until_writable(&*sender),
+                    Progress::BudgetSpent => {}
+                    end => panic!("{end:?}"),
+                }
+                unfinished += 1;
             }
-            unfinished += 1;
         }
-    }
-    for (transfer, sender, inbox, offset, length) in runs {
-        drop((transfer, sender));
-        assert_same_bytes(&inbox.finish(), &bytes[offset..offset + length]);
-    }
-    assert_eq!((&*file).stream_position().unwrap(), 12_345);
+        for (transfer, sender, inbox, _, promise) in runs {
+            drop((transfer, sender));
+            assert_same_bytes(&inbox.finish(), promise.bytes(&bytes));
+        }
+        assert_eq!((&*file).stream_position().unwrap(), 12_345);
+    });
 }
 
 #[test]
