@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use zc_core::{PipePool, Progress, Receive, ReceiveMethod, ReceiveReport, SendError, Tally};
 
-use super::{Generator, PORTABLE, wait_for, wait_until_writable};
+use super::{PORTABLE, wait_for, wait_until_writable};
 
 /// The methods that receive here.
 pub const RECEIVE_METHODS: &[ReceiveMethod] = if PORTABLE {
@@ -105,17 +105,16 @@ pub fn drive<F: AsFd>(
     }
 }
 
-/// Writes all of it to a nonblocking socket, in pieces of random sizes.
-pub fn send_in_pieces(mut sender: impl Write + AsFd, bytes: &[u8], seed: u64) {
-    let mut generator = Generator::new(seed);
+/// Writes all of it to a nonblocking socket, in pieces of these sizes, over and over.
+#[track_caller]
+pub fn send_in_pieces(mut sender: impl Write + AsFd, bytes: &[u8], pieces: &[usize]) {
+    let mut pieces = pieces.iter().cycle();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let piece = 1 + generator.below(40_000).min(rest.len() as u64 - 1) as usize;
+        let piece = rest.len().min(*pieces.next().unwrap());
         match sender.write(&rest[..piece]) {
             Ok(count) => rest = &rest[count..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                wait_until_writable(&sender);
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_until_writable(&sender),
             Err(error) => panic!("the sender failed: {error}"),
         }
     }
