@@ -7,11 +7,15 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Generator, PORTABLE, assert_same_bytes, contents, errno_of, patterned, refusal};
+use common::cases::{Promise, SIZE_MAX, broken, check, kept, size};
+use common::signals::with_signals;
+use common::{PORTABLE, assert_same_bytes, contents, errno_of, patterned, refusal};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use proptest::prelude::*;
 use zc_core::{
-    COPY_BUFFER_BYTES, FileCopyReport, SendErrorKind, SourceTruncated, copy_file, copy_file_range,
+    COPY_BUFFER_BYTES, FileCopyReport, Progress, SendErrorKind, SourceTruncated, copy_file,
+    copy_file_range,
 };
 
 /// A file on the disk of the build directory.
@@ -38,64 +42,90 @@ fn expected(sink: &[u8], moved: &[u8], sink_offset: usize) -> Vec<u8> {
     bytes
 }
 
-/// Copies generated ranges and compares all bytes, both positions and the report.
+/// Everything that a copy depends on, but for the filesystems.
+#[derive(Debug, Clone)]
+struct Case {
+    source: Promise,
+    sink_size: u64,
+    sink_offset: u64,
+    /// Signals that come while it copies, if it takes that long.
+    signals: u8,
+}
+
+fn cases(source: impl Strategy<Value = Promise>) -> impl Strategy<Value = Case> {
+    let sink_offset = 0..2 * COPY_BUFFER_BYTES as u64;
+    (source, size(), sink_offset, 0..4_u8).prop_map(|(source, sink_size, sink_offset, signals)| {
+        Case {
+            source,
+            sink_size,
+            sink_offset,
+            signals,
+        }
+    })
+}
+
+/// Makes a file with these bytes.
+type FileOf = fn(&[u8]) -> File;
+
+/// Copies a generated range and compares all bytes, both positions and the report.
 fn agrees_with_a_slow_copy(
-    source_of: fn(&[u8]) -> File,
-    sink_of: fn(&[u8]) -> File,
-    seed: u64,
-) -> Vec<FileCopyReport> {
-    let mut generator = Generator::new(seed);
-    let buffer = COPY_BUFFER_BYTES as u64;
-    let sizes = [
-        0,
-        1,
-        4095,
-        4096,
-        4097,
-        buffer - 1,
-        buffer,
-        buffer + 1,
-        5 * buffer + 3,
-    ];
-    let mut reports = Vec::new();
-    for case in 0..60 {
-        let source_bytes = patterned(generator.pick(&sizes) as usize, 2 * case + 1);
-        let sink_bytes = patterned(generator.pick(&sizes) as usize, 2 * case + 2);
-        let source_offset = generator.below(source_bytes.len() as u64 + 1);
-        let sink_offset = generator.below(2 * buffer);
-        let available = source_bytes.len() as u64 - source_offset;
-        // One in three asks for more than there is.
-        let length = if case % 3 == 0 {
-            available + generator.below(3 * buffer)
-        } else {
-            generator.below(available + 1)
-        };
+    case: &Case,
+    bytes: &[u8],
+    [source_of, sink_of]: [FileOf; 2],
+) -> FileCopyReport {
+    let Promise {
+        size,
+        offset,
+        length,
+    } = case.source;
+    let source_bytes = &bytes[..size as usize];
+    // Other bytes than those that come.
+    let sink_bytes = &bytes[bytes.len() - case.sink_size as usize..];
+    let mut source = source_of(source_bytes);
+    let mut sink = sink_of(sink_bytes);
+    source.seek(SeekFrom::Start(17)).unwrap();
+    sink.seek(SeekFrom::Start(23)).unwrap();
+    let copy = || copy_file(&source, &sink, offset, case.sink_offset, length).unwrap();
+    let (report, ()) = with_signals(copy, |aim| {
+        for _ in 0..case.signals {
+            aim.interrupt();
+        }
+    });
 
-        let mut source = source_of(&source_bytes);
-        let mut sink = sink_of(&sink_bytes);
-        source.seek(SeekFrom::Start(17)).unwrap();
-        sink.seek(SeekFrom::Start(23)).unwrap();
-        let report = copy_file(&source, &sink, source_offset, sink_offset, length).unwrap();
+    assert_eq!(source.stream_position().unwrap(), 17);
+    assert_eq!(sink.stream_position().unwrap(), 23);
+    let moved = case.source.bytes(source_bytes);
+    assert_same_bytes(
+        &contents(&sink),
+        &expected(sink_bytes, moved, case.sink_offset as usize),
+    );
+    assert_same_bytes(&contents(&source), source_bytes);
+    assert_eq!(report.bytes(), moved.len() as u64);
+    let end = report
+        .truncated
+        .map_or(Progress::Complete, Progress::SourceTruncated);
+    assert_eq!(end, case.source.end());
+    assert_eq!(report.calls() > 0, length > 0, "calls are counted");
+    report
+}
 
-        assert_eq!(source.stream_position().unwrap(), 17);
-        assert_eq!(sink.stream_position().unwrap(), 23);
-        let moved = length.min(available);
-        let range = source_offset as usize..(source_offset + moved) as usize;
-        assert_same_bytes(
-            &contents(&sink),
-            &expected(&sink_bytes, &source_bytes[range], sink_offset as usize),
-        );
-        assert_same_bytes(&contents(&source), &source_bytes);
-        assert_eq!(report.bytes(), moved);
-        let truncated = (moved < length).then(|| SourceTruncated {
-            offset: source_offset + moved,
-            missing: length - moved,
-        });
-        assert_eq!(report.truncated, truncated);
-        assert_eq!(report.calls() > 0, length > 0, "calls are counted");
-        reports.push(report);
-    }
-    reports
+/// Copies generated ranges between such files, of promises that are kept and of others; `look` sees
+/// the report of every copy that moved anything.
+fn compare(files: [FileOf; 2], look: impl Fn(&FileCopyReport)) {
+    let bytes = patterned(2 * SIZE_MAX as usize, 3);
+    let copy = |case: Case| {
+        let report = agrees_with_a_slow_copy(&case, &bytes, files);
+        if report.bytes() > 0 {
+            look(&report);
+        }
+        report.truncated
+    };
+    check(40, &cases(kept(size())), |case| {
+        assert_eq!(copy(case), None)
+    });
+    check(40, &cases(broken(size())), |case| {
+        assert_ne!(copy(case), None)
+    });
 }
 
 /// One refused call and no more, then a read and a write per buffer. The `errno` is looked at where
@@ -115,33 +145,27 @@ fn assert_copied_by_buffer(report: &FileCopyReport, errno: Option<Errno>) {
 
 #[test]
 fn copies_within_a_filesystem_are_exact() {
-    let reports = agrees_with_a_slow_copy(on_disk, on_disk, 1);
-    let moved = reports.iter().filter(|report| report.bytes() > 0);
-    for report in moved {
+    compare([on_disk, on_disk], |report| {
         if report.fallback_errno.is_some() || PORTABLE {
             println!("copy_file_range is refused here: {report:?}");
             assert_copied_by_buffer(report, None);
         } else {
             assert_eq!(report.copy.bytes, 0, "all in the kernel: {report:?}");
         }
-    }
+    });
 }
 
 #[test]
 fn copies_between_filesystems_are_exact() {
-    for (source_of, sink_of) in [
-        (on_disk as fn(&[u8]) -> File, in_memory as fn(&[u8]) -> File),
-        (in_memory, on_disk),
-    ] {
-        let reports = agrees_with_a_slow_copy(source_of, sink_of, 2);
-        for report in reports.iter().filter(|report| report.bytes() > 0) {
+    for files in [[on_disk as FileOf, in_memory], [in_memory, on_disk]] {
+        compare(files, |report| {
             // Linux 5.3 to 5.18 copies between filesystems in the kernel.
             if report.fallback_errno.is_some() || PORTABLE {
                 assert_copied_by_buffer(report, Some(Errno::EXDEV));
             } else {
                 assert_eq!(report.copy.bytes, 0);
             }
-        }
+        });
     }
 }
 
