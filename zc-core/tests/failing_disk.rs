@@ -7,11 +7,11 @@ mod common;
 use std::fs::File;
 use std::sync::mpsc;
 
-use common::{Inbox, NAMED_METHODS, advance, assert_same_bytes, errno_of, tcp_pair};
+use common::{Inbox, METHODS, advance, assert_same_bytes, errno_of, tcp_pair};
 use nix::errno::Errno;
 use nix::libc::EIO;
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment, pattern};
-use zc_core::{DiskPool, Method, Progress, SendErrorKind, Transfer, copy_file};
+use zc_core::{DiskPool, Progress, SendErrorKind, Transfer, copy_file};
 
 const SEED: u64 = 200;
 /// Far more than the kernel reads ahead of a transfer on FUSE.
@@ -58,7 +58,7 @@ impl Disk {
 
 #[test]
 fn a_transfer_says_the_error_of_the_disk_and_goes_on_when_it_is_healed() {
-    for method in NAMED_METHODS.into_iter().chain([Method::Auto]) {
+    for &method in METHODS {
         // A mount for each method: pages that one has read are in memory for the next.
         let Some(disk) = Disk::new() else { return };
         let (sender, reader) = tcp_pair(None, None);

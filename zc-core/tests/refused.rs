@@ -16,7 +16,9 @@ use common::{
 use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
-use zc_core::{Method, Policy, Progress, SendErrorKind, Transfer};
+use zc_core::{
+    Method, PipePool, Policy, Progress, Receive, ReceiveMethod, SendErrorKind, Transfer,
+};
 
 /// Runs `work` in a thread for which each of `calls` fails with `errno`.
 fn refusing<T: Send>(calls: &[i64], errno: Errno, work: impl FnOnce() -> T + Send) -> T {
@@ -124,11 +126,45 @@ fn a_refused_sendfile_is_fetched_by_reading() {
     });
 }
 
+#[test]
+fn a_receive_that_may_not_splice_copies_and_says_why() {
+    let bytes = patterned(100_000, 105);
+    for errno in [Errno::EPERM, Errno::ENOSYS] {
+        let (received, named_received) = (file_of(b""), file_of(b""));
+        let (sender, source) = unix_pair(None);
+        std::thread::scope(|scope| {
+            let bytes = &bytes;
+            scope.spawn(move || {
+                sender.set_nonblocking(false).unwrap();
+                std::io::Write::write_all(&mut &sender, bytes).unwrap();
+            });
+            source.set_nonblocking(false).unwrap();
+            refusing(&[libc::SYS_splice], errno, || {
+                let pool = PipePool::default();
+                let mut named = Receive::new(&named_received, 0, 1000, &pool)
+                    .with_method(ReceiveMethod::Splice);
+                let error = named.advance(&source, u64::MAX).unwrap_err();
+                assert_eq!((error.kind, error.sent), (SendErrorKind::Refused, 0));
+                assert_eq!(errno_of(&error.source), refusal(errno));
+
+                let mut receive = Receive::new(&received, 0, 100_000, &pool);
+                let progress = receive.advance(&source, u64::MAX).unwrap();
+                assert_eq!(progress, Progress::Complete);
+                let report = receive.report();
+                assert_eq!(report.fallback_errno, Some(refusal(errno) as i32));
+                assert_eq!((report.splice.bytes, report.copy.bytes), (0, 100_000));
+            });
+        });
+        assert_same_bytes(&common::contents(&received), &bytes);
+        assert_same_bytes(&common::contents(&named_received), b"");
+    }
+}
+
 // The portable path itself, watched: a call that is made after all gives EIO, which is no refusal.
 #[test]
 #[cfg(feature = "portable")]
 fn nothing_that_only_linux_has_is_called() {
-    use zc_core::{FileSystem, PipePool, Receive, ReceiveMethod, Residency};
+    use zc_core::{FileSystem, Residency};
 
     let calls = [
         libc::SYS_sendfile,
