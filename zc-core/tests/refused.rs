@@ -132,7 +132,7 @@ fn a_receive_that_may_not_splice_copies_and_says_why() {
     for errno in [Errno::EPERM, Errno::ENOSYS] {
         let (received, named_received) = (file_of(b""), file_of(b""));
         let (sender, source) = unix_pair(None);
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let bytes = &bytes;
             scope.spawn(move || {
                 sender.set_nonblocking(false).unwrap();

@@ -156,7 +156,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map_or(here.clone(), PathBuf::from)
+    here.parent().map_or_else(|| here.clone(), PathBuf::from)
 }
 
 impl Options {
