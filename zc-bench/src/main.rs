@@ -42,7 +42,7 @@ enum Program {
         #[arg(long)]
         close: bool,
         /// Requests per second; a closed loop without it.
-        #[arg(long)]
+        #[arg(long, value_parser = rate)]
         rate: Option<f64>,
         /// Seconds before the measurement.
         #[arg(long, default_value_t = 0.5)]
@@ -213,6 +213,15 @@ fn main() -> anyhow::Result<()> {
             connections,
         } => idle(address, &target, connections),
         Program::Read { files } => read(&files),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("not above 0".to_owned())
     }
 }
 

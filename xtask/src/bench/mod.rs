@@ -71,6 +71,9 @@ pub(crate) struct Options {
     compare: Option<Vec<PathBuf>>,
 }
 
+/// The longest reason in a report.
+const WHY_CHARS_MAX: usize = 300;
+
 /// A part of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Section {
@@ -330,14 +333,17 @@ impl Bench {
                 Section::Tls => false,
             };
             if is_empty {
-                bail!("{section:?} yielded no figure: {:?}", found.skipped);
+                bail!("{section:?} yielded no figure for a part of it: see what was skipped");
             }
         }
         Ok(())
     }
 
     /// Notes what is not measured, on the screen and for the report.
-    pub(crate) fn skip(&mut self, skipped: Skipped) {
+    pub(crate) fn skip(&mut self, mut skipped: Skipped) {
+        // The first line names the reason; what follows are traces.
+        let first = skipped.why.lines().next().unwrap_or_default();
+        skipped.why = first.chars().take(WHY_CHARS_MAX).collect();
         let mend = skipped
             .mend
             .as_ref()

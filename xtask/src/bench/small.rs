@@ -15,6 +15,8 @@ const TRIES_MAX: u32 = 3;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
+/// Requests per second where the peak is not known.
+const RATE_UNKNOWN: f64 = 1000.0;
 
 /// What all servers are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -185,7 +187,9 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
             .iter()
             .filter(|sample| sample.scenario == id && sample.server == OURS.name);
         let peak = spread(ours.map(|sample| sample.load.responses as f64 / sample.load.seconds));
-        peak.map_or(1000.0, |peak| peak.median * RATE_PART)
+        peak.map(|peak| peak.median * RATE_PART)
+            .filter(|rate| *rate >= 1.0)
+            .unwrap_or(RATE_UNKNOWN)
     });
     Demand {
         targets: scenario.targets.replace("MANY", &many),

@@ -44,6 +44,7 @@ enum State {
     Body {
         status: u16,
         left: u64,
+        closes: bool,
     },
 }
 
@@ -57,6 +58,8 @@ pub(super) enum Event {
         status: u16,
         started: Instant,
         verified: bool,
+        /// Whether the server ends the connection now.
+        closes: bool,
     },
     /// The connection ended after its last response.
     Closed,
@@ -121,8 +124,24 @@ impl Client {
                 State::Idle => return Ok(self.look_for_end(Event::Ended)),
                 State::Over => return Ok(self.look_for_end(Event::Closed)),
                 State::Head => self.read_head()?,
-                State::Body { status, left: 0 } => return self.finish(status),
-                State::Body { status, left } => self.read_body(status, left)?,
+                State::Body {
+                    status,
+                    left: 0,
+                    closes,
+                } => return self.finish(status, closes),
+                State::Body {
+                    status,
+                    left,
+                    closes,
+                } => {
+                    let (left, progress) = self.read_body(left)?;
+                    self.state = State::Body {
+                        status,
+                        left,
+                        closes,
+                    };
+                    progress
+                }
             };
             match progress {
                 Progress::Some => {}
@@ -165,6 +184,7 @@ impl Client {
             status,
             bytes,
             body_bytes,
+            closes,
         }) = read_head(&self.head[..self.head_bytes])?
         else {
             if self.head_bytes == HEAD_BYTES_MAX {
@@ -190,11 +210,12 @@ impl Client {
         self.state = State::Body {
             status,
             left: body_bytes - behind_bytes,
+            closes,
         };
         Ok(Progress::Some)
     }
 
-    fn read_body(&mut self, status: u16, left: u64) -> io::Result<Progress> {
+    fn read_body(&mut self, left: u64) -> io::Result<(u64, Progress)> {
         let wanted = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(DISCARD_BYTES_MAX);
@@ -210,17 +231,13 @@ impl Client {
         };
         let count = match count {
             Ok(count) => count as u64,
-            Err(progress) => return Ok(progress),
+            Err(progress) => return Ok((left, progress)),
         };
         self.body_bytes += count;
-        self.state = State::Body {
-            status,
-            left: left - count,
-        };
-        Ok(Progress::Some)
+        Ok((left - count, Progress::Some))
     }
 
-    fn finish(&mut self, status: u16) -> io::Result<Event> {
+    fn finish(&mut self, status: u16, closes: bool) -> io::Result<Event> {
         self.state = State::Idle;
         let expected = self.expected.take();
         if let Some(expected) = &expected
@@ -236,6 +253,7 @@ impl Client {
             status,
             started: self.started,
             verified: expected.is_some(),
+            closes,
         })
     }
 

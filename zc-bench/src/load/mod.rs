@@ -114,6 +114,9 @@ impl Load {
             }
             run.start_what_is_due(&poll)?;
         }
+        if let Some(measuring) = measuring.take() {
+            measuring();
+        }
         Ok(run.finish())
     }
 
@@ -239,9 +242,10 @@ impl<'l> Run<'l> {
                     status,
                     started,
                     verified,
+                    closes,
                 } => {
                     self.count(status, started, verified);
-                    if !self.load.keep_alive {
+                    if closes || !self.load.keep_alive {
                         // As a client does that was told so: the server ends it first.
                         self.clients[index].expect_end();
                         continue;
