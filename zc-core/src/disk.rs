@@ -46,8 +46,7 @@ struct Shared {
     changed: Condvar,
     /// Invariant: at least 1, and never exceeded by `queue.jobs`.
     queue_max: usize,
-    /// `/dev/null`, for writing.
-    null: File,
+    fetcher: Fetcher,
 }
 
 struct Queue {
@@ -59,6 +58,39 @@ struct Job {
     file: Box<dyn AsFd + Send>,
     range: Range<u64>,
     done: Box<dyn FnOnce(io::Result<u64>) + Send>,
+}
+
+/// Brings ranges of files into the page cache, and waits for it.
+///
+/// For threads of one's own, in place of those of a [`DiskPool`].
+#[derive(Debug)]
+pub struct Fetcher {
+    /// `/dev/null`, for writing.
+    null: File,
+}
+
+impl Fetcher {
+    /// Opens what it needs.
+    ///
+    /// # Errors
+    ///
+    /// What opening `/dev/null` reports.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            null: OpenOptions::new().write(true).open("/dev/null")?,
+        })
+    }
+
+    /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes
+    /// were. The bytes go by `sendfile` to `/dev/null`, which copies none of them; where that is
+    /// refused they are read into a buffer and thrown away.
+    ///
+    /// # Errors
+    ///
+    /// What `sendfile(2)` or `pread(2)` report of the file.
+    pub fn fetch(&self, file: impl AsFd, range: Range<u64>) -> io::Result<u64> {
+        bring_in(file.as_fd(), self.null.as_fd(), range)
+    }
 }
 
 impl DiskPool {
@@ -85,7 +117,7 @@ impl DiskPool {
             }),
             changed: Condvar::new(),
             queue_max,
-            null: OpenOptions::new().write(true).open("/dev/null")?,
+            fetcher: Fetcher::new()?,
         });
         // Made before its threads: when one cannot be started, the drop ends those that were.
         let mut pool = Self {
@@ -173,7 +205,7 @@ impl Shared {
     /// The life of a thread.
     fn work(&self) {
         while let Some(job) = self.next() {
-            job.run(self.null.as_fd());
+            job.run(&self.fetcher);
         }
     }
 
@@ -190,10 +222,10 @@ impl Shared {
 }
 
 impl Job {
-    fn run(self, null: BorrowedFd<'_>) {
+    fn run(self, fetcher: &Fetcher) {
         let Self { file, range, done } = self;
         let result = guarded(|| {
-            let result = bring_in(file.as_fd(), null, range);
+            let result = fetcher.fetch(file.as_fd(), range);
             drop(file);
             result
         });

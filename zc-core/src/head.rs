@@ -143,6 +143,16 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
         self.head_would_blocks + self.body_report().map_or(0, |report| report.would_blocks)
     }
 
+    /// The body, if there is one.
+    pub fn body(&self) -> Option<&Transfer<F>> {
+        self.body.as_ref()
+    }
+
+    /// The body, to [vouch](Transfer::vouch_until) for a part of it.
+    pub fn body_mut(&mut self) -> Option<&mut Transfer<F>> {
+        self.body.as_mut()
+    }
+
     /// What was done of the body, if there is one.
     pub fn body_report(&self) -> Option<&Report> {
         self.body.as_ref().map(Transfer::report)

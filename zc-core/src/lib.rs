@@ -20,7 +20,7 @@
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
 //! | know whether sending would wait for the disk | [`Residency::probe`], [`Transfer::with_residency_window`] |
-//! | have somebody else wait for the disk | [`DiskPool`] |
+//! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
@@ -110,7 +110,7 @@ mod transfer;
 
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
-pub use disk::{DiskPool, QueueFull};
+pub use disk::{DiskPool, Fetcher, QueueFull};
 pub use error::{SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Follows, HeadThenFile, send_head};

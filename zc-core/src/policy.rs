@@ -29,6 +29,35 @@ const COPIED: [(i64, &str); 6] = [
     (0x517b, "smb"),
 ];
 
+/// Filesystems of which a server elsewhere, or another program, is asked for everything: opening,
+/// looking up and closing may wait as long as reading may.
+const REMOTE: [i64; 15] = [
+    0x6969,      // NFS
+    0x0102_1997, // 9p
+    0x6573_5546, // FUSE
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB 2 and later
+    0x517b,      // SMB
+    0x786f_4256, // vboxsf
+    0x00c3_6400, // Ceph
+    0x5346_414f, // AFS
+    0x6b41_4653, // AFS, the client of the kernel
+    0x7375_7245, // Coda
+    0x7461_636f, // OCFS2
+    0x0116_1970, // GFS2
+    0x0bd0_0bd0, // Lustre
+    0x0187,      // autofs: looking up mounts
+];
+
+/// Filesystems whose files are in memory, or made up by the kernel when they are read.
+const IN_MEMORY: [i64; 5] = [
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x9584_58f6, // hugetlbfs
+];
+
 impl FileSystem {
     /// Asks `fstatfs(2)` on which filesystem `file` is.
     ///
@@ -43,11 +72,29 @@ impl FileSystem {
     /// for every other.
     #[must_use]
     pub fn copied(self) -> Option<&'static str> {
-        // A 32-bit magic number may arrive sign-extended.
-        let magic = self.0 & 0xffff_ffff;
+        let magic = self.magic();
         COPIED
             .iter()
             .find_map(|&(number, name)| (number == magic).then_some(name))
+    }
+
+    /// Whether opening, looking up and closing may wait for a server or another program (NFS, FUSE,
+    /// CIFS and their like), and not reading alone.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        REMOTE.contains(&self.magic())
+    }
+
+    /// Whether the files are in memory (tmpfs and its like), so that no read waits for a disk, but
+    /// for one that was swapped out.
+    #[must_use]
+    pub fn is_in_memory(self) -> bool {
+        IN_MEMORY.contains(&self.magic())
+    }
+
+    /// A 32-bit magic number may arrive sign-extended.
+    fn magic(self) -> i64 {
+        self.0 & 0xffff_ffff
     }
 }
 
@@ -179,6 +226,27 @@ mod tests {
         ];
         for (magic, name) in rows {
             assert_eq!(FileSystem(magic).copied(), name, "{magic:x}");
+        }
+    }
+
+    #[test]
+    fn remote_and_in_memory_are_told_apart() {
+        let rows = [
+            (0x6969, true, false),
+            (0x6573_5546, true, false),
+            (i64::from(0xff53_4d42_u32.cast_signed()), true, false),
+            (0x0102_1994, false, true),
+            (i64::from(0x8584_58f6_u32.cast_signed()), false, true),
+            (0xef53, false, false),
+            (0x5846_5342, false, false),
+        ];
+        for (magic, remote, in_memory) in rows {
+            let kind = FileSystem(magic);
+            assert_eq!(
+                (kind.is_remote(), kind.is_in_memory()),
+                (remote, in_memory),
+                "{magic:x}"
+            );
         }
     }
 

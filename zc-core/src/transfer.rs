@@ -127,6 +127,20 @@ impl<F: AsFd> Transfer<F> {
         self
     }
 
+    /// Sends without a look what lies before the file offset `end`, because the caller knows it to be
+    /// in memory, or accepts the wait. Matters to a transfer made
+    /// [careful](Self::with_residency_window) alone.
+    pub fn vouch_until(&mut self, end: u64) {
+        if let Some(window) = &mut self.residency {
+            window.vouched = window.vouched.max(end);
+        }
+    }
+
+    /// What the bytes are taken from.
+    pub fn source(&self) -> &F {
+        &self.source
+    }
+
     /// The file offset of the next byte, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset

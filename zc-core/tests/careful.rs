@@ -60,6 +60,35 @@ fn a_hot_file_is_sent_without_a_question_and_another_window_by_window() {
 }
 
 #[test]
+fn what_the_caller_vouches_for_is_not_asked_about() {
+    let bytes = patterned(300_000, 92);
+    // Nobody can tell whether it is in memory, so that every window would be asked about.
+    let mut file = File::from(memfd_create(c"vouched", MFdFlags::MFD_CLOEXEC).unwrap());
+    file.write_all(&bytes).unwrap();
+    let (sender, reader) = tcp_pair(None, None);
+    let mut inbox = Inbox::new(reader);
+    let mut transfer = Transfer::new(&file, 0, 300_000).with_residency_window(WINDOW);
+    transfer.vouch_until(200_000);
+    // A lesser word takes nothing back.
+    transfer.vouch_until(100_000);
+    let mut asked = Vec::new();
+    loop {
+        match advance(&mut transfer, &sender, u64::MAX).unwrap() {
+            Progress::Complete => break,
+            Progress::WouldBlock => inbox.read_until_writable(&sender),
+            Progress::NeedsDisk(range) => asked.push(range),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), &bytes);
+    assert_eq!(
+        asked,
+        [200_000..200_000 + WINDOW, 200_000 + WINDOW..300_000]
+    );
+}
+
+#[test]
 fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
     let bytes = patterned(1 << 20, 91);
     // A real disk: temporary directories may be memory, which is never cold.
