@@ -42,6 +42,18 @@ impl SendError {
     }
 }
 
+impl SendError {
+    /// The failure of a source of which nothing was sent yet.
+    #[must_use]
+    pub fn of_source(source: io::Error) -> Self {
+        Self {
+            sent: 0,
+            kind: SendErrorKind::Failed,
+            source,
+        }
+    }
+}
+
 /// True for the errors by which a kernel, a filesystem or a seccomp filter refuses a method.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     use nix::libc::{EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EXDEV};

@@ -83,6 +83,10 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     /// Sends until the end, until the sink would block, or until `budget` bytes of body went. The
     /// head is not counted against the budget.
     ///
+    /// A body that was made [careful](Transfer::with_residency_window) is asked for its first window
+    /// before the head goes: [`Progress::NeedsDisk`] then comes while nothing is sent, and another
+    /// answer could still be given.
+    ///
     /// A sink that is not a socket gets the head by `write(2)`.
     ///
     /// # Errors
@@ -91,6 +95,11 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     pub fn advance(&mut self, sink: impl AsFd, budget: u64) -> Result<Progress, SendError> {
         let sink = sink.as_fd();
         let before = self.head_sent;
+        if self.head_sent == 0
+            && let Some(range) = self.body.as_mut().and_then(Transfer::ask_residency)
+        {
+            return Ok(Progress::NeedsDisk(range));
+        }
         match self.advance_head(sink) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,6 +1,7 @@
 //! The resumable send.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -186,16 +187,11 @@ impl<F: AsFd> Transfer<F> {
             if left == 0 {
                 return Ok(Progress::BudgetSpent);
             }
+            if let Some(range) = self.ask_residency() {
+                return Ok(Progress::NeedsDisk(range));
+            }
             let mut count = self.remaining.min(left);
-            if let Some(window) = &mut self.residency {
-                if self.offset >= window.vouched {
-                    let range =
-                        self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
-                    window.vouched = range.end;
-                    if Residency::probe(&self.source, range.clone()) != Residency::Hot {
-                        return Ok(Progress::NeedsDisk(range));
-                    }
-                }
+            if let Some(window) = &self.residency {
                 count = count.min(window.vouched - self.offset);
             }
             match self.step(sink, count, left) {
@@ -229,6 +225,21 @@ impl<F: AsFd> Transfer<F> {
             route => route,
         };
         Ok(Progress::Complete)
+    }
+
+    /// Looks at the next window of a [careful](Self::with_residency_window) transfer, unless that was
+    /// done: answers it when not both ends are in memory. Nothing is sent. The `advance` after that
+    /// sends the window without a further look.
+    ///
+    /// For callers that would do something else before the first `advance` if they knew.
+    pub fn ask_residency(&mut self) -> Option<Range<u64>> {
+        let window = self.residency.as_mut()?;
+        if self.remaining == 0 || self.offset < window.vouched {
+            return None;
+        }
+        let range = self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
+        window.vouched = range.end;
+        (Residency::probe(&self.source, range.clone()) != Residency::Hot).then_some(range)
     }
 
     /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how

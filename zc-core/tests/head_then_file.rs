@@ -83,3 +83,27 @@ fn an_error_counts_the_head_too() {
     let error = both.advance(&null, u64::MAX).unwrap_err();
     assert_eq!((error.sent, error.kind), (0, SendErrorKind::Failed));
 }
+
+#[test]
+fn a_head_does_not_go_before_its_body_is_known_to_be_in_memory() {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let (head, body) = (patterned(100, 74), patterned(50_000, 75));
+    // Nobody can tell whether it is in memory.
+    let file = memfd_create(c"unknown", MFdFlags::MFD_CLOEXEC).unwrap();
+    let mut file = std::fs::File::from(file);
+    std::io::Write::write_all(&mut file, &body).unwrap();
+    let (sender, reader) = tcp_pair(None, None);
+    let mut inbox = Inbox::new(reader);
+    let transfer = Transfer::new(&file, 0, 50_000).with_residency_window(1 << 20);
+    let mut both = HeadThenFile::new(&head, transfer);
+    assert_eq!(
+        both.advance(&sender, u64::MAX).unwrap(),
+        Progress::NeedsDisk(0..50_000)
+    );
+    assert_eq!(both.accepted(), 0, "another answer can still be given");
+    while both.advance(&sender, u64::MAX).unwrap() != Progress::Complete {
+        inbox.read_until_writable(&sender);
+    }
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), &[head, body].concat());
+}

@@ -63,9 +63,14 @@ pub(crate) struct Entry {
     pub(crate) calls: u64,
     /// Times that the socket was full.
     pub(crate) would_blocks: u64,
+    /// Times that a thread of the disk carried the response on, since the disk had to be waited for.
+    pub(crate) cold_windows: u64,
+    /// How long that took, in microseconds.
+    pub(crate) disk_micros: u64,
     /// From the first byte of the request to the last of the response, in microseconds.
     pub(crate) micros: u64,
-    /// How it ended: `complete`, `truncated`, `peer_gone`, `stalled`, `failed` or `shutdown`.
+    /// How it ended: `complete`, `truncated`, `peer_gone`, `stalled`, `disk_timeout`, `failed` or
+    /// `shutdown`.
     pub(crate) outcome: &'static str,
 }
 
@@ -151,8 +156,14 @@ fn json(entry: &Entry, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            ",\"calls\":{},\"would_blocks\":{},\"us\":{},\"outcome\":\"{}\"",
-            entry.calls, entry.would_blocks, entry.micros, entry.outcome
+            ",\"calls\":{},\"would_blocks\":{},\"cold_windows\":{},\"disk_us\":{},\"us\":{},\
+             \"outcome\":\"{}\"",
+            entry.calls,
+            entry.would_blocks,
+            entry.cold_windows,
+            entry.disk_micros,
+            entry.micros,
+            entry.outcome
         ),
     );
     json_text(out, "referer", &entry.referer);
@@ -516,6 +527,8 @@ mod tests {
             fallback: None,
             calls: 3,
             would_blocks: 1,
+            cold_windows: 2,
+            disk_micros: 345,
             micros: 1234,
             outcome: "complete",
         }
@@ -581,7 +594,7 @@ mod tests {
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
-            "bytes": 2326, "path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1,
+            "bytes": 2326, "path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
             "us": 1234, "outcome": "complete", "referer": "http://www.example.com/start.html",
             "user_agent": "Mozilla/4.08 [en] (Win98; I ;Nav)"
         });

@@ -127,6 +127,40 @@ pub struct Args {
     )]
     pub grace_ms: u64,
 
+    /// Leave to threads of their own what a worker would have to wait for: files that are not in
+    /// memory, and filesystems behind a network or another program.
+    #[arg(
+        long,
+        env = "ZC_COLD_GUARD",
+        hide_env_values = true,
+        value_enum,
+        default_value = "auto"
+    )]
+    pub cold_guard: ColdGuard,
+
+    /// Threads that wait for the disk. One mount has half of them at most.
+    #[arg(
+        long = "disk-threads",
+        value_name = "N",
+        env = "ZC_DISK_THREADS",
+        hide_env_values = true,
+        default_value_t = crate::config::DISK_THREADS_DEFAULT,
+        value_parser = values::disk_threads
+    )]
+    pub disk_threads: usize,
+
+    /// Time that the disk has to answer; a request that nothing was sent for yet is answered with 504
+    /// then.
+    #[arg(
+        long = "disk-timeout",
+        value_name = "DURATION",
+        env = "ZC_DISK_TIMEOUT",
+        hide_env_values = true,
+        default_value = "30s",
+        value_parser = values::duration_ms
+    )]
+    pub disk_timeout_ms: u64,
+
     /// Connections open at once, over all threads; more wait in the listen queue.
     #[arg(
         long = "max-connections",
@@ -302,6 +336,15 @@ pub struct Args {
     pub default_type: String,
 }
 
+/// Whether workers wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColdGuard {
+    /// They never do.
+    Auto,
+    /// They do, as most servers let them; for comparison.
+    Off,
+}
+
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -417,7 +460,7 @@ mod tests {
     #[test]
     fn counts() {
         assert_eq!(parsed(&["--threads", "3"]).expect("valid").threads, Some(3));
-        for option in ["--threads", "--max-connections"] {
+        for option in ["--threads", "--max-connections", "--disk-threads"] {
             for wrong in ["0", "-1", "many", "99999999999", "99999999999999999999999"] {
                 let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
                 assert_eq!(error.exit_code(), 2);

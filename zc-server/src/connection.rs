@@ -12,7 +12,9 @@
 //!            the peer ends, or fails            closed
 //!            deadline, bytes of a head there    Sending 408, then closed
 //!            deadline, nothing there            closed
-//! Resolving  the answer of the disk has come    Sending or Draining
+//! Resolving  the disk has told enough           Sending or Draining
+//!            the disk has to tell more          Resolving
+//!            the peer is gone                   closed
 //!            deadline                           Sending 504, then Lingering
 //! Draining   the body has ended                 Sending
 //!            malformed or longer than allowed   Sending 400 or 413, then Lingering
@@ -22,23 +24,30 @@
 //!            complete, close                    Lingering
 //!            the socket is full                 Sending, resumed at the next writable edge
 //!            the budget is spent                Sending, resumed from the ready queue
+//!            the disk would have to be waited   Fetching
+//!            for
 //!            deadline, the queue has moved      Sending
 //!            file truncated, peer gone, stalled closed
+//! Fetching   a thread has sent what it could    as Sending, by how it stopped
+//!            nothing could be read yet          Sending 500, then Lingering
+//!            the peer is gone                   closed
+//!            deadline, nothing sent yet         Sending 504, then Lingering
+//!            deadline                           closed
 //! Lingering  the peer ends, fails or deadline   closed
 //! ```
 
 use std::net::SocketAddr;
 
-use mio::Token;
 use mio::net::TcpStream;
-use zc_core::Progress;
-use zc_http::{Drain, HttpTime, Limits, Parse, Status, parse};
+use zc_core::{Progress, SendError};
+use zc_http::{Drain, Parse, Status, parse};
 
-use crate::access_log::Sink;
-use crate::disk::{Answer, Mailbox};
-use crate::exchange::{Exchange, Outcome, Response, Then, accept_request, refusal};
-use crate::input::{Fill, Input, Scratch};
-use crate::site::Site;
+use crate::context::{Context, Timeouts};
+use crate::disk::{Answer, Ticket, Work};
+use crate::exchange::{Exchange, Outcome, Response, Then, accept_request, ask, refusal};
+use crate::input::{Fill, Input};
+use crate::outgoing::{Figures, Outgoing};
+use crate::respond::Known;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
 /// the answer before a reset would discard it.
@@ -47,37 +56,6 @@ const LINGER_MS: u64 = 5_000;
 const TURN_RESPONSES_MAX: u32 = 32;
 /// Reads in one turn while a body is drained or a connection lingers.
 const TURN_READS_MAX: u32 = 64;
-
-/// The limits of time that a connection is held to, in milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) header_ms: u64,
-    pub(crate) idle_ms: u64,
-    pub(crate) stall_ms: u64,
-}
-
-/// What a worker lends to the connection that it drives.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) site: std::sync::Arc<Site>,
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) scratch: Scratch,
-    pub(crate) path_buffer: Vec<u8>,
-    pub(crate) log: Option<Sink>,
-    /// Where answers of the disk are left for this worker.
-    pub(crate) mailbox: Mailbox,
-    /// The connection that is driven, as the mailbox knows it.
-    pub(crate) token: Token,
-    /// Milliseconds since the worker began, renewed once a turn.
-    pub(crate) now_ms: u64,
-    /// The time of day, renewed once a turn.
-    pub(crate) now: HttpTime,
-    /// Bytes of body that one connection may send in this turn.
-    pub(crate) budget_bytes: u64,
-    /// True once the server drains: every response then ends its connection.
-    pub(crate) stopping: bool,
-}
 
 /// What a connection needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,6 +76,8 @@ pub(crate) struct Connection {
     input: Input,
     state: State,
     readiness: Readiness,
+    /// The peer takes nothing any more, as an event told.
+    gone: bool,
 }
 
 /// What a read could bring, as the edges told.
@@ -116,10 +96,11 @@ enum State {
     Idle { deadline_ms: u64 },
     /// Waiting for a head, or for the rest of one.
     Receiving { deadline_ms: u64 },
-    /// Waiting for what a thread reads from the disk. The head stays in the input, and is taken
-    /// again when the answer is there.
+    /// Waiting for what the disk is asked. The head stays in the input, and is taken again when the
+    /// answer is there; then there is no ticket.
     Resolving {
-        answer: Option<Answer>,
+        known: Box<Known>,
+        ticket: Option<Ticket>,
         deadline_ms: u64,
     },
     /// Reading and dropping a request body; the response is ready.
@@ -134,8 +115,27 @@ enum State {
         /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
         queued_bytes: u64,
     },
+    /// A thread carries the response on, since the disk has to be waited for.
+    Fetching {
+        /// Without what is sent, which the thread has.
+        response: Box<Response>,
+        fetch: Box<Fetch>,
+        deadline_ms: u64,
+    },
     /// Our side is closed; what the peer still sends is dropped.
     Lingering { deadline_ms: u64 },
+}
+
+/// What a thread carries on, seen from here.
+#[derive(Debug)]
+struct Fetch {
+    ticket: Ticket,
+    /// What was done before the thread had it.
+    before: Figures,
+    /// Whether the socket became writable since: that edge comes once.
+    writable: bool,
+    /// What came back.
+    sent: Option<(Box<Outgoing>, Result<Progress, SendError>)>,
 }
 
 /// What one transition leads to.
@@ -163,6 +163,7 @@ impl Connection {
                 deadline_ms: now_ms + timeouts.header_ms,
             },
             readiness: Readiness::Readable,
+            gone: false,
         }
     }
 
@@ -179,6 +180,18 @@ impl Connection {
         }
     }
 
+    /// A writable edge.
+    pub(crate) fn on_writable(&mut self) {
+        if let State::Fetching { fetch, .. } = &mut self.state {
+            fetch.writable = true;
+        }
+    }
+
+    /// The peer is gone altogether, and not only done with sending.
+    pub(crate) fn on_gone(&mut self) {
+        self.gone = true;
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
     pub(crate) fn deadline_ms(&self) -> u64 {
         match self.state {
@@ -187,6 +200,7 @@ impl Connection {
             | State::Resolving { deadline_ms, .. }
             | State::Draining { deadline_ms, .. }
             | State::Sending { deadline_ms, .. }
+            | State::Fetching { deadline_ms, .. }
             | State::Lingering { deadline_ms } => deadline_ms,
         }
     }
@@ -201,10 +215,21 @@ impl Connection {
                 State::Idle { deadline_ms } => self.idle(deadline_ms, context),
                 State::Receiving { deadline_ms } => self.receive(deadline_ms, context),
                 State::Resolving {
-                    answer: Some(answer),
+                    ticket: Some(_), ..
+                } if self.gone => Step::Closed,
+                State::Resolving {
+                    ticket: Some(_), ..
+                } => Step::Wait(state),
+                State::Resolving {
+                    known,
+                    ticket: None,
                     ..
-                } => self.take_request(Some(answer), context),
-                State::Resolving { .. } => Step::Wait(state),
+                } => self.take_request(*known, context),
+                State::Fetching {
+                    response,
+                    fetch,
+                    deadline_ms,
+                } => self.fetched(response, fetch, deadline_ms, &mut responses_left, context),
                 State::Draining {
                     drain,
                     response,
@@ -261,6 +286,9 @@ impl Connection {
                 queued_bytes,
                 ..
             } => self.on_stall(response, queued_bytes, context),
+            State::Fetching {
+                response, fetch, ..
+            } => self.on_disk_timeout(*response, &fetch, context),
             State::Lingering { .. } => Turn::Closed,
         }
     }
@@ -283,9 +311,36 @@ impl Connection {
             };
             return Turn::Wait;
         }
-        response.record(self.remote, Outcome::Stalled, context);
+        response.end(self.remote, Outcome::Stalled, context);
         self.reset_on_close();
         Turn::Closed
+    }
+
+    /// The disk has not answered in time. While nothing is sent the client can be told.
+    fn on_disk_timeout(
+        &mut self,
+        response: Response,
+        fetch: &Fetch,
+        context: &mut Context,
+    ) -> Turn {
+        let was_taken_back = fetch.ticket.cancel();
+        let line = format!("the disk did not answer in time for {}", self.remote);
+        context.site.diagnostics.say(line);
+        if was_taken_back && fetch.before.head_bytes == 0 {
+            let status = Status::GatewayTimeout;
+            let instead = response.refused_instead(status, Then::Linger, context);
+            self.state = sending(instead, context);
+            return Turn::Again;
+        }
+        response.record(self.remote, Outcome::DiskTimeout, fetch.before, context);
+        self.cut_off();
+        Turn::Closed
+    }
+
+    /// Ends the connection for the peer, whoever else has a descriptor of it.
+    fn cut_off(&self) {
+        // Refused only on a socket that is gone already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 
     /// What the kernel holds for the peer, sent or not, and has no acknowledgement of.
@@ -305,8 +360,16 @@ impl Connection {
         let lingering = State::Lingering { deadline_ms: 0 };
         match std::mem::replace(&mut connection.state, lingering) {
             State::Sending { response, .. } | State::Draining { response, .. } => {
-                response.record(connection.remote, Outcome::Shutdown, context);
+                response.end(connection.remote, Outcome::Shutdown, context);
                 connection.reset_on_close();
+                true
+            }
+            State::Fetching {
+                response, fetch, ..
+            } => {
+                let before = fetch.before;
+                response.record(connection.remote, Outcome::Shutdown, before, context);
+                connection.cut_off();
                 true
             }
             // A request that waits for the disk has no response yet, and is cut all the same.
@@ -315,10 +378,17 @@ impl Connection {
         }
     }
 
-    /// What was asked of the disk has come. It is for nobody when the connection has given up.
-    pub(crate) fn on_answer(&mut self, arrived: Answer) {
-        if let State::Resolving { answer, .. } = &mut self.state {
-            *answer = Some(arrived);
+    /// What the disk was asked has come. It is for nobody when the connection has given up.
+    pub(crate) fn on_answer(&mut self, answer: Answer) {
+        match (&mut self.state, answer) {
+            (State::Fetching { fetch, .. }, Answer::Sent(outgoing, result)) => {
+                fetch.sent = Some((outgoing, result));
+            }
+            (State::Resolving { known, ticket, .. }, answer) => {
+                known.add(answer);
+                *ticket = None;
+            }
+            _ => {}
         }
     }
 
@@ -335,7 +405,7 @@ impl Connection {
 
     fn receive(&mut self, deadline_ms: u64, context: &mut Context) -> Step {
         if !self.input.is_empty() {
-            match self.take_request(None, context) {
+            match self.take_request(Known::default(), context) {
                 Step::More => {}
                 step => return step,
             }
@@ -350,18 +420,19 @@ impl Connection {
         }
     }
 
-    /// Takes the head that the input begins with. `arrived` is what was waited for, if anything was.
-    fn take_request(&mut self, arrived: Option<Answer>, context: &mut Context) -> Step {
+    /// Takes the head that the input begins with. `known` is what the disk has told of it already.
+    fn take_request(&mut self, known: Known, context: &mut Context) -> Step {
         let request = match parse(self.input.bytes(), &context.limits) {
             Ok(Parse::Complete(request)) => request,
             Ok(Parse::Partial) => return Step::More,
             Err(error) => return Step::Go(self.refusal(error.status(), Then::Linger, context)),
         };
         let head_bytes = request.head_bytes;
-        match accept_request(&request, arrived, context) {
-            Exchange::Wait => Step::Wait(State::Resolving {
-                answer: None,
-                deadline_ms: context.now_ms + context.timeouts.stall_ms,
+        match accept_request(&request, known, context) {
+            Exchange::Wait(known, ticket) => Step::Wait(State::Resolving {
+                known,
+                ticket: Some(ticket),
+                deadline_ms: context.now_ms + context.timeouts.disk_ms,
             }),
             Exchange::Respond(response, drain) => {
                 self.input.consume(head_bytes);
@@ -421,40 +492,140 @@ impl Connection {
         responses_left: &mut u32,
         context: &mut Context,
     ) -> Step {
-        let before = response.outgoing.accepted();
-        let answer = response
-            .outgoing
-            .advance(&self.stream, context.budget_bytes);
+        let Some(outgoing) = &mut response.outgoing else {
+            return Step::Closed;
+        };
+        let before = outgoing.accepted();
+        let answer = outgoing.advance(&self.stream, context.budget_bytes);
         // An edge without progress moves neither the deadline nor what the queue is measured by.
-        let (deadline_ms, queued_bytes) = if response.outgoing.accepted() > before {
+        let (deadline_ms, queued_bytes) = if outgoing.accepted() > before {
             (context.now_ms + context.timeouts.stall_ms, 0)
         } else {
             (deadline_ms, queued_bytes)
         };
-        let outcome = match answer {
-            Ok(Progress::WouldBlock) => {
-                return Step::Wait(State::Sending {
-                    response,
-                    deadline_ms,
-                    queued_bytes: match queued_bytes {
-                        0 => self.queued_bytes(),
-                        known => known,
-                    },
-                });
+        match answer {
+            Ok(Progress::WouldBlock) => Step::Wait(State::Sending {
+                response,
+                deadline_ms,
+                queued_bytes: match queued_bytes {
+                    0 => self.queued_bytes(),
+                    known => known,
+                },
+            }),
+            Ok(Progress::BudgetSpent) => Step::Again(State::Sending {
+                response,
+                deadline_ms,
+                queued_bytes: 0,
+            }),
+            Ok(Progress::NeedsDisk(_)) => self.fetch(response, context),
+            answer => self.after_response(*response, answer, responses_left, context),
+        }
+    }
+
+    /// Has a thread carry the response on, since the disk has to be waited for.
+    fn fetch(&mut self, mut response: Box<Response>, context: &mut Context) -> Step {
+        use std::os::fd::AsFd;
+        let (Some(outgoing), Ok(socket)) = (
+            response.outgoing.take(),
+            self.stream.as_fd().try_clone_to_owned(),
+        ) else {
+            let line = format!("out of descriptors for {}", self.remote);
+            context.site.diagnostics.say(line);
+            response.end(self.remote, Outcome::Failed, context);
+            return Step::Closed;
+        };
+        let before = outgoing.figures();
+        match ask(response.key, Work::Send(outgoing, socket), context) {
+            Some(ticket) => Step::Wait(State::Fetching {
+                response,
+                fetch: Box::new(Fetch {
+                    ticket,
+                    before,
+                    writable: false,
+                    sent: None,
+                }),
+                deadline_ms: context.now_ms + context.timeouts.disk_ms,
+            }),
+            None if before.head_bytes == 0 => {
+                let busy = Status::ServiceUnavailable;
+                Step::Go(sending(
+                    response.refused_instead(busy, Then::Linger, context),
+                    context,
+                ))
             }
+            None => {
+                response.record(self.remote, Outcome::Failed, before, context);
+                Step::Closed
+            }
+        }
+    }
+
+    /// A thread may have carried the response on.
+    fn fetched(
+        &mut self,
+        mut response: Box<Response>,
+        mut fetch: Box<Fetch>,
+        deadline_ms: u64,
+        responses_left: &mut u32,
+        context: &mut Context,
+    ) -> Step {
+        let Some((outgoing, result)) = fetch.sent.take() else {
+            if self.gone {
+                fetch.ticket.cancel();
+                response.record(self.remote, Outcome::PeerGone, fetch.before, context);
+                return Step::Closed;
+            }
+            return Step::Wait(State::Fetching {
+                response,
+                fetch,
+                deadline_ms,
+            });
+        };
+        let is_offloaded = outgoing.is_offloaded();
+        let has_sent = outgoing.accepted() > 0;
+        response.outgoing = Some(outgoing);
+        match result {
+            // No edge comes any more where the socket became writable since the thread gave up; a
+            // worker that may try finds out by itself.
+            Ok(Progress::WouldBlock) if is_offloaded && !fetch.writable => {
+                Step::Wait(State::Sending {
+                    response,
+                    deadline_ms: context.now_ms + context.timeouts.stall_ms,
+                    queued_bytes: self.queued_bytes(),
+                })
+            }
+            Ok(Progress::WouldBlock) => Step::Go(sending(response, context)),
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) => {
-                return Step::Again(State::Sending {
-                    response,
-                    deadline_ms,
-                    queued_bytes: 0,
-                });
+                Step::Again(sending(response, context))
             }
-            Ok(Progress::Complete) => Outcome::Complete,
+            Err(error) if !has_sent && !error.is_peer_gone() => {
+                let line = format!("cannot read for {}: {error}", self.remote);
+                context.site.diagnostics.say(line);
+                let status = Status::InternalServerError;
+                Step::Go(sending(
+                    response.refused_instead(status, Then::Linger, context),
+                    context,
+                ))
+            }
+            answer => self.after_response(*response, answer, responses_left, context),
+        }
+    }
+
+    /// A response is over, whole or not.
+    fn after_response(
+        &mut self,
+        response: Response,
+        answer: Result<Progress, SendError>,
+        responses_left: &mut u32,
+        context: &mut Context,
+    ) -> Step {
+        let outcome = match answer {
             Ok(Progress::SourceTruncated(truncated)) => {
                 let line = format!("response to {} cut: {truncated}", self.remote);
                 context.site.diagnostics.say(line);
                 Outcome::Truncated
             }
+            Ok(_) => Outcome::Complete,
             Err(error) if error.is_peer_gone() => Outcome::PeerGone,
             Err(error) => {
                 let line = format!("response to {} failed: {error}", self.remote);
@@ -463,7 +634,7 @@ impl Connection {
             }
         };
         let then = response.then;
-        response.record(self.remote, outcome, context);
+        response.end(self.remote, outcome, context);
         match (outcome, then) {
             (Outcome::Complete, Then::KeepAlive) => {
                 *responses_left -= 1;

@@ -7,10 +7,10 @@ use zc_core::{Path, Report};
 use zc_http::{After, Drain, Request, Status, persistence};
 
 use crate::access_log::Entry;
-use crate::connection::Context;
-use crate::disk;
-use crate::outgoing::Outgoing;
-use crate::respond::{Answer, Moment, Reply, refuse, respond, respond_listing};
+use crate::context::Context;
+use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
+use crate::outgoing::{Figures, Outgoing};
+use crate::respond::{Answer, Known, Moment, Reply, refuse, respond};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -19,8 +19,11 @@ const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 /// A response on its way, and what comes after it.
 #[derive(Debug)]
 pub(crate) struct Response {
-    pub(crate) outgoing: Outgoing,
+    /// `None` while a thread of the disk carries it on.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
     pub(crate) then: Then,
+    /// The mount that the body is on.
+    pub(crate) key: Key,
     log: Option<LogRecord>,
 }
 
@@ -50,6 +53,7 @@ pub(crate) enum Outcome {
     PeerGone,
     Failed,
     Stalled,
+    DiskTimeout,
     Shutdown,
 }
 
@@ -58,14 +62,14 @@ pub(crate) enum Outcome {
 pub(crate) enum Exchange {
     /// Its response, and the body that is to be read and dropped before it is sent.
     Respond(Box<Response>, Option<Drain>),
-    /// Something is being read by another thread; the same head is to be taken again then.
-    Wait,
+    /// The disk is being asked; the same head is to be taken again when it has answered.
+    Wait(Box<Known>, Ticket),
 }
 
-/// A complete head → its response. `arrived` is what was waited for, if anything was.
+/// A complete head → its response. `known` is what the disk has told of it already.
 pub(crate) fn accept_request(
     request: &Request<'_>,
-    arrived: Option<disk::Answer>,
+    known: Known,
     context: &mut Context,
 ) -> Exchange {
     let expects_continue = request.headers.list_contains("expect", "100-continue");
@@ -84,25 +88,17 @@ pub(crate) fn accept_request(
         after,
         now: context.now,
     };
-    let site = &context.site;
-    let reply = match arrived {
-        None => respond(request, site, moment, &mut context.path_buffer),
-        Some(disk::Answer::Listing(listing)) => respond_listing(request, site, moment, listing),
-    };
-    let answer = match reply {
+    let buffer = &mut context.path_buffer;
+    let answer = match respond(request, &context.site, moment, known, buffer) {
         Reply::Answer(answer) => answer,
-        Reply::List(list) => {
-            let (mailbox, token) = (context.mailbox.clone(), context.token);
-            let job = move || mailbox.post(token, disk::Answer::Listing(list.read()));
-            if context.site.disk.submit(job).is_ok() {
-                return Exchange::Wait;
-            }
-            Box::new(refuse(
+        Reply::Ask(known, key, work) => match ask(key, work, context) {
+            Some(ticket) => return Exchange::Wait(known, ticket),
+            None => Box::new(refuse(
                 Status::ServiceUnavailable,
                 &context.site,
                 context.now,
-            ))
-        }
+            )),
+        },
     };
     let then = match after {
         After::KeepAlive if !answer.ends_by_close => Then::KeepAlive,
@@ -115,15 +111,20 @@ pub(crate) fn accept_request(
         record.user_agent = field("user-agent");
         record
     });
-    let response = Box::new(Response {
-        outgoing: answer.outgoing,
-        then,
-        log,
-    });
+    let response = Box::new(Response::new(*answer, then, log));
     match body {
         Body::Small(drain) => Exchange::Respond(response, Some(drain)),
         Body::None | Body::Refused => Exchange::Respond(response, None),
     }
+}
+
+/// Hands work to the threads of the disk; `None` when they have too much of it.
+pub(crate) fn ask(key: Key, work: Work, context: &Context) -> Option<Ticket> {
+    let reply = ReplyTo {
+        mailbox: context.mailbox.clone(),
+        token: context.token,
+    };
+    context.site.disk.submit(key, work, reply).ok()
 }
 
 enum Body {
@@ -147,14 +148,19 @@ pub(crate) fn refusal(
             .find(|line| !line.is_empty());
         LogRecord::new(line.unwrap_or_default(), &answer)
     });
-    Box::new(Response {
-        outgoing: answer.outgoing,
-        then,
-        log,
-    })
+    Box::new(Response::new(answer, then, log))
 }
 
 impl Response {
+    fn new(answer: Answer, then: Then, log: Option<LogRecord>) -> Self {
+        Self {
+            outgoing: Some(Box::new(answer.outgoing)),
+            then,
+            key: answer.key,
+            log,
+        }
+    }
+
     /// The same request answered by an error instead, because of its body.
     pub(crate) fn refused_instead(
         self,
@@ -164,29 +170,37 @@ impl Response {
     ) -> Box<Self> {
         let answer = refuse(status, &context.site, context.now);
         let log = self.log.map(|record| LogRecord { status, ..record });
-        Box::new(Self {
-            outgoing: answer.outgoing,
-            then,
-            log,
-        })
+        Box::new(Self::new(answer, then, log))
     }
 
-    /// Tells the access log how a response ended.
-    pub(crate) fn record(self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
+    /// Tells the access log how a response ended, of which nobody else has a part.
+    pub(crate) fn end(self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
+        if let Some(figures) = self.outgoing.as_ref().map(|outgoing| outgoing.figures()) {
+            self.record(remote, outcome, figures, context);
+        }
+    }
+
+    /// Tells the access log how a response ended, and what was done of it.
+    pub(crate) fn record(
+        self,
+        remote: SocketAddr,
+        outcome: Outcome,
+        figures: Figures,
+        context: &mut Context,
+    ) {
         let (Some(record), Some(sink)) = (self.log, &mut context.log) else {
             return;
         };
-        let outgoing = &self.outgoing;
-        let report = outgoing.report();
-        let head_bytes = outgoing.head_accepted();
-        let body_bytes = outgoing.accepted() - head_bytes;
+        let report = figures.report;
         let path = match report {
             Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
             Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
             Some(_) => Path::Sendfile.as_str(),
-            None if body_bytes > 0 => "memory",
+            None if figures.body_bytes > 0 => "memory",
             None => "none",
         };
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         sink.record(&Entry {
             remote,
             time: record.time,
@@ -194,14 +208,16 @@ impl Response {
             referer: record.referer,
             user_agent: record.user_agent,
             status: record.status.code(),
-            head_bytes,
-            body_bytes,
+            head_bytes: figures.head_bytes,
+            body_bytes: figures.body_bytes,
             path,
             fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
             calls: report.as_ref().map_or(0, Report::calls),
-            would_blocks: outgoing.would_blocks(),
+            would_blocks: figures.would_blocks,
+            cold_windows: figures.cold.windows,
+            disk_micros: micros(figures.cold.time),
             outcome: outcome.as_str(),
-            micros: u64::try_from(record.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            micros: micros(record.started.elapsed()),
         });
     }
 }
@@ -227,6 +243,7 @@ impl Outcome {
             Self::PeerGone => "peer_gone",
             Self::Failed => "failed",
             Self::Stalled => "stalled",
+            Self::DiskTimeout => "disk_timeout",
             Self::Shutdown => "shutdown",
         }
     }

@@ -12,7 +12,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::page;
-use crate::resolve::{FileState, Opened, Root};
+use crate::resolve::{FileState, Opened, Patience, Root};
 
 /// The most entries of one listing. A directory that has more is refused: nobody reads it, and a
 /// page of it would be hundreds of megabytes.
@@ -168,7 +168,7 @@ impl Request {
                 [] => name.to_vec(),
                 path => [path, name].join(&b'/'),
             };
-            return match self.root.open_path(&path).ok()? {
+            return match self.root.open_path(&path, Patience::Any).ok()? {
                 Opened::File(file) => Some((false, file.state)),
                 Opened::Directory(fd) => {
                     let stat = nix::sys::stat::fstat(&fd).ok()?;
@@ -327,8 +327,9 @@ mod tests {
 
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
         let root = config::Root::Directory(directory.canonicalize().expect("a directory"));
-        let root = Arc::new(Root::open(&root, symlinks).expect("a root"));
-        let Ok(Opened::Directory(fd)) = root.open_path(b"") else {
+        let root = Root::open(&root, symlinks, Arc::default(), Arc::default());
+        let root = Arc::new(root.expect("a root"));
+        let Ok(Opened::Directory(fd)) = root.open_path(b"", Patience::Any) else {
             panic!("no directory");
         };
         let request = Request {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use zc_http::{AcceptEncoding, Coding, EntityTag};
 
-use crate::resolve::{OpenFile, Opened, ResolveError, Root};
+use crate::resolve::{OpenFile, Opened, Patience, ResolveError, Root};
 use crate::site::Rules;
 use crate::validators::declared_tag;
 
@@ -22,6 +22,7 @@ pub(crate) struct Query<'a> {
     /// Whether the target ended in a slash.
     pub(crate) is_directory: bool,
     pub(crate) accepted: AcceptEncoding,
+    pub(crate) patience: Patience,
 }
 
 /// What was found.
@@ -62,16 +63,20 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     let found = find(root, rules, query);
     match (found, &rules.spa) {
         (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query.path) => {
-            at(root, rules, spa, query.accepted)
+            at(root, rules, spa, query)
         }
         (found, _) => found,
     }
 }
 
 /// The file that is sent with an error. It is not negotiated: it goes out as it is.
-pub(crate) fn error_page(root: &Root, path: &[u8]) -> Result<Resource, ResolveError> {
+pub(crate) fn error_page(
+    root: &Root,
+    path: &[u8],
+    patience: Patience,
+) -> Result<Resource, ResolveError> {
     Ok(Resource {
-        file: root.open_file(path)?,
+        file: root.open_file(path, patience)?,
         coding: Coding::Identity,
         is_negotiated: false,
         declared_tag: None,
@@ -85,15 +90,15 @@ fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             return Found::Nothing(ResolveError::NotFound);
         }
         // One file and nothing beside it.
-        return match root.open_file(name) {
-            Ok(file) => Found::File(whole(root, name, file)),
-            Err(error) => Found::Nothing(error),
-        };
+        let found = root
+            .open_file(name, query.patience)
+            .and_then(|file| whole(root, name, file, query.patience));
+        return found.map_or_else(Found::Nothing, Found::File);
     }
     if query.is_directory {
         return find_in_directory(root, rules, query);
     }
-    at(root, rules, query.path, query.accepted)
+    at(root, rules, query.path, query)
 }
 
 /// The index of a directory, or the directory itself.
@@ -103,7 +108,7 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             [] => name.clone().into_bytes(),
             directory => [directory, name.as_bytes()].join(&b'/'),
         };
-        match at(root, rules, &path, query.accepted) {
+        match at(root, rules, &path, query) {
             // An index that is a directory is none.
             Found::Redirect | Found::Nothing(ResolveError::NotFound) => {}
             found => return found,
@@ -112,16 +117,19 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     if !rules.listing {
         return Found::Nothing(ResolveError::NotFound);
     }
-    match root.open_path(query.path) {
+    match root.open_path(query.path, query.patience) {
         Ok(Opened::Directory(directory)) => Found::Directory(directory),
         Ok(Opened::File(_)) => Found::Nothing(ResolveError::NotFound),
         Err(error) => Found::Nothing(error),
     }
 }
 
-fn at(root: &Root, rules: &Rules, path: &[u8], accepted: AcceptEncoding) -> Found {
-    match root.open_path(path) {
-        Ok(Opened::File(file)) => negotiate(root, rules, path, file, accepted),
+/// What stands at `path`, which need not be the one of the query.
+fn at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
+    match root.open_path(path, query.patience) {
+        Ok(Opened::File(file)) => {
+            negotiate(root, rules, path, file, query).unwrap_or_else(Found::Nothing)
+        }
         Ok(Opened::Directory(_)) => Found::Redirect,
         Err(error) => Found::Nothing(error),
     }
@@ -133,47 +141,63 @@ fn negotiate(
     rules: &Rules,
     path: &[u8],
     original: OpenFile,
-    accepted: AcceptEncoding,
-) -> Found {
+    query: Query<'_>,
+) -> Result<Found, ResolveError> {
+    let is_negotiated = !rules.precompressed.is_empty();
     let mut ready = rules.precompressed.clone();
-    let is_negotiated = !ready.is_empty();
     let resource = loop {
-        match accepted.choose(&ready) {
-            None if is_negotiated => return Found::NotAcceptable,
-            None | Some(Coding::Identity) => break whole(root, path, original),
-            Some(coding) => match sibling(root, path, &original, coding) {
+        match query.accepted.choose(&ready) {
+            None if is_negotiated => return Ok(Found::NotAcceptable),
+            None | Some(Coding::Identity) => break whole(root, path, original, query.patience)?,
+            Some(coding) => match sibling(root, path, &original, coding, query.patience)? {
                 Some(resource) => break resource,
                 None => ready.retain(|&other| other != coding),
             },
         }
     };
-    Found::File(Resource {
+    Ok(Found::File(Resource {
         is_negotiated,
         ..resource
-    })
+    }))
 }
 
 /// `NAME.br` and its like, unless it is older than what it was made of.
-fn sibling(root: &Root, path: &[u8], original: &OpenFile, coding: Coding) -> Option<Resource> {
+fn sibling(
+    root: &Root,
+    path: &[u8],
+    original: &OpenFile,
+    coding: Coding,
+    patience: Patience,
+) -> Result<Option<Resource>, ResolveError> {
     let name = [path, extension_of(coding)].concat();
-    let file = root.open_file(&name).ok()?;
-    (file.state.mtime_ns >= original.state.mtime_ns).then(|| Resource {
-        declared_tag: declared_tag(root, &name, &file),
+    let file = match root.open_file(&name, patience) {
+        Ok(file) if file.state.mtime_ns >= original.state.mtime_ns => file,
+        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        // Stale, absent or unreadable: the original is there.
+        Ok(_) | Err(_) => return Ok(None),
+    };
+    Ok(Some(Resource {
+        declared_tag: declared_tag(root, &name, &file, patience)?,
         file,
         coding,
         is_negotiated: true,
         path: path.to_vec(),
-    })
+    }))
 }
 
-fn whole(root: &Root, path: &[u8], file: OpenFile) -> Resource {
-    Resource {
-        declared_tag: declared_tag(root, path, &file),
+fn whole(
+    root: &Root,
+    path: &[u8],
+    file: OpenFile,
+    patience: Patience,
+) -> Result<Resource, ResolveError> {
+    Ok(Resource {
+        declared_tag: declared_tag(root, path, &file, patience)?,
         file,
         coding: Coding::Identity,
         is_negotiated: false,
         path: path.to_vec(),
-    }
+    })
 }
 
 fn extension_of(coding: Coding) -> &'static [u8] {

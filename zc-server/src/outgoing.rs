@@ -1,21 +1,29 @@
 //! A response on its way out: its head and what follows it, piece by piece.
 //!
 //! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
+//! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket;
+//! a thread of the disk [advances it and waits](Outgoing::advance_and_wait).
 
-use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use zc_core::{FileSystem, HeadThenFile, PipePool, Progress, Report, SendError, Transfer};
+use zc_core::{Fetcher, HeadThenFile, PipePool, Progress, Report, SendError, Transfer};
 
+use crate::disk::{Claim, WINDOW_BYTES};
 use crate::listing::Listing;
+use crate::mounts::{Guard, Mount};
+use crate::resolve::Handle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;
+/// How much of a file must have been read before a thread sends its head: while nothing is sent, an
+/// error can still be told as one.
+const FIRST_BYTES: u64 = 64 * 1024;
 
-type Piece = HeadThenFile<BytesMut, Arc<File>>;
+type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
 
 /// A response on its way out.
 #[derive(Debug)]
@@ -26,6 +34,31 @@ pub(crate) struct Outgoing {
     head_bytes: u64,
     /// What the pieces before this one came to.
     done: Done,
+    guard: Guard,
+    cold: Cold,
+}
+
+/// What had to be waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cold {
+    /// How often a thread carried the response on.
+    pub(crate) windows: u64,
+    /// How long that took, in all; the waiting for a thread does not count.
+    pub(crate) time: Duration,
+}
+
+/// What was done of a response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// Bytes of the head that the socket accepted.
+    pub(crate) head_bytes: u64,
+    /// Bytes of the body that the socket accepted.
+    pub(crate) body_bytes: u64,
+    /// What was done of files, if there were any.
+    pub(crate) report: Option<Report>,
+    /// Times that the socket was full.
+    pub(crate) would_blocks: u64,
+    pub(crate) cold: Cold,
 }
 
 /// Where further pieces come from.
@@ -51,9 +84,9 @@ pub(crate) struct Parts {
 /// A file and the way its bytes are to go.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) file: Arc<File>,
-    /// What filesystem it is on, where that is known without asking.
-    pub(crate) file_system: Option<FileSystem>,
+    pub(crate) file: Arc<Handle>,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) guard: Guard,
     pub(crate) method: zc_core::Method,
     /// For the method `splice` alone.
     pub(crate) pipes: Option<PipePool>,
@@ -68,14 +101,17 @@ struct Done {
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<File>> {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
         let file = Arc::clone(&self.file);
         let mut transfer = Transfer::new(file, range.start, range.end - range.start);
         transfer = transfer.with_method(self.method);
+        if self.guard == Guard::Probed {
+            transfer = transfer.with_residency_window(WINDOW_BYTES);
+        }
         if let Some(pipes) = &self.pipes {
             transfer = transfer.with_pipes(pipes.clone());
         }
-        match self.file_system {
+        match self.mount.file_system {
             Some(kind) => transfer.with_file_system(kind),
             None => transfer,
         }
@@ -88,19 +124,79 @@ impl Outgoing {
     pub(crate) fn new(
         text: BytesMut,
         head_bytes: usize,
-        body: Option<Transfer<Arc<File>>>,
+        body: Option<Transfer<Arc<Handle>>>,
         following: Following,
+        guard: Guard,
     ) -> Self {
         Self {
             piece: HeadThenFile::with_optional_body(text, body),
             following,
             head_bytes: head_bytes as u64,
             done: Done::default(),
+            guard,
+            cold: Cold::default(),
         }
     }
 
-    /// Sends until the end, until the socket is full, or until about `budget` bytes went.
+    /// Sends until the end, until the socket is full, until about `budget` bytes went, or until the
+    /// disk would have to be waited for.
     pub(crate) fn advance(
+        &mut self,
+        socket: impl AsFd,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
+        let before = self.accepted();
+        loop {
+            if self.guard == Guard::Offloaded
+                && let Some(range) = self.next_window()
+            {
+                return Ok(Progress::NeedsDisk(range));
+            }
+            let left = budget.saturating_sub(self.accepted() - before);
+            match self.piece.advance(&socket, left)? {
+                Progress::Complete => {}
+                stopped => return Ok(stopped),
+            }
+            if !self.take_next_piece() {
+                return Ok(Progress::Complete);
+            }
+            if self.accepted() - before >= budget {
+                return Ok(Progress::BudgetSpent);
+            }
+        }
+    }
+
+    /// The same on a thread that may wait for the disk. Before a head is sent, the first bytes of its
+    /// file are read, and the claim is taken: `None` when it was taken back.
+    pub(crate) fn advance_and_wait(
+        &mut self,
+        fetcher: &Fetcher,
+        claim: &Claim,
+        socket: impl AsFd,
+        budget: u64,
+    ) -> Option<Result<Progress, SendError>> {
+        let began = Instant::now();
+        let first = self.next_window().filter(|_| self.accepted() == 0);
+        let read = match (first, self.piece.body()) {
+            (Some(range), Some(body)) => {
+                let end = range.end.min(range.start + FIRST_BYTES);
+                fetcher.fetch(body.source(), range.start..end).map(drop)
+            }
+            _ => Ok(()),
+        };
+        if !claim.take() {
+            return None;
+        }
+        let result = match read {
+            Ok(()) => self.advance_through_disk(socket, budget),
+            Err(error) => Err(SendError::of_source(error)),
+        };
+        self.cold.windows += 1;
+        self.cold.time += began.elapsed();
+        Some(result)
+    }
+
+    fn advance_through_disk(
         &mut self,
         socket: impl AsFd,
         budget: u64,
@@ -109,17 +205,46 @@ impl Outgoing {
         loop {
             let left = budget.saturating_sub(self.accepted() - before);
             match self.piece.advance(&socket, left)? {
-                Progress::Complete => {}
+                // Here it may be waited for: the next advance does.
+                Progress::NeedsDisk(_) => {}
+                Progress::Complete if self.take_next_piece() => {}
                 stopped => return Ok(stopped),
             }
-            let Some(next) = self.following.next() else {
-                return Ok(Progress::Complete);
-            };
-            let over = std::mem::replace(&mut self.piece, next);
-            self.done.add(&over);
             if self.accepted() - before >= budget {
                 return Ok(Progress::BudgetSpent);
             }
+        }
+    }
+
+    /// What of the file comes next; `None` where bytes in memory come next, or nothing.
+    fn next_window(&self) -> Option<Range<u64>> {
+        let body = self.piece.body().filter(|body| body.remaining() > 0)?;
+        Some(body.offset()..body.offset() + body.remaining().min(WINDOW_BYTES))
+    }
+
+    fn take_next_piece(&mut self) -> bool {
+        let Some(next) = self.following.next() else {
+            return false;
+        };
+        let over = std::mem::replace(&mut self.piece, next);
+        self.done.add(&over);
+        true
+    }
+
+    /// Whether every byte of files goes by a thread.
+    pub(crate) fn is_offloaded(&self) -> bool {
+        self.guard == Guard::Offloaded
+    }
+
+    /// What was done so far, for the log.
+    pub(crate) fn figures(&self) -> Figures {
+        let accepted = self.accepted();
+        Figures {
+            head_bytes: accepted.min(self.head_bytes),
+            body_bytes: accepted.saturating_sub(self.head_bytes),
+            report: self.report(),
+            would_blocks: self.done.would_blocks + self.piece.would_blocks(),
+            cold: self.cold,
         }
     }
 
@@ -128,24 +253,13 @@ impl Outgoing {
         self.done.bytes + self.piece.accepted()
     }
 
-    /// Bytes of the head that the socket accepted.
-    pub(crate) fn head_accepted(&self) -> u64 {
-        self.accepted().min(self.head_bytes)
-    }
-
-    /// What was done of files, if there were any.
-    pub(crate) fn report(&self) -> Option<Report> {
+    fn report(&self) -> Option<Report> {
         match (self.done.report, self.piece.body_report()) {
             (None, None) => None,
             (None, Some(report)) => Some(*report),
             (Some(report), None) => Some(report),
             (Some(report), Some(last)) => Some(report + *last),
         }
-    }
-
-    /// Times that the socket was full.
-    pub(crate) fn would_blocks(&self) -> u64 {
-        self.done.would_blocks + self.piece.would_blocks()
     }
 }
 

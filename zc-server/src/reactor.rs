@@ -18,7 +18,8 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use zc_http::HttpTime;
 
-use crate::connection::{Connection, Context, Turn};
+use crate::connection::{Connection, Turn};
+use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
 use crate::listener::{Accept, accept};
 use crate::slots::Slots;
@@ -186,6 +187,12 @@ impl Reactor {
         if event.is_readable() || event.is_read_closed() {
             slot.connection.on_readable(event.is_read_closed());
         }
+        if event.is_writable() {
+            slot.connection.on_writable();
+        }
+        if event.is_write_closed() || event.is_error() {
+            slot.connection.on_gone();
+        }
         enqueue(&mut self.ready, token, slot);
     }
 
@@ -323,6 +330,7 @@ impl Reactor {
             return;
         }
         slot.armed_ms = u64::MAX;
+        self.context.token = token;
         let turn = slot.connection.on_deadline(&mut self.context);
         self.settle(token, turn);
     }

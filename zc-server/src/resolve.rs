@@ -1,5 +1,8 @@
 //! Relative path → opened file and its metadata, beneath the root and nowhere else.
 //!
+//! A worker opens only what can be told from memory ([`Patience::Cached`]); what cannot is opened by
+//! a thread that may wait.
+//!
 //! The kernel keeps us inside (`openat2(2)` with `RESOLVE_BENEATH`), not string tests: `..`,
 //! symbolic links and renames under way are judged at the moment of opening. Length, dates and
 //! bytes all come from the one descriptor that was opened.
@@ -17,23 +20,46 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use zc_core::FileSystem;
-
 use crate::config::{self, files::Symlinks};
+use crate::disk::{Closer, Key};
+use crate::mounts::{Mount, MountTable, Mounts};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).
 const RENAME_RETRIES_MAX: u32 = 32;
 
+/// Only what the kernel has in memory (`openat2(2)`, since Linux 5.12). Nix has no name for it.
+const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(nix::libc::RESOLVE_CACHED);
+
+/// Neither a fifo nor a device is waited for (`O_NONBLOCK`), no terminal is taken (`O_NOCTTY`).
+const OPEN_FLAGS: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
 /// A directory that is served, held open.
 #[derive(Debug)]
 pub(crate) struct Root {
     directory: OwnedFd,
+    /// Its path when it was opened, canonical.
+    path: PathBuf,
     /// The one file that is served, when ROOT names a file.
     only: Option<Vec<u8>>,
     symlinks: Symlinks,
-    /// The device of the root and the filesystem on it, so that it need not be asked for each file.
-    mount: Option<(u64, FileSystem)>,
+    /// The device and the mount of the root, which most files are on.
+    device: u64,
+    mount: Arc<Mount>,
+    mounts: Arc<Mounts>,
+    table: Arc<MountTable>,
+}
+
+/// Whether an open may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
+    /// answer is [`ResolveError::Waits`].
+    Cached,
+    /// As long as it takes.
+    Any,
 }
 
 /// What stands at a path.
@@ -47,10 +73,50 @@ pub(crate) enum Opened {
 /// An open regular file, with what `fstat(2)` said of that very descriptor.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<Handle>,
     pub(crate) state: FileState,
-    /// What filesystem the file is on, where that is known without asking.
-    pub(crate) file_system: Option<FileSystem>,
+    pub(crate) mount: Arc<Mount>,
+}
+
+/// An open file that is closed where closing waits for nobody.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// `None` only while it is dropped.
+    file: Option<File>,
+    closer: Option<Closer>,
+}
+
+impl Handle {
+    fn new(file: File, mount: &Mount) -> Self {
+        Self {
+            file: Some(file),
+            closer: mount.closer().cloned(),
+        }
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        match &self.file {
+            Some(file) => file,
+            None => unreachable!("it is taken by the drop alone"),
+        }
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file().as_fd()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Others are closed by the drop of the field.
+        if let Some(closer) = &self.closer
+            && let Some(file) = self.file.take()
+        {
+            closer.close(file);
+        }
+    }
 }
 
 /// What tells one state of a file from another.
@@ -77,31 +143,45 @@ pub(crate) enum ResolveError {
     Exhausted(io::Error),
     /// The disk or the filesystem failed.
     Failed(io::Error),
+    /// It cannot be told without waiting, and waiting was not allowed.
+    Waits,
 }
 
 impl Root {
     /// Opens the root, and asks for `openat2` once so that its absence is known at the start.
-    pub(crate) fn open(root: &config::Root, symlinks: Symlinks) -> io::Result<Self> {
-        let (directory, only) = match root {
-            config::Root::Directory(directory) => (directory.as_path(), None),
-            config::Root::File { directory, name } => {
-                (directory.as_path(), Some(name.as_bytes().to_vec()))
-            }
+    pub(crate) fn open(
+        root: &config::Root,
+        symlinks: Symlinks,
+        mounts: Arc<Mounts>,
+        table: Arc<MountTable>,
+    ) -> io::Result<Self> {
+        let (path, only) = match root {
+            config::Root::Directory(directory) => (directory, None),
+            config::Root::File { directory, name } => (directory, Some(name.as_bytes().to_vec())),
         };
-        let directory = OwnedFd::from(File::open(directory)?);
+        let directory = OwnedFd::from(File::open(path)?);
         openat2(
             &directory,
             Path::new("."),
             how(OFlag::O_PATH, ResolveFlag::RESOLVE_BENEATH),
         )?;
         let device = fstat(&directory)?.st_dev;
-        let mount = FileSystem::of(&directory).ok().map(|kind| (device, kind));
         Ok(Self {
+            mount: mounts.of(device, &directory),
             directory,
+            path: path.clone(),
             only,
             symlinks,
-            mount,
+            device,
+            mounts,
+            table,
         })
+    }
+
+    /// The mount that `path` is on, as far as that can be told without asking it: whom work on it
+    /// has to be shared with.
+    pub(crate) fn key_of(&self, path: &[u8]) -> Key {
+        self.table.key_of(&self.path.join(OsStr::from_bytes(path)))
     }
 
     /// The one name that is served, when ROOT names a file.
@@ -111,16 +191,29 @@ impl Root {
 
     /// Opens what `path` names. `path` is decoded, relative and free of dot segments; empty for the
     /// root itself.
-    pub(crate) fn open_path(&self, path: &[u8]) -> Result<Opened, ResolveError> {
-        let fd = self.open_fd(path).map_err(ResolveError::from_errno)?;
+    pub(crate) fn open_path(
+        &self,
+        path: &[u8],
+        patience: Patience,
+    ) -> Result<Opened, ResolveError> {
+        let fd = match patience {
+            Patience::Any => self.open_fd(path).map_err(ResolveError::from_errno)?,
+            // Opening itself would ask somebody else.
+            Patience::Cached if self.mount.is_remote() => return Err(ResolveError::Waits),
+            Patience::Cached => self.open_cached(path)?,
+        };
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => {
-                let mount = self.mount.filter(|mount| mount.0 == stat.st_dev);
+                let mount = if stat.st_dev == self.device {
+                    Arc::clone(&self.mount)
+                } else {
+                    self.mounts.of(stat.st_dev, &fd)
+                };
                 Ok(Opened::File(OpenFile {
-                    file: Arc::new(File::from(fd)),
+                    file: Arc::new(Handle::new(File::from(fd), &mount)),
                     state: FileState::from(&stat),
-                    file_system: mount.map(|mount| mount.1),
+                    mount,
                 }))
             }
             SFlag::S_IFDIR => Ok(Opened::Directory(fd)),
@@ -129,41 +222,63 @@ impl Root {
     }
 
     /// The regular file at `path`.
-    pub(crate) fn open_file(&self, path: &[u8]) -> Result<OpenFile, ResolveError> {
-        match self.open_path(path)? {
+    pub(crate) fn open_file(
+        &self,
+        path: &[u8],
+        patience: Patience,
+    ) -> Result<OpenFile, ResolveError> {
+        match self.open_path(path, patience)? {
             Opened::File(file) => Ok(file),
             Opened::Directory(_) => Err(ResolveError::NotFound),
         }
     }
 
+    /// Opens what can be told from memory, and is on the mount of the root: of another one nobody
+    /// knows before whether opening asks a server.
+    fn open_cached(&self, path: &[u8]) -> Result<OwnedFd, ResolveError> {
+        let resolve = match self.symlinks {
+            Symlinks::Deny => ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
+            Symlinks::Within => ResolveFlag::RESOLVE_BENEATH,
+            Symlinks::Follow => ResolveFlag::empty(),
+        };
+        let resolve = resolve | RESOLVE_CACHED | ResolveFlag::RESOLVE_NO_XDEV;
+        match openat2(&self.directory, as_path(path), how(OPEN_FLAGS, resolve)) {
+            Ok(fd) => Ok(fd),
+            // EAGAIN: not in memory, or a rename is under way. EXDEV: another mount, or a link that
+            // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
+            Err(Errno::EAGAIN | Errno::EXDEV | Errno::EINVAL | Errno::EINTR) => {
+                Err(ResolveError::Waits)
+            }
+            Err(errno) => Err(ResolveError::from_errno(errno)),
+        }
+    }
+
     fn open_fd(&self, path: &[u8]) -> nix::Result<OwnedFd> {
-        let path: &[u8] = if path.is_empty() { b"." } else { path };
-        // Neither a fifo nor a device is waited for (`O_NONBLOCK`), no terminal is taken
-        // (`O_NOCTTY`).
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let directory = self.directory.as_fd();
         match self.symlinks {
             Symlinks::Deny => open(
                 directory,
                 path,
-                flags,
+                OPEN_FLAGS,
                 ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
             ),
-            Symlinks::Follow => open(directory, path, flags, ResolveFlag::empty()),
-            Symlinks::Within => match open(directory, path, flags, ResolveFlag::RESOLVE_BENEATH) {
-                // An absolute link, or one that leaves the root and may come back.
-                Err(Errno::EXDEV) => {
-                    let inside = self.where_links_lead(path).ok_or(Errno::EXDEV)?;
-                    // By now it has no links, unless somebody put one there: the kernel decides.
-                    open(
-                        directory,
-                        inside.as_os_str().as_bytes(),
-                        flags,
-                        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
-                    )
+            Symlinks::Follow => open(directory, path, OPEN_FLAGS, ResolveFlag::empty()),
+            Symlinks::Within => {
+                match open(directory, path, OPEN_FLAGS, ResolveFlag::RESOLVE_BENEATH) {
+                    // An absolute link, or one that leaves the root and may come back.
+                    Err(Errno::EXDEV) => {
+                        let inside = self.where_links_lead(path).ok_or(Errno::EXDEV)?;
+                        // By now it has no links, unless somebody put one there: the kernel decides.
+                        open(
+                            directory,
+                            inside.as_os_str().as_bytes(),
+                            OPEN_FLAGS,
+                            ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
+                        )
+                    }
+                    answer => answer,
                 }
-                answer => answer,
-            },
+            }
         }
     }
 
@@ -190,11 +305,12 @@ impl Root {
         })
     }
 
-    /// The first bytes of a small file, at most `bytes_max`; `None` when there is no such file.
+    /// The first bytes of a small file, at most `bytes_max`; `None` when there is no such file. It
+    /// waits as long as it takes.
     pub(crate) fn read_small(&self, path: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
-        let file = self.open_file(path).ok()?.file;
+        let file = self.open_file(path, Patience::Any).ok()?.file;
         let mut bytes = vec![0; bytes_max];
-        let count = file.read_at(&mut bytes, 0).ok()?;
+        let count = file.file().read_at(&mut bytes, 0).ok()?;
         bytes.truncate(count);
         Some(bytes)
     }
@@ -250,6 +366,7 @@ impl fmt::Display for ResolveError {
             Self::NotFound => f.write_str("not found"),
             Self::Forbidden => f.write_str("permission denied"),
             Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
+            Self::Waits => f.write_str("it would have to be waited for"),
         }
     }
 }
@@ -260,15 +377,20 @@ fn open(
     flags: OFlag,
     resolve: ResolveFlag,
 ) -> nix::Result<OwnedFd> {
-    let path = Path::new(OsStr::from_bytes(path));
     let mut retries = 0;
     loop {
-        match openat2(directory, path, how(flags, resolve)) {
+        match openat2(directory, as_path(path), how(flags, resolve)) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) if retries < RENAME_RETRIES_MAX => retries += 1,
             answer => return answer,
         }
     }
+}
+
+/// The path below the root, for the kernel; the root itself is `.`.
+fn as_path(path: &[u8]) -> &Path {
+    let path: &[u8] = if path.is_empty() { b"." } else { path };
+    Path::new(OsStr::from_bytes(path))
 }
 
 /// `/proc/PID/fd` and its like are never followed, whatever the policy.

@@ -1,19 +1,21 @@
 //! One parsed request → the response to send: method, target, file, plan, head, in this order.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::PipePool;
 use zc_http::{
     AcceptEncoding, After, HttpTime, Method, Request, Status, Target, Version, decode_path,
 };
 
+use crate::disk::{self, Key, Work};
 use crate::listing::{self, Listing};
-use crate::lookup::{self, Found, Query, Resource, look_up};
+use crate::lookup::{Found, Query, Resource, error_page, look_up};
+use crate::mounts::Guard;
 use crate::outgoing::{Following, Outgoing, Parts, Source};
 use crate::plan::{self, Grant, Override, Plan, Representation};
 use crate::render::{Framing, Rendered, Rest, render};
-use crate::resolve::{ResolveError, Root};
+use crate::resolve::{Patience, ResolveError, Root};
 use crate::site::Site;
 use crate::validators::validators;
 
@@ -27,21 +29,44 @@ pub(crate) struct Answer {
     pub(crate) status: Status,
     /// Whether the end of the connection is the end of the response.
     pub(crate) ends_by_close: bool,
+    /// The mount that the body is on.
+    pub(crate) key: Key,
 }
 
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Answer(Box<Answer>),
-    /// A directory has to be read first, on a thread that may wait.
-    List(Box<listing::Request>),
+    /// The disk has to be asked first, on a thread that may wait; the key is that of the mount.
+    /// What is known already is needed again.
+    Ask(Box<Known>, Key, Work),
 }
 
-/// What is known when a request is answered.
+/// When a request is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) after: After,
     pub(crate) now: HttpTime,
+}
+
+/// What the disk has told about a request so far.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    found: Option<Found>,
+    page: Option<Result<Resource, ResolveError>>,
+    listing: Option<io::Result<Listing>>,
+}
+
+impl Known {
+    /// Adds an answer. What was sent is for nobody who asks here.
+    pub(crate) fn add(&mut self, answer: disk::Answer) {
+        match answer {
+            disk::Answer::Found(found) => self.found = Some(found),
+            disk::Answer::Page(page) => self.page = Some(page),
+            disk::Answer::Listing(listing) => self.listing = Some(listing),
+            disk::Answer::Sent(..) => {}
+        }
+    }
 }
 
 /// Where to look for what a request names.
@@ -51,77 +76,102 @@ struct Asked<'s> {
     is_directory: bool,
 }
 
-/// Answers a request, or says what has to be read first. `path_buffer` is overwritten by the decoded
+/// Answers a request, or says what has to be asked first. `path_buffer` is overwritten by the decoded
 /// path.
 pub(crate) fn respond(
     request: &Request<'_>,
-    site: &Site,
+    site: &Arc<Site>,
     moment: Moment,
+    mut known: Known,
     path_buffer: &mut Vec<u8>,
 ) -> Reply {
+    if let Some(listing) = known.listing.take() {
+        return respond_listing(request, site, moment, known, listing);
+    }
     let asked = match examine(request, site, path_buffer) {
         Ok(asked) => asked,
-        Err(unlooked) => return answer(request, site, moment, unlooked.into(), None),
+        Err(unlooked) => return answer(request, site, moment, known, unlooked.into(), None),
     };
     let query = Query {
         path: path_buffer,
         is_directory: asked.is_directory,
         accepted: AcceptEncoding::of(&request.headers),
+        patience: site.patience(),
     };
-    let found = look_up(asked.root, &site.rules, query);
-    let resource = match found {
-        Found::File(resource) => resource,
+    let found = known.found.take();
+    let found = found.unwrap_or_else(|| look_up(asked.root, &site.rules, query));
+    let plan = match found {
+        Found::Nothing(ResolveError::Waits) => {
+            let (key, work) = ask_for(query, asked.root, site);
+            return Reply::Ask(Box::new(known), key, work);
+        }
+        Found::File(resource) => {
+            let file = represent(&resource, request, site, moment.now);
+            let plan = plan::for_file(request, file, moment.now);
+            let source = source(&resource, asked.method, site);
+            return answer(request, site, moment, known, plan, Some(source));
+        }
         Found::Directory(_) if request.method == Method::Head => {
-            let plan = Plan::Listing(plan::view(request).format);
-            return answer(request, site, moment, plan, None);
+            Plan::Listing(plan::view(request).format)
         }
         Found::Directory(directory) => {
-            return Reply::List(Box::new(listing::Request {
+            let list = listing::Request {
                 root: Arc::clone(asked.root),
                 directory,
                 path: path_buffer.clone(),
                 hidden: site.rules.hidden,
                 view: plan::view(request),
                 memory: site.listings.clone(),
-            }));
+            };
+            let key = asked.root.key_of(path_buffer);
+            return Reply::Ask(Box::new(known), key, Work::List(Box::new(list)));
         }
-        Found::Redirect => {
-            let location = plan::directory_location(path_buffer, request.target.query());
-            return answer(request, site, moment, Plan::Redirect { location }, None);
-        }
-        Found::NotAcceptable => {
-            let plan = Plan::Message(Status::NotAcceptable);
-            return answer(request, site, moment, plan, None);
-        }
-        Found::Nothing(error) => {
-            let plan = Plan::Message(status_of(&error, site));
-            return answer(request, site, moment, plan, None);
-        }
+        Found::Redirect => Plan::Redirect {
+            location: plan::directory_location(path_buffer, request.target.query()),
+        },
+        Found::NotAcceptable => Plan::Message(Status::NotAcceptable),
+        Found::Nothing(error) => Plan::Message(status_of(&error, site)),
     };
-    let file = represent(&resource, request, site, moment.now);
-    let plan = plan::for_file(request, file, moment.now);
-    let source = source(&resource, asked.method, &site.pipes);
-    answer(request, site, moment, plan, Some(source))
+    answer(request, site, moment, known, plan, None)
+}
+
+/// The same look-up, for a thread that may wait.
+fn ask_for(query: Query<'_>, root: &Arc<Root>, site: &Arc<Site>) -> (Key, Work) {
+    let (root, site) = (Arc::clone(root), Arc::clone(site));
+    let key = root.key_of(query.path);
+    let path = query.path.to_vec();
+    let (is_directory, accepted) = (query.is_directory, query.accepted);
+    let look_up = move |_: &_| {
+        let query = Query {
+            path: &path,
+            is_directory,
+            accepted,
+            patience: Patience::Any,
+        };
+        disk::Answer::Found(look_up(&root, &site.rules, query))
+    };
+    (key, Work::LookUp(Box::new(look_up)))
 }
 
 /// Answers a request for a listing that was read, or could not be.
-pub(crate) fn respond_listing(
+fn respond_listing(
     request: &Request<'_>,
-    site: &Site,
+    site: &Arc<Site>,
     moment: Moment,
-    listing: std::io::Result<Listing>,
+    known: Known,
+    listing: io::Result<Listing>,
 ) -> Reply {
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => {
             let status = match error.kind() {
-                std::io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
-                std::io::ErrorKind::PermissionDenied => Status::Forbidden,
+                io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
+                io::ErrorKind::PermissionDenied => Status::Forbidden,
                 _ => Status::InternalServerError,
             };
             site.diagnostics
                 .say(format!("cannot list a directory: {error}"));
-            return answer(request, site, moment, Plan::Message(status), None);
+            return answer(request, site, moment, known, Plan::Message(status), None);
         }
     };
     let plan = Plan::Listing(listing.view().format);
@@ -138,8 +188,9 @@ pub(crate) fn respond_listing(
     };
     Reply::Answer(Box::new(Answer {
         ends_by_close: matches!(following, Following::Listing { chunked: false, .. }),
-        outgoing: Outgoing::new(head, head_bytes, None, following),
+        outgoing: Outgoing::new(head, head_bytes, None, following, Guard::Trusted),
         status: plan.status(),
+        key: 0,
     }))
 }
 
@@ -159,19 +210,40 @@ pub(crate) fn refuse(status: Status, site: &Site, now: HttpTime) -> Answer {
 /// Finishes a plan: an error for which the site has a page is answered with it.
 fn answer(
     request: &Request<'_>,
-    site: &Site,
+    site: &Arc<Site>,
     moment: Moment,
+    mut known: Known,
     plan: Plan<'_>,
     source: Option<Source>,
 ) -> Reply {
     let framing = framing(request, site, moment);
-    let page = match &plan {
-        Plan::Message(status) => error_page(request, site, *status, moment.now),
-        _ => None,
+    let Plan::Message(status) = plan else {
+        return Reply::Answer(Box::new(assemble(&plan, framing, source)));
     };
-    let answer = match page {
-        Some((plan, source)) => assemble(&plan, framing, Some(source)),
-        None => assemble(&plan, framing, source),
+    let Some(path) = site.rules.error_page(status) else {
+        return Reply::Answer(Box::new(assemble(&plan, framing, None)));
+    };
+    let root = site.root_of(request);
+    let page = known.page.take();
+    let answer = match page.unwrap_or_else(|| error_page(root, path, site.patience())) {
+        Err(ResolveError::Waits) => {
+            let (root, path) = (Arc::clone(root), path.to_vec());
+            let look_up = move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
+            let key = site.root_of(request).key_of(&[]);
+            return Reply::Ask(Box::new(known), key, Work::LookUp(Box::new(look_up)));
+        }
+        Ok(resource) => {
+            let file = represent(&resource, request, site, moment.now);
+            let source = crate::respond::source(&resource, site.method, site);
+            assemble(&Plan::Page(status, file), framing, Some(source))
+        }
+        // Whatever is wrong with the page, the error is the one to be told.
+        Err(error) => {
+            let code = status.code();
+            let line = format!("the page for {code} cannot be opened: {error}");
+            site.diagnostics.say(line);
+            assemble(&plan, framing, None)
+        }
     };
     Reply::Answer(Box::new(answer))
 }
@@ -187,34 +259,13 @@ fn framing<'a>(request: &Request<'a>, site: &'a Site, moment: Moment) -> Framing
     }
 }
 
-/// The page that the site has for this error. Whatever is wrong with it, the error is the one to be
-/// told.
-fn error_page<'s>(
-    request: &Request<'_>,
-    site: &'s Site,
-    status: Status,
-    now: HttpTime,
-) -> Option<(Plan<'s>, Source)> {
-    let path = site.rules.error_page(status)?;
-    match lookup::error_page(site.root_of(request), path) {
-        Ok(resource) => {
-            let file = represent(&resource, request, site, now);
-            let source = source(&resource, site.method, &site.pipes);
-            Some((Plan::Page(status, file), source))
-        }
-        Err(error) => {
-            site.diagnostics.say(format!(
-                "the page for {} cannot be opened: {error}",
-                status.code()
-            ));
-            None
-        }
-    }
-}
-
 fn assemble(plan: &Plan<'_>, framing: Framing<'_>, source: Option<Source>) -> Answer {
     let mut head = BytesMut::with_capacity(HEAD_BYTES);
     let Rendered { head_bytes, rest } = render(plan, framing, &mut head);
+    let guard = source
+        .as_ref()
+        .map_or(Guard::Trusted, |source| source.guard);
+    let key = source.as_ref().map_or(0, |source| source.mount.key());
     let (body, following) = match (rest, source) {
         (Rest::File(range), Some(source)) => (Some(source.transfer(range)), Following::Nothing),
         (Rest::Parts(parts, closing), Some(source)) => {
@@ -228,9 +279,10 @@ fn assemble(plan: &Plan<'_>, framing: Framing<'_>, source: Option<Source>) -> An
         _ => (None, Following::Nothing),
     };
     Answer {
-        outgoing: Outgoing::new(head, head_bytes, body, following),
+        outgoing: Outgoing::new(head, head_bytes, body, following, guard),
         status: plan.status(),
         ends_by_close: false,
+        key,
     }
 }
 
@@ -281,13 +333,19 @@ fn represent<'s>(
     }
 }
 
-fn source(resource: &Resource, method: zc_core::Method, pipes: &PipePool) -> Source {
+fn source(resource: &Resource, method: zc_core::Method, site: &Site) -> Source {
+    let file = &resource.file;
+    let guard = match site.cold_guard && file.state.length > 0 {
+        true => file.mount.guard(&file.file),
+        false => Guard::Trusted,
+    };
     Source {
-        file: Arc::clone(&resource.file.file),
-        file_system: resource.file.file_system,
+        file: Arc::clone(&file.file),
+        mount: Arc::clone(&file.mount),
+        guard,
         method,
         // The workers share the pool: only who needs it touches its count of references.
-        pipes: (method == zc_core::Method::Splice).then(|| pipes.clone()),
+        pipes: (method == zc_core::Method::Splice).then(|| site.pipes.clone()),
     }
 }
 
@@ -297,7 +355,7 @@ fn status_of(error: &ResolveError, site: &Site) -> Status {
         ResolveError::NotFound => return Status::NotFound,
         ResolveError::Forbidden => return Status::Forbidden,
         ResolveError::Exhausted(_) => Status::ServiceUnavailable,
-        ResolveError::Failed(_) => Status::InternalServerError,
+        ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
     };
     site.diagnostics.say(format!("cannot open a file: {error}"));
     status

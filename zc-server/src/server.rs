@@ -10,7 +10,7 @@ use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
 use crate::config::{Config, LogFormat};
-use crate::connection::{Context, Timeouts};
+use crate::context::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Mailbox;
 use crate::input::Scratch;
@@ -99,6 +99,7 @@ impl Server {
                     header_ms: config.header_timeout_ms,
                     idle_ms: config.idle_timeout_ms,
                     stall_ms: config.stall_timeout_ms,
+                    disk_ms: config.disk_timeout_ms,
                 },
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),

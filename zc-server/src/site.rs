@@ -12,7 +12,8 @@ use crate::diagnostics::Diagnostics;
 use crate::disk::Disk;
 use crate::listing;
 use crate::mime::Types;
-use crate::resolve::Root;
+use crate::mounts::{MountTable, Mounts};
+use crate::resolve::{Patience, Root};
 
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Site {
     /// The pipes of responses that go by splice.
     pub(crate) pipes: PipePool,
     pub(crate) disk: Disk,
+    /// Whether workers leave to the disk's threads what they would have to wait for.
+    pub(crate) cold_guard: bool,
     /// The memory of all listings being sent.
     pub(crate) listings: listing::Budget,
     pub(crate) diagnostics: Diagnostics,
@@ -55,8 +58,15 @@ pub(crate) struct Rules {
 impl Site {
     /// Opens the roots.
     pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
-        let symlinks = config.files.symlinks;
-        let open = |root| Ok::<_, io::Error>(Arc::new(Root::open(root, symlinks)?));
+        // Each connection waits for one thing at a time, and may leave a file to be closed.
+        let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
+        let mounts = Arc::new(Mounts::new(disk.handle()));
+        let table = Arc::new(MountTable::read());
+        let open = |root| {
+            let (mounts, table) = (Arc::clone(&mounts), Arc::clone(&table));
+            let root = Root::open(root, config.files.symlinks, mounts, table)?;
+            Ok::<_, io::Error>(Arc::new(root))
+        };
         let by_host = config.files.sites.iter();
         let by_host = by_host.map(|site| Ok((site.host.clone(), open(&site.root)?)));
         Ok(Self {
@@ -68,10 +78,20 @@ impl Site {
             method: config.method,
             method_override: config.method_override,
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
-            disk: Disk::start()?,
+            disk,
+            cold_guard: config.cold_guard,
             listings: listing::Budget::default(),
             diagnostics,
         })
+    }
+
+    /// Whether a worker may wait for a disk.
+    pub(crate) fn patience(&self) -> Patience {
+        if self.cold_guard {
+            Patience::Cached
+        } else {
+            Patience::Any
+        }
     }
 
     /// The root that serves the host of this request

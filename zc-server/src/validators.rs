@@ -12,7 +12,7 @@
 
 use zc_http::{Coding, EntityTag, HttpTime, Validators};
 
-use crate::resolve::{FileState, OpenFile, Root};
+use crate::resolve::{FileState, OpenFile, Patience, ResolveError, Root};
 
 /// Times that build tools stamp on every file, in seconds since 1970: 0, 1 (Nix), and 1980-01-01
 /// (the beginning of time in ZIP archives, and with it of Bazel and Buildpacks).
@@ -32,20 +32,31 @@ fn has_constant_mtime(state: &FileState) -> bool {
 }
 
 /// The tag that a sidecar `NAME.etag` or the attribute `user.etag` declares for a file whose time
-/// says nothing; other files are not asked for one.
-pub(crate) fn declared_tag(root: &Root, path: &[u8], file: &OpenFile) -> Option<EntityTag> {
+/// says nothing; other files are not asked for one. Asking may wait.
+///
+/// # Errors
+///
+/// [`ResolveError::Waits`] when it would have to be asked for and waiting is not allowed.
+pub(crate) fn declared_tag(
+    root: &Root,
+    path: &[u8],
+    file: &OpenFile,
+    patience: Patience,
+) -> Result<Option<EntityTag>, ResolveError> {
     if !has_constant_mtime(&file.state) {
-        return None;
+        return Ok(None);
+    }
+    if patience == Patience::Cached {
+        return Err(ResolveError::Waits);
     }
     let sidecar = || root.read_small(&[path, b".etag"].concat(), SIDECAR_BYTES_MAX);
     let attribute = || {
         use xattr::FileExt;
-        file.file.get_xattr(ATTRIBUTE).ok().flatten()
+        file.file.file().get_xattr(ATTRIBUTE).ok().flatten()
     };
     let read = |bytes: Vec<u8>| EntityTag::from_opaque(bytes.trim_ascii());
-    sidecar()
-        .and_then(read)
-        .or_else(|| attribute().and_then(read))
+    let declared = sidecar().and_then(read);
+    Ok(declared.or_else(|| attribute().and_then(read)))
 }
 
 /// The validators of a file at the time `now`, the second one in nanoseconds since 1970.

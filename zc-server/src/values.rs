@@ -10,7 +10,7 @@ use zc_core::Method;
 use zc_http::is_token;
 
 use crate::config::files::{CacheControl, ErrorPage, Field, MediaType};
-use crate::config::{CONNECTIONS_MAX_LIMIT, THREADS_MAX};
+use crate::config::{CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, THREADS_MAX};
 
 /// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
 const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -50,6 +50,11 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Parses a count of threads.
 pub(crate) fn threads(text: &str) -> Result<usize, String> {
     count(text, THREADS_MAX)
+}
+
+/// Parses a count of threads that wait for the disk.
+pub(crate) fn disk_threads(text: &str) -> Result<usize, String> {
+    count(text, DISK_THREADS_MAX)
 }
 
 /// Parses a count of connections.

@@ -153,14 +153,23 @@ fn help_names_every_flag_of_the_readme() {
     let readme = include_str!("../../README.md");
     let mut count = 0;
     for flag in readme.lines().filter_map(|line| line.strip_prefix("| `--")) {
-        let name = flag.split([' ', '`']).next().expect("a name");
+        let name = flag.split([' ', '`', '[']).next().expect("a name");
         assert!(
             help.contains(&format!("--{name}")),
             "--{name} is not in --help"
         );
         count += 1;
     }
-    assert!(count >= 10, "{count}");
+    assert!(count >= 26, "{count}");
+    // And the other way round.
+    for line in help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+    {
+        let name = line.split([' ', '[', '<']).next().expect("a name");
+        let is_told = readme.contains(&format!("| `--{name}"));
+        assert!(is_told, "--{name} is not in the README");
+    }
 }
 
 #[test]

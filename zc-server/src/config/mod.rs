@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use zc_core::Method;
 use zc_http::Coding;
 
-use crate::args::{Args, Precompressed, Switch};
+use crate::args::{Args, ColdGuard, Precompressed, Switch};
 use files::{Cors, Files, Site};
 pub use root::Root;
 
@@ -32,6 +32,13 @@ const STALL_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 const GRACE_MS_DEFAULT: u64 = 30_000;
 /// Connections that a machine with default limits serves without care.
 const CONNECTIONS_MAX_DEFAULT: usize = 8192;
+
+/// As a reader of NFS gives up on a server that does not answer, before it says so.
+const DISK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+/// Threads that wait for the disk.
+pub const DISK_THREADS_DEFAULT: usize = 32;
+/// The most threads that wait for the disk.
+pub const DISK_THREADS_MAX: usize = 1024;
 
 /// The most worker threads that are taken: past the processors of any machine.
 pub const THREADS_MAX: usize = 1024;
@@ -66,6 +73,12 @@ pub struct Config {
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
+    /// Whether workers leave to threads of their own what they would have to wait for.
+    pub cold_guard: bool,
+    /// Threads that wait for the disk, from 1 to [`DISK_THREADS_MAX`].
+    pub disk_threads: usize,
+    /// Time that the disk has to answer, in milliseconds.
+    pub disk_timeout_ms: u64,
     /// How files become responses.
     pub files: Files,
 }
@@ -112,6 +125,9 @@ impl Config {
             stall_timeout_ms: args.stall_timeout_ms,
             grace_ms: args.grace_ms,
             connections_max: args.connections_max,
+            cold_guard: args.cold_guard == ColdGuard::Auto,
+            disk_threads: args.disk_threads,
+            disk_timeout_ms: args.disk_timeout_ms,
         })
     }
 
@@ -133,6 +149,9 @@ impl Config {
             stall_timeout_ms: STALL_TIMEOUT_MS_DEFAULT,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            cold_guard: true,
+            disk_threads: DISK_THREADS_DEFAULT,
+            disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
             files: Files::default(),
         })
     }
