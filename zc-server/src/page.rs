@@ -95,7 +95,9 @@ fn breadcrumbs(out: &mut Vec<u8>, path: &[u8]) {
     }
 }
 
-/// The head of a column: a link that sorts by it, or the other way round where it does already.
+/// The head of a column: a button that sorts by it, or the other way round where it does already.
+/// No link, since programs that mirror a tree follow all of them: `wget` ignores `rel=nofollow`, and
+/// would fetch and keep seven pages of every directory.
 fn heading(out: &mut Vec<u8>, view: View, key: Key, word: &str, title: &str) {
     let is_key = view.key == key;
     let (order, sorted) = match (is_key, view.descending) {
@@ -106,7 +108,8 @@ fn heading(out: &mut Vec<u8>, view: View, key: Key, word: &str, title: &str) {
     put(
         out,
         format_args!(
-            "<th{sorted}><a rel=\"nofollow\" href=\"?sort={word}&amp;order={order}\">{title}</a></th>"
+            "<th{sorted}><form><input type=\"hidden\" name=\"sort\" value=\"{word}\">\
+             <button name=\"order\" value=\"{order}\">{title}</button></form></th>"
         ),
     );
 }
@@ -319,10 +322,15 @@ mod tests {
             };
             written(|out| start(out, b"", view))
         };
-        assert!(page(Key::Name, false).contains("?sort=name&amp;order=desc"));
-        assert!(page(Key::Name, true).contains("?sort=name&amp;order=asc"));
-        assert!(page(Key::Size, false).contains("?sort=name&amp;order=asc"));
-        assert!(page(Key::Size, false).contains("?sort=size&amp;order=desc"));
+        let sorts = |page: &str, word: &str, order: &str| {
+            page.contains(&format!(
+                "<input type=\"hidden\" name=\"sort\" value=\"{word}\"><button name=\"order\" value=\"{order}\">"
+            ))
+        };
+        assert!(sorts(&page(Key::Name, false), "name", "desc"));
+        assert!(sorts(&page(Key::Name, true), "name", "asc"));
+        assert!(sorts(&page(Key::Size, false), "name", "asc"));
+        assert!(sorts(&page(Key::Size, false), "size", "desc"));
         assert!(page(Key::Time, true).contains("aria-sort=\"descending\""));
     }
 }

@@ -119,7 +119,15 @@ impl Reactor {
         let mut expired = Vec::new();
         self.renew_clock();
         loop {
-            match self.poll.poll(&mut events, self.poll_timeout()) {
+            // Looked at before the poll, which then tells of all that had arrived by the time of the
+            // signal: a connection that seems idle without its edge would be reset by its closing.
+            let stop = self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping;
+            let timeout = if stop {
+                Some(Duration::ZERO)
+            } else {
+                self.poll_timeout()
+            };
+            match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 answer => answer?,
             }
@@ -127,7 +135,7 @@ impl Reactor {
             for event in &events {
                 self.dispatch(event);
             }
-            if self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping {
+            if stop {
                 self.begin_drain();
             }
             self.deliver_answers();

@@ -64,6 +64,8 @@ fn a_request_that_has_arrived_before_the_signal_is_answered() {
     server.signal(Signal::SIGCONT);
     assert_eq!(client.response(false).body, b"late");
     client.expect_end();
+    // Until then the server lingers.
+    drop(client);
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(0));
 }

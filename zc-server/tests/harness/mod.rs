@@ -13,6 +13,8 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub(crate) mod clients;
+
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,308 @@
+//! Headless Chromium plays and seeks a video, and shows and sorts a listing. What happens in a page
+//! is told by its script, which asks for `/report?…`, and so stands in the access log.
+
+mod harness;
+
+use std::process::{Child, Stdio};
+
+use harness::clients::{Home, said};
+use harness::{Server, pattern};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The profile is new, nothing is asked of the network, and a page may play without a click.
+const ALWAYS: [&str; 13] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--autoplay-policy=no-user-gesture-required",
+    "--user-data-dir=profile",
+];
+
+/// Chromium with a page open, until it is dropped.
+struct Browser(Option<Child>);
+
+impl Browser {
+    fn open(home: &Home, url: &str) -> Self {
+        let mut command = home.command("chromium");
+        // Without a port for a debugger it would end when the page is there.
+        command
+            .args(ALWAYS)
+            .args(["--remote-debugging-port=0", url]);
+        let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(Some(piped.spawn().expect("timeout(1) starts")))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let Some(child) = self.0.take() else { return };
+        // timeout(1) hands the signal on. The pipe ends when the last process of the browser does,
+        // so that none writes into the profile while that is removed.
+        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+        let _ = child.wait_with_output();
+    }
+}
+
+fn is_report(line: &serde_json::Value) -> bool {
+    line["target"]
+        .as_str()
+        .is_some_and(|target| target.starts_with("/report?"))
+}
+
+/// A value of a report: `/report?name=value&…`.
+fn reported(line: &serde_json::Value, name: &str) -> f64 {
+    let target = line["target"].as_str().expect("a target");
+    let value = target
+        .split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .unwrap_or_else(|| panic!("no {name} in {target}"));
+    value
+        .parse()
+        .unwrap_or_else(|_| panic!("{name} in {target}"))
+}
+
+/// Plays the beginning, seeks to the last two seconds, and reports what the element says.
+const PLAYER: &str = r#"<!DOCTYPE html>
+<title>player</title>
+<video id="video" src="video.mp4" muted></video>
+<script>
+const report = text => fetch("/report?" + text);
+const buffered = () => video.buffered.length ? video.buffered.end(0) : 0;
+video.onerror = () => report("error=" + video.error.code);
+video.ontimeupdate = () => {
+  if (video.currentTime == 0) return;
+  video.ontimeupdate = null;
+  const text = "playing=" + video.currentTime + "&buffered=" + buffered() + "&duration=" + video.duration;
+  video.onseeked = () => report(text + "&seeked=" + video.currentTime);
+  video.currentTime = video.duration - 2;
+};
+video.play().catch(error => report("refused=" + error.name));
+</script>
+"#;
+
+/// A minute of H.264 of about 70 MB, with its index first: four seconds, again and again.
+fn write_video(home: &Home, path: &std::path::Path) {
+    let ffmpeg = |arguments: &[&str]| {
+        home.succeed(
+            "ffmpeg",
+            &[&["-nostdin", "-v", "error"], arguments].concat(),
+        )
+    };
+    let picture = "testsrc2=size=640x360:rate=25:duration=4,noise=alls=30:allf=t";
+    let coded = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-g",
+        "25",
+        "-b:v",
+        "8M",
+    ];
+    ffmpeg(&[&["-f", "lavfi", "-i", picture][..], &coded, &["clip.mp4"]].concat());
+    let path = path.to_str().expect("UTF-8");
+    let again = ["-stream_loop", "14", "-i", "clip.mp4", "-c", "copy"];
+    ffmpeg(&[&again[..], &["-movflags", "+faststart", path]].concat());
+}
+
+#[test]
+fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
+    let Some(home) = Home::for_clients(&["chromium", "ffmpeg"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    write_video(&home, &server.path("video.mp4"));
+    let length = std::fs::metadata(server.path("video.mp4"))
+        .expect("a file")
+        .len();
+    assert!(
+        length > 40_000_000,
+        "longer than a browser reads ahead: {length}"
+    );
+    server.write("player.html", PLAYER.as_bytes());
+    let browser = Browser::open(&home, &server.url("/player.html"));
+    let mut lines = log.until(is_report);
+    let report = lines.last().expect("the report").clone();
+    let (duration, seeked) = (reported(&report, "duration"), reported(&report, "seeked"));
+    let played = reported(&report, "playing") > 0.0;
+    assert!((59.0..61.0).contains(&duration) && played, "{report}");
+    assert!((seeked - (duration - 2.0)).abs() < 0.5, "{report}");
+
+    // What the seek asked for begins behind all that was there before it, and goes on to the end:
+    // where it began is told by how many bytes came. The bit rate is even, so that times are places.
+    let length = length as f64;
+    let behind = (reported(&report, "buffered") / duration * length).max(length * 0.9);
+    let is_video = |line: &serde_json::Value| line["target"] == "/video.mp4";
+    let is_sought = |line: &serde_json::Value| {
+        let bytes = line["bytes"].as_f64().expect("bytes");
+        is_video(line) && line["outcome"] == "complete" && length - bytes > behind
+    };
+    if !lines.iter().any(is_sought) {
+        lines.extend(log.until(is_sought));
+    }
+    drop(browser);
+    lines.extend(log.so_far(&server));
+    for line in lines.iter().filter(|line| is_video(line)) {
+        assert_eq!(
+            (&line["status"], &line["path"]),
+            (&206.into(), &"sendfile".into())
+        );
+    }
+}
+
+/// Reads the listing in a frame, sorts it by size with a click, and reports both orders.
+const SORTER: &str = r#"<!DOCTYPE html>
+<title>sorter</title>
+<iframe id="frame" src="/dir/"></iframe>
+<script>
+const names = () => [...frame.contentDocument.querySelectorAll("tbody a")].map(link => link.textContent).join(",");
+let before;
+frame.onload = () => {
+  if (before === undefined) {
+    before = names();
+    const button = [...frame.contentDocument.querySelectorAll("th button")].find(button => button.textContent == "Size");
+    return button ? button.click() : fetch("/report?nothing-to-click");
+  }
+  fetch("/report?" + encodeURIComponent(before + " " + names()) + "&" + frame.contentWindow.location.search.slice(1));
+};
+</script>
+"#;
+
+#[test]
+fn chromium_sorts_a_listing_at_a_click() {
+    let Some(home) = Home::for_clients(&["chromium"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    for (name, length) in [("a", 30), ("b", 10), ("c & d", 20)] {
+        server.write(&format!("dir/{name}"), &pattern(length, 1));
+    }
+    server.write("sorter.html", SORTER.as_bytes());
+    let browser = Browser::open(&home, &server.url("/sorter.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    let report = lines.last().expect("the report")["target"]
+        .as_str()
+        .expect("a target");
+    let orders =
+        ["", "a%2Cb%2Cc%20%26%20d%20", "b%2Cc%20%26%20d%2Ca"].join("Parent%20directory%2C");
+    // What the first frame shows is in order of the names, and what comes of the click in that of sizes.
+    assert_eq!(report, format!("/report?{orders}&sort=size&order=asc"));
+}
+
+/// A picture of a page, as bytes of red, green and blue.
+struct Picture {
+    width: usize,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    fn take(home: &Home, url: &str, (width, height): (usize, usize), dark: bool) -> Self {
+        let size = format!("--window-size={width},{height}");
+        let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
+        let shot = [&size, &scheme, "--screenshot=picture.png", url];
+        let output = home.run("chromium", &[&ALWAYS[..], &shot].concat());
+        said(&output, "chromium");
+        let png = home.read("picture.png");
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "a PNG");
+        let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("4 bytes"));
+        assert_eq!((number(16) as usize, number(20) as usize), (width, height));
+        let raw = [
+            "-nostdin",
+            "-y",
+            "-v",
+            "error",
+            "-i",
+            "picture.png",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "raw",
+        ];
+        home.succeed("ffmpeg", &raw);
+        let pixels = home.read("raw");
+        assert_eq!(pixels.len(), width * height * 3);
+        Self { width, pixels }
+    }
+
+    fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * self.width + x) * 3;
+        self.pixels[at..at + 3].try_into().expect("three")
+    }
+
+    fn all(&self) -> impl Iterator<Item = [u8; 3]> + '_ {
+        self.pixels
+            .chunks_exact(3)
+            .map(|pixel| pixel.try_into().expect("three"))
+    }
+
+    fn height(&self) -> usize {
+        self.pixels.len() / 3 / self.width
+    }
+}
+
+#[test]
+fn chromium_shows_a_listing_by_day_by_night_and_on_a_phone() {
+    let Some(home) = Home::for_clients(&["chromium", "ffmpeg"]) else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let long = format!("{}.tar.gz", "a-long-name-".repeat(10));
+    let unbroken = "x".repeat(100);
+    for name in [
+        "two words.txt",
+        "Ünïcödé.md",
+        "<b>bold&amp;</b>.html",
+        &long,
+        &unbroken,
+    ] {
+        server.write(&format!("dir/{name}"), &pattern(12_345, 1));
+    }
+    server.write("dir/sub/file", b"");
+    for (size, dark) in [
+        ((1280, 800), false),
+        ((1280, 800), true),
+        ((390, 844), false),
+    ] {
+        let url = server.url("/dir/?sort=size&order=desc");
+        let picture = Picture::take(&home, &url, size, dark);
+        let background = picture.pixel(0, 0);
+        let fits = |value: &u8| if dark { *value < 40 } else { *value > 240 };
+        assert!(
+            background.iter().all(fits),
+            "{size:?} dark: {dark}: {background:?}"
+        );
+        let drawn = picture.all().filter(|&pixel| pixel != background).count();
+        let share = drawn as f64 / (size.0 * size.1) as f64;
+        assert!(
+            (0.005..0.5).contains(&share),
+            "{size:?} dark: {dark}: {share}"
+        );
+        let is_link = |pixel: &[u8; 3]| pixel[2] > pixel[0].max(pixel[1]).saturating_add(80);
+        let links = picture.all().filter(is_link).count();
+        assert!(links > 500, "{size:?} dark: {dark}: {links}");
+        // A page that is wider than the window would reach into its margin.
+        let margin = (size.0 - 8..size.0).flat_map(|x| (0..picture.height()).map(move |y| (x, y)));
+        for (x, y) in margin {
+            assert_eq!(
+                picture.pixel(x, y),
+                background,
+                "{size:?} dark: {dark}: {x}, {y}"
+            );
+        }
+    }
+}

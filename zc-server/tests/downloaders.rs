@@ -1,0 +1,308 @@
+//! Programs that fetch much: aria2 in segments, rclone and wget whole trees by our listings.
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use harness::clients::{
+    Home, answers, assert_same_big, assert_same_files, files_below, say_missing, write_big,
+};
+use harness::{Server, pattern};
+
+/// MiB of the file that is fetched in segments.
+const BIG_MIB: u64 = 256;
+/// Names of files and directories, for all that stands for something else in a URL, in HTML or on a
+/// command line.
+const NAMES: [&str; 33] = [
+    "plain",
+    "two words",
+    "ümläut",
+    "100%",
+    "a#b",
+    "what?",
+    "quo'te",
+    "dou\"ble",
+    "a+b",
+    "a&b",
+    "-lead",
+    "日本語",
+    "semi;colon",
+    "co:lon",
+    "at@home",
+    "eq=ual",
+    "com,ma",
+    "tilde~",
+    "(par)",
+    "[br]",
+    "{cu}",
+    "excl!",
+    "star*",
+    "dollar$",
+    "caret^",
+    "back`tick",
+    "pipe|",
+    "less<more>",
+    "%41",
+    "%2e%2e",
+    "trail ",
+    "emoji😀",
+    "&amp;",
+];
+
+/// A tree of 40 directories with so many files in each, named in many ways.
+fn write_tree(root: &Path, files_each: usize) {
+    for number in 0..40 {
+        // rclone asks for a first segment with a colon as `./a:b/`, and then takes the links of that
+        // page, which resolve to `/a:b/`, for those of a strange directory.
+        let mut directory = root.join(format!(
+            "{number} {}",
+            NAMES[number % NAMES.len()].replace(':', "-")
+        ));
+        if number % 3 == 0 {
+            directory.push(NAMES[number * 7 % NAMES.len()]);
+        }
+        std::fs::create_dir_all(&directory).expect("a directory");
+        for file in 0..files_each {
+            let name = format!("{}.{file}", NAMES[file % NAMES.len()]);
+            let bytes = pattern(file * 37, (number * 1000 + file) as u64);
+            std::fs::write(directory.join(name), bytes).expect("a file");
+        }
+    }
+}
+
+#[test]
+fn aria2_fetches_a_big_file_in_16_segments() {
+    let Some(home) = Home::for_clients(&["aria2c"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    write_big(&server.path("big"), BIG_MIB);
+    let url = server.url("/big");
+    // With the length known from a HEAD every segment is asked for as a range.
+    let how = [
+        "--no-conf",
+        "--no-netrc",
+        "--quiet",
+        "--use-head=true",
+        "--file-allocation=none",
+    ];
+    let limits = ["--connect-timeout=10", "--timeout=30", "--max-tries=1"];
+    let segments = ["-x16", "-s16", "-k1M", "-o", "big", &url];
+    home.succeed("aria2c", &[&how[..], &limits, &segments].concat());
+    assert_same_big(&home.path("big"), &server.path("big"));
+
+    let lines = log.so_far(&server);
+    let count = |answer| {
+        answers(&lines)
+            .iter()
+            .filter(|&&given| given == answer)
+            .count()
+    };
+    assert_eq!(count(("HEAD", 200)), 1);
+    assert!(count(("GET", 206)) >= 16, "{lines:#?}");
+    assert_eq!(count(("GET", 200)), 0, "nothing is fetched twice");
+    assert!(
+        lines
+            .iter()
+            .filter(|line| line["method"] == "GET")
+            .all(|line| line["path"] == "sendfile")
+    );
+    let connections: BTreeSet<_> = lines.iter().map(|line| line["remote"].as_str()).collect();
+    assert!(connections.len() >= 16, "{connections:?}");
+}
+
+#[test]
+fn rclone_lists_and_checks_2000_files_of_all_names() {
+    let Some(home) = Home::for_clients(&["rclone"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    write_tree(server.root.path(), 50);
+    let original = files_below(server.root.path());
+    assert_eq!(original.len(), 2000);
+    home.write("rclone.conf", b"");
+    let url = server.url("/");
+    let rclone = |arguments: &[&str]| {
+        let always = [
+            "--config",
+            "rclone.conf",
+            "--contimeout",
+            "10s",
+            "--retries",
+            "1",
+        ];
+        home.succeed(
+            "rclone",
+            &[&always, arguments, &["--http-url", &url]].concat(),
+        )
+    };
+
+    let listed = rclone(&["lsjson", "-R", "--files-only", ":http:"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let listed: BTreeSet<_> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| {
+            (
+                entry["Path"].as_str().expect("a path"),
+                entry["Size"].as_u64(),
+            )
+        })
+        .collect();
+    let expected: BTreeSet<_> = original
+        .iter()
+        .map(|(path, bytes)| (path.to_str().expect("UTF-8"), Some(bytes.len() as u64)))
+        .collect();
+    assert!(
+        listed == expected,
+        "{:?}",
+        listed.symmetric_difference(&expected)
+    );
+
+    let root = server.root.path().to_str().expect("UTF-8");
+    rclone(&["check", "--download", root, ":http:"]);
+    let lines = log.so_far(&server);
+    let are_complete =
+        |line: &serde_json::Value| line["status"] == 200 && line["outcome"] == "complete";
+    assert!(lines.iter().all(are_complete));
+    let fetched: BTreeSet<_> = lines
+        .iter()
+        .filter(|line| line["method"] == "GET" && line["path"] == "sendfile")
+        .map(|line| line["target"].as_str())
+        .collect();
+    let with_bytes = original.values().filter(|bytes| !bytes.is_empty()).count();
+    assert_eq!(fetched.len(), with_bytes);
+}
+
+/// Wget, but not Wget2, which some systems call by the same name: it decodes names like `%41` twice.
+fn with_wget() -> Option<Home> {
+    let home = Home::for_clients(&["wget"])?;
+    let version = home.succeed("wget", &["--version"]);
+    if !version.starts_with("GNU Wget 1.") {
+        say_missing("GNU Wget 1");
+        return None;
+    }
+    Some(home)
+}
+
+/// The whole second at which a file was last modified.
+fn modified(path: &Path) -> Duration {
+    let time = std::fs::metadata(path)
+        .and_then(|file| file.modified())
+        .expect("a time");
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970");
+    Duration::from_secs(since.as_secs())
+}
+
+#[test]
+fn wget_mirrors_a_tree_and_fetches_each_page_once() {
+    let Some(home) = with_wget() else { return };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    write_tree(server.root.path(), 5);
+    let (old, time) = ("1 two words/plain.0", Duration::from_secs(1_600_000_000));
+    let file = std::fs::File::options()
+        .write(true)
+        .open(server.path(old))
+        .expect("a file");
+    file.set_modified(SystemTime::UNIX_EPOCH + time)
+        .expect("a time");
+    let url = server.url("/");
+    let how = [
+        "--no-config",
+        "--no-verbose",
+        "--tries=1",
+        "--timeout=30",
+        "-P",
+        "tree",
+    ];
+    let mirror = || {
+        home.succeed(
+            "wget",
+            &[&how[..], &["--mirror", "-np", "-nH", &url]].concat(),
+        )
+    };
+    mirror();
+    let pages = remove_pages(&home.path("tree"));
+    assert_same_files(&home.path("tree"), server.root.path());
+    assert_eq!(
+        modified(&home.path("tree").join(old)),
+        time,
+        "it keeps its date"
+    );
+
+    let lines = log.so_far(&server);
+    let mut targets: Vec<_> = lines
+        .iter()
+        .map(|line| line["target"].as_str().expect("a target"))
+        .collect();
+    let count = targets.len();
+    targets.sort_unstable();
+    targets.dedup();
+    assert_eq!(
+        count,
+        targets.len(),
+        "nothing is fetched twice: {targets:#?}"
+    );
+    assert!(
+        !targets.iter().any(|target| target.contains('?')),
+        "{targets:#?}"
+    );
+    // One for each directory, and those that only lead to others.
+    assert_eq!(pages, 1 + 40 + 14);
+    assert_eq!(count, pages + 200 + 1, "pages, files, and robots.txt");
+
+    // What is there already is not fetched again.
+    mirror();
+    let lines = log.so_far(&server);
+    let fetched = |line: &&serde_json::Value| line["path"] == "sendfile";
+    assert_eq!(lines.iter().filter(fetched).count(), 0);
+    assert_eq!(remove_pages(&home.path("tree")), pages);
+    assert_same_files(&home.path("tree"), server.root.path());
+}
+
+#[test]
+fn wget_reads_the_refusal_of_an_upload_that_it_has_sent_whole() {
+    let Some(home) = with_wget() else { return };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    // More than the buffers of both sockets take, so that all of it is sent only if it is read.
+    home.write("upload", &pattern(10 << 20, 1));
+    let url = server.url("/");
+    let how = [
+        "--no-config",
+        "--no-verbose",
+        "--tries=1",
+        "--timeout=30",
+        "--content-on-error",
+    ];
+    let output = home.run(
+        "wget",
+        &[&how[..], &["-O", "answer", "--post-file=upload", &url]].concat(),
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ERROR 405: Method Not Allowed"), "{said}");
+    assert_eq!(home.read("answer"), b"405 Method Not Allowed\n");
+    assert_eq!(answers(&log.so_far(&server)), [("POST", 405)]);
+}
+
+/// Removes the pages that wget keeps of listings; answers how many they were.
+fn remove_pages(directory: &Path) -> usize {
+    let is_page = |name: &&std::path::PathBuf| {
+        name.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("index.html"))
+    };
+    let files = files_below(directory);
+    let pages: Vec<_> = files.keys().filter(is_page).collect();
+    for page in &pages {
+        std::fs::remove_file(directory.join(page)).expect("a page");
+    }
+    pages.len()
+}
