@@ -320,6 +320,11 @@ impl Sink {
         }
     }
 
+    /// True while lines wait for room in the queue: someone has to call [`Sink::flush`] again.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.buffer.is_empty() && self.queue.is_some()
+    }
+
     /// Hands the buffer over if the queue has room, and keeps it otherwise. Never blocks.
     pub(crate) fn flush(&mut self) {
         if self.shared.reader_gone.load(Ordering::Relaxed) {

@@ -18,6 +18,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use zc_http::HttpTime;
 
+use crate::access_log::Sink;
 use crate::connection::{Connection, Turn};
 use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
@@ -31,6 +32,8 @@ const ACCEPT_BATCH_MAX: usize = 64;
 /// How long accepting rests when descriptors or connections are used up, in milliseconds. A
 /// connection of this worker that ends wakes it earlier.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
+const LOG_RETRY_MS: u64 = 100;
 /// Body bytes in one turn of a connection that is alone.
 const BUDGET_ALONE_BYTES: u64 = 1024 * 1024;
 /// Body bytes in one turn of a connection while others wait for theirs. Smaller turns cost CPU
@@ -167,10 +170,12 @@ impl Reactor {
             Accepting::After(time) => Some(time),
             _ => None,
         };
+        let log_pending = self.context.log.as_ref().is_some_and(Sink::has_pending);
         let next = [
             self.wheel.next_wakeup_ms(),
             pause_end,
             self.grace_deadline_ms,
+            log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
         ]
         .into_iter()
         .flatten()

@@ -218,3 +218,26 @@ fn every_worker_takes_connections() {
     }
     assert_eq!(server.workers().count(), 2);
 }
+
+#[test]
+fn log_lines_that_found_the_queue_full_are_written_without_another_request() {
+    // A line a turn, and more turns than the pipe and the queue hold: the last lines stay with the
+    // worker. Nothing but the log wakes it, since it has no connection left and no deadline is near.
+    const REQUESTS: usize = 600;
+    let timeouts = ["--header-timeout", "--idle-timeout", "--disk-timeout"];
+    let mut server = Server::start(&timeouts.map(|name| [name, "600s"]).concat());
+    let target = format!("/{}", "x".repeat(1000));
+    let before = server.descriptors();
+    let mut client = server.connect();
+    for _ in 0..REQUESTS {
+        assert_eq!(client.get(&target).status, 404);
+    }
+    drop(client);
+    let workers = server.workers();
+    while server.descriptors() > before || !workers.wait_for_events() {
+        std::thread::yield_now();
+    }
+    for _ in 0..REQUESTS {
+        assert_eq!(server.log()["status"], 404);
+    }
+}
