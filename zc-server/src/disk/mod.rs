@@ -173,9 +173,11 @@ impl Drop for Disk {
         // Nobody waits for the threads: one may hang in a file system that does not answer.
         let mut queue = self.0.lock();
         queue.stopping = true;
-        queue.jobs.clear();
+        let waiting = queue.jobs.take_all();
         drop(queue);
         self.0.changed.notify_all();
+        // Not under the lock: a response that waits has a file, which is closed by way of the queue.
+        drop(waiting);
     }
 }
 

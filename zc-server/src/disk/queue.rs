@@ -80,11 +80,12 @@ impl<J> FairQueue<J> {
         self.queued
     }
 
-    /// Drops all that waits.
-    pub(crate) fn clear(&mut self) {
+    /// Takes all that waits.
+    pub(crate) fn take_all(&mut self) -> Vec<J> {
         self.turns.clear();
-        self.waiting.clear();
         self.queued = 0;
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_values().flatten().collect()
     }
 
     fn may_run(&self, key: Key) -> bool {
@@ -163,7 +164,7 @@ mod tests {
             queue.push(job, job).expect("room");
         }
         assert_eq!(queue.push(9, 9), Err(9));
-        queue.clear();
+        assert_eq!(queue.take_all().len(), 3);
         assert_eq!((queue.queued(), queue.pop()), (0, None));
     }
 }
