@@ -127,6 +127,22 @@ impl SlowFs {
         state.link(parent, last.as_bytes(), number);
     }
 
+    /// Gives the file at `path`, relative to the mount point, another content, as somebody does who
+    /// overwrites it elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    pub fn set_content(&self, path: impl AsRef<Path>, content: Content) {
+        let mut state = self.shared.lock();
+        let mut number = INodeNo::ROOT.0;
+        for name in path.as_ref() {
+            let child = state.child(INodeNo(number), name.as_bytes());
+            number = child.unwrap_or_else(|| panic!("no file {}", path.as_ref().display()));
+        }
+        state.nodes[number as usize - 1] = Node::File(content);
+    }
+
     /// Treats `operation` like this from now on. What was held of it is answered or failed first.
     pub fn treat(&self, operation: Operation, treatment: Treatment) {
         let released = {

@@ -234,22 +234,33 @@ impl Workers {
     /// True when every one of them sleeps in epoll: it is not preempted, and does not wait for a
     /// lock or for the disk.
     pub(crate) fn wait_for_events(&self) -> bool {
-        let read = |task: &Path, name| std::fs::read_to_string(task.join(name)).expect("our child");
-        self.0.iter().all(|task| {
-            let call = read(task, "syscall");
-            let number = call
-                .split_whitespace()
-                .next()
-                .and_then(|word| word.parse().ok());
-            let mut calls = vec![nix::libc::SYS_epoll_pwait];
-            #[cfg(target_arch = "x86_64")]
-            calls.push(nix::libc::SYS_epoll_wait);
-            let stat = read(task, "stat");
-            // The state stands behind the name, which may hold anything but is in parentheses.
-            let (_, behind) = stat.rsplit_once(") ").expect("a name");
-            behind.starts_with('S') && number.is_some_and(|number| calls.contains(&number))
-        })
+        let in_epoll = |task: &PathBuf| sleeps_in(task).is_some_and(is_epoll);
+        self.0.iter().all(in_epoll)
     }
+
+    /// True when every one of them sleeps in another system call than epoll.
+    pub(crate) fn sleep_elsewhere(&self) -> bool {
+        let elsewhere = |task: &PathBuf| sleeps_in(task).is_some_and(|call| !is_epoll(call));
+        self.0.iter().all(elsewhere)
+    }
+}
+
+/// The system call that a thread sleeps in, if it does.
+fn sleeps_in(task: &Path) -> Option<i64> {
+    let read = |name| std::fs::read_to_string(task.join(name)).expect("our child");
+    let call = read("syscall");
+    let number = call.split_whitespace().next()?.parse().ok();
+    let stat = read("stat");
+    // The state stands behind the name, which may hold anything but is in parentheses.
+    let (_, behind) = stat.rsplit_once(") ").expect("a name");
+    number.filter(|_| behind.starts_with(['S', 'D']))
+}
+
+fn is_epoll(call: i64) -> bool {
+    let mut calls = vec![nix::libc::SYS_epoll_pwait];
+    #[cfg(target_arch = "x86_64")]
+    calls.push(nix::libc::SYS_epoll_wait);
+    calls.contains(&call)
 }
 
 /// A keep-alive connection that reads responses one by one.

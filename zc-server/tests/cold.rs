@@ -1,0 +1,427 @@
+//! Disks that are slow, or never answer: whoever asks for something else is served meanwhile.
+
+mod harness;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use harness::{Client, Server, binary, pattern, temp_root};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::signal::Signal;
+use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};
+
+/// Downloads that the disk holds back.
+const COLD: usize = 8;
+/// Requests that are answered meanwhile.
+const HOT: usize = 1000;
+const SEED: u64 = 77;
+
+/// A root with a hot file, and below it one or two file systems that do what they are told.
+struct Slow {
+    // Dropped first: a server whose thread waits for a mount cannot end before it.
+    mounts: Vec<SlowFs>,
+    server: Server,
+}
+
+impl Slow {
+    /// `None` where FUSE cannot be used.
+    fn start(names: &[&str], length: u64, options: &[&str]) -> Option<Self> {
+        let root = temp_root();
+        std::fs::write(root.path().join("hot"), b"hot").expect("a file");
+        let mut mounts = Vec::new();
+        for name in names {
+            std::fs::create_dir(root.path().join(name)).expect("a directory");
+            match SlowFs::mount(root.path().join(name)) {
+                Ok(mount) => mounts.push(mount),
+                Err(error) => {
+                    println!("no FUSE here ({error}): nothing to test");
+                    return None;
+                }
+            }
+        }
+        for mount in &mounts {
+            for index in 0..COLD as u64 {
+                let seed = SEED + index;
+                mount.add(format!("{index}"), Content::Pattern { seed, length });
+            }
+        }
+        let served = root.path().to_owned();
+        let server = Server::start_with(binary(), root, &served, options);
+        Some(Self { mounts, server })
+    }
+
+    /// Sends one request for each file of `mount`, on a connection of its own.
+    fn ask(&self, mount: &str) -> Vec<Client> {
+        let ask = |index| {
+            let mut client = self.server.connect();
+            let request = format!("GET /{mount}/{index} HTTP/1.1\r\nHost: t\r\n\r\n");
+            client.send(request.as_bytes());
+            client
+        };
+        (0..COLD).map(ask).collect()
+    }
+
+    /// Hot requests on one connection, each answered before the next.
+    fn serve_hot(&self) {
+        let mut client = self.server.connect();
+        for _ in 0..HOT {
+            assert_eq!(client.get("/hot").body, b"hot");
+        }
+    }
+
+    /// The next line of the log that is not about the hot file.
+    fn cold_log(&mut self) -> serde_json::Value {
+        loop {
+            let log = self.server.log();
+            if log["target"] != "/hot" {
+                return log;
+            }
+        }
+    }
+}
+
+fn assert_all_arrive(clients: Vec<Client>, length: u64) {
+    for (index, mut client) in clients.into_iter().enumerate() {
+        let response = client.response(false);
+        assert_eq!(response.status, 200, "{index}");
+        let expected = slow_fs::pattern(SEED + index as u64, 0, length as usize);
+        assert!(response.body == expected, "{index}");
+    }
+}
+
+#[test]
+fn hot_requests_are_answered_while_every_cold_read_is_held() {
+    let length = 3_000_000;
+    let Some(mut slow) = Slow::start(&["cold"], length, &[]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let clients = slow.ask("cold");
+    slow.mounts[0].wait_until_held(Operation::Read, COLD);
+    slow.serve_hot();
+    assert!(clients.iter().all(|client| client.buffered() == 0));
+    slow.mounts[0].treat(Operation::Read, Treatment::Answer);
+    assert_all_arrive(clients, length);
+    for _ in 0..COLD {
+        let log = slow.cold_log();
+        assert_eq!(
+            (&log["outcome"], &log["path"]),
+            (&"complete".into(), &"copy".into())
+        );
+        assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
+        assert!(log["disk_us"].as_u64() > Some(0), "{log}");
+    }
+}
+
+#[test]
+fn without_the_guard_one_cold_read_holds_the_worker() {
+    let length = 300_000;
+    let Some(slow) = Slow::start(&["cold"], length, &["--cold-guard", "off"]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let workers = {
+        assert_eq!(slow.server.get("/hot").body, b"hot");
+        slow.server.workers()
+    };
+    let clients = slow.ask("cold");
+    slow.mounts[0].wait_until_held(Operation::Read, 1);
+    // The one worker sleeps, and not where events would wake it.
+    while !workers.sleep_elsewhere() {
+        std::thread::yield_now();
+    }
+    slow.mounts[0].treat(Operation::Read, Treatment::Answer);
+    assert_all_arrive(clients, length);
+    slow.serve_hot();
+}
+
+#[test]
+fn hot_requests_are_answered_while_looking_up_and_opening_are_held() {
+    let length = 10_000;
+    for operation in [Operation::LookUp, Operation::Open] {
+        let Some(slow) = Slow::start(&["cold"], length, &[]) else {
+            return;
+        };
+        slow.mounts[0].treat(operation, Treatment::Hold);
+        let clients = slow.ask("cold");
+        slow.mounts[0].wait_until_held(operation, 1);
+        slow.serve_hot();
+        assert!(clients.iter().all(|client| client.buffered() == 0));
+        slow.mounts[0].treat(operation, Treatment::Answer);
+        assert_all_arrive(clients, length);
+    }
+}
+
+#[test]
+fn closing_waits_on_nobodys_time() {
+    let length = 10_000;
+    let Some(slow) = Slow::start(&["cold"], length, &[]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Close, Treatment::Hold);
+    assert_all_arrive(slow.ask("cold"), length);
+    slow.mounts[0].wait_until_held(Operation::Close, 1);
+    slow.serve_hot();
+}
+
+#[test]
+fn every_method_goes_by_a_thread_and_says_its_path() {
+    let length = 3_000_000;
+    let Some(mut slow) = Slow::start(&["cold"], length, &["--method-override"]) else {
+        return;
+    };
+    let expected = slow_fs::pattern(SEED, 0, length as usize);
+    for method in ["sendfile", "splice", "copy"] {
+        let response = slow.server.get(&format!("/cold/0?method={method}"));
+        assert!(response.body == expected, "{method}");
+        let log = slow.cold_log();
+        assert_eq!(log["path"], method);
+        assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
+    }
+    // Several parts, each of them by a thread.
+    let ranges = "Range: bytes=0-9,1000000-2999999\r\n";
+    let response = slow.server.get_with("/cold/0?method=sendfile", ranges);
+    assert_eq!(response.status, 206);
+    let part = &expected[1_000_000..];
+    assert!(response.body.windows(part.len()).any(|bytes| bytes == part));
+}
+
+#[test]
+fn a_disk_that_never_answers_is_told_and_takes_no_other_with_it() {
+    let length = 10_000;
+    let options = ["--disk-timeout", "300ms", "--disk-threads", "4"];
+    let Some(mut slow) = Slow::start(&["hung", "fine"], length, &options) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::LookUp, Treatment::Hold);
+    // Twice as many as there are threads.
+    let mut hung = slow.ask("hung");
+    slow.mounts[0].wait_until_held(Operation::LookUp, 1);
+    assert_all_arrive(slow.ask("fine"), length);
+    slow.serve_hot();
+    for client in &mut hung {
+        let response = client.response(false);
+        assert_eq!(response.status, 504);
+        assert_eq!(response.field("connection"), Some("close"));
+    }
+    // What was queued and is not wanted any more is not done either.
+    let before = slow.mounts[0].count(Operation::Open);
+    slow.mounts[0].treat(Operation::LookUp, Treatment::Answer);
+    assert_all_arrive(slow.ask("hung"), length);
+    let opened = slow.mounts[0].count(Operation::Open) - before;
+    // Those of half of the threads had begun, and nobody can stop them.
+    assert!(opened <= COLD as u64 + 2, "{opened} files were opened");
+    let statuses: Vec<_> = (0..3 * COLD)
+        .map(|_| slow.cold_log()["status"].clone())
+        .collect();
+    let timeouts = statuses.iter().filter(|status| **status == 504).count();
+    assert_eq!(timeouts, COLD, "{statuses:?}");
+}
+
+#[test]
+fn a_read_that_never_ends_is_504_before_the_head_and_a_cut_after_it() {
+    let length = 8_000_000;
+    let Some(mut slow) = Slow::start(&["hung"], length, &["--disk-timeout", "300ms"]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    assert_eq!(slow.server.get("/hung/0").status, 504);
+    assert_eq!(slow.cold_log()["outcome"], "complete");
+    slow.mounts[0].treat(Operation::Read, Treatment::Answer);
+    // The head is out and some of the body when the disk stops.
+    let mut client = slow.server.connect();
+    client.send(b"GET /hung/1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut first = [0; 1];
+    client.stream.read_exact(&mut first).expect("the head");
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let mut rest = Vec::new();
+    let ended = client.stream.read_to_end(&mut rest);
+    assert!(rest.len() < length as usize, "{ended:?}: it was cut");
+    let log = slow.cold_log();
+    assert_eq!(log["outcome"], "disk_timeout", "{log}");
+    slow.serve_hot();
+}
+
+#[test]
+fn a_read_that_fails_is_500_before_the_head() {
+    let Some(mut slow) = Slow::start(&["cold"], 1_000_000, &[]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Fail(nix::libc::EIO));
+    assert_eq!(slow.server.get("/cold/0").status, 500);
+    assert_eq!(slow.cold_log()["status"], 500);
+    slow.mounts[0].treat(Operation::Open, Treatment::Fail(nix::libc::EACCES));
+    assert_eq!(slow.server.get("/cold/1").status, 403);
+    slow.mounts[0].treat(Operation::Open, Treatment::Fail(nix::libc::EIO));
+    assert_eq!(slow.server.get("/cold/1").status, 500);
+}
+
+#[test]
+fn a_client_that_leaves_while_the_disk_is_waited_for_leaves_nothing_behind() {
+    let length = 1_000_000;
+    let options = ["--disk-threads", "2"];
+    let Some(mut slow) = Slow::start(&["cold"], length, &options) else {
+        return;
+    };
+    slow.serve_hot();
+    let before = slow.server.descriptors();
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let clients = slow.ask("cold");
+    slow.mounts[0].wait_until_held(Operation::Read, 1);
+    for client in clients {
+        // A reset, so that nobody can take it for the end of sending alone.
+        socket2::SockRef::from(&client.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("a socket");
+        drop(client);
+    }
+    for _ in 0..COLD {
+        let log = slow.cold_log();
+        assert_eq!(
+            (&log["outcome"], &log["bytes"]),
+            (&"peer_gone".into(), &0.into())
+        );
+    }
+    slow.mounts[0].treat(Operation::Read, Treatment::Answer);
+    // Each has a socket, a copy of it, and a file; the threads let go of theirs in their own time.
+    while slow.server.descriptors() > before {
+        std::thread::yield_now();
+    }
+    slow.serve_hot();
+}
+
+#[test]
+fn the_server_stops_although_the_disk_does_not_answer() {
+    let options = ["--grace-period", "200ms", "--disk-threads", "2"];
+    let Some(mut slow) = Slow::start(&["hung"], 1_000_000, &options) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let clients = slow.ask("hung");
+    slow.mounts[0].wait_until_held(Operation::Read, 1);
+    slow.server.signal(Signal::SIGTERM);
+    for _ in 0..COLD {
+        assert_eq!(slow.cold_log()["outcome"], "shutdown");
+    }
+    let Slow { mounts, server } = slow;
+    // The kernel lets the threads go once the mount does.
+    drop(mounts);
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(3), "{said}");
+    drop(clients);
+}
+
+#[test]
+fn a_file_cut_while_its_window_is_fetched_ends_the_connection() {
+    let length = 2_000_000;
+    let Some(mut slow) = Slow::start(&["cold"], length, &[]) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::Read, Treatment::Hold);
+    let mut client = slow.server.connect();
+    client.send(b"GET /cold/0 HTTP/1.1\r\nHost: t\r\n\r\nGET /hot HTTP/1.1\r\nHost: t\r\n\r\n");
+    slow.mounts[0].wait_until_held(Operation::Read, 1);
+    slow.mounts[0].set_content(
+        "0",
+        Content::Pattern {
+            seed: SEED,
+            length: 100_000,
+        },
+    );
+    slow.mounts[0].treat(Operation::Read, Treatment::Answer);
+    let cut = client
+        .try_response(false)
+        .expect_err("the promise is not met");
+    assert!(cut.contains("of 2000000 bytes"), "{cut}");
+    assert_eq!(slow.cold_log()["outcome"], "truncated");
+}
+
+/// A root on a disk, and not in memory as temporary directories may be.
+fn root_on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
+}
+
+/// Drops these bytes of a file from memory.
+fn evict(path: &Path, offset: i64, length: i64) {
+    let file = File::open(path).expect("a file");
+    file.sync_all().expect("a disk");
+    let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    posix_fadvise(&file, offset, length, advice).expect("advice");
+}
+
+#[test]
+fn files_that_are_not_in_memory_arrive_whole() {
+    let root = root_on_disk();
+    let lengths = [1, 4096, 65_537, 1 << 20, 5_000_001];
+    let bodies: Vec<_> = lengths
+        .iter()
+        .map(|&length| pattern(length, length as u64))
+        .collect();
+    let served = root.path().to_owned();
+    for (index, body) in bodies.iter().enumerate() {
+        std::fs::write(served.join(index.to_string()), body).expect("a file");
+    }
+    let mut server = Server::start_with(binary(), root, &served, &[]);
+    let mut cold_windows = 0;
+    for round in 0..3 {
+        for (index, body) in bodies.iter().enumerate() {
+            evict(&served.join(index.to_string()), 0, 0);
+            let response = server.get(&format!("/{index}"));
+            assert!(response.body == *body, "{index} in round {round}");
+            let log = server.log();
+            assert_eq!(
+                (&log["path"], &log["outcome"]),
+                (&"sendfile".into(), &"complete".into())
+            );
+            cold_windows += log["cold_windows"].as_u64().expect("a number");
+        }
+    }
+    assert!(cold_windows > 0, "nothing was ever out of memory");
+    // And when they are, nobody but the worker has to do with them.
+    for index in 0..bodies.len() {
+        server.get(&format!("/{index}"));
+        assert_eq!(server.log()["cold_windows"], 0, "{index}");
+    }
+}
+
+#[test]
+fn a_hole_between_two_ends_that_are_in_memory_is_survived() {
+    let root = root_on_disk();
+    let served = root.path().to_owned();
+    let body = pattern(4 << 20, 3);
+    std::fs::write(served.join("f"), &body).expect("a file");
+    let server = Server::start_with(binary(), root, &served, &[]);
+    for _ in 0..5 {
+        for window in 0..4 {
+            evict(
+                &served.join("f"),
+                (window << 20) + 65_536,
+                (1 << 20) - 131_072,
+            );
+        }
+        assert!(server.get("/f").body == body);
+    }
+}
+
+#[test]
+fn eviction_at_any_moment_changes_no_byte() {
+    let root = root_on_disk();
+    let served = root.path().to_owned();
+    let body = pattern(6_000_000, 4);
+    std::fs::write(served.join("f"), &body).expect("a file");
+    let server = Server::start_with(binary(), root, &served, &[]);
+    std::thread::scope(|scope| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let path = served.join("f");
+        scope.spawn(move || {
+            while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                evict(&path, 0, 0);
+            }
+        });
+        for _ in 0..15 {
+            assert!(server.get("/f").body == body);
+        }
+        drop(stop);
+    });
+}
