@@ -1,7 +1,9 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
+pub(crate) mod figures;
 mod markdown;
-pub(crate) mod tables;
+mod numbers;
+mod tables;
 
 use std::path::Path;
 
