@@ -181,6 +181,30 @@ pub(crate) struct Goal {
     pub(crate) best_other: Option<Against>,
 }
 
+impl Goal {
+    /// The scenario in few words, and what is compared if it is not the cost.
+    pub(crate) fn label(&self) -> String {
+        let tail = if self.is_tail() { " p99" } else { "" };
+        format!("{}{tail}", label(self.scenario))
+    }
+
+    /// Whether it is a latency, and not a cost.
+    pub(crate) fn is_tail(&self) -> bool {
+        self.figure == Figure::P99
+    }
+}
+
+/// A scenario in few words: the size, and what is special.
+pub(crate) fn label(scenario: &Scenario) -> String {
+    let size: Vec<&str> = scenario.title.split(' ').take(2).collect();
+    let mut label = size.join(" ").trim_end_matches(',').to_owned();
+    if let Some((_, special)) = scenario.id.split_once('-') {
+        label.push(' ');
+        label.push_str(special);
+    }
+    label
+}
+
 /// The goals of every scenario that was measured: what it costs, and the tail where the rate is
 /// fixed.
 pub(crate) fn goals(results: &Results) -> Vec<Goal> {
@@ -248,6 +272,40 @@ pub(crate) fn cold_figure(
     let cold = results.cold.iter();
     let cold = cold.filter(|cold| cold.beside == beside && cold.server == server);
     spread(cold.map(figure))
+}
+
+/// What small requests wait beside others, by medians over all rounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail {
+    /// p99 in milliseconds.
+    pub(crate) alone: Option<f64>,
+    pub(crate) together: Option<f64>,
+    /// The part of the requests that had an answer while others ran.
+    pub(crate) answered: f64,
+}
+
+impl Tail {
+    /// Whether so few were answered that a latency would be one of waiting for nothing.
+    pub(crate) fn is_without_answer(&self) -> bool {
+        self.answered < 0.5
+    }
+
+    /// Whether so many were answered that the rest does not matter.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered >= 0.99
+    }
+}
+
+/// The tail of one server.
+pub(crate) fn tail(results: &Results, beside: &str, server: &str) -> Tail {
+    let median = |of: &dyn Fn(&Cold) -> f64| {
+        cold_figure(results, beside, server, of).map(|spread| spread.median)
+    };
+    Tail {
+        alone: median(&|cold| ms(cold.alone.p99_ns)),
+        together: median(&|cold| ms(cold.together.p99_ns)),
+        answered: median(&|cold| answered_part(&cold.together)).unwrap_or(0.0),
+    }
 }
 
 /// A latency in milliseconds.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
+use super::study;
 use super::tables::{self, Part, Table};
+use super::words;
 use crate::bench::results::Results;
 
 /// The whole page.
@@ -36,12 +38,24 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         writeln!(out, "- skipped {what}: {why}{mend}")?;
     }
     writeln!(out)?;
+    for sentence in words::summary(results) {
+        writeln!(out, "- {}", plain(&sentence))?;
+    }
+    writeln!(out)?;
     if let Some(goals) = tables::goal_table(results) {
         writeln!(out, "## Ours beside the floor and the others\n")?;
         table(out, &goals)?;
     }
     if let Some(found) = tables::study(results) {
-        part(out, "##", &found)?;
+        writeln!(out, "## The study\n")?;
+        part(out, "###", &found)?;
+        if let Some(published) = tables::published(results) {
+            table(out, &published)?;
+        }
+        for sentence in study::paragraph(results) {
+            writeln!(out, "{sentence}")?;
+        }
+        writeln!(out)?;
     }
     group(out, "Sizes", &tables::small(results))?;
     group(out, "500 small requests a second", &tables::cold(results))?;
@@ -76,4 +90,55 @@ fn table(out: &mut String, table: &Table) -> std::fmt::Result {
 /// Text that neither ends a cell nor a line.
 fn plain(text: &str) -> String {
     text.replace('\n', " ").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::made_up::{empty, full, skipped};
+    use crate::bench::small::SCENARIOS;
+
+    #[test]
+    fn every_part_has_its_table() {
+        let mut results = full();
+        results.interrupted = true;
+        results.skipped = vec![skipped("h2o", "apt-get install h2o")];
+        let page = page(&results);
+        for scenario in &SCENARIOS {
+            assert!(
+                page.contains(&format!("### {}\n", scenario.title)),
+                "{}",
+                scenario.id
+            );
+        }
+        for text in [
+            "**The run was interrupted**",
+            "skipped h2o: h2o is not installed (`apt-get install h2o`)",
+            "## The study",
+            "Sendfile over copying, here",
+            "## 10,000 idle connections",
+            "### parse",
+        ] {
+            assert!(page.contains(text), "no “{text}” in {page}");
+        }
+        assert!(!page.contains("NaN"));
+    }
+
+    #[test]
+    fn every_row_has_as_many_cells_as_its_head() {
+        let mut results = full();
+        results.micro[0].name = "a|b/c|d".to_owned();
+        let page = page(&results).replace("\\|", "");
+        let mut columns = 0;
+        for line in page.lines() {
+            let cells = line.matches('|').count();
+            assert!(columns == 0 || cells == 0 || cells == columns, "{line}");
+            columns = cells;
+        }
+    }
+
+    #[test]
+    fn nothing_measured_has_no_table() {
+        assert!(!page(&empty()).contains('|'));
+    }
 }

@@ -1,9 +1,14 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
 pub(crate) mod figures;
+#[cfg(test)]
+mod made_up;
 mod markdown;
 mod numbers;
+mod ratios;
+mod study;
 mod tables;
+mod words;
 
 use std::path::Path;
 

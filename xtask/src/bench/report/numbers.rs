@@ -52,6 +52,15 @@ pub(crate) fn per_cent(part: f64) -> String {
     }
 }
 
+/// A ratio: two digits behind the point, as many as anyone can believe.
+pub(crate) fn ratio(number: f64) -> String {
+    match number {
+        _ if !number.is_finite() => NONE.to_owned(),
+        _ if number.abs() >= 10.0 => decimals(number),
+        _ => format!("{number:.2}"),
+    }
+}
+
 /// A median and its quartiles, where there are enough numbers for any.
 pub(crate) fn range(spread: &Spread) -> String {
     if spread.count < 2 {
@@ -63,6 +72,26 @@ pub(crate) fn range(spread: &Spread) -> String {
         decimals(spread.low),
         decimals(spread.high)
     )
+}
+
+/// A count, with commas.
+pub(crate) fn whole(number: usize) -> String {
+    with_commas(&number.to_string())
+}
+
+/// A count and what is counted.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    let what = if number == 1 { one } else { many };
+    format!("{} {what}", whole(number))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [before @ .., last] => format!("{} and {last}", before.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +128,37 @@ mod tests {
         };
         assert_eq!(range(&spread(5)), "2.00 (1.00–3.00)");
         assert_eq!(range(&spread(1)), "2.00");
+    }
+
+    #[test]
+    fn percentages_and_ratios_are_never_not_a_number() {
+        assert_eq!(
+            (per_cent(0.256), per_cent(f64::NAN)),
+            ("26".to_owned(), "–".to_owned())
+        );
+        assert_eq!(
+            (ratio(0.256), ratio(f64::INFINITY)),
+            ("0.26".to_owned(), "–".to_owned())
+        );
+        assert_eq!(ratio(1234.5), "1,234");
+    }
+
+    #[test]
+    fn lists_read_as_sentences() {
+        let of = |items: &[&str]| {
+            list(
+                &items
+                    .iter()
+                    .map(|&item| item.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(&[]), "");
+        assert_eq!(of(&["a"]), "a");
+        assert_eq!(of(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(
+            (count(1, "round", "rounds"), count(5, "round", "rounds")),
+            ("1 round".to_owned(), "5 rounds".to_owned())
+        );
     }
 }

@@ -4,7 +4,8 @@ use super::figures::{
     Against, Figure, Goal, Verdict, answered_part, cold_figure, cold_servers, goals, ms, ours_over,
     samples, servers, shown,
 };
-use super::numbers::{NONE, decimals, or_none, per_cent, range};
+use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, whole};
+use super::ratios;
 use crate::bench::cold::BESIDE;
 use crate::bench::peers::OURS;
 use crate::bench::results::{Cold, Micro, Results, Study};
@@ -29,10 +30,19 @@ pub(crate) struct Part {
 }
 
 impl Table {
+    /// A table without those columns in which no row has a figure.
     fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
+        let is_empty = |column: usize| {
+            let mut cells = rows.iter().filter_map(|row| row.get(column));
+            cells.all(|cell| cell == NONE)
+        };
+        let kept: Vec<usize> = (0..head.len())
+            .filter(|&column| column == 0 || !is_empty(column))
+            .collect();
+        let keep = |row: &[String]| kept.iter().filter_map(|&at| row.get(at).cloned()).collect();
         Self {
-            head: head.iter().map(|&name| name.to_owned()).collect(),
-            rows,
+            head: kept.iter().map(|&at| head[at].to_owned()).collect(),
+            rows: rows.iter().map(|row| keep(row)).collect(),
         }
     }
 }
@@ -56,23 +66,28 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
         )
     };
     let pinned = if machine.pinned {
-        "server and client pinned to a core each; in the study both on both"
+        "server and client pinned to a core each; shared in the study"
     } else {
         "not pinned: server and client share their cores"
     };
+    let memory = machine.memory_bytes as f64 / GIB;
     vec![
         ("Date", results.date.clone()),
         ("Commit", results.commit.clone()),
         ("Command", command.join(" ")),
-        ("Processor", machine.cpu.clone()),
-        ("Cores", machine.cores.to_string()),
         (
-            "Memory",
-            format!("{:.0} GiB", machine.memory_bytes as f64 / GIB),
+            "Machine",
+            format!(
+                "{}, {}, {memory:.0} GiB",
+                machine.cpu,
+                count(machine.cores, "core", "cores")
+            ),
         ),
         ("Kernel", format!("Linux {}", machine.kernel)),
-        ("Network", network.to_owned()),
-        ("Packets", format!("MTU of {} bytes", machine.mtu)),
+        (
+            "Network",
+            format!("{network}, with an MTU of {} bytes", machine.mtu),
+        ),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
     ]
@@ -165,9 +180,35 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
     ];
     (!results.study.is_empty()).then(|| Part {
         id: "study".to_owned(),
-        title: "The study: one video, wrk with 6 threads and 30 connections".to_owned(),
+        title: "One video, copied and sent, to wrk with 6 threads and 30 connections".to_owned(),
         table: Table::new(&head, results.study.iter().map(row).collect()),
     })
+}
+
+/// The study's figures as published, and ours.
+pub(crate) fn published(results: &Results) -> Option<Table> {
+    let ours = ratios::of_ours(results)?;
+    let go = ratios::of_go(results);
+    let rows = ratios::KINDS.iter().map(|kind| {
+        let of = |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
+        vec![
+            kind.name.to_owned(),
+            kind.published_copy.to_owned(),
+            kind.published_sendfile.to_owned(),
+            of(&ratios::PUBLISHED),
+            of(&ours),
+            go.as_ref().map_or_else(|| NONE.to_owned(), of),
+        ]
+    });
+    let head = [
+        "sendfile over copying",
+        "published, copying",
+        "published, sendfile",
+        "ratio, published",
+        "ratio, here",
+        "ratio, Go here",
+    ];
+    Some(Table::new(&head, rows.collect()))
 }
 
 /// The sizes: one table for each scenario that was measured.
@@ -241,6 +282,17 @@ pub(crate) fn beside_title(beside: &str) -> &str {
     }
 }
 
+/// The same in two words.
+pub(crate) fn beside_name(beside: &str) -> &str {
+    match beside {
+        "fuse" => "slow files",
+        "disk-small" => "small cold files",
+        "disk-large" => "large cold files",
+        "greedy" => "greedy downloads",
+        other => other,
+    }
+}
+
 /// Small requests beside others: one table for each kind.
 pub(crate) fn cold(results: &Results) -> Vec<Part> {
     let part = |beside: &&'static str| {
@@ -267,7 +319,7 @@ pub(crate) fn cold(results: &Results) -> Vec<Part> {
                 server.clone(),
                 three(&|cold| &cold.alone),
                 three(&|cold| &cold.together),
-                answered.map_or_else(|| NONE.to_owned(), |part| per_cent(part.median)),
+                or_none(answered.map(|part| part.median * 100.0)),
                 figure(&|cold| cold.together.p99_ns as f64 / cold.alone.p99_ns as f64),
                 figure(&|cold| cold.others_bytes_per_second / 1e6),
                 cold_figure(results, beside, server, of_disk)
@@ -280,8 +332,8 @@ pub(crate) fn cold(results: &Results) -> Vec<Part> {
             "beside, ms",
             "answered, %",
             "p99 beside / alone",
-            "the others, MB/s",
-            "of what the disk gives, %",
+            "others, MB/s",
+            "of the disk, %",
         ];
         (!servers.is_empty()).then(|| Part {
             id: (*beside).to_owned(),
@@ -311,30 +363,29 @@ pub(crate) fn idle(results: &Results) -> Option<Part> {
     ];
     Some(Part {
         id: "idle".to_owned(),
-        title: format!("{} idle connections", decimals(first.connections as f64)),
+        title: format!("{} idle connections", whole(first.connections)),
         table: Table::new(&head, rows.collect()),
     })
 }
 
 /// The microbenchmarks, by the first word of their names.
 pub(crate) fn micro(results: &Results) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
     for micro in &results.micro {
-        let (group, rest) = micro
-            .name
-            .split_once([' ', '/'])
-            .unwrap_or((&micro.name, &micro.name));
+        let name = micro.name.as_str();
+        let (group, rest) = name.split_once([' ', '/']).unwrap_or((name, name));
         let row = micro_row(micro, rest);
-        match parts.iter_mut().find(|part| part.id == group) {
-            Some(part) => part.table.rows.push(row),
-            None => parts.push(Part {
-                id: group.to_owned(),
-                title: group.to_owned(),
-                table: Table::new(&["benchmark", "median", "95 % interval", "GB/s"], vec![row]),
-            }),
+        match groups.iter_mut().find(|(other, _)| *other == group) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((group, vec![row])),
         }
     }
-    parts
+    let part = |(group, rows): (&str, Vec<Vec<String>>)| Part {
+        id: group.to_owned(),
+        title: group.to_owned(),
+        table: Table::new(&["benchmark", "median", "95 % interval", "GB/s"], rows),
+    };
+    groups.into_iter().map(part).collect()
 }
 
 fn micro_row(micro: &Micro, name: &str) -> Vec<String> {
