@@ -1,11 +1,17 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
+mod charts;
+mod elements;
 pub(crate) mod figures;
+mod html;
 #[cfg(test)]
 mod made_up;
 mod markdown;
 mod numbers;
+mod palette;
+mod pictures;
 mod ratios;
+mod sheet;
 mod study;
 mod tables;
 mod words;
@@ -24,5 +30,5 @@ pub(crate) fn write(results: &Results, out: &Path) -> anyhow::Result<()> {
     };
     write("report.json", serde_json::to_string_pretty(results)?)?;
     write("report.md", markdown::page(results))?;
-    Ok(())
+    write("report.html", html::page(results)?)
 }
