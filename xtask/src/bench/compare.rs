@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-
-use super::report::tables::{Figure, samples, servers};
-use super::results::{FORMAT, Results};
+use super::report::figures::{Figure, samples, servers};
+use super::results::Results;
 use super::small::SCENARIOS;
-use super::stats::{Spread, spread};
+use super::stats::{CLAIM_COUNT_MIN, Spread, spread};
 
 /// Prints every figure whose middle halves lie apart in the two runs.
 pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
-    let (before, after) = (read(a)?, read(b)?);
+    let (before, after) = (Results::read(a)?, Results::read(b)?);
     println!(
         "from {} ({}) to {} ({})",
         before.commit, before.date, after.commit, after.date
@@ -24,22 +22,17 @@ pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
         println!("{}", change.line());
     }
     println!("{} figures changed beyond the noise", changes.len());
-    Ok(())
-}
-
-fn read(path: &Path) -> anyhow::Result<Results> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let results: Results = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no report of this program", path.display()))?;
-    if results.format != FORMAT {
-        bail!(
-            "{} has format {}, this program reads {FORMAT}",
-            path.display(),
-            results.format
-        );
+    let rounds = |results: &Results| {
+        results
+            .samples
+            .iter()
+            .map(|sample| sample.round as usize + 1)
+            .max()
+    };
+    if rounds(&before).min(rounds(&after)) < Some(CLAIM_COUNT_MIN) {
+        println!("with fewer than {CLAIM_COUNT_MIN} rounds nothing can be told from noise");
     }
-    Ok(results)
+    Ok(())
 }
 
 struct Change {

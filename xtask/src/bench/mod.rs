@@ -16,7 +16,7 @@ mod stats;
 mod study;
 mod wrk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     #[arg(long)]
     rounds: Option<u32>,
 
-    /// Where the report goes. [default: target/bench]
+    /// Where the report goes. [default: target/bench, or beside what is rendered]
     #[arg(long)]
     out: Option<PathBuf>,
 
@@ -69,6 +69,10 @@ pub(crate) struct Options {
     /// Compare two reports instead: prints what changed beyond the noise.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     compare: Option<Vec<PathBuf>>,
+
+    /// Measure nothing, and make the pages of a saved report again.
+    #[arg(long, value_name = "REPORT.json", conflicts_with_all = ["compare", "only"])]
+    render: Option<PathBuf>,
 }
 
 /// The longest reason in a report.
@@ -125,11 +129,14 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     if let Some([a, b]) = options.compare.as_deref() {
         return compare::run(a, b);
     }
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| root().join("target/bench"));
+    let saved = options.render.as_deref().map(Results::read).transpose()?;
+    let out = options.out();
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    if let Some(saved) = saved {
+        report::write_pages(&saved, &out)?;
+        println!("report: {}", out.join("report.html").display());
+        return Ok(());
+    }
     crate::cargo(
         &[
             "build",
@@ -163,6 +170,15 @@ pub(crate) fn root() -> PathBuf {
 }
 
 impl Options {
+    fn out(&self) -> PathBuf {
+        let beside = self.render.as_deref().map(|saved| match saved.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let out = self.out.clone().or(beside);
+        out.unwrap_or_else(|| root().join("target/bench"))
+    }
+
     fn sections(&self) -> Vec<Section> {
         if self.only.is_empty() {
             use Section::{Cold, Idle, Micro, Peers, Study};
@@ -392,5 +408,29 @@ fn commit() -> String {
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
         }
         _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_report_is_rendered_beside_itself_unless_told_otherwise() {
+        let out = |arguments: &[&str]| {
+            let name = ["cargo xtask bench"];
+            let all = name.iter().chain(arguments);
+            Options::try_parse_from(all).expect("options").out()
+        };
+        let render = ["--render", "saved/report.json"];
+        assert_eq!(out(&render), Path::new("saved"));
+        assert_eq!(out(&["--render", "report.json"]), Path::new("."));
+        assert_eq!(
+            out(&[&render[..], &["--out", "x"]].concat()),
+            Path::new("x")
+        );
+        assert_eq!(out(&[]), root().join("target/bench"));
+        let both = ["x", "--render", "a.json", "--compare", "a.json", "b.json"];
+        assert!(Options::try_parse_from(both).is_err());
     }
 }

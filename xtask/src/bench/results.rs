@@ -1,6 +1,9 @@
 //! What a benchmark run found: everything that the report shows, and every raw sample behind it.
-//! Written as `report.json`, and read back by `--compare`.
+//! Written as `report.json`, and read back by `--compare` and `--render`.
 
+use std::path::Path;
+
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 /// Raised when a reader of older files would misread newer ones.
@@ -25,6 +28,24 @@ pub(crate) struct Results {
     pub(crate) samples: Vec<Sample>,
     pub(crate) cold: Vec<Cold>,
     pub(crate) idle: Vec<Idle>,
+}
+
+impl Results {
+    /// Reads a `report.json`.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let results: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no report of this program", path.display()))?;
+        if results.format != FORMAT {
+            bail!(
+                "{} has format {}, this program reads {FORMAT}",
+                path.display(),
+                results.format
+            );
+        }
+        Ok(results)
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -32,6 +32,13 @@ pub(crate) struct Scenario {
     floors: &'static [Peer],
 }
 
+impl Scenario {
+    /// Whether requests come at a fixed rate, so that tails compare.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.paced_by.is_some()
+    }
+}
+
 /// In the order in which they are run and shown.
 pub(crate) const SCENARIOS: [Scenario; 9] = [
     Scenario {

@@ -10,11 +10,11 @@ pub(crate) struct Spread {
     pub(crate) count: usize,
 }
 
-/// Median and quartiles; `None` for no numbers. What is not a number does not count.
+/// Median and quartiles; `None` for no numbers. What is not a finite number does not count.
 pub(crate) fn spread(numbers: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = numbers
         .into_iter()
-        .filter(|number| !number.is_nan())
+        .filter(|number| number.is_finite())
         .collect();
     sorted.sort_by(f64::total_cmp);
     let at = |quantile: f64| {
@@ -40,10 +40,18 @@ pub(crate) fn ratios(ours: &[(u32, f64)], base: &[(u32, f64)]) -> Option<Spread>
     }))
 }
 
+/// Fewer numbers than these have no middle half: they are apart by chance more often than not.
+pub(crate) const CLAIM_COUNT_MIN: usize = 3;
+
 impl Spread {
     /// Whether the middle halves of two have nothing in common: the least that a claim needs.
     pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
-        self.low > other.high || other.low > self.high
+        self.can_be_compared_with(other) && (self.low > other.high || other.low > self.high)
+    }
+
+    /// Whether both are of enough numbers to tell a difference from noise.
+    pub(crate) fn can_be_compared_with(&self, other: &Self) -> bool {
+        self.count.min(other.count) >= CLAIM_COUNT_MIN
     }
 }
 
@@ -55,7 +63,7 @@ mod tests {
     fn quartiles_lie_between_the_numbers() {
         let of = |numbers: &[f64]| spread(numbers.iter().copied());
         assert_eq!(of(&[]), None);
-        assert_eq!(of(&[f64::NAN]), None);
+        assert_eq!(of(&[f64::NAN, f64::INFINITY]), None);
         let one = of(&[7.0]).expect("a number");
         assert_eq!(
             (one.median, one.low, one.high, one.count),
@@ -87,5 +95,13 @@ mod tests {
         assert!(spread(1.0, 2.0).is_apart_from(&spread(2.1, 3.0)));
         assert!(spread(2.1, 3.0).is_apart_from(&spread(1.0, 2.0)));
         assert!(!spread(1.0, 2.0).is_apart_from(&spread(1.5, 3.0)));
+    }
+
+    #[test]
+    fn few_numbers_claim_nothing() {
+        let of = |numbers: &[f64]| spread(numbers.iter().copied()).expect("numbers");
+        assert!(!of(&[1.0]).is_apart_from(&of(&[9.0])));
+        assert!(!of(&[1.0, 1.0]).is_apart_from(&of(&[9.0, 9.0, 9.0])));
+        assert!(of(&[1.0, 1.0, 1.0]).is_apart_from(&of(&[9.0, 9.0, 9.0])));
     }
 }

@@ -1,7 +1,20 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
+mod charts;
+mod elements;
+pub(crate) mod figures;
+mod html;
+#[cfg(test)]
+mod made_up;
 mod markdown;
-pub(crate) mod tables;
+mod numbers;
+mod palette;
+mod pictures;
+mod ratios;
+mod sheet;
+mod study;
+mod tables;
+mod words;
 
 use std::path::Path;
 
@@ -11,11 +24,37 @@ use super::results::Results;
 
 /// Writes `report.json`, `report.md` and `report.html` into `out`.
 pub(crate) fn write(results: &Results, out: &Path) -> anyhow::Result<()> {
-    let write = |name: &str, text: String| {
-        let path = out.join(name);
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    write("report.json", serde_json::to_string_pretty(results)?)?;
-    write("report.md", markdown::page(results))?;
-    Ok(())
+    write_file(out, "report.json", &serde_json::to_string_pretty(results)?)?;
+    write_pages(results, out)
+}
+
+/// Writes what people read.
+pub(crate) fn write_pages(results: &Results, out: &Path) -> anyhow::Result<()> {
+    write_file(out, "report.md", &markdown::page(results))?;
+    write_file(out, "report.html", &html::page(results)?)
+}
+
+fn write_file(out: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = out.join(name);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_of_a_saved_report_can_be_made_again() {
+        let first = tempfile::tempdir().expect("a directory");
+        let again = tempfile::tempdir().expect("a directory");
+        write(&made_up::full(), first.path()).expect("a report");
+        let saved = Results::read(&first.path().join("report.json")).expect("what was written");
+        write_pages(&saved, again.path()).expect("pages");
+        for page in ["report.md", "report.html"] {
+            let read =
+                |directory: &Path| std::fs::read_to_string(directory.join(page)).expect(page);
+            assert_eq!(read(first.path()), read(again.path()));
+        }
+        assert!(!again.path().join("report.json").exists());
+    }
 }

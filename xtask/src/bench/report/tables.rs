@@ -1,123 +1,413 @@
-//! The figures of a report: medians of samples, and ratios by round.
+//! The tables of a report, made once for every kind of page.
 
+use super::figures::{
+    Against, Figure, Goal, Verdict, answered_part, cold_figure, cold_servers, goals, ms, ours_over,
+    samples, servers, shown,
+};
+use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, whole};
+use super::ratios;
+use crate::bench::cold::BESIDE;
 use crate::bench::peers::OURS;
-use crate::bench::results::{Cold, Load, Results, Sample};
-use crate::bench::stats::{Spread, ratios, spread};
+use crate::bench::results::{Cold, Micro, Results, Study};
+use crate::bench::small::SCENARIOS;
+use crate::bench::stats::spread;
+use crate::bench::study::mean;
 
-/// A figure of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Figure {
-    /// CPU time of the server for each response, in microseconds.
-    CpuPerResponse,
-    /// CPU time of the server for each GB (10⁹ bytes) of bodies, in seconds.
-    CpuPerGb,
-    ResponsesPerSecond,
-    BytesPerSecond,
-    /// Latency at the median and at the 99th and 99.9th percentile, in microseconds.
-    P50,
-    P99,
-    P999,
+/// A table: what the columns are, with units, and the cells of each row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Table {
+    pub(crate) head: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
-impl Figure {
-    pub(crate) fn of(self, sample: &Sample) -> f64 {
-        let load = &sample.load;
-        match self {
-            Self::CpuPerResponse => sample.server_cpu_seconds * 1e6 / load.responses as f64,
-            Self::CpuPerGb => sample.server_cpu_seconds * 1e9 / load.body_bytes as f64,
-            Self::ResponsesPerSecond => load.responses as f64 / load.seconds,
-            Self::BytesPerSecond => load.body_bytes as f64 / load.seconds,
-            Self::P50 => load.p50_ns as f64 / 1e3,
-            Self::P99 => load.p99_ns as f64 / 1e3,
-            Self::P999 => load.p999_ns as f64 / 1e3,
+/// A table with what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    /// That of the scenario, or what ran beside.
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) table: Table,
+}
+
+impl Table {
+    /// A table without those columns in which no row has a figure.
+    fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
+        let is_empty = |column: usize| {
+            let mut cells = rows.iter().filter_map(|row| row.get(column));
+            cells.all(|cell| cell == NONE)
+        };
+        let kept: Vec<usize> = (0..head.len())
+            .filter(|&column| column == 0 || !is_empty(column))
+            .collect();
+        let keep = |row: &[String]| kept.iter().filter_map(|&at| row.get(at).cloned()).collect();
+        Self {
+            head: kept.iter().map(|&at| head[at].to_owned()).collect(),
+            rows: rows.iter().map(|row| keep(row)).collect(),
         }
     }
 }
 
-/// The samples of one server in one scenario.
-pub(crate) fn samples<'r>(
-    results: &'r Results,
-    scenario: &'r str,
-    server: &'r str,
-) -> impl Iterator<Item = &'r Sample> {
-    results
-        .samples
-        .iter()
-        .filter(move |sample| sample.scenario == scenario && sample.server == server)
-        // Without a response there is nothing to divide by.
-        .filter(|sample| sample.load.responses > 0 || sample.load.body_bytes > 0)
-}
-
-/// The servers that were measured in a scenario, ours first, in the order of the run.
-pub(crate) fn servers(results: &Results, scenario: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for sample in results
-        .samples
-        .iter()
-        .filter(|sample| sample.scenario == scenario)
-    {
-        if !names.contains(&sample.server) {
-            names.push(sample.server.clone());
-        }
-    }
-    names.sort_by_key(|name| (name != OURS.name, !name.starts_with("floor"), name.clone()));
-    names
-}
-
-/// A figure over all rounds.
-pub(crate) fn figure(
-    results: &Results,
-    scenario: &str,
-    server: &str,
-    figure: Figure,
-) -> Option<Spread> {
-    spread(samples(results, scenario, server).map(|sample| figure.of(sample)))
-}
-
-/// Ours over another's, round by round.
-pub(crate) fn ours_over(
-    results: &Results,
-    scenario: &str,
-    server: &str,
-    figure: Figure,
-) -> Option<Spread> {
-    let by_round = |name| -> Vec<(u32, f64)> {
-        samples(results, scenario, name)
-            .map(|sample| (sample.round, figure.of(sample)))
-            .collect()
+/// What was measured, and where.
+pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
+    let machine = &results.machine;
+    let mut command = vec!["cargo xtask bench".to_owned()];
+    command.extend(results.command.iter().cloned());
+    let network = if machine.private_network {
+        "a network namespace of its own"
+    } else {
+        "the machine's own loopback device"
     };
-    ratios(&by_round(OURS.name), &by_round(server))
+    let congestion = if machine.congestion == machine.system_congestion {
+        machine.congestion.clone()
+    } else {
+        format!(
+            "{} (the machine itself uses {})",
+            machine.congestion, machine.system_congestion
+        )
+    };
+    let pinned = if machine.pinned {
+        "server and client pinned to a core each; shared in the study"
+    } else {
+        "not pinned: server and client share their cores"
+    };
+    let memory = machine.memory_bytes as f64 / GIB;
+    vec![
+        ("Date", results.date.clone()),
+        ("Commit", results.commit.clone()),
+        ("Command", command.join(" ")),
+        (
+            "Machine",
+            format!(
+                "{}, {}, {memory:.0} GiB",
+                machine.cpu,
+                count(machine.cores, "core", "cores")
+            ),
+        ),
+        ("Kernel", format!("Linux {}", machine.kernel)),
+        (
+            "Network",
+            format!("{network}, with an MTU of {} bytes", machine.mtu),
+        ),
+        ("Congestion control", congestion),
+        ("Placement", pinned.to_owned()),
+    ]
 }
 
-/// The servers of the cold section, ours first.
-pub(crate) fn cold_servers(results: &Results, beside: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for cold in results.cold.iter().filter(|cold| cold.beside == beside) {
-        if !names.contains(&cold.server) {
-            names.push(cold.server.clone());
+const GIB: f64 = (1_u64 << 30) as f64;
+const MIB: f64 = (1_u64 << 20) as f64;
+
+/// Ours beside the floor and the best other server.
+pub(crate) fn goal_table(results: &Results) -> Option<Table> {
+    let goals = goals(results);
+    let rows = goals.iter().map(|goal| {
+        let against = |against: &Option<Against>| {
+            against.as_ref().map_or_else(
+                || NONE.to_owned(),
+                |against| {
+                    let verdict = verdict_word(against.verdict);
+                    format!("{} of {}: {verdict}", range(&against.ratio), against.server)
+                },
+            )
+        };
+        vec![
+            goal_title(goal),
+            decimals(goal.ours.median),
+            against(&goal.floor),
+            against(&goal.best_other),
+        ]
+    });
+    let head = ["scenario", OURS.name, "ours / floor", "ours / best other"];
+    (!goals.is_empty()).then(|| Table::new(&head, rows.collect()))
+}
+
+/// The scenario of a goal, and what is compared.
+pub(crate) fn goal_title(goal: &Goal) -> String {
+    format!("{}, {}", goal.scenario.title, goal.figure.unit())
+}
+
+/// What is said of two figures that are compared.
+pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Less => "less",
+        Verdict::More => "more",
+        Verdict::Noise => "within noise",
+        Verdict::TooFew => "too few rounds",
+    }
+}
+
+/// The study: one row for each method.
+pub(crate) fn study(results: &Results) -> Option<Part> {
+    let row = |study: &Study| {
+        let wrk = &study.wrk;
+        let of = |figure: &dyn Fn(&crate::bench::results::Second) -> f64| {
+            decimals(mean(&study.seconds, figure))
+        };
+        let cpu = mean(&study.seconds, |second| second.cpu_percent);
+        let at = |wanted: f64| {
+            let found = wrk.percentiles_us.iter().find(|(at, _)| *at == wanted);
+            or_none(found.map(|(_, us)| us / 1e3))
+        };
+        let errors = wrk.errors;
+        let errors = errors.connect + errors.read + errors.write + errors.timeout + errors.status;
+        vec![
+            study.method.clone(),
+            decimals(wrk.requests_per_second),
+            decimals(wrk.bytes_per_second / 1e9),
+            decimals(cpu),
+            decimals(cpu / 100.0 / (wrk.bytes_per_second / 1e9)),
+            or_none(wrk.latency_mean_us.map(|us| us / 1e3)),
+            at(50.0),
+            at(99.0),
+            or_none(wrk.latency_max_us.map(|us| us / 1e3)),
+            of(&|second| second.resident_bytes as f64 / MIB),
+            of(&|second| second.minor_faults as f64),
+            errors.to_string(),
+        ]
+    };
+    let head = [
+        "method",
+        "requests/s",
+        "GB/s",
+        "CPU, % of a core",
+        "CPU, s/GB",
+        "mean latency, ms",
+        "p50, ms",
+        "p99, ms",
+        "longest, ms",
+        "resident, MiB",
+        "page faults/s",
+        "errors",
+    ];
+    (!results.study.is_empty()).then(|| Part {
+        id: "study".to_owned(),
+        title: "One video, copied and sent, to wrk with 6 threads and 30 connections".to_owned(),
+        table: Table::new(&head, results.study.iter().map(row).collect()),
+    })
+}
+
+/// The study's figures as published, and ours.
+pub(crate) fn published(results: &Results) -> Option<Table> {
+    let ours = ratios::of_ours(results)?;
+    let go = ratios::of_go(results);
+    let rows = ratios::KINDS.iter().map(|kind| {
+        let of = |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
+        vec![
+            kind.name.to_owned(),
+            kind.published_copy.to_owned(),
+            kind.published_sendfile.to_owned(),
+            of(&ratios::PUBLISHED),
+            of(&ours),
+            go.as_ref().map_or_else(|| NONE.to_owned(), of),
+        ]
+    });
+    let head = [
+        "sendfile over copying",
+        "published, copying",
+        "published, sendfile",
+        "ratio, published",
+        "ratio, here",
+        "ratio, Go here",
+    ];
+    Some(Table::new(&head, rows.collect()))
+}
+
+/// The sizes: one table for each scenario that was measured.
+pub(crate) fn small(results: &Results) -> Vec<Part> {
+    let part = |scenario: &'static crate::bench::small::Scenario| {
+        let servers = servers(results, scenario.id);
+        let cost = Figure::cost_of(scenario.id);
+        let rows = servers.iter().map(|server| {
+            let of = |figure| shown(results, scenario.id, server, figure);
+            let median = |figure| or_none(of(figure).map(|spread| spread.median));
+            let ratio = if server == OURS.name {
+                "1".to_owned()
+            } else {
+                ours_over(results, scenario.id, server, cost)
+                    .map_or_else(|| NONE.to_owned(), |ratio| range(&ratio))
+            };
+            vec![
+                server.clone(),
+                of(cost).map_or_else(|| NONE.to_owned(), |spread| range(&spread)),
+                ratio,
+                median(Figure::ResponsesPerSecond),
+                median(Figure::BytesPerSecond),
+                median(Figure::P50),
+                median(Figure::P99),
+                median(Figure::P999),
+                busy(results, scenario.id, server),
+            ]
+        });
+        let head = [
+            "server",
+            cost.unit(),
+            "ours / its",
+            "requests/s",
+            "GB/s",
+            "p50, ms",
+            "p99, ms",
+            "p99.9, ms",
+            "core of server / client busy, %",
+        ];
+        (!servers.is_empty()).then(|| Part {
+            id: scenario.id.to_owned(),
+            title: scenario.title.to_owned(),
+            table: Table::new(&head, rows.collect()),
+        })
+    };
+    SCENARIOS.iter().filter_map(part).collect()
+}
+
+/// How busy the two cores were.
+fn busy(results: &Results, scenario: &str, server: &str) -> String {
+    let part = |seconds: &dyn Fn(&crate::bench::results::Sample) -> f64| {
+        let samples = samples(results, scenario, server);
+        let parts = spread(samples.map(|sample| seconds(sample) / sample.load.seconds));
+        parts.map_or_else(|| NONE.to_owned(), |parts| per_cent(parts.median))
+    };
+    format!(
+        "{} / {}",
+        part(&|sample| sample.server_cpu_seconds),
+        part(&|sample| sample.load.client_cpu_seconds)
+    )
+}
+
+/// What ran beside the small requests, in words.
+pub(crate) fn beside_title(beside: &str) -> &str {
+    match beside {
+        "fuse" => "8 downloads from a file system whose every read takes 200 ms",
+        "disk-small" => "32 streams of small files that are not in memory",
+        "disk-large" => "32 streams of large files that are not in memory",
+        "greedy" => "8 downloads of the video by clients that take what they can get",
+        other => other,
+    }
+}
+
+/// The same in two words.
+pub(crate) fn beside_name(beside: &str) -> &str {
+    match beside {
+        "fuse" => "slow files",
+        "disk-small" => "small cold files",
+        "disk-large" => "large cold files",
+        "greedy" => "greedy downloads",
+        other => other,
+    }
+}
+
+/// Small requests beside others: one table for each kind.
+pub(crate) fn cold(results: &Results) -> Vec<Part> {
+    let part = |beside: &&'static str| {
+        let servers = cold_servers(results, beside);
+        let rows = servers.iter().map(|server| {
+            let figure = |of: &dyn Fn(&Cold) -> f64| {
+                or_none(cold_figure(results, beside, server, of).map(|spread| spread.median))
+            };
+            let of_disk = |cold: &Cold| {
+                cold.others_bytes_per_second / cold.disk_bytes_per_second.unwrap_or(f64::NAN)
+            };
+            let answered = cold_figure(results, beside, server, |cold| {
+                answered_part(&cold.together)
+            });
+            let three = |load: &dyn Fn(&Cold) -> &crate::bench::results::Load| {
+                format!(
+                    "{} / {} / {}",
+                    figure(&|cold| ms(load(cold).p50_ns)),
+                    figure(&|cold| ms(load(cold).p99_ns)),
+                    figure(&|cold| ms(load(cold).p999_ns)),
+                )
+            };
+            vec![
+                server.clone(),
+                three(&|cold| &cold.alone),
+                three(&|cold| &cold.together),
+                or_none(answered.map(|part| part.median * 100.0)),
+                figure(&|cold| cold.together.p99_ns as f64 / cold.alone.p99_ns as f64),
+                figure(&|cold| cold.others_bytes_per_second / 1e6),
+                cold_figure(results, beside, server, of_disk)
+                    .map_or_else(|| NONE.to_owned(), |part| per_cent(part.median)),
+            ]
+        });
+        let head = [
+            "server",
+            "p50 / p99 / p99.9 alone, ms",
+            "beside, ms",
+            "answered, %",
+            "p99 beside / alone",
+            "others, MB/s",
+            "of the disk, %",
+        ];
+        (!servers.is_empty()).then(|| Part {
+            id: (*beside).to_owned(),
+            title: format!("Beside {}", beside_title(beside)),
+            table: Table::new(&head, rows.collect()),
+        })
+    };
+    BESIDE.iter().filter_map(part).collect()
+}
+
+/// Idle connections.
+pub(crate) fn idle(results: &Results) -> Option<Part> {
+    let first = results.idle.first()?;
+    let rows = results.idle.iter().map(|idle| {
+        vec![
+            idle.server.clone(),
+            decimals(idle.resident_at_start_bytes as f64 / MIB),
+            decimals(idle.user_bytes_each),
+            decimals(idle.kernel_bytes_each),
+        ]
+    });
+    let head = [
+        "server",
+        "resident at start, MiB",
+        "user memory for each, bytes",
+        "kernel memory for each, both ends, bytes",
+    ];
+    Some(Part {
+        id: "idle".to_owned(),
+        title: format!("{} idle connections", whole(first.connections)),
+        table: Table::new(&head, rows.collect()),
+    })
+}
+
+/// The microbenchmarks, by the first word of their names.
+pub(crate) fn micro(results: &Results) -> Vec<Part> {
+    let mut groups: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
+    for micro in &results.micro {
+        let name = micro.name.as_str();
+        let (group, rest) = name.split_once([' ', '/']).unwrap_or((name, name));
+        let row = micro_row(micro, rest);
+        match groups.iter_mut().find(|(other, _)| *other == group) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((group, vec![row])),
         }
     }
-    names
+    let part = |(group, rows): (&str, Vec<Vec<String>>)| Part {
+        id: group.to_owned(),
+        title: group.to_owned(),
+        table: Table::new(&["benchmark", "median", "95 % interval", "GB/s"], rows),
+    };
+    groups.into_iter().map(part).collect()
 }
 
-/// A figure of the cold section over all rounds.
-pub(crate) fn cold_figure(
-    results: &Results,
-    beside: &str,
-    server: &str,
-    figure: impl Fn(&Cold) -> f64,
-) -> Option<Spread> {
-    let cold = results.cold.iter();
-    let cold = cold.filter(|cold| cold.beside == beside && cold.server == server);
-    spread(cold.map(figure))
-}
-
-/// A latency in milliseconds.
-pub(crate) fn ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
-}
-
-/// Whether requests were left without an answer.
-pub(crate) fn answered_part(load: &Load) -> f64 {
-    load.responses as f64 / (load.responses + load.unanswered).max(1) as f64
+fn micro_row(micro: &Micro, name: &str) -> Vec<String> {
+    let rate = micro
+        .bytes
+        .filter(|_| micro.unit == "ns")
+        .map(|bytes| bytes as f64 / micro.median);
+    // A time is told in the unit that leaves it few digits.
+    let (scale, unit) = match micro.median {
+        _ if micro.unit != "ns" => (1.0, micro.unit.replace("x floor", "× floor")),
+        ns if ns >= 1e6 => (1e6, "ms".to_owned()),
+        ns if ns >= 1e3 => (1e3, "µs".to_owned()),
+        _ => (1.0, "ns".to_owned()),
+    };
+    vec![
+        name.replace('/', ", "),
+        format!("{} {unit}", decimals(micro.median / scale)),
+        format!(
+            "{}–{}",
+            decimals(micro.low / scale),
+            decimals(micro.high / scale)
+        ),
+        or_none(rate),
+    ]
 }

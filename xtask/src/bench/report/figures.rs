@@ -1,0 +1,319 @@
+//! The figures of a report: medians of samples, and ratios by round.
+
+use crate::bench::peers::OURS;
+use crate::bench::results::{Cold, Load, Results, Sample};
+use crate::bench::small::{SCENARIOS, Scenario};
+use crate::bench::stats::{Spread, ratios, spread};
+
+/// A figure of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// CPU time of the server for each response, in microseconds.
+    CpuPerResponse,
+    /// CPU time of the server for each GB (10⁹ bytes) of bodies, in seconds.
+    CpuPerGb,
+    ResponsesPerSecond,
+    BytesPerSecond,
+    /// Latency at the median and at the 99th and 99.9th percentile, in microseconds.
+    P50,
+    P99,
+    P999,
+}
+
+impl Figure {
+    /// What a scenario costs: CPU for each byte where files are large, for each request elsewhere.
+    pub(crate) fn cost_of(scenario: &str) -> Self {
+        if scenario == "video" {
+            Self::CpuPerGb
+        } else {
+            Self::CpuPerResponse
+        }
+    }
+
+    /// The unit in which people read it.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::CpuPerResponse => "µs of CPU/request",
+            Self::CpuPerGb => "s of CPU/GB",
+            Self::ResponsesPerSecond => "requests/s",
+            Self::BytesPerSecond => "GB/s",
+            Self::P50 => "p50, ms",
+            Self::P99 => "p99, ms",
+            Self::P999 => "p99.9, ms",
+        }
+    }
+
+    /// How many of its own units make one of those that people read.
+    pub(crate) fn scale(self) -> f64 {
+        match self {
+            Self::CpuPerResponse | Self::CpuPerGb | Self::ResponsesPerSecond => 1.0,
+            Self::BytesPerSecond => 1e9,
+            Self::P50 | Self::P99 | Self::P999 => 1e3,
+        }
+    }
+
+    pub(crate) fn of(self, sample: &Sample) -> f64 {
+        let load = &sample.load;
+        match self {
+            Self::CpuPerResponse => sample.server_cpu_seconds * 1e6 / load.responses as f64,
+            Self::CpuPerGb => sample.server_cpu_seconds * 1e9 / load.body_bytes as f64,
+            Self::ResponsesPerSecond => load.responses as f64 / load.seconds,
+            Self::BytesPerSecond => load.body_bytes as f64 / load.seconds,
+            Self::P50 => load.p50_ns as f64 / 1e3,
+            Self::P99 => load.p99_ns as f64 / 1e3,
+            Self::P999 => load.p999_ns as f64 / 1e3,
+        }
+    }
+}
+
+/// The samples of one server in one scenario.
+pub(crate) fn samples<'r>(
+    results: &'r Results,
+    scenario: &'r str,
+    server: &'r str,
+) -> impl Iterator<Item = &'r Sample> {
+    results
+        .samples
+        .iter()
+        .filter(move |sample| sample.scenario == scenario && sample.server == server)
+        // Without a response there is nothing to divide by.
+        .filter(|sample| sample.load.responses > 0 || sample.load.body_bytes > 0)
+}
+
+/// The servers that were measured in a scenario, ours first, in the order of the run.
+pub(crate) fn servers(results: &Results, scenario: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for sample in results
+        .samples
+        .iter()
+        .filter(|sample| sample.scenario == scenario)
+    {
+        if !names.contains(&sample.server) {
+            names.push(sample.server.clone());
+        }
+    }
+    names.sort_by_key(|name| (name != OURS.name, !is_floor(name), name.clone()));
+    names
+}
+
+/// A figure over all rounds.
+pub(crate) fn figure(
+    results: &Results,
+    scenario: &str,
+    server: &str,
+    figure: Figure,
+) -> Option<Spread> {
+    spread(samples(results, scenario, server).map(|sample| figure.of(sample)))
+}
+
+/// The same in the unit in which people read it.
+pub(crate) fn shown(results: &Results, scenario: &str, server: &str, of: Figure) -> Option<Spread> {
+    let spread = figure(results, scenario, server, of)?;
+    let scale = of.scale();
+    Some(Spread {
+        median: spread.median / scale,
+        low: spread.low / scale,
+        high: spread.high / scale,
+        count: spread.count,
+    })
+}
+
+/// Ours over another's, round by round.
+pub(crate) fn ours_over(
+    results: &Results,
+    scenario: &str,
+    server: &str,
+    figure: Figure,
+) -> Option<Spread> {
+    let by_round = |name| -> Vec<(u32, f64)> {
+        samples(results, scenario, name)
+            .map(|sample| (sample.round, figure.of(sample)))
+            .collect()
+    };
+    ratios(&by_round(OURS.name), &by_round(server))
+}
+
+/// Whether a server only shows what the work takes at least.
+pub(crate) fn is_floor(server: &str) -> bool {
+    server.starts_with("floor")
+}
+
+/// What may be said of ours beside another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Less,
+    More,
+    /// The middle halves overlap.
+    Noise,
+    /// There are too few rounds to tell.
+    TooFew,
+}
+
+/// Compares two spreads; of what is compared here, less is better.
+pub(crate) fn verdict(ours: &Spread, other: &Spread) -> Verdict {
+    if !ours.can_be_compared_with(other) {
+        Verdict::TooFew
+    } else if !ours.is_apart_from(other) {
+        Verdict::Noise
+    } else if ours.median < other.median {
+        Verdict::Less
+    } else {
+        Verdict::More
+    }
+}
+
+/// Ours beside one other server.
+#[derive(Debug, Clone)]
+pub(crate) struct Against {
+    pub(crate) server: String,
+    pub(crate) ratio: Spread,
+    pub(crate) verdict: Verdict,
+}
+
+/// What one scenario is judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Goal {
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) figure: Figure,
+    /// In the unit in which people read it.
+    pub(crate) ours: Spread,
+    pub(crate) floor: Option<Against>,
+    pub(crate) best_other: Option<Against>,
+}
+
+impl Goal {
+    /// The scenario in few words, and what is compared if it is not the cost.
+    pub(crate) fn label(&self) -> String {
+        let tail = if self.is_tail() { " p99" } else { "" };
+        format!("{}{tail}", label(self.scenario))
+    }
+
+    /// Whether it is a latency, and not a cost.
+    pub(crate) fn is_tail(&self) -> bool {
+        self.figure == Figure::P99
+    }
+}
+
+/// A scenario in few words: the size, and what is special.
+pub(crate) fn label(scenario: &Scenario) -> String {
+    let size: Vec<&str> = scenario.title.split(' ').take(2).collect();
+    let mut label = size.join(" ").trim_end_matches(',').to_owned();
+    if let Some((_, special)) = scenario.id.split_once('-') {
+        label.push(' ');
+        label.push_str(special);
+    }
+    label
+}
+
+/// The goals of every scenario that was measured: what it costs, and the tail where the rate is
+/// fixed.
+pub(crate) fn goals(results: &Results) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for scenario in &SCENARIOS {
+        let cost = Figure::cost_of(scenario.id);
+        let tail = scenario.is_paced().then_some(Figure::P99);
+        for of in std::iter::once(cost).chain(tail) {
+            let Some(ours) = shown(results, scenario.id, OURS.name, of) else {
+                continue;
+            };
+            goals.push(Goal {
+                scenario,
+                figure: of,
+                ours,
+                floor: against_best(results, scenario.id, of, is_floor),
+                best_other: against_best(results, scenario.id, of, |name| {
+                    !is_floor(name) && name != OURS.name
+                }),
+            });
+        }
+    }
+    goals
+}
+
+/// Ours beside the one of some servers whose median is least.
+fn against_best(
+    results: &Results,
+    scenario: &str,
+    of: Figure,
+    is_meant: impl Fn(&str) -> bool,
+) -> Option<Against> {
+    let ours = figure(results, scenario, OURS.name, of)?;
+    let (server, best) = servers(results, scenario)
+        .into_iter()
+        .filter(|name| is_meant(name))
+        .filter_map(|name| Some((name.clone(), figure(results, scenario, &name, of)?)))
+        .min_by(|(_, a), (_, b)| a.median.total_cmp(&b.median))?;
+    Some(Against {
+        ratio: ours_over(results, scenario, &server, of)?,
+        verdict: verdict(&ours, &best),
+        server,
+    })
+}
+
+/// The servers of the cold section, ours first.
+pub(crate) fn cold_servers(results: &Results, beside: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for cold in results.cold.iter().filter(|cold| cold.beside == beside) {
+        if !names.contains(&cold.server) {
+            names.push(cold.server.clone());
+        }
+    }
+    names.sort_by_key(|name| name != OURS.name);
+    names
+}
+
+/// A figure of the cold section over all rounds.
+pub(crate) fn cold_figure(
+    results: &Results,
+    beside: &str,
+    server: &str,
+    figure: impl Fn(&Cold) -> f64,
+) -> Option<Spread> {
+    let cold = results.cold.iter();
+    let cold = cold.filter(|cold| cold.beside == beside && cold.server == server);
+    spread(cold.map(figure))
+}
+
+/// What small requests wait beside others, by medians over all rounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail {
+    /// p99 in milliseconds.
+    pub(crate) alone: Option<f64>,
+    pub(crate) together: Option<f64>,
+    /// The part of the requests that had an answer while others ran.
+    pub(crate) answered: f64,
+}
+
+impl Tail {
+    /// Whether so few were answered that a latency would be one of waiting for nothing.
+    pub(crate) fn is_without_answer(&self) -> bool {
+        self.answered < 0.5
+    }
+
+    /// Whether so many were answered that the rest does not matter.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered >= 0.99
+    }
+}
+
+/// The tail of one server.
+pub(crate) fn tail(results: &Results, beside: &str, server: &str) -> Tail {
+    let median = |of: &dyn Fn(&Cold) -> f64| {
+        cold_figure(results, beside, server, of).map(|spread| spread.median)
+    };
+    Tail {
+        alone: median(&|cold| ms(cold.alone.p99_ns)),
+        together: median(&|cold| ms(cold.together.p99_ns)),
+        answered: median(&|cold| answered_part(&cold.together)).unwrap_or(0.0),
+    }
+}
+
+/// A latency in milliseconds.
+pub(crate) fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+/// Whether requests were left without an answer.
+pub(crate) fn answered_part(load: &Load) -> f64 {
+    load.responses as f64 / (load.responses + load.unanswered).max(1) as f64
+}
