@@ -52,9 +52,13 @@ impl HttpTime {
 
     /// The time a field value states, in any of the three formats a server must read: IMF-fixdate,
     /// RFC 850 (two-digit years mean 1970 to 2069) and asctime. `None` for anything else, wrong
-    /// weekdays and impossible days included.
+    /// weekdays, impossible days and white space around a date included.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
+        // The library underneath takes white space around a date, line feeds included.
+        if text.trim() != text {
+            return None;
+        }
         httpdate::parse_http_date(text).ok().map(Self::from)
     }
 
@@ -144,6 +148,19 @@ mod tests {
             assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(HttpTime::parse(b"Sun, 06 Nov 1994 08:49:37 GM\xFF"), None);
+    }
+
+    /// Found by fuzzing: the date was read as though the white space were not there.
+    #[test]
+    fn white_space_is_no_part_of_a_date() {
+        for text in [
+            " Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "\tSunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994\x0C",
+        ] {
+            assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     #[test]
