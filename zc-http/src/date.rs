@@ -56,7 +56,7 @@ impl HttpTime {
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         // The library underneath takes white space around a date, line feeds included.
-        if text.trim() != text {
+        if text.trim() != text || !has_space_before_time(text) {
             return None;
         }
         httpdate::parse_http_date(text).ok().map(Self::from)
@@ -98,6 +98,15 @@ impl fmt::Display for HttpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         HttpDate::from(SystemTime::from(*self)).fmt(f)
     }
+}
+
+/// Whether a space stands before the time of a date that ends in `GMT`. The library underneath takes
+/// any byte there in the format of RFC 850.
+fn has_space_before_time(text: &str) -> bool {
+    let Some(local) = text.strip_suffix(" GMT") else {
+        return true;
+    };
+    local.bytes().rev().nth("hh:mm:ss".len()) == Some(b' ')
 }
 
 /// The part of a buffer that formatted text still has to fill.
@@ -161,6 +170,22 @@ mod tests {
         ] {
             assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    /// Found by fuzzing: in the format of RFC 850 any byte was taken for the space.
+    #[test]
+    fn a_space_stands_between_day_and_time() {
+        for text in [
+            "Friday, 31-Dec-99?23:59:59 GMT",
+            "Friday, 31-Dec-99023:59:59 GMT",
+            "Friday, 31-Dec-99\t23:59:59 GMT",
+            "Fri, 31 Dec 1999-23:59:59 GMT",
+            "23:59:59 GMT",
+            " GMT",
+        ] {
+            assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text:?}");
+        }
+        assert!(HttpTime::parse(b"Friday, 31-Dec-99 23:59:59 GMT").is_some());
     }
 
     #[test]
