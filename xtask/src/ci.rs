@@ -14,9 +14,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         ],
         &[],
     )?;
+    crate::fuzz::lint()?;
     crate::cargo(
         &["doc", "--workspace", "--no-deps"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    crate::cargo(&["test", "--workspace"], &[])
+    crate::cargo(&["test", "--workspace"], &[])?;
+    crate::fuzz::run(&["--seconds".to_owned(), "5".to_owned()])
 }

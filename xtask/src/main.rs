@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 
 use std::process::{Command, ExitCode};
 
@@ -13,6 +14,7 @@ Usage: cargo xtask TASK
 Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
   ci            run the gates: format, lints, documentation, tests
+  fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
   help          print this
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let result = match task.as_deref() {
         Some("bench") => bench::run(&rest),
         Some("ci") => ci::run(),
+        Some("fuzz") => fuzz::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

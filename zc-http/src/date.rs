@@ -52,9 +52,13 @@ impl HttpTime {
 
     /// The time a field value states, in any of the three formats a server must read: IMF-fixdate,
     /// RFC 850 (two-digit years mean 1970 to 2069) and asctime. `None` for anything else, wrong
-    /// weekdays and impossible days included.
+    /// weekdays, impossible days and white space around a date included.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
+        // The library underneath takes white space around a date, line feeds included.
+        if text.trim() != text || !has_space_before_time(text) {
+            return None;
+        }
         httpdate::parse_http_date(text).ok().map(Self::from)
     }
 
@@ -94,6 +98,15 @@ impl fmt::Display for HttpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         HttpDate::from(SystemTime::from(*self)).fmt(f)
     }
+}
+
+/// Whether a space stands before the time of a date that ends in `GMT`. The library underneath takes
+/// any byte there in the format of RFC 850.
+fn has_space_before_time(text: &str) -> bool {
+    let Some(local) = text.strip_suffix(" GMT") else {
+        return true;
+    };
+    local.bytes().rev().nth("hh:mm:ss".len()) == Some(b' ')
 }
 
 /// The part of a buffer that formatted text still has to fill.
@@ -144,6 +157,35 @@ mod tests {
             assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(HttpTime::parse(b"Sun, 06 Nov 1994 08:49:37 GM\xFF"), None);
+    }
+
+    /// Found by fuzzing: the date was read as though the white space were not there.
+    #[test]
+    fn white_space_is_no_part_of_a_date() {
+        for text in [
+            " Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "\tSunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994\x0C",
+        ] {
+            assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    /// Found by fuzzing: in the format of RFC 850 any byte was taken for the space.
+    #[test]
+    fn a_space_stands_between_day_and_time() {
+        for text in [
+            "Friday, 31-Dec-99?23:59:59 GMT",
+            "Friday, 31-Dec-99023:59:59 GMT",
+            "Friday, 31-Dec-99\t23:59:59 GMT",
+            "Fri, 31 Dec 1999-23:59:59 GMT",
+            "23:59:59 GMT",
+            " GMT",
+        ] {
+            assert_eq!(HttpTime::parse(text.as_bytes()), None, "{text:?}");
+        }
+        assert!(HttpTime::parse(b"Friday, 31-Dec-99 23:59:59 GMT").is_some());
     }
 
     #[test]

@@ -5,8 +5,11 @@ use zc_http::{
     BodyFraming, Drain, DrainError, EntityTag, HttpTime, decode_path, list_matches, query_value,
 };
 
+#[path = "harness/path_twin.rs"]
+mod path_twin;
 #[path = "harness/random.rs"]
 mod random;
+use path_twin::path_twin;
 use random::Random;
 
 const ROUNDS: usize = 50_000;
@@ -46,37 +49,6 @@ fn decoded_paths_agree_with_the_twin() {
         accepted += usize::from(found.is_some());
     }
     assert!(accepted > ROUNDS / 20 && accepted < ROUNDS, "{accepted}");
-}
-
-/// Split, decode into segments of their own, look at each, join.
-fn path_twin(path: &[u8]) -> Option<(Vec<u8>, bool)> {
-    let mut kept: Vec<Vec<u8>> = Vec::new();
-    let mut is_directory = false;
-    for segment in path.split(|&byte| byte == b'/') {
-        let mut decoded = Vec::new();
-        let mut index = 0;
-        while index < segment.len() {
-            if segment[index] == b'%' {
-                let digits = std::str::from_utf8(segment.get(index + 1..index + 3)?).ok()?;
-                if !digits.chars().all(|c| c.is_ascii_hexdigit()) {
-                    return None;
-                }
-                decoded.push(u8::from_str_radix(digits, 16).unwrap());
-                index += 3;
-            } else {
-                decoded.push(segment[index]);
-                index += 1;
-            }
-        }
-        if decoded == b".." || decoded.contains(&0) || decoded.contains(&b'/') {
-            return None;
-        }
-        is_directory = decoded.is_empty() || decoded == b".";
-        if !is_directory {
-            kept.push(decoded);
-        }
-    }
-    Some((kept.join(&b'/'), is_directory))
 }
 
 #[test]

@@ -5,7 +5,10 @@ use zc_http::{Limits, Parse, parse};
 
 #[path = "harness/samples.rs"]
 mod samples;
-use samples::{samples, summary};
+#[path = "harness/summary.rs"]
+mod summary;
+use samples::samples;
+use summary::summary;
 
 #[test]
 fn every_sample_reads_as_expected() {

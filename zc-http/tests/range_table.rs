@@ -1,32 +1,17 @@
 //! Ranges, one row for each sentence of RFC 9110 §14 and §15.3.7, and generated values beside a slow
 //! twin.
 
-use std::ops::Range;
-
-use zc_http::{PARTS_MAX, RangeOutcome, resolve_range};
-
-use Outcome::{Partial, Parts, Unsatisfiable, Whole};
+use zc_http::PARTS_MAX;
 
 #[path = "harness/random.rs"]
 mod random;
+#[path = "harness/range_twin.rs"]
+mod range_twin;
 use random::Random;
-
-/// [`RangeOutcome`] with its parts in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Outcome {
-    Whole,
-    Partial(Range<u64>),
-    Parts(Vec<Range<u64>>),
-    Unsatisfiable,
-}
+use range_twin::Outcome::{self, Partial, Parts, Unsatisfiable, Whole};
 
 fn outcome(value: &str, length: u64) -> Outcome {
-    match resolve_range(value.as_bytes(), length) {
-        RangeOutcome::Whole => Whole,
-        RangeOutcome::Partial(range) => Partial(range),
-        RangeOutcome::Parts(parts) => Parts(parts.iter().collect()),
-        RangeOutcome::Unsatisfiable => Unsatisfiable,
-    }
+    range_twin::outcome(value.as_bytes(), length)
 }
 
 #[test]
@@ -201,7 +186,11 @@ fn generated_values_agree_with_the_twin() {
             }
         }
         let found = outcome(&value, length);
-        assert_eq!(found, twin(&value, length), "{value:?} of {length}");
+        assert_eq!(
+            found,
+            range_twin::twin(value.as_bytes(), length),
+            "{value:?} of {length}"
+        );
         match found {
             Whole => counts[0] += 1,
             Unsatisfiable => counts[2] += 1,
@@ -244,67 +233,4 @@ fn list_of_ranges(random: &mut Random) -> String {
         });
     }
     list
-}
-
-/// The same rules in wider numbers, with digits compared as padded text, and ranges joined by
-/// starting over after each one that was.
-fn twin(value: &str, length: u64) -> Outcome {
-    let Some((unit, set)) = value.split_once('=') else {
-        return Whole;
-    };
-    if unit.to_lowercase() != "bytes" || set.starts_with(' ') {
-        return Whole;
-    }
-    let specs = set.split(',').map(str::trim).filter(|s| !s.is_empty());
-    let read: Option<Vec<_>> = specs.map(|spec| twin_of_one(spec, length)).collect();
-    let Some(read) = read.filter(|read| !read.is_empty()) else {
-        return Whole;
-    };
-    let mut ranges: Vec<Range<u128>> = Vec::new();
-    let mut had_too_many = false;
-    for range in read.into_iter().filter(|range| range.start < range.end) {
-        ranges.push(range);
-        while let Some((a, b)) = touching_pair(&ranges) {
-            let (from, joined) = (ranges.remove(b), &mut ranges[a]);
-            *joined = joined.start.min(from.start)..joined.end.max(from.end);
-        }
-        had_too_many |= ranges.len() > PARTS_MAX;
-    }
-    let narrow = |range: &Range<u128>| range.start as u64..range.end as u64;
-    match &ranges[..] {
-        _ if had_too_many => Whole,
-        [] => Unsatisfiable,
-        [range] => Partial(narrow(range)),
-        ranges => Parts(ranges.iter().map(narrow).collect()),
-    }
-}
-
-/// The first two of them that overlap or touch, the earlier one first.
-fn touching_pair(ranges: &[Range<u128>]) -> Option<(usize, usize)> {
-    (0..ranges.len()).find_map(|a| {
-        let touches =
-            |b: &usize| ranges[a].start <= ranges[*b].end && ranges[*b].start <= ranges[a].end;
-        (a + 1..ranges.len()).find(touches).map(|b| (a, b))
-    })
-}
-
-/// One range as bytes of the representation; `None` when it is malformed.
-fn twin_of_one(spec: &str, length: u64) -> Option<Range<u128>> {
-    let (from, to) = spec.split_once('-')?;
-    if !(from.to_owned() + to).chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    // Digits as a number, the greatest there is where they are too many.
-    let number = |digits: &str| match digits {
-        "" => None,
-        _ => Some(digits.parse().unwrap_or(u128::MAX)),
-    };
-    let end = u128::from(length);
-    match (number(from), number(to)) {
-        (None, None) => None,
-        (None, Some(suffix)) => Some(end.saturating_sub(suffix)..end),
-        (Some(first), None) => Some(first..end),
-        (Some(_), Some(_)) if format!("{from:0>200}") > format!("{to:0>200}") => None,
-        (Some(first), Some(last)) => Some(first..end.min(last.saturating_add(1))),
-    }
 }

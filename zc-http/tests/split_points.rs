@@ -6,10 +6,13 @@ use zc_http::{Limits, Parse, ParseError, parse};
 mod random;
 #[path = "harness/samples.rs"]
 mod samples;
+#[path = "harness/summary.rs"]
+mod summary;
 #[path = "harness/twin.rs"]
 mod twin;
 use random::Random;
-use samples::{Sample, samples, summary};
+use samples::{Sample, samples};
+use summary::summary;
 use twin::judge;
 
 /// A result without borrows: `None` for a partial head.

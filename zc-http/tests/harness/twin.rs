@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::samples::shown;
+use super::summary::shown;
 
 /// What a head amounts to: its summary, or the status it is refused with.
 pub(crate) type Verdict = Result<String, u16>;

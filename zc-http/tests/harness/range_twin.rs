@@ -1,0 +1,103 @@
+//! A second reading of `Range`, slow and obvious, that shares no code with the first.
+
+use std::ops::Range;
+
+use zc_http::{PARTS_MAX, RangeOutcome, resolve_range};
+
+use Outcome::{Partial, Parts, Unsatisfiable, Whole};
+
+/// White space that may stand around commas.
+const OWS: [char; 2] = [' ', '\t'];
+
+/// [`RangeOutcome`] with its parts in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Whole,
+    Partial(Range<u64>),
+    Parts(Vec<Range<u64>>),
+    Unsatisfiable,
+}
+
+/// What the library says.
+pub(crate) fn outcome(value: &[u8], length: u64) -> Outcome {
+    match resolve_range(value, length) {
+        RangeOutcome::Whole => Whole,
+        RangeOutcome::Partial(range) => Partial(range),
+        RangeOutcome::Parts(parts) => Parts(parts.iter().collect()),
+        RangeOutcome::Unsatisfiable => Unsatisfiable,
+    }
+}
+
+/// What it should say: the same rules in wider numbers, with digits compared as text, and ranges
+/// joined by starting over after each one that was.
+pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
+    // Latin-1, so that every byte is one character.
+    let value: String = value.iter().copied().map(char::from).collect();
+    let Some((unit, set)) = value.split_once('=') else {
+        return Whole;
+    };
+    if unit.to_lowercase() != "bytes" || set.starts_with(OWS) {
+        return Whole;
+    }
+    let specs = set
+        .split(',')
+        .map(|spec| spec.trim_matches(OWS))
+        .filter(|s| !s.is_empty());
+    let read: Option<Vec<_>> = specs.map(|spec| twin_of_one(spec, length)).collect();
+    let Some(read) = read.filter(|read| !read.is_empty()) else {
+        return Whole;
+    };
+    let mut ranges: Vec<Range<u128>> = Vec::new();
+    let mut had_too_many = false;
+    for range in read.into_iter().filter(|range| range.start < range.end) {
+        ranges.push(range);
+        while let Some((a, b)) = touching_pair(&ranges) {
+            let (from, joined) = (ranges.remove(b), &mut ranges[a]);
+            *joined = joined.start.min(from.start)..joined.end.max(from.end);
+        }
+        had_too_many |= ranges.len() > PARTS_MAX;
+    }
+    let narrow = |range: &Range<u128>| range.start as u64..range.end as u64;
+    match &ranges[..] {
+        _ if had_too_many => Whole,
+        [] => Unsatisfiable,
+        [range] => Partial(narrow(range)),
+        ranges => Parts(ranges.iter().map(narrow).collect()),
+    }
+}
+
+/// The first two of them that overlap or touch, the earlier one first.
+fn touching_pair(ranges: &[Range<u128>]) -> Option<(usize, usize)> {
+    (0..ranges.len()).find_map(|a| {
+        let touches =
+            |b: &usize| ranges[a].start <= ranges[*b].end && ranges[*b].start <= ranges[a].end;
+        (a + 1..ranges.len()).find(touches).map(|b| (a, b))
+    })
+}
+
+/// One range as bytes of the representation; `None` when it is malformed.
+fn twin_of_one(spec: &str, length: u64) -> Option<Range<u128>> {
+    let (from, to) = spec.split_once('-')?;
+    if !(from.to_owned() + to).chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    // Digits as a number, the greatest there is where they are too many.
+    let number = |digits: &str| match digits {
+        "" => None,
+        _ => Some(digits.parse().unwrap_or(u128::MAX)),
+    };
+    let end = u128::from(length);
+    match (number(from), number(to)) {
+        (None, None) => None,
+        (None, Some(suffix)) => Some(end.saturating_sub(suffix)..end),
+        (Some(first), None) => Some(first..end),
+        (Some(_), Some(_)) if is_greater(from, to) => None,
+        (Some(first), Some(last)) => Some(first..end.min(last.saturating_add(1))),
+    }
+}
+
+/// Whether the first of two digit runs is the greater number, however long they are.
+fn is_greater(left: &str, right: &str) -> bool {
+    let width = left.len().max(right.len());
+    format!("{left:0>width$}") > format!("{right:0>width$}")
+}
