@@ -29,6 +29,8 @@ use crate::slots::Slots;
 const EVENTS_MAX: usize = 512;
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BATCH_MAX: usize = 64;
+/// Such batches from one listener before it is closed; more than its queue holds.
+const DRAIN_BATCHES_MAX: usize = 32;
 /// How long accepting rests when descriptors or connections are used up, in milliseconds. A
 /// connection of this worker that ends wakes it earlier.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -371,6 +373,14 @@ impl Reactor {
     /// No new connections, no idle ones; responses under way have the grace period.
     fn begin_drain(&mut self) {
         self.context.stopping = true;
+        // Closing a listener resets who has connected and was not accepted yet.
+        for index in 0..self.listeners.len() {
+            for _ in 0..DRAIN_BATCHES_MAX {
+                if self.accept_from(index) != Accepting::NextTurn {
+                    break;
+                }
+            }
+        }
         self.accepting = Accepting::Stopped;
         self.listeners.clear();
         self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);

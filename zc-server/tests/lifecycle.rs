@@ -59,13 +59,20 @@ fn a_request_that_has_arrived_before_the_signal_is_answered() {
     {
         std::thread::yield_now();
     }
-    client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    // More than are accepted in one turn, and one that is accepted already.
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    clients.push(client);
+    for client in &mut clients {
+        client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
     server.signal(Signal::SIGTERM);
     server.signal(Signal::SIGCONT);
-    assert_eq!(client.response(false).body, b"late");
-    client.expect_end();
+    for client in &mut clients {
+        assert_eq!(client.response(false).body, b"late");
+        client.expect_end();
+    }
     // Until then the server lingers.
-    drop(client);
+    drop(clients);
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(0));
 }
