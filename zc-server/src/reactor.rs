@@ -146,6 +146,7 @@ impl Reactor {
             self.deliver_answers();
             self.accept_all();
             self.drive_ready();
+            self.context.cache.sweep(self.context.now_ms);
             self.wheel.expire(self.context.now_ms, &mut expired);
             for token in expired.drain(..) {
                 self.check_deadline(token);
@@ -161,7 +162,11 @@ impl Reactor {
 
     fn renew_clock(&mut self) {
         self.context.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.context.now = HttpTime::from(SystemTime::now());
+        let now = HttpTime::from(SystemTime::now());
+        if self.context.now != now {
+            self.context.now = now;
+            self.context.date = now.imf_fixdate();
+        }
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
@@ -178,6 +183,7 @@ impl Reactor {
             pause_end,
             self.grace_deadline_ms,
             log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
+            self.context.cache.next_sweep_ms(),
         ]
         .into_iter()
         .flatten()

@@ -9,6 +9,7 @@ use mio::{Poll, Token, Waker};
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
+use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
@@ -16,6 +17,7 @@ use crate::disk::Mailbox;
 use crate::input::Scratch;
 use crate::listener::{BindError, bind_all};
 use crate::reactor::{Reactor, Shared};
+use crate::reply::Buffers;
 use crate::site::Site;
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -72,7 +74,7 @@ impl Server {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
         let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
-        raise_descriptor_limit(config.connections_max);
+        raise_descriptor_limit(config.connections_max, config.cache.files);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -103,11 +105,14 @@ impl Server {
                 },
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),
+                buffers: Buffers::default(),
+                cache: Cache::new(cache_bounds(&config)),
                 log: sink.clone(),
                 mailbox: Mailbox::new(waker),
                 token: WAKER,
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
+                date: HttpTime::from_unix_seconds(0).imf_fixdate(),
                 budget_bytes: 0,
                 stopping: false,
             };
@@ -208,11 +213,23 @@ impl Handle {
     }
 }
 
+/// The share of one worker.
+fn cache_bounds(config: &Config) -> Bounds {
+    let (cache, workers) = (&config.cache, config.threads.max(1));
+    Bounds {
+        entries: cache.files.div_ceil(workers),
+        bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,
+        inline_max: cache.inline_max_bytes,
+        ttl_ms: cache.ttl_ms,
+    }
+}
+
 /// Each connection may hold a socket and a file. What the system does not grant is said once;
 /// running out later is survived.
-fn raise_descriptor_limit(connections_max: usize) {
+fn raise_descriptor_limit(connections_max: usize, cache_files: usize) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let wanted =
+        (connections_max as u64).saturating_mul(2) + cache_files as u64 + DESCRIPTORS_RESERVED;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return;
     };
@@ -223,8 +240,9 @@ fn raise_descriptor_limit(connections_max: usize) {
     let granted = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
     if granted < wanted {
         eprintln!(
-            "zc-server: {connections_max} connections may need {wanted} descriptors, the limit is \
-             {granted}: raise it (ulimit -n) or lower --max-connections"
+            "zc-server: {connections_max} connections and {cache_files} files kept open may need \
+             {wanted} descriptors, the limit is {granted}: raise it (ulimit -n), or lower \
+             --max-connections or --cache-files"
         );
     }
 }

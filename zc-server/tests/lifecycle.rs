@@ -205,8 +205,8 @@ fn a_named_method_and_the_default_one_are_logged() {
         ("copy", "copy"),
     ] {
         let mut server = Server::start(&["--method", method]);
-        server.write("f", &pattern(5000, 41));
-        assert_eq!(server.get("/f").body.len(), 5000);
+        server.write("f", &pattern(50_000, 41));
+        assert_eq!(server.get("/f").body.len(), 50_000);
         let log = server.log();
         assert_eq!(log["path"], path, "{log}");
         assert_eq!(log["target"], "/f", "{log}");

@@ -21,9 +21,8 @@ use queue::FairQueue;
 pub(crate) use queue::Key;
 
 use crate::listing::{self, Listing};
-use crate::lookup::{Found, Resource};
+use crate::lookup::Found;
 use crate::outgoing::Outgoing;
-use crate::resolve::ResolveError;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
 pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
@@ -33,7 +32,7 @@ pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
 pub(crate) enum Answer {
     Found(Found),
     /// The page of an error.
-    Page(Result<Resource, ResolveError>),
+    Page(Found),
     Listing(io::Result<Listing>),
     /// A response that was carried on, and why it stopped.
     Sent(Box<Outgoing>, Result<Progress, SendError>),
@@ -304,6 +303,7 @@ impl fmt::Debug for Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::ResolveError;
     use mio::{Poll, Token, Waker};
     use std::sync::mpsc;
 
