@@ -199,7 +199,7 @@ impl<'a> Responder<'a, '_> {
         &mut self,
         key: CacheKey<'_>,
         told: Option<Found>,
-        look: impl FnOnce() -> Found,
+        look: impl Fn() -> Found,
     ) -> Stands {
         let now_ms = self.moment.now_ms;
         let (found, asked_ms) = match told {
@@ -209,7 +209,12 @@ impl<'a> Responder<'a, '_> {
             }
             None => match self.cache.get(key, now_ms) {
                 Some(id) => return Stands::Kept(id),
-                None => (look(), now_ms),
+                None => match look() {
+                    Found::Nothing(ResolveError::Exhausted(_)) if self.cache.clear() => {
+                        (look(), now_ms)
+                    }
+                    found => (found, now_ms),
+                },
             },
         };
         if let Found::Nothing(ResolveError::Waits) = found {

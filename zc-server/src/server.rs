@@ -74,7 +74,7 @@ impl Server {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
         let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
-        raise_descriptor_limit(config.connections_max, config.cache.files);
+        let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -106,7 +106,7 @@ impl Server {
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),
                 buffers: Buffers::default(),
-                cache: Cache::new(cache_bounds(&config)),
+                cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: Mailbox::new(waker),
                 token: WAKER,
@@ -213,38 +213,42 @@ impl Handle {
     }
 }
 
-/// The share of one worker.
-fn cache_bounds(config: &Config) -> Bounds {
+/// The share of one worker. Where all of them together would leave less than one descriptor for
+/// each connection, they keep fewer files.
+fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
     let (cache, workers) = (&config.cache, config.threads.max(1));
+    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + config.connections_max as u64);
+    let files = cache.files.min(usize::try_from(left).unwrap_or(usize::MAX));
     Bounds {
-        entries: cache.files.div_ceil(workers),
+        entries: files.div_ceil(workers),
         bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,
         inline_max: cache.inline_max_bytes,
         ttl_ms: cache.ttl_ms,
     }
 }
 
-/// Each connection may hold a socket and a file. What the system does not grant is said once;
-/// running out later is survived.
-fn raise_descriptor_limit(connections_max: usize, cache_files: usize) {
+/// Each connection may hold a socket and a file, and the cache holds files. What the system does not
+/// grant to connections is said once; running out later is survived, and the cache does with what
+/// is left. Answers how many descriptors there may be.
+fn raise_descriptor_limit(connections_max: usize, cache_files: usize) -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted =
-        (connections_max as u64).saturating_mul(2) + cache_files as u64 + DESCRIPTORS_RESERVED;
+    let needed = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
+        return needed;
     };
     if soft < wanted && soft < hard {
         // Refused only where a sandbox forbids it; the warning below then tells.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
     }
     let granted = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
-    if granted < wanted {
+    if granted < needed {
         eprintln!(
-            "zc-server: {connections_max} connections and {cache_files} files kept open may need \
-             {wanted} descriptors, the limit is {granted}: raise it (ulimit -n), or lower \
-             --max-connections or --cache-files"
+            "zc-server: {connections_max} connections may need {needed} descriptors, the limit is \
+             {granted}: raise it (ulimit -n) or lower --max-connections"
         );
     }
+    granted
 }
 
 impl fmt::Display for StartError {

@@ -8,6 +8,7 @@
 //! * A path is kept from the second time that it is asked for.
 //! * When there is no room, the least recently used of a few entries is dropped, and the hand that
 //!   chooses them goes round.
+//! * Where descriptors run out, all entries are dropped: connections need them more.
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
@@ -257,6 +258,15 @@ impl Cache {
         while self.bytes > self.bounds.bytes && self.entries.len() > 1 {
             self.drop_least_used(Some(id));
         }
+    }
+
+    /// Drops all entries, and with them their descriptors. Answers whether there were any.
+    pub(crate) fn clear(&mut self) -> bool {
+        let had_entries = !self.entries.is_empty();
+        self.table.clear();
+        self.entries.clear();
+        self.bytes = 0;
+        had_entries
     }
 
     /// Drops what nobody has asked for in a while. To be called once a turn.
