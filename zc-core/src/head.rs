@@ -162,6 +162,11 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
         self.body.as_mut()
     }
 
+    /// Ends the send where it stands, and gives back what held the head.
+    pub fn into_head(self) -> H {
+        self.head
+    }
+
     /// What was done of the body, if there is one.
     pub fn body_report(&self) -> Option<&Report> {
         self.body.as_ref().map(Transfer::report)

@@ -121,7 +121,7 @@ pub use policy::{FileSystem, Policy, SinkKind};
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
-pub use residency::Residency;
+pub use residency::{Residency, read_resident};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;

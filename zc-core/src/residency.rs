@@ -62,3 +62,28 @@ impl Residency {
         }
     }
 }
+
+/// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache, and
+/// answers how many.
+///
+/// Fewer than there is room for means that the file ends there, or that what follows is not in
+/// memory: the next call then fails. The file position is neither used nor moved.
+///
+/// # Errors
+///
+/// `WouldBlock` when the first byte is not in memory, and what
+/// [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html) reports: `Unsupported` where
+/// the filesystem or the kernel cannot tell what is in memory, or the system is not Linux.
+pub fn read_resident(file: impl AsFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let file = file.as_fd();
+    let mut done = 0;
+    while done < buffer.len() {
+        match crate::platform::preadv2_nowait(file, &mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

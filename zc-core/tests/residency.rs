@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::{PORTABLE, patterned};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, Residency};
+use zc_core::{DiskPool, Residency, read_resident};
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG: Duration = Duration::from_secs(60);
@@ -126,6 +126,38 @@ fn an_evicted_file_is_cold_until_the_pool_brought_it_in() {
     for page in pages(0..LENGTH) {
         assert_eq!(Residency::probe(&file, page.clone()), residency, "{page:?}");
     }
+}
+
+#[test]
+fn only_what_is_in_memory_is_read() {
+    let file = file_on_disk();
+    let content = patterned(LENGTH as usize, 1);
+    let mut buffer = vec![0; content.len()];
+    if told(&file) == Residency::Unknown {
+        let error = read_resident(&file, &mut buffer, 0).expect_err("nobody can tell");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        return;
+    }
+    assert_eq!(read_resident(&file, &mut buffer, 0).unwrap(), content.len());
+    assert!(buffer == content);
+    // The file ends, and is not read from its end on.
+    let near_end = LENGTH - 100;
+    assert_eq!(
+        read_resident(&file, &mut buffer[..1000], near_end).unwrap(),
+        100
+    );
+    assert!(buffer[..100] == content[near_end as usize..]);
+    assert_eq!(read_resident(&file, &mut buffer, LENGTH).unwrap(), 0);
+    // A read that comes to an absent page ends before it, and one that begins there fails.
+    assert!(evicted(&file));
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
+    file.read_exact_at(&mut [0], 0).unwrap();
+    let error = read_resident(&file, &mut buffer, LENGTH / 2).expect_err("not in memory");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        read_resident(&file, &mut buffer[..2 * PAGE as usize], 10).unwrap() as u64,
+        PAGE - 10
+    );
 }
 
 // The answers of `preadv2` itself; the portable path has one answer only, as above.

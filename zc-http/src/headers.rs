@@ -21,6 +21,8 @@ pub struct Headers<'buf> {
     fields: [Field; FIELDS_MAX],
     /// Invariant: at most `FIELDS_MAX`.
     len: usize,
+    /// The bits of the names that are there: most questions are about names that are not.
+    names: u64,
 }
 
 /// Where one field line lies in the head. 16 bits hold every offset, since a head has at most
@@ -43,7 +45,12 @@ impl<'buf> Headers<'buf> {
     /// The values of all fields called `name`, in the order received.
     #[inline]
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'buf [u8]> + 'a {
-        self.fields()
+        let fields = if self.names & bit_of(name.as_bytes()) == 0 {
+            &[]
+        } else {
+            self.fields()
+        };
+        fields
             .iter()
             .filter(move |field| self.name_matches(field, name.as_bytes()))
             .map(|field| self.value(field))
@@ -84,6 +91,7 @@ impl<'buf> Headers<'buf> {
             head,
             fields: [Field::NONE; FIELDS_MAX],
             len: 0,
+            names: 0,
         }
     }
 
@@ -118,6 +126,7 @@ impl<'buf> Headers<'buf> {
             .ok_or(ParseError::TooManyFields)?;
         *slot = field;
         self.len += 1;
+        self.names |= bit_of(self.name(&field));
         Ok(())
     }
 
@@ -149,6 +158,14 @@ impl<'buf> Headers<'buf> {
             .get(start..start + usize::from(bytes))
             .unwrap_or_default()
     }
+}
+
+/// One of 64 bits for a name, the same in upper and lower case.
+#[inline]
+fn bit_of(name: &[u8]) -> u64 {
+    // A letter differs from its other case in one bit, which is masked here.
+    let first = name.first().map_or(0, |&byte| usize::from(byte & 0x1F));
+    1 << ((first + 5 * name.len()) % 64)
 }
 
 impl Field {
