@@ -55,21 +55,6 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs cargo, and shows what it printed only when it fails.
-fn cargo_quietly(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let output = cargo_command(arguments, environment)
-        .output()
-        .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
-    if !output.status.success() {
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        bail!("cargo {} failed: {stdout}{stderr}", arguments.join(" "));
-    }
-    Ok(())
-}
-
 fn cargo_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);

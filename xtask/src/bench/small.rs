@@ -1,11 +1,13 @@
 //! Files of each size, hot: ours, the floors and other servers in interleaved rounds.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
 use super::load::{Demand, Measured, STEAL_MAX};
 use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer};
+use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
 use super::stats::spread;
@@ -33,6 +35,11 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// Who is measured: ours, the floors, and others.
+    pub(crate) fn peers(&self, others: &[Peer]) -> Vec<Peer> {
+        [&[OURS], self.floors, others].concat()
+    }
+
     /// Whether requests come at a fixed rate, so that tails compare.
     pub(crate) fn is_paced(&self) -> bool {
         self.paced_by.is_some()
@@ -124,9 +131,21 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
     },
 ];
 
-/// The names of all scenarios.
-pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
-    SCENARIOS.iter().map(|scenario| scenario.id)
+/// How long the bodies of a server are compared before anything counts.
+const VERIFIED: Duration = Duration::from_millis(50);
+
+/// What this takes by plan.
+pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
+    let round = times.warm_up + times.measured + LOOK;
+    (START + LOOK + VERIFIED + round * times.rounds) * servers(others)
+}
+
+/// The servers of all scenarios together.
+fn servers(others: &[Peer]) -> u32 {
+    let of_each = SCENARIOS
+        .iter()
+        .map(|scenario| scenario.peers(others).len());
+    of_each.sum::<usize>() as u32
 }
 
 /// Runs all scenarios, with the other servers or without.
@@ -136,14 +155,10 @@ pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
-    let per_round = SCENARIOS
-        .iter()
-        .map(|scenario| 1 + scenario.floors.len() + others.len());
-    let steps = per_round.sum::<usize>() as u64 * u64::from(bench.times.rounds);
+    let steps = u64::from(servers(&others) * bench.times.rounds);
     bench.begin("small", steps);
     for scenario in &SCENARIOS {
-        let peers: Vec<Peer> = [&[OURS], scenario.floors, &others[..]].concat();
-        run_scenario(bench, scenario, &peers)?;
+        run_scenario(bench, scenario, &scenario.peers(&others))?;
         if bench.is_stopped() {
             return Ok(());
         }
@@ -158,8 +173,7 @@ fn run_scenario(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> anyho
         // There and back, so that what drifts meets everyone alike.
         running.reverse();
         for server in &running {
-            let message = format!("{}: {}", scenario.title, server.name);
-            bench.progress.set_message(message);
+            bench.step(format!("{}: {}", scenario.title, server.name));
             bench.progress.inc(1);
             if bench.is_stopped() {
                 return Ok(());
@@ -203,7 +217,8 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
         connections: scenario.connections,
         close: scenario.close,
         rate,
-        seconds: bench.times.measured.as_secs_f64(),
+        warm_up: bench.times.warm_up,
+        measured: bench.times.measured,
         verify_every: 1000,
     }
 }
@@ -219,7 +234,8 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
             let every_body = Demand {
                 close: false,
                 rate: None,
-                seconds: 0.05,
+                warm_up: Duration::ZERO,
+                measured: VERIFIED,
                 connections: 4,
                 verify_every: 1,
                 ..demand(bench, scenario)

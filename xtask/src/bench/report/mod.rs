@@ -5,7 +5,7 @@ mod elements;
 pub(crate) mod figures;
 mod html;
 #[cfg(test)]
-mod made_up;
+pub(crate) mod made_up;
 mod markdown;
 mod numbers;
 mod palette;
