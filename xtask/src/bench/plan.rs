@@ -51,11 +51,11 @@ impl Times {
         match depth {
             Depth::Trial => Self {
                 rounds: 1,
-                warm_up: ms(20),
-                measured: ms(100),
+                warm_up: ms(10),
+                measured: ms(70),
                 study: ms(1000),
                 cold_rounds: 1,
-                cold: ms(150),
+                cold: ms(100),
                 micro: None,
                 idle_connections: 100,
                 size: Size::Trial,
@@ -98,8 +98,7 @@ impl Times {
     }
 }
 
-/// The parts of a run in their order, and what each takes by plan. What is taken again because the
-/// host took the time away comes on top.
+/// The parts of a run in their order, and what each takes by plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     parts: Vec<(Section, Duration)>,
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_every_other_server_is_planned_in_25_minutes_and_a_trial_about_one() {
+    fn a_run_with_every_other_server_is_planned_in_25_minutes_and_a_trial_in_one() {
         let planned = total(Depth::Ordinary, &OTHERS);
         assert!(planned < 25 * MINUTE, "{planned:?}");
         let planned = total(Depth::Trial, &OTHERS);

@@ -12,8 +12,11 @@ use super::process::Running;
 use super::results::{Sample, Skipped};
 use super::stats::spread;
 
-/// How often a round is tried again because the host took the time away.
+/// How often a sample is taken because the host took the time away.
 const TRIES_MAX: u32 = 3;
+/// One of so many samples may be taken again: on a host that takes time all the time, the run still
+/// ends as planned.
+const SAMPLES_FOR_A_RETRY: u32 = 4;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
@@ -136,8 +139,9 @@ const VERIFIED: Duration = Duration::from_millis(50);
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
-    let round = times.warm_up + times.measured + LOOK;
-    (START + LOOK + VERIFIED + round * times.rounds) * servers(others)
+    let sample = times.warm_up + times.measured + LOOK;
+    let samples = servers(others) * times.rounds;
+    (START + LOOK + VERIFIED) * servers(others) + sample * (samples + samples / SAMPLES_FOR_A_RETRY)
 }
 
 /// The servers of all scenarios together.
@@ -155,10 +159,11 @@ pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
-    let steps = u64::from(servers(&others) * bench.times.rounds);
-    bench.begin("small", steps);
+    let samples = servers(&others) * bench.times.rounds;
+    bench.begin("small", u64::from(samples));
+    let mut retries = samples / SAMPLES_FOR_A_RETRY;
     for scenario in &SCENARIOS {
-        run_scenario(bench, scenario, &scenario.peers(&others))?;
+        run_scenario(bench, scenario, &scenario.peers(&others), &mut retries)?;
         if bench.is_stopped() {
             return Ok(());
         }
@@ -166,7 +171,12 @@ pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_scenario(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> anyhow::Result<()> {
+fn run_scenario(
+    bench: &mut Bench,
+    scenario: &Scenario,
+    peers: &[Peer],
+    retries: &mut u32,
+) -> anyhow::Result<()> {
     let demand = demand(bench, scenario);
     let mut running = start_all(bench, scenario, peers);
     for round in 0..bench.times.rounds {
@@ -178,7 +188,7 @@ fn run_scenario(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> anyho
             if bench.is_stopped() {
                 return Ok(());
             }
-            match measure_quietly(bench, server, &demand) {
+            match measure_quietly(bench, server, &demand, retries) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),
                     server: server.name.clone(),
@@ -267,14 +277,21 @@ fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
     }
 }
 
-/// Again, when the host took the time away.
-fn measure_quietly(bench: &Bench, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
+/// Again, when the host took the time away, and as long as there are retries left.
+fn measure_quietly(
+    bench: &Bench,
+    server: &Running,
+    demand: &Demand,
+    retries: &mut u32,
+) -> anyhow::Result<Measured> {
     let mut tries = 1;
     loop {
         let measured = bench.measure(server, demand)?;
-        if measured.steal <= STEAL_MAX || tries == TRIES_MAX || bench.is_stopped() {
+        let is_enough = tries == TRIES_MAX || *retries == 0 || bench.is_stopped();
+        if measured.steal <= STEAL_MAX || is_enough {
             return Ok(measured);
         }
         tries += 1;
+        *retries -= 1;
     }
 }
