@@ -20,25 +20,26 @@ use super::tool::{End, Tool};
 /// What runs beside the small requests.
 pub(crate) const BESIDE: [&str; 4] = ["fuse", "disk-small", "disk-large", "greedy"];
 /// Requests per second.
-const RATE: f64 = 500.0;
+pub(crate) const RATE: u32 = 500;
 /// Streams of the slow file system, and greedy downloads.
-const FEW: u64 = 8;
+pub(crate) const FEW: u64 = 8;
 /// Milliseconds that each read of the slow file system takes.
-const FUSE_DELAY_MS: u64 = 200;
+pub(crate) const FUSE_DELAY_MS: u64 = 200;
 
-/// Reading all cold files once, for which a disk of a GB/s needs two seconds.
-const READ: Duration = Duration::from_millis(1_300);
+/// Making the cold files, and reading all of them once, on a disk of a GB/s.
+const MAKE: Duration = Duration::from_secs(8);
+const READ: Duration = Duration::from_millis(2_500);
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
     let of_each = START + (LOOK + times.warm_up + times.cold) * 2 + START;
     let servers = (1 + others.len()) as u32;
     let kinds = BESIDE.len() as u32;
-    let reading = match times.size {
-        Size::Full => READ * 2,
-        Size::Trial => Duration::ZERO,
+    let (making, reading) = match times.size {
+        Size::Full => (MAKE, READ),
+        Size::Trial => (Duration::ZERO, Duration::ZERO),
     };
-    (of_each * servers * kinds + reading) * times.cold_rounds
+    making + (of_each * servers * kinds + reading) * times.cold_rounds
 }
 
 /// Runs each kind on each server.
@@ -119,7 +120,7 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str) -> anyhow::Result<Cold> {
         targets: "/1k.bin".to_owned(),
         connections: 4,
         close: false,
-        rate: Some(RATE),
+        rate: Some(f64::from(RATE)),
         warm_up: bench.times.warm_up,
         measured: bench.times.cold,
         verify_every: 1000,

@@ -15,8 +15,9 @@ use super::tool::{End, Tool};
 use super::wrk;
 
 const SECOND: Duration = Duration::from_secs(1);
-const THREADS: u32 = 6;
-const CONNECTIONS: u32 = 30;
+/// Of wrk.
+pub(crate) const THREADS: u32 = 6;
+pub(crate) const CONNECTIONS: u32 = 30;
 
 /// Ours by each method.
 pub(crate) const METHODS: [&str; 4] = ["io", "sendfile", "splice", "auto"];
