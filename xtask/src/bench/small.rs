@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Bench;
 use super::arena::Side;
 use super::load::{Demand, Measured, STEAL_MAX};
-use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer};
+use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
@@ -38,9 +38,9 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Who is measured: ours, the floors, and others.
+    /// Who is measured: ours in its variants, the floors, and others.
     pub(crate) fn peers(&self, others: &[Peer]) -> Vec<Peer> {
-        [&[OURS], self.floors, others].concat()
+        [&variants(), self.floors, others].concat()
     }
 
     /// Whether requests come at a fixed rate, so that tails compare.
@@ -293,5 +293,28 @@ fn measure_quietly(
         }
         tries += 1;
         *retries -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::fixtures::{MANY, VIDEO_BYTES};
+    use crate::bench::report::numbers::whole;
+
+    #[test]
+    fn titles_tell_what_is_measured() {
+        let title = |id: &str| {
+            let mut scenarios = SCENARIOS.iter();
+            let found = scenarios.find(|scenario| scenario.id == id);
+            found.expect("a scenario").title
+        };
+        let many = usize::try_from(MANY).expect("a count");
+        assert_eq!(title("4k-many"), format!("4 KiB of {} files", whole(many)));
+        assert_eq!(title("video"), format!("{} MB", VIDEO_BYTES / 1_000_000));
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.is_paced()) {
+            let rate = format!(" at {} % of our peak", RATE_PART * 100.0);
+            assert!(scenario.title.ends_with(&rate), "{}", scenario.title);
+        }
     }
 }

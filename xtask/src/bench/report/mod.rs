@@ -7,7 +7,7 @@ mod html;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod markdown;
-mod numbers;
+pub(crate) mod numbers;
 mod palette;
 mod pictures;
 mod ratios;
