@@ -13,7 +13,7 @@ Usage: cargo xtask TASK
 
 Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
-  ci            run the gates: format, lints, documentation, tests
+  ci            run the gates: format, lints, documentation, tests, a trial of the benchmarks
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
   help          print this
 ";
