@@ -64,11 +64,11 @@ impl Times {
             Depth::Quick => Self {
                 rounds: 3,
                 warm_up: ms(100),
-                measured: ms(500),
+                measured: ms(400),
                 study: ms(6_000),
                 cold_rounds: 2,
                 cold: ms(1_000),
-                micro: of_each(100, 300, 10),
+                micro: of_each(100, 200, 10),
                 idle_connections: 10_000,
                 size: Size::Full,
             },
