@@ -38,19 +38,19 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is known of one response when it is over.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<'a> {
     /// When the response was over.
     pub(crate) time: SystemTime,
     /// The peer.
     pub(crate) remote: SocketAddr,
     /// The request line as received, without its line end. Empty if none came.
-    pub(crate) request_line: Vec<u8>,
+    pub(crate) request_line: &'a [u8],
     /// The `Referer` field, or empty.
-    pub(crate) referer: Vec<u8>,
+    pub(crate) referer: &'a [u8],
     /// The `User-Agent` field, or empty.
-    pub(crate) user_agent: Vec<u8>,
-    /// The status code that was sent.
-    pub(crate) status: u16,
+    pub(crate) user_agent: &'a [u8],
+    /// The status code that was sent; none where the request was given up before it had an answer.
+    pub(crate) status: Option<u16>,
     /// Bytes of the head that the socket took.
     pub(crate) head_bytes: u64,
     /// Bytes of the body that the socket took.
@@ -79,13 +79,13 @@ pub(crate) struct Entry {
 /// Whatever came from the peer is escaped: every byte but printable ASCII, and also the quote and
 /// the backslash, is written as `\xHH`. A line thus cannot be broken or forged, a terminal not be
 /// controlled, and the bytes can be had back.
-pub(crate) fn format(entry: &Entry, format: LogFormat, out: &mut Vec<u8>) {
+pub(crate) fn format(entry: &Entry<'_>, format: LogFormat, out: &mut Vec<u8>) {
     match format {
         LogFormat::Off => return,
         LogFormat::Clf => common(entry, out),
         LogFormat::Combined => {
             common(entry, out);
-            for field in [&entry.referer, &entry.user_agent] {
+            for field in [entry.referer, entry.user_agent] {
                 out.extend_from_slice(b" \"");
                 escape_or_dash(field, out);
                 out.push(b'"');
@@ -104,11 +104,14 @@ pub(crate) fn format(entry: &Entry, format: LogFormat, out: &mut Vec<u8>) {
 }
 
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
-fn common(entry: &Entry, out: &mut Vec<u8>) {
+fn common(entry: &Entry<'_>, out: &mut Vec<u8>) {
     let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
     put(out, format_args!("{} - - [{time}] \"", entry.remote.ip()));
-    escape_or_dash(&entry.request_line, out);
-    put(out, format_args!("\" {} ", entry.status));
+    escape_or_dash(entry.request_line, out);
+    match entry.status {
+        Some(status) => put(out, format_args!("\" {status} ")),
+        None => out.extend_from_slice(b"\" - "),
+    }
     match entry.body_bytes {
         0 => out.push(b'-'),
         bytes => put(out, format_args!("{bytes}")),
@@ -116,10 +119,10 @@ fn common(entry: &Entry, out: &mut Vec<u8>) {
 }
 
 /// One JSON object. The fields are always the same, and absent ones are `null`.
-fn json(entry: &Entry, out: &mut Vec<u8>) {
+fn json(entry: &Entry<'_>, out: &mut Vec<u8>) {
     // The target is whatever lies between the outer spaces; a line that is not in three parts is
     // all target, so that nothing is lost.
-    let line = entry.request_line.as_slice();
+    let line = entry.request_line;
     let outer = (
         line.iter().position(|&byte| byte == b' '),
         line.iter().rposition(|&byte| byte == b' '),
@@ -141,11 +144,15 @@ fn json(entry: &Entry, out: &mut Vec<u8>) {
     json_text(out, "method", method);
     json_text(out, "target", target);
     json_text(out, "protocol", protocol);
+    match entry.status {
+        Some(status) => put(out, format_args!(",\"status\":{status}")),
+        None => out.extend_from_slice(b",\"status\":null"),
+    }
     put(
         out,
         format_args!(
-            ",\"status\":{},\"head_bytes\":{},\"bytes\":{},\"path\":\"{}\"",
-            entry.status, entry.head_bytes, entry.body_bytes, entry.path
+            ",\"head_bytes\":{},\"bytes\":{},\"path\":\"{}\"",
+            entry.head_bytes, entry.body_bytes, entry.path
         ),
     );
     json_text(
@@ -166,8 +173,8 @@ fn json(entry: &Entry, out: &mut Vec<u8>) {
             entry.outcome
         ),
     );
-    json_text(out, "referer", &entry.referer);
-    json_text(out, "user_agent", &entry.user_agent);
+    json_text(out, "referer", entry.referer);
+    json_text(out, "user_agent", entry.user_agent);
     out.push(b'}');
 }
 
@@ -308,7 +315,7 @@ impl Sink {
     }
 
     /// Appends a line to this worker's buffer, or drops and counts it if the buffer is full.
-    pub(crate) fn record(&mut self, entry: &Entry) {
+    pub(crate) fn record(&mut self, entry: &Entry<'_>) {
         if self.queue.is_none() {
             return;
         }
@@ -517,15 +524,15 @@ mod tests {
 
     use super::*;
 
-    fn entry() -> Entry {
+    fn entry() -> Entry<'static> {
         Entry {
             // The example of Apache's manual, 2000-10-10 20:55:36 UTC.
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
             remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
-            request_line: b"GET /apache_pb.gif HTTP/1.0".to_vec(),
-            referer: b"http://www.example.com/start.html".to_vec(),
-            user_agent: b"Mozilla/4.08 [en] (Win98; I ;Nav)".to_vec(),
-            status: 200,
+            request_line: b"GET /apache_pb.gif HTTP/1.0",
+            referer: b"http://www.example.com/start.html",
+            user_agent: b"Mozilla/4.08 [en] (Win98; I ;Nav)",
+            status: Some(200),
             head_bytes: 180,
             body_bytes: 2326,
             path: "sendfile",
@@ -539,19 +546,19 @@ mod tests {
         }
     }
 
-    fn hostile() -> Entry {
+    fn hostile() -> Entry<'static> {
         Entry {
             remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
-            request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1".to_vec(),
-            referer: Vec::new(),
-            user_agent: b"x\" 200 1\r\n{}".to_vec(),
+            request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
+            referer: b"",
+            user_agent: b"x\" 200 1\r\n{}",
             body_bytes: 0,
             fallback: Some("sendfile: EINVAL \"odd\"".to_owned()),
             ..entry()
         }
     }
 
-    fn line(entry: &Entry, log_format: LogFormat) -> String {
+    fn line(entry: &Entry<'_>, log_format: LogFormat) -> String {
         let mut out = Vec::new();
         format(entry, log_format, &mut out);
         String::from_utf8(out).unwrap()
@@ -569,7 +576,7 @@ mod tests {
              \"GET /a\\x22b\\x5Cc\\x1B[2J\\x0A\\xFF\\xC3\\xA9\\x7F HTTP/1.1\" 200 -\n"
         );
         let nothing = Entry {
-            request_line: Vec::new(),
+            request_line: b"",
             ..entry()
         };
         assert!(line(&nothing, LogFormat::Clf).contains("] \"-\" 200"));
@@ -586,6 +593,19 @@ mod tests {
         assert!(line(&hostile(), LogFormat::Combined).ends_with(
             " 200 - \"-\" \"x\\x22 200 1\\x0D\\x0A{}\" method=sendfile us=1234 outcome=complete\n"
         ));
+    }
+
+    #[test]
+    fn a_request_without_an_answer_has_no_status() {
+        let entry = Entry {
+            status: None,
+            body_bytes: 0,
+            ..entry()
+        };
+        let text = line(&entry, LogFormat::Clf);
+        assert!(text.ends_with("HTTP/1.0\" - -\n"), "{text}");
+        let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
+        assert_eq!(value["status"], Value::Null);
     }
 
     #[test]
@@ -628,7 +648,7 @@ mod tests {
             ("nonsense", Value::Null, "nonsense", Value::Null),
         ] {
             let entry = Entry {
-                request_line: request_line.into(),
+                request_line: request_line.as_bytes(),
                 ..entry()
             };
             let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
@@ -642,9 +662,9 @@ mod tests {
     fn any_bytes_make_one_printable_line() {
         let all: Vec<u8> = (0..=u8::MAX).collect();
         let entry = Entry {
-            request_line: all.clone(),
-            referer: all.clone(),
-            user_agent: all.clone(),
+            request_line: &all,
+            referer: &all,
+            user_agent: &all,
             ..entry()
         };
         for log_format in [LogFormat::Clf, LogFormat::Combined, LogFormat::Json] {
@@ -724,7 +744,7 @@ mod tests {
         let (mut sink, writer) = Sink::start_to(LogFormat::Clf, output, diagnostics).unwrap();
         // Long lines, so that the bound in bytes is met soon; more than all the bounds together.
         let entry = Entry {
-            request_line: vec![b'x'; 10_000],
+            request_line: &[b'x'; 10_000],
             ..entry()
         };
         let length = line(&entry, LogFormat::Clf).len();

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use mio::Token;
-use zc_http::{HttpTime, Limits};
+use zc_http::{After, HttpTime, Limits};
 
 use crate::access_log::Sink;
+use crate::cache::Cache;
 use crate::disk::Mailbox;
 use crate::input::Scratch;
+use crate::prepared::DATE_BYTES;
+use crate::reply::{Buffers, Moment, Place, Ready};
 use crate::site::Site;
 
 /// The limits of time that a connection is held to, in milliseconds.
@@ -25,8 +28,11 @@ pub(crate) struct Context {
     pub(crate) site: Arc<Site>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Scratch,
     pub(crate) path_buffer: Vec<u8>,
+    pub(crate) buffers: Buffers,
+    pub(crate) cache: Cache,
     pub(crate) log: Option<Sink>,
     /// Where answers of the disk are left for this worker.
     pub(crate) mailbox: Mailbox,
@@ -36,8 +42,42 @@ pub(crate) struct Context {
     pub(crate) now_ms: u64,
     /// The time of day, renewed once a turn.
     pub(crate) now: HttpTime,
+    /// `now` as it stands in a head.
+    pub(crate) date: [u8; DATE_BYTES],
     /// Bytes of body that one connection may send in this turn.
     pub(crate) budget_bytes: u64,
     /// True once the server drains: every response then ends its connection.
     pub(crate) stopping: bool,
+}
+
+impl Context {
+    /// When a request that is answered in this turn is answered.
+    pub(crate) fn moment(&self, after: After) -> Moment {
+        Moment {
+            after,
+            now: self.now,
+            date: self.date,
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// All bytes of a response that was made last, or is kept ready.
+    pub(crate) fn bytes_of(&self, ready: &Ready) -> &[u8] {
+        match ready.place {
+            Place::Output => {
+                let output = &self.buffers.output;
+                &output[output.len() - ready.length()..]
+            }
+            Place::Whole(id) => self.cache.whole(id),
+            Place::NotModified(id) => self.cache.not_modified(id),
+        }
+    }
+
+    /// Takes the response that was made last out of the output buffer, if it is there.
+    pub(crate) fn drop_output_of(&mut self, ready: &Ready) {
+        if ready.place == Place::Output {
+            let output = &mut self.buffers.output;
+            output.truncate(output.len() - ready.length());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! One request and its response, from the complete head to the line in the access log.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
@@ -10,39 +11,45 @@ use crate::access_log::Entry;
 use crate::context::Context;
 use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
 use crate::outgoing::{Figures, Outgoing};
-use crate::respond::{Answer, Known, Moment, Reply, refuse, respond};
+use crate::reply::{Ready, Reply, Stream};
+use crate::respond::{Known, Lent, Responded, refuse, respond};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
 const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 
-/// A response on its way, and what comes after it.
+/// A response that takes more than one call, and what comes after it.
 #[derive(Debug)]
 pub(crate) struct Response {
     /// `None` while a thread of the disk carries it on.
-    pub(crate) outgoing: Option<Box<Outgoing>>,
+    pub(crate) outgoing: Option<Outgoing>,
     pub(crate) then: Then,
     /// The mount that the body is on.
     pub(crate) key: Key,
-    log: Option<LogRecord>,
+    log: Option<LogRecord<'static>>,
 }
 
+/// What comes after a response that was sent as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     KeepAlive,
+    /// The peer has said that this was its last request: the connection closes, at once where
+    /// nothing is left unread.
+    Finish,
+    /// The peer may still be sending, and must not be cut off by a reset before it has read.
     Linger,
     Close,
 }
 
-/// What the log needs of a request that is no longer in memory when its response ends.
+/// What the log needs of a request.
 #[derive(Debug)]
-struct LogRecord {
+pub(crate) struct LogRecord<'b> {
     started: Instant,
-    time: SystemTime,
-    request_line: Vec<u8>,
-    referer: Vec<u8>,
-    user_agent: Vec<u8>,
-    status: Status,
+    request_line: Cow<'b, [u8]>,
+    referer: Cow<'b, [u8]>,
+    user_agent: Cow<'b, [u8]>,
+    /// None where the request was given up before it had an answer.
+    status: Option<Status>,
 }
 
 /// How a response ended, in the words of the access log.
@@ -59,62 +66,76 @@ pub(crate) enum Outcome {
 
 /// What becomes of a complete head.
 #[derive(Debug)]
-pub(crate) enum Exchange {
-    /// Its response, and the body that is to be read and dropped before it is sent.
-    Respond(Box<Response>, Option<Drain>),
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Exchange<'b> {
+    /// The response is in memory as a whole.
+    Ready(Ready, Then, Option<LogRecord<'b>>),
+    /// There is more to it than bytes.
+    Stream(Response),
+    /// The response, and the body that is to be read and dropped before it is sent.
+    Drain(Box<Response>, Drain),
     /// The disk is being asked; the same head is to be taken again when it has answered.
     Wait(Box<Known>, Ticket),
 }
 
+enum Body {
+    None,
+    Small(Drain),
+    Refused,
+}
+
 /// A complete head → its response. `known` is what the disk has told of it already.
-pub(crate) fn accept_request(
-    request: &Request<'_>,
-    known: Known,
+pub(crate) fn accept_request<'b>(
+    request: &Request<'b>,
+    known: Option<Box<Known>>,
     context: &mut Context,
-) -> Exchange {
-    let expects_continue = request.headers.list_contains("expect", "100-continue");
+) -> Exchange<'b> {
+    let started = context.log.is_some().then(Instant::now);
     let body = match Drain::new(request.body, DRAIN_BYTES_MAX) {
         Ok(None) => Body::None,
         // A client that waits for 100 (Continue) has not sent the body and need not.
-        Ok(Some(drain)) if !expects_continue => Body::Small(drain),
+        Ok(Some(drain)) if !request.headers.list_contains("expect", "100-continue") => {
+            Body::Small(drain)
+        }
         Ok(Some(_)) | Err(_) => Body::Refused,
     };
-    let after = match (&body, persistence(request)) {
-        (Body::Refused, _) | (_, After::Close) => After::Close,
-        _ if context.stopping => After::Close,
-        (_, After::KeepAlive) => After::KeepAlive,
+    let then = match (&body, persistence(request)) {
+        (Body::None, After::Close) => Then::Finish,
+        (Body::Refused, _) | (_, After::Close) => Then::Linger,
+        _ if context.stopping => Then::Linger,
+        (_, After::KeepAlive) => Then::KeepAlive,
     };
-    let moment = Moment {
-        after,
-        now: context.now,
+    let after = match then {
+        Then::KeepAlive => After::KeepAlive,
+        _ => After::Close,
     };
-    let buffer = &mut context.path_buffer;
-    let answer = match respond(request, &context.site, moment, known, buffer) {
-        Reply::Answer(answer) => answer,
-        Reply::Ask(known, key, work) => match ask(key, work, context) {
+    let moment = context.moment(after);
+    let lent = Lent {
+        site: &context.site,
+        moment: &moment,
+        cache: &mut context.cache,
+        buffers: &mut context.buffers,
+        path: &mut context.path_buffer,
+    };
+    let reply = match respond(request, known, lent) {
+        Responded::Reply(reply) => reply,
+        Responded::Ask(known, key, work) => match ask(key, work, context) {
             Some(ticket) => return Exchange::Wait(known, ticket),
-            None => Box::new(refuse(
-                Status::ServiceUnavailable,
-                &context.site,
-                context.now,
-            )),
+            None => refuse_now(Status::ServiceUnavailable, after, context),
         },
     };
-    let then = match after {
-        After::KeepAlive if !answer.ends_by_close => Then::KeepAlive,
-        _ => Then::Linger,
-    };
-    let log = context.log.is_some().then(|| {
-        let field = |name| request.headers.get(name).unwrap_or_default().to_vec();
-        let mut record = LogRecord::new(request.request_line(), &answer);
-        record.referer = field("referer");
-        record.user_agent = field("user-agent");
-        record
-    });
-    let response = Box::new(Response::new(*answer, then, log));
-    match body {
-        Body::Small(drain) => Exchange::Respond(response, Some(drain)),
-        Body::None | Body::Refused => Exchange::Respond(response, None),
+    let log = started.map(|started| LogRecord::of(request, started, reply.status()));
+    match (reply, body) {
+        (Reply::Ready(ready), Body::None | Body::Refused) => Exchange::Ready(ready, then, log),
+        (Reply::Stream(stream), Body::None | Body::Refused) => {
+            Exchange::Stream(Response::of_stream(stream, then, log))
+        }
+        (reply, Body::Small(drain)) => {
+            Exchange::Drain(Box::new(Response::of(reply, then, log, context)), drain)
+        }
     }
 }
 
@@ -127,10 +148,9 @@ pub(crate) fn ask(key: Key, work: Work, context: &Context) -> Option<Ticket> {
     context.site.disk.submit(key, work, reply).ok()
 }
 
-enum Body {
-    None,
-    Small(Drain),
-    Refused,
+fn refuse_now(status: Status, after: After, context: &mut Context) -> Reply {
+    let moment = context.moment(after);
+    refuse(status, &context.site, &moment, &mut context.buffers)
 }
 
 /// An error for what could not be taken for a request or did not come in time. `received` is what
@@ -139,44 +159,92 @@ pub(crate) fn refusal(
     received: &[u8],
     status: Status,
     then: Then,
-    context: &Context,
+    context: &mut Context,
 ) -> Box<Response> {
-    let answer = refuse(status, &context.site, context.now);
-    let log = context.log.is_some().then(|| {
-        let line = received
-            .split(|&byte| byte == b'\r' || byte == b'\n')
-            .find(|line| !line.is_empty());
-        LogRecord::new(line.unwrap_or_default(), &answer)
-    });
-    Box::new(Response::new(answer, then, log))
+    let reply = refuse_now(status, After::Close, context);
+    let log = context.log.is_some();
+    let log = log.then(|| LogRecord::of_received(received, Some(status)));
+    Box::new(Response::of(reply, then, log, context))
+}
+
+/// Tells the access log of a request, `received`, that was given up before it had an answer.
+pub(crate) fn record_unanswered(
+    received: &[u8],
+    remote: SocketAddr,
+    outcome: Outcome,
+    context: &mut Context,
+) {
+    LogRecord::of_received(received, None).write(remote, outcome, Figures::default(), context);
 }
 
 impl Response {
-    fn new(answer: Answer, then: Then, log: Option<LogRecord>) -> Self {
-        Self {
-            outgoing: Some(Box::new(answer.outgoing)),
-            then,
-            key: answer.key,
-            log,
+    /// A reply that is not sent at once.
+    pub(crate) fn of(
+        reply: Reply,
+        then: Then,
+        log: Option<LogRecord<'_>>,
+        context: &mut Context,
+    ) -> Self {
+        match reply {
+            Reply::Stream(stream) => Self::of_stream(stream, then, log),
+            Reply::Ready(ready) => {
+                let response = Self::rest_of(&ready, 0, then, log, context.bytes_of(&ready));
+                context.drop_output_of(&ready);
+                response
+            }
         }
     }
 
-    /// The same request answered by an error instead, because of its body.
+    fn of_stream(stream: Stream, then: Then, log: Option<LogRecord<'_>>) -> Self {
+        let then = match then {
+            Then::KeepAlive if stream.ends_by_close => Then::Linger,
+            then => then,
+        };
+        Self {
+            outgoing: Some(stream.outgoing),
+            then,
+            key: stream.key,
+            log: log.map(LogRecord::into_owned),
+        }
+    }
+
+    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
+    pub(crate) fn rest_of(
+        ready: &Ready,
+        accepted: usize,
+        then: Then,
+        log: Option<LogRecord<'_>>,
+        bytes: &[u8],
+    ) -> Self {
+        Self {
+            outgoing: Some(Outgoing::rest_of(bytes, ready, accepted)),
+            then,
+            key: 0,
+            log: log.map(LogRecord::into_owned),
+        }
+    }
+
+    /// The same request answered by an error instead, because of its body or of the disk.
     pub(crate) fn refused_instead(
         self,
         status: Status,
         then: Then,
-        context: &Context,
+        context: &mut Context,
     ) -> Box<Self> {
-        let answer = refuse(status, &context.site, context.now);
-        let log = self.log.map(|record| LogRecord { status, ..record });
-        Box::new(Self::new(answer, then, log))
+        let reply = refuse_now(status, After::Close, context);
+        let log = self.log.map(|record| LogRecord {
+            status: Some(status),
+            ..record
+        });
+        Box::new(Self::of(reply, then, log, context))
     }
 
-    /// Tells the access log how a response ended, of which nobody else has a part.
-    pub(crate) fn end(self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
-        if let Some(figures) = self.outgoing.as_ref().map(|outgoing| outgoing.figures()) {
-            self.record(remote, outcome, figures, context);
+    /// Tells the access log how a response ended, of which nobody else has a part, and gives back
+    /// what can be used again.
+    pub(crate) fn end(mut self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
+        if let Some(outgoing) = self.outgoing.take() {
+            self.record(remote, outcome, outgoing.figures(), context);
+            context.buffers.head = outgoing.into_head();
         }
     }
 
@@ -188,7 +256,58 @@ impl Response {
         figures: Figures,
         context: &mut Context,
     ) {
-        let (Some(record), Some(sink)) = (self.log, &mut context.log) else {
+        if let Some(record) = self.log {
+            record.write(remote, outcome, figures, context);
+        }
+    }
+}
+
+impl<'b> LogRecord<'b> {
+    fn of(request: &Request<'b>, started: Instant, status: Status) -> Self {
+        let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
+        Self {
+            started,
+            request_line: Cow::Borrowed(request.request_line()),
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+            status: Some(status),
+        }
+    }
+
+    /// What there is to tell of bytes that are no request, or not answered as one.
+    fn of_received(received: &'b [u8], status: Option<Status>) -> Self {
+        let line = received
+            .split(|&byte| byte == b'\r' || byte == b'\n')
+            .find(|line| !line.is_empty());
+        Self {
+            started: Instant::now(),
+            request_line: Cow::Borrowed(line.unwrap_or_default()),
+            referer: Cow::default(),
+            user_agent: Cow::default(),
+            status,
+        }
+    }
+
+    fn into_owned(self) -> LogRecord<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        LogRecord {
+            started: self.started,
+            request_line: owned(self.request_line),
+            referer: owned(self.referer),
+            user_agent: owned(self.user_agent),
+            status: self.status,
+        }
+    }
+
+    /// Appends the line of a response that is over.
+    pub(crate) fn write(
+        self,
+        remote: SocketAddr,
+        outcome: Outcome,
+        figures: Figures,
+        context: &mut Context,
+    ) {
+        let Some(sink) = &mut context.log else {
             return;
         };
         let report = figures.report;
@@ -196,6 +315,7 @@ impl Response {
             Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
             Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
             Some(_) => Path::Sendfile.as_str(),
+            None if figures.body_bytes > 0 && figures.was_read => Path::Copy.as_str(),
             None if figures.body_bytes > 0 => "memory",
             None => "none",
         };
@@ -203,11 +323,11 @@ impl Response {
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         sink.record(&Entry {
             remote,
-            time: record.time,
-            request_line: record.request_line,
-            referer: record.referer,
-            user_agent: record.user_agent,
-            status: record.status.code(),
+            time: SystemTime::now(),
+            request_line: &self.request_line,
+            referer: &self.referer,
+            user_agent: &self.user_agent,
+            status: self.status.map(Status::code),
             head_bytes: figures.head_bytes,
             body_bytes: figures.body_bytes,
             path,
@@ -217,21 +337,8 @@ impl Response {
             cold_windows: figures.cold.windows,
             disk_micros: micros(figures.cold.time),
             outcome: outcome.as_str(),
-            micros: micros(record.started.elapsed()),
+            micros: micros(self.started.elapsed()),
         });
-    }
-}
-
-impl LogRecord {
-    fn new(request_line: &[u8], answer: &Answer) -> Self {
-        Self {
-            started: Instant::now(),
-            time: SystemTime::now(),
-            request_line: request_line.to_vec(),
-            referer: Vec::new(),
-            user_agent: Vec::new(),
-            status: answer.status,
-        }
     }
 }
 

@@ -23,12 +23,28 @@ pub(crate) enum Fill {
 }
 
 /// Memory into which every connection of one worker reads, so that an idle one needs none.
-#[derive(Debug)]
-pub(crate) struct Scratch(Box<[u8; READ_BYTES_MAX]>);
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Box<[u8]>);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        Self(Box::new([0; READ_BYTES_MAX]))
+        Self(vec![0; READ_BYTES_MAX].into())
+    }
+
+    /// Reads once from `stream`. Answers what that came to, and the bytes that came.
+    pub(crate) fn fill(&mut self, mut stream: &TcpStream) -> io::Result<(Fill, &[u8])> {
+        loop {
+            match stream.read(&mut self.0) {
+                Ok(0) => return Ok((Fill::Closed, &[])),
+                Ok(count) if count == self.0.len() => return Ok((Fill::More, &self.0)),
+                Ok(count) => return Ok((Fill::Drained, &self.0[..count])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok((Fill::WouldBlock, &[]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -48,6 +64,11 @@ impl Input {
         self.0.is_empty()
     }
 
+    /// Keeps bytes behind those that are there.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     /// Drops the first `count` bytes, which must be there.
     pub(crate) fn consume(&mut self, count: usize) {
         self.0.advance(count);
@@ -59,31 +80,5 @@ impl Input {
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.0 = BytesMut::new();
-    }
-
-    /// Reads once and keeps what came.
-    pub(crate) fn fill(
-        &mut self,
-        mut stream: &TcpStream,
-        scratch: &mut Scratch,
-    ) -> io::Result<Fill> {
-        loop {
-            match stream.read(&mut scratch.0[..]) {
-                Ok(0) => return Ok(Fill::Closed),
-                Ok(count) => {
-                    self.0.extend_from_slice(&scratch.0[..count]);
-                    return Ok(if count == READ_BYTES_MAX {
-                        Fill::More
-                    } else {
-                        Fill::Drained
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Fill::WouldBlock);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 }

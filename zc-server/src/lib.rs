@@ -26,6 +26,7 @@
 
 mod access_log;
 mod args;
+mod cache;
 pub mod config;
 mod connection;
 mod context;
@@ -42,8 +43,11 @@ mod mounts;
 mod outgoing;
 mod page;
 mod plan;
+mod prepared;
 mod reactor;
 mod render;
+mod reply;
+mod representation;
 mod resolve;
 mod respond;
 mod server;
@@ -52,7 +56,7 @@ mod slots;
 mod validators;
 mod values;
 
-pub use args::Args;
+pub use args::{Args, CacheArgs, NetworkArgs};
 pub use config::{Config, ConfigError};
 pub use listener::BindError;
 pub use server::{Handle, Outcome, Server, StartError};

@@ -27,12 +27,8 @@ pub(crate) struct Query<'a> {
 
 /// What was found.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart by the one that asked; a box would allocate for each request"
-)]
 pub(crate) enum Found {
-    File(Resource),
+    File(Box<Resource>),
     /// A directory that was asked for without its final slash.
     Redirect,
     /// A directory without an index, to be listed.
@@ -70,19 +66,42 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
 }
 
 /// The file that is sent with an error. It is not negotiated: it goes out as it is.
-pub(crate) fn error_page(
-    root: &Root,
-    path: &[u8],
-    patience: Patience,
-) -> Result<Resource, ResolveError> {
-    Ok(Resource {
-        file: root.open_file(path, patience)?,
-        coding: Coding::Identity,
-        is_negotiated: false,
-        declared_tag: None,
-        path: path.to_vec(),
+pub(crate) fn error_page(root: &Root, path: &[u8], patience: Patience) -> Found {
+    match root.open_file(path, patience) {
+        Ok(file) => Found::File(Box::new(Resource {
+            file,
+            coding: Coding::Identity,
+            is_negotiated: false,
+            declared_tag: None,
+            path: path.to_vec(),
+        })),
+        Err(error) => Found::Nothing(error),
+    }
+}
+
+/// A number of the order in which a client wants codings: of two clients with the same one both are
+/// given the same. Below [`PREFERENCES`].
+pub(crate) fn preference(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
+    if ready.is_empty() {
+        return 0;
+    }
+    let all = [Coding::Identity, Coding::Brotli, Coding::Zstd, Coding::Gzip];
+    all.iter().fold(0, |number, &coding| {
+        let quality = accepted.quality(coding);
+        let place = match quality {
+            0 => 7,
+            _ => all
+                .iter()
+                .filter(|&&other| accepted.quality(other) > quality)
+                .count(),
+        };
+        // One octal digit for each: how many are wanted more, or that it is not accepted.
+        number * 8 + place as u16
     })
 }
+
+/// Above every number that [`preference`] answers.
+pub(crate) const PREFERENCES: u16 = 0o10000;
 
 fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     if let Some(name) = root.only() {
@@ -93,7 +112,7 @@ fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
         let found = root
             .open_file(name, query.patience)
             .and_then(|file| whole(root, name, file, query.patience));
-        return found.map_or_else(Found::Nothing, Found::File);
+        return found.map_or_else(Found::Nothing, |resource| Found::File(Box::new(resource)));
     }
     if query.is_directory {
         return find_in_directory(root, rules, query);
@@ -155,10 +174,10 @@ fn negotiate(
             },
         }
     };
-    Ok(Found::File(Resource {
+    Ok(Found::File(Box::new(Resource {
         is_negotiated,
         ..resource
-    }))
+    })))
 }
 
 /// `NAME.br` and its like, unless it is older than what it was made of.
@@ -243,6 +262,57 @@ mod tests {
         ] {
             assert_eq!(is_hidden(path), expected, "{}", path.escape_ascii());
         }
+    }
+
+    #[test]
+    fn clients_with_one_preference_are_given_the_same() {
+        const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
+        let accepted = |value: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {value}\r\n\r\n");
+            let limits = zc_http::Limits::default();
+            match zc_http::parse(head.as_bytes(), &limits) {
+                Ok(zc_http::Parse::Complete(request)) => AcceptEncoding::of(&request.headers),
+                other => panic!("{other:?}"),
+            }
+        };
+        let qualities = ["0", "0.3", "0.6", "1"];
+        let mut clients = vec![AcceptEncoding::IDENTITY];
+        for index in 0..256 {
+            let digit = |place: usize| qualities[index / 4_usize.pow(place as u32) % 4];
+            clients.push(accepted(&format!(
+                "br;q={}, zstd;q={}, gzip;q={}, identity;q={}",
+                digit(0),
+                digit(1),
+                digit(2),
+                digit(3)
+            )));
+        }
+        let subsets: Vec<Vec<Coding>> = (0..8)
+            .map(|bits| {
+                let is_in = |&(at, _): &(usize, &Coding)| bits & (1 << at) != 0;
+                CODINGS
+                    .iter()
+                    .enumerate()
+                    .filter(is_in)
+                    .map(|(_, &coding)| coding)
+                    .collect()
+            })
+            .collect();
+        let choices = |client: &AcceptEncoding| -> Vec<_> {
+            subsets.iter().map(|ready| client.choose(ready)).collect()
+        };
+        for one in &clients {
+            assert!(preference(*one, &CODINGS) < PREFERENCES);
+            for other in &clients {
+                if preference(*one, &CODINGS) == preference(*other, &CODINGS) {
+                    assert_eq!(choices(one), choices(other), "{one:?} {other:?}");
+                }
+            }
+        }
+        assert_ne!(
+            preference(accepted("gzip"), &CODINGS),
+            preference(accepted("br, gzip"), &CODINGS)
+        );
     }
 
     #[test]

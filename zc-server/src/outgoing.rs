@@ -15,6 +15,7 @@ use zc_core::{Fetcher, HeadThenFile, PipePool, Progress, Report, SendError, Tran
 use crate::disk::{Claim, WINDOW_BYTES};
 use crate::listing::Listing;
 use crate::mounts::{Guard, Mount};
+use crate::reply::Ready;
 use crate::resolve::Handle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
@@ -35,6 +36,8 @@ pub(crate) struct Outgoing {
     /// What the pieces before this one came to.
     done: Done,
     guard: Guard,
+    /// Whether body that goes out as bytes was read from a file for this response.
+    was_read: bool,
     cold: Cold,
 }
 
@@ -48,7 +51,7 @@ pub(crate) struct Cold {
 }
 
 /// What was done of a response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Figures {
     /// Bytes of the head that the socket accepted.
     pub(crate) head_bytes: u64,
@@ -56,6 +59,8 @@ pub(crate) struct Figures {
     pub(crate) body_bytes: u64,
     /// What was done of files, if there were any.
     pub(crate) report: Option<Report>,
+    /// Whether body that went out as bytes was read from a file for this response.
+    pub(crate) was_read: bool,
     /// Times that the socket was full.
     pub(crate) would_blocks: u64,
     pub(crate) cold: Cold,
@@ -100,6 +105,21 @@ struct Done {
     report: Option<Report>,
 }
 
+impl Figures {
+    /// Of a response in memory of which the socket accepted `accepted` bytes, without being full.
+    pub(crate) fn of_ready(ready: &Ready, accepted: usize) -> Self {
+        let head_bytes = accepted.min(ready.head_bytes);
+        Self {
+            head_bytes: head_bytes as u64,
+            body_bytes: (accepted - head_bytes) as u64,
+            report: None,
+            was_read: ready.was_read,
+            would_blocks: 0,
+            cold: Cold::default(),
+        }
+    }
+}
+
 impl Source {
     pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
         let file = Arc::clone(&self.file);
@@ -119,23 +139,46 @@ impl Source {
 }
 
 impl Outgoing {
-    /// `text` is the head, of `head_bytes`, and what body stands behind it already; then a range of
-    /// a file, and what follows that.
+    /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
-        text: BytesMut,
-        head_bytes: usize,
+        head: BytesMut,
         body: Option<Transfer<Arc<Handle>>>,
         following: Following,
         guard: Guard,
     ) -> Self {
         Self {
-            piece: HeadThenFile::with_optional_body(text, body),
+            head_bytes: head.len() as u64,
+            piece: HeadThenFile::with_optional_body(head, body),
             following,
-            head_bytes: head_bytes as u64,
             done: Done::default(),
             guard,
+            was_read: false,
             cold: Cold::default(),
         }
+    }
+
+    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
+    pub(crate) fn rest_of(bytes: &[u8], ready: &Ready, accepted: usize) -> Self {
+        let rest = BytesMut::from(&bytes[accepted..]);
+        Self {
+            piece: HeadThenFile::with_optional_body(rest, None),
+            following: Following::Nothing,
+            head_bytes: ready.head_bytes as u64,
+            done: Done {
+                bytes: accepted as u64,
+                // The socket was full, or nobody has asked it yet.
+                would_blocks: u64::from(accepted > 0),
+                report: None,
+            },
+            guard: Guard::Trusted,
+            was_read: ready.was_read,
+            cold: Cold::default(),
+        }
+    }
+
+    /// Ends it where it stands, and gives back the buffer of its last head.
+    pub(crate) fn into_head(self) -> BytesMut {
+        self.piece.into_head()
     }
 
     /// Sends until the end, until the socket is full, until about `budget` bytes went, or until the
@@ -243,6 +286,7 @@ impl Outgoing {
             head_bytes: accepted.min(self.head_bytes),
             body_bytes: accepted.saturating_sub(self.head_bytes),
             report: self.report(),
+            was_read: self.was_read,
             would_blocks: self.done.would_blocks + self.piece.would_blocks(),
             cold: self.cold,
         }

@@ -1,16 +1,16 @@
 //! What to answer, decided from values alone: no file is opened and nothing is written here.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use zc_http::{
-    Coding, Headers, HttpTime, Method, Parts, Precondition, RangeOutcome, Request, Status,
-    Validators, evaluate, prefers_media_type, range_applies, resolve_range,
+    HttpTime, Method, Parts, Precondition, RangeOutcome, Request, Status, evaluate,
+    prefers_media_type, range_applies, resolve_range,
 };
 
 use crate::config::files::Cors;
 use crate::listing::{Format, View};
+use crate::representation::Representation;
 
 /// What stays as it is in one segment of a path (`unreserved`, RFC 3986 §2.3).
 pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -21,35 +21,17 @@ pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The same for a whole path.
 const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
-/// What is known of the file that would be sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Representation<'s> {
-    pub(crate) length: u64,
-    pub(crate) validators: Validators,
-    pub(crate) content_type: Cow<'s, str>,
-    pub(crate) coding: Coding,
-    /// Whether another request for the same path could be given another coding.
-    pub(crate) is_negotiated: bool,
-    pub(crate) cache_control: Option<&'s str>,
-    /// The value of `Content-Disposition`, where the client asks for a download.
-    pub(crate) disposition: Option<String>,
-}
-
 /// The answer to one request, before it is written out.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives on the stack of the one call that renders it; a box would allocate"
-)]
-pub(crate) enum Plan<'s> {
+pub(crate) enum Plan<'r> {
     /// 200 with all of the file.
-    Whole(Representation<'s>),
+    Whole(&'r Representation),
     /// 206 with one part of the file. Invariant: the range is not empty and lies in the file.
-    Part(Representation<'s>, Range<u64>),
+    Part(&'r Representation, Range<u64>),
     /// 206 with several parts of the file.
-    Parts(Representation<'s>, Parts),
+    Parts(&'r Representation, Box<Parts>),
     /// 304: the client's copy is current.
-    NotModified(Representation<'s>),
+    NotModified(&'r Representation),
     /// 416; the length of the file tells the client what could be asked for.
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
@@ -59,7 +41,7 @@ pub(crate) enum Plan<'s> {
     /// 204: what could be done here.
     Options { preflight: bool },
     /// An error, with a file of the site as its body.
-    Page(Status, Representation<'s>),
+    Page(Status, &'r Representation),
     /// Any other answer, with a line of text.
     Message(Status),
 }
@@ -118,11 +100,11 @@ pub(crate) fn without_a_look(request: &Request<'_>) -> Option<Unlooked> {
 
 /// The answer for a file: preconditions first, then the range
 /// ([RFC 9110 §13.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2)).
-pub(crate) fn for_file<'s>(
+pub(crate) fn for_file<'r>(
     request: &Request<'_>,
-    file: Representation<'s>,
+    file: &'r Representation,
     now: HttpTime,
-) -> Plan<'s> {
+) -> Plan<'r> {
     match evaluate(request.method, &request.headers, &file.validators) {
         Precondition::NotModified => return Plan::NotModified(file),
         Precondition::PreconditionFailed => return Plan::Message(Status::PreconditionFailed),
@@ -134,16 +116,16 @@ pub(crate) fn for_file<'s>(
             if request.method == Method::Get
                 && range_applies(&request.headers, &file.validators, now) =>
         {
-            resolve_range(value, file.length)
+            resolve_range(value, file.length())
         }
         _ => RangeOutcome::Whole,
     };
     match range {
         RangeOutcome::Whole => Plan::Whole(file),
         RangeOutcome::Partial(range) => Plan::Part(file, range),
-        RangeOutcome::Parts(parts) => Plan::Parts(file, parts),
+        RangeOutcome::Parts(parts) => Plan::Parts(file, Box::new(parts)),
         RangeOutcome::Unsatisfiable => Plan::Unsatisfiable {
-            length: file.length,
+            length: file.length(),
         },
     }
 }
@@ -170,8 +152,8 @@ impl Grant<'_> {
     };
 }
 
-/// What the rules grant to the origin that the request names.
-pub(crate) fn grant<'a>(cors: Option<&Cors>, headers: &Headers<'a>) -> Grant<'a> {
+/// What the rules grant to `asked`, the origin that a request names.
+pub(crate) fn grant<'a>(cors: Option<&Cors>, asked: Option<&'a [u8]>) -> Grant<'a> {
     match cors {
         None => Grant::NONE,
         Some(Cors::Any) => Grant {
@@ -179,9 +161,7 @@ pub(crate) fn grant<'a>(cors: Option<&Cors>, headers: &Headers<'a>) -> Grant<'a>
             varies: false,
         },
         Some(Cors::Origins(origins)) => Grant {
-            origin: headers
-                .get("origin")
-                .filter(|asked| origins.iter().any(|origin| origin.as_bytes() == *asked)),
+            origin: asked.filter(|asked| origins.iter().any(|o| o.as_bytes() == *asked)),
             varies: true,
         },
     }
@@ -301,7 +281,7 @@ mod tests {
         };
         let origins =
             |list: &[&str]| Cors::Origins(list.iter().map(|&origin| origin.to_owned()).collect());
-        let granted = |cors: Option<&Cors>| grant(cors, &request.headers);
+        let granted = |cors: Option<&Cors>| grant(cors, request.headers.get("origin"));
         assert_eq!(granted(None), Grant::NONE);
         assert_eq!(granted(Some(&Cors::Any)).origin, Some(&b"*"[..]));
         let both = origins(&["https://x.y", "https://a.b"]);

@@ -146,6 +146,7 @@ impl Reactor {
             self.deliver_answers();
             self.accept_all();
             self.drive_ready();
+            self.context.cache.sweep(self.context.now_ms);
             self.wheel.expire(self.context.now_ms, &mut expired);
             for token in expired.drain(..) {
                 self.check_deadline(token);
@@ -161,7 +162,11 @@ impl Reactor {
 
     fn renew_clock(&mut self) {
         self.context.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.context.now = HttpTime::from(SystemTime::now());
+        let now = HttpTime::from(SystemTime::now());
+        if self.context.now != now {
+            self.context.now = now;
+            self.context.date = now.imf_fixdate();
+        }
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
@@ -178,6 +183,7 @@ impl Reactor {
             pause_end,
             self.grace_deadline_ms,
             log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
+            self.context.cache.next_sweep_ms(),
         ]
         .into_iter()
         .flatten()
@@ -259,6 +265,7 @@ impl Reactor {
                     self.shared.connections.fetch_sub(1, Ordering::Relaxed);
                     match other {
                         Accept::WouldBlock => return Accepting::OnEdge,
+                        Accept::OutOfDescriptors(_) if self.context.cache.clear() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
                             self.context.site.diagnostics.say(line);
@@ -272,8 +279,9 @@ impl Reactor {
         Accepting::NextTurn
     }
 
+    /// The first turn of a connection comes before its registration: the request is there already
+    /// more often than not, and a connection that has no second one is never registered.
     fn insert(&mut self, connection: Connection) {
-        let deadline_ms = connection.deadline_ms();
         let token = self.slots.insert(|_| Slot {
             connection,
             queued: false,
@@ -282,7 +290,15 @@ impl Reactor {
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
-        // One registration for the whole life of the connection, for both directions.
+        self.context.token = token;
+        self.context.budget_bytes = BUDGET_SHARED_BYTES;
+        let turn = slot.connection.drive(&mut self.context);
+        if turn == Turn::Closed {
+            self.remove(token);
+            return;
+        }
+        // One registration for the whole life of the connection, for both directions. It tells of
+        // what has come meanwhile.
         let registered = self.poll.registry().register(
             slot.connection.stream_mut(),
             token,
@@ -294,8 +310,7 @@ impl Reactor {
             self.remove(token);
             return;
         }
-        slot.armed_ms = self.wheel.schedule(token, deadline_ms);
-        enqueue(&mut self.ready, token, slot);
+        self.settle(token, turn);
     }
 
     fn remove(&mut self, token: Token) {

@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use zc_http::{After, Coding, HeadWriter, HttpTime, Method, Parts, Status, Version};
 
 use crate::listing::Format;
-use crate::plan::{Grant, Plan, Representation};
+use crate::plan::{Grant, Plan};
+use crate::representation::Representation;
 
 /// The methods that are answered with more than an error.
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
@@ -32,6 +33,8 @@ pub(crate) struct Framing<'a> {
     /// Fields of every response, as lines.
     pub(crate) lines: &'a [u8],
     pub(crate) grant: Grant<'a>,
+    /// The value of `Content-Disposition`, where the client asks for a download.
+    pub(crate) disposition: Option<&'a str>,
 }
 
 /// What [`render`] leaves to be sent after the head.
@@ -50,13 +53,13 @@ pub(crate) enum Rest {
 /// A head and what follows it.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    /// Bytes of the head; what stands behind them is body.
-    pub(crate) head_bytes: usize,
+    /// Where the head ends in the buffer; what stands behind it is body.
+    pub(crate) head_end: usize,
     pub(crate) rest: Rest,
 }
 
-/// Writes the head, and the text body where there is one, into `out`.
-pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) -> Rendered {
+/// Appends the head, and the text body where there is one, to `out`.
+pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -> Rendered {
     let status = plan.status();
     let head = HeadWriter::new(out, status).date("Date", framing.now);
     let head = head
@@ -65,15 +68,15 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) 
     let head = vary(grant(head, framing.grant), plan, framing.grant);
     match plan {
         Plan::Whole(file) => {
-            let head = representation(head, file, &file.content_type);
+            let head = representation(head, file, &file.content_type, framing.disposition);
             let head = head.field("Accept-Ranges", b"bytes");
-            head.number("Content-Length", file.length).finish();
-            file_rest(out, framing.method, 0..file.length)
+            head.number("Content-Length", file.length()).finish();
+            file_rest(out, framing.method, 0..file.length())
         }
         Plan::Part(file, range) => {
-            representation(head, file, &file.content_type)
+            representation(head, file, &file.content_type, framing.disposition)
                 .field("Accept-Ranges", b"bytes")
-                .content_range(range.clone(), file.length)
+                .content_range(range.clone(), file.length())
                 .number("Content-Length", range.end - range.start)
                 .finish();
             file_rest(out, framing.method, range.clone())
@@ -82,7 +85,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) 
             let boundary = boundary();
             let content_type = format!("multipart/byteranges; boundary={boundary}");
             let (parts, closing, length) = multipart(file, parts, &boundary);
-            representation(head, file, &content_type)
+            representation(head, file, &content_type, framing.disposition)
                 .field("Accept-Ranges", b"bytes")
                 .number("Content-Length", length)
                 .finish();
@@ -99,9 +102,9 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) 
         Plan::Page(status, file) => {
             let head = status_fields(head, *status);
             head.field("Content-Type", file.content_type.as_bytes())
-                .number("Content-Length", file.length)
+                .number("Content-Length", file.length())
                 .finish();
-            file_rest(out, framing.method, 0..file.length)
+            file_rest(out, framing.method, 0..file.length())
         }
         Plan::Options { preflight } => {
             let head = head.field("Allow", ALLOW);
@@ -131,15 +134,20 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut BytesMut) 
     }
 }
 
-type Head<'b> = HeadWriter<'b, BytesMut>;
+type Head<'b> = HeadWriter<'b, Vec<u8>>;
 
-fn representation<'b>(head: Head<'b>, file: &Representation<'_>, content_type: &str) -> Head<'b> {
+fn representation<'b>(
+    head: Head<'b>,
+    file: &Representation,
+    content_type: &str,
+    disposition: Option<&str>,
+) -> Head<'b> {
     let head = head.field("Content-Type", content_type.as_bytes());
-    let head = match file.coding {
+    let head = match file.resource.coding {
         Coding::Identity => head,
         coded => head.field("Content-Encoding", coded.token().as_bytes()),
     };
-    let head = match &file.disposition {
+    let head = match disposition {
         Some(value) => head.field("Content-Disposition", value.as_bytes()),
         None => head,
     };
@@ -148,14 +156,14 @@ fn representation<'b>(head: Head<'b>, file: &Representation<'_>, content_type: &
 
 /// What a 304 has as well
 /// ([RFC 9110 §15.4.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5)).
-fn cache_fields<'b>(mut head: Head<'b>, file: &Representation<'_>) -> Head<'b> {
+fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
     if let Some(etag) = &file.validators.etag {
         head = head.field("ETag", etag.as_bytes());
     }
     if let Some(time) = file.validators.last_modified {
         head = head.date("Last-Modified", time);
     }
-    if let Some(value) = file.cache_control {
+    if let Some(value) = &file.cache_control {
         head = head.field("Cache-Control", value.as_bytes());
     }
     head
@@ -177,7 +185,7 @@ fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, grant: Grant<'_>) -> Head<'b> {
         Plan::Whole(file)
         | Plan::Part(file, _)
         | Plan::Parts(file, _)
-        | Plan::NotModified(file) => file.is_negotiated.then_some("Accept-Encoding"),
+        | Plan::NotModified(file) => file.resource.is_negotiated.then_some("Accept-Encoding"),
         // Another client might accept what is there.
         Plan::Message(Status::NotAcceptable) => Some("Accept-Encoding"),
         Plan::Listing(_) => Some("Accept"),
@@ -220,7 +228,7 @@ fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
 
 /// The bytes between the parts, and the length of the whole body.
 fn multipart(
-    file: &Representation<'_>,
+    file: &Representation,
     parts: &Parts,
     boundary: &str,
 ) -> (Vec<(BytesMut, Range<u64>)>, BytesMut, u64) {
@@ -229,7 +237,7 @@ fn multipart(
         let mut head = BytesMut::with_capacity(160);
         HeadWriter::part(&mut head, boundary, index == 0)
             .field("Content-Type", file.content_type.as_bytes())
-            .content_range(range.clone(), file.length)
+            .content_range(range.clone(), file.length())
             .finish();
         length += head.len() as u64 + (range.end - range.start);
         (head, range)
@@ -246,7 +254,7 @@ fn boundary() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-fn file_rest(out: &BytesMut, method: Method, range: Range<u64>) -> Rendered {
+fn file_rest(out: &[u8], method: Method, range: Range<u64>) -> Rendered {
     let has_none = method == Method::Head || range.is_empty();
     only_head(
         out,
@@ -258,9 +266,9 @@ fn file_rest(out: &BytesMut, method: Method, range: Range<u64>) -> Rendered {
     )
 }
 
-fn only_head(out: &BytesMut, rest: Rest) -> Rendered {
+fn only_head(out: &[u8], rest: Rest) -> Rendered {
     Rendered {
-        head_bytes: out.len(),
+        head_end: out.len(),
         rest,
     }
 }
@@ -281,7 +289,7 @@ fn text(head: Head<'_>, status: Status, method: Method) -> Text {
 }
 
 impl Text {
-    fn append(self, out: &mut BytesMut) -> Rendered {
+    fn append(self, out: &mut Vec<u8>) -> Rendered {
         let rendered = only_head(out, Rest::Nothing);
         if let Some(line) = self.line {
             out.extend_from_slice(line.as_bytes());

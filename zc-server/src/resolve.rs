@@ -325,6 +325,13 @@ impl FileState {
 
 const NS_PER_SECOND: i128 = 1_000_000_000;
 
+impl FileState {
+    /// What `fstat(2)` says of an open file.
+    pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
+        Ok(Self::from(&fstat(file)?))
+    }
+}
+
 impl From<&FileStat> for FileState {
     fn from(stat: &FileStat) -> Self {
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * NS_PER_SECOND + i128::from(ns);

@@ -1,59 +1,52 @@
-//! One parsed request → the response to send: method, target, file, plan, head, in this order.
+//! One parsed request → its reply: method, target, what stands there, in this order.
 
 use std::io;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use zc_http::{
-    AcceptEncoding, After, HttpTime, Method, Request, Status, Target, Version, decode_path,
-};
+use zc_http::{AcceptEncoding, After, Method, Request, Status, Target, Version, decode_path};
 
+use crate::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::disk::{self, Key, Work};
 use crate::listing::{self, Listing};
-use crate::lookup::{Found, Query, Resource, error_page, look_up};
-use crate::mounts::Guard;
-use crate::outgoing::{Following, Outgoing, Parts, Source};
-use crate::plan::{self, Grant, Override, Plan, Representation};
-use crate::render::{Framing, Rendered, Rest, render};
+use crate::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
+use crate::plan::{self, Grant, Override, Plan};
+use crate::prepared;
+use crate::render::Framing;
+use crate::reply::{Buffers, Moment, Reply, Terms};
+use crate::representation::Representation;
 use crate::resolve::{Patience, ResolveError, Root};
 use crate::site::Site;
-use crate::validators::validators;
-
-/// Room for the head of an ordinary response, in bytes; it grows when a `Location` is longer.
-const HEAD_BYTES: usize = 512;
-
-/// A response ready to be sent, and what the log will say of it.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) outgoing: Outgoing,
-    pub(crate) status: Status,
-    /// Whether the end of the connection is the end of the response.
-    pub(crate) ends_by_close: bool,
-    /// The mount that the body is on.
-    pub(crate) key: Key,
-}
 
 /// What becomes of a request.
 #[derive(Debug)]
-pub(crate) enum Reply {
-    Answer(Box<Answer>),
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Responded {
+    Reply(Reply),
     /// The disk has to be asked first, on a thread that may wait; the key is that of the mount.
     /// What is known already is needed again.
     Ask(Box<Known>, Key, Work),
 }
 
-/// When a request is answered, and what follows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    pub(crate) after: After,
-    pub(crate) now: HttpTime,
+/// What a worker lends for a response.
+pub(crate) struct Lent<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    pub(crate) moment: &'a Moment,
+    pub(crate) cache: &'a mut Cache,
+    pub(crate) buffers: &'a mut Buffers,
+    /// Overwritten by the decoded path.
+    pub(crate) path: &'a mut Vec<u8>,
 }
 
 /// What the disk has told about a request so far.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
+    /// When it was asked first, in milliseconds of the worker's clock.
+    asked_ms: Option<u64>,
     found: Option<Found>,
-    page: Option<Result<Resource, ResolveError>>,
+    page: Option<Found>,
     listing: Option<io::Result<Listing>>,
 }
 
@@ -76,63 +69,325 @@ struct Asked<'s> {
     is_directory: bool,
 }
 
-/// Answers a request, or says what has to be asked first. `path_buffer` is overwritten by the decoded
-/// path.
+/// What stands at a path, and whether the cache has it.
+enum Stands {
+    Kept(Id),
+    Loose(Found),
+    /// It cannot be told without waiting.
+    Waits,
+}
+
+/// Answers a request, or says what has to be asked first.
 pub(crate) fn respond(
     request: &Request<'_>,
-    site: &Arc<Site>,
-    moment: Moment,
-    mut known: Known,
-    path_buffer: &mut Vec<u8>,
-) -> Reply {
-    if let Some(listing) = known.listing.take() {
-        return respond_listing(request, site, moment, known, listing);
+    known: Option<Box<Known>>,
+    lent: Lent<'_>,
+) -> Responded {
+    let Lent {
+        site,
+        moment,
+        cache,
+        buffers,
+        path,
+    } = lent;
+    let mut responder = Responder {
+        request,
+        site,
+        moment,
+        cache,
+        buffers,
+        known,
+    };
+    if let Some(listing) = responder
+        .known
+        .as_mut()
+        .and_then(|known| known.listing.take())
+    {
+        return responder.listing(listing);
     }
-    let asked = match examine(request, site, path_buffer) {
-        Ok(asked) => asked,
-        Err(unlooked) => return answer(request, site, moment, known, unlooked.into(), None),
+    match examine(request, site, path) {
+        Ok(asked) => responder.resource(&asked, path),
+        Err(unlooked) => responder.message(unlooked.into()),
+    }
+}
+
+/// Answers what could not be parsed or read in time: an error, and the end of the connection.
+pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut Buffers) -> Reply {
+    let framing = Framing {
+        method: Method::Get,
+        version: Version::Http11,
+        after: After::Close,
+        now: moment.now,
+        lines: &site.rules.lines,
+        grant: Grant::NONE,
+        disposition: None,
     };
-    let query = Query {
-        path: path_buffer,
-        is_directory: asked.is_directory,
-        accepted: AcceptEncoding::of(&request.headers),
-        patience: site.patience(),
+    let terms = Terms {
+        site,
+        framing,
+        moment,
+        method: site.method,
     };
-    let found = known.found.take();
-    let found = found.unwrap_or_else(|| look_up(asked.root, &site.rules, query));
-    let plan = match found {
-        Found::Nothing(ResolveError::Waits) => {
-            let (key, work) = ask_for(query, asked.root, site);
-            return Reply::Ask(Box::new(known), key, work);
+    terms.reply(&Plan::Message(status), buffers)
+}
+
+struct Responder<'a, 'r> {
+    request: &'a Request<'r>,
+    site: &'a Arc<Site>,
+    moment: &'a Moment,
+    cache: &'a mut Cache,
+    buffers: &'a mut Buffers,
+    known: Option<Box<Known>>,
+}
+
+impl<'a> Responder<'a, '_> {
+    /// Answers with what stands at `path`.
+    fn resource(mut self, asked: &Asked<'_>, path: &[u8]) -> Responded {
+        let accepted = AcceptEncoding::of(&self.request.headers);
+        let query = Query {
+            path,
+            is_directory: asked.is_directory,
+            accepted,
+            patience: self.site.patience(),
+        };
+        let key = CacheKey {
+            root: Arc::as_ptr(asked.root).addr(),
+            path,
+            is_directory: asked.is_directory,
+            preference: preference(accepted, &self.site.rules.precompressed),
+        };
+        let told = self.known.as_mut().and_then(|known| known.found.take());
+        let rules = &self.site.rules;
+        match self.stands(key, told, || look_up(asked.root, rules, query)) {
+            Stands::Waits => {
+                let (mount, work) = ask_for(query, asked.root, self.site);
+                self.ask(mount, work)
+            }
+            Stands::Kept(id) => match self.cache.standing(id) {
+                Some(Standing::File(_)) => self.kept_file(id, asked),
+                Some(Standing::Redirect) => self.redirect(path),
+                Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
+                Some(Standing::Missing) | None => self.error(Status::NotFound),
+            },
+            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked),
+            Stands::Loose(Found::Directory(_)) if self.request.method == Method::Head => {
+                let plan = Plan::Listing(plan::view(self.request).format);
+                self.message(plan)
+            }
+            Stands::Loose(Found::Directory(directory)) => {
+                let list = listing::Request {
+                    root: Arc::clone(asked.root),
+                    directory,
+                    path: path.to_vec(),
+                    hidden: rules.hidden,
+                    view: plan::view(self.request),
+                    memory: self.site.listings.clone(),
+                };
+                self.ask(asked.root.key_of(path), Work::List(Box::new(list)))
+            }
+            Stands::Loose(Found::Redirect) => self.redirect(path),
+            Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
+            Stands::Loose(Found::Nothing(error)) => {
+                let status = status_of(&error, self.site);
+                self.error(status)
+            }
         }
-        Found::File(resource) => {
-            let file = represent(&resource, request, site, moment.now);
-            let plan = plan::for_file(request, file, moment.now);
-            let source = source(&resource, asked.method, site);
-            return answer(request, site, moment, known, plan, Some(source));
+    }
+
+    /// What stands at a path: as the cache has it, as the disk has told, or as it tells now.
+    fn stands(
+        &mut self,
+        key: CacheKey<'_>,
+        told: Option<Found>,
+        look: impl Fn() -> Found,
+    ) -> Stands {
+        let now_ms = self.moment.now_ms;
+        let (found, asked_ms) = match told {
+            Some(found) => {
+                let asked_ms = self.known.as_ref().and_then(|known| known.asked_ms);
+                (found, asked_ms.unwrap_or(now_ms))
+            }
+            None => match self.cache.get(key, now_ms) {
+                Some(id) => return Stands::Kept(id),
+                None => match look() {
+                    Found::Nothing(ResolveError::Exhausted(_)) if self.cache.clear() => {
+                        (look(), now_ms)
+                    }
+                    found => (found, now_ms),
+                },
+            },
+        };
+        if let Found::Nothing(ResolveError::Waits) = found {
+            return Stands::Waits;
         }
-        Found::Directory(_) if request.method == Method::Head => {
-            Plan::Listing(plan::view(request).format)
+        let (site, now) = (self.site, self.moment.now);
+        let make = |resource| CachedFile::new(Representation::new(resource, &site.rules, now));
+        let id = match self.cache.settle(key, found, asked_ms, make) {
+            Ok(id) => id,
+            Err(found) => return Stands::Loose(found),
+        };
+        let inline_max = self.cache.bounds().inline_max;
+        if let Some(Standing::File(file)) = self.cache.standing(id)
+            && file.whole.is_none()
+        {
+            file.whole = Some(prepared::whole(&file.representation, inline_max, site, now));
+            self.cache.reweigh(id);
         }
-        Found::Directory(directory) => {
-            let list = listing::Request {
-                root: Arc::clone(asked.root),
-                directory,
-                path: path_buffer.clone(),
-                hidden: site.rules.hidden,
-                view: plan::view(request),
-                memory: site.listings.clone(),
-            };
-            let key = asked.root.key_of(path_buffer);
-            return Reply::Ask(Box::new(known), key, Work::List(Box::new(list)));
+        Stands::Kept(id)
+    }
+
+    fn kept_file(self, id: Id, asked: &Asked<'_>) -> Responded {
+        let Some(Standing::File(file)) = self.cache.standing(id) else {
+            unreachable!("asked before");
+        };
+        let disposition = disposition(self.request, &file.representation);
+        let terms = terms(
+            self.request,
+            self.site,
+            self.moment,
+            asked.method,
+            disposition.as_deref(),
+        );
+        Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
+    }
+
+    fn loose_file(self, resource: Resource, asked: &Asked<'_>) -> Responded {
+        let representation = Representation::new(resource, &self.site.rules, self.moment.now);
+        let disposition = disposition(self.request, &representation);
+        let terms = terms(
+            self.request,
+            self.site,
+            self.moment,
+            asked.method,
+            disposition.as_deref(),
+        );
+        let mut file = CachedFile::new(representation);
+        Responded::Reply(terms.reply_file(self.request, &mut file, None, self.buffers))
+    }
+
+    /// Answers a request for a listing that was read, or could not be.
+    fn listing(self, listing: io::Result<Listing>) -> Responded {
+        let error = match listing {
+            Ok(listing) => {
+                let terms = self.plain_terms();
+                return Responded::Reply(terms.reply_listing(listing, self.buffers));
+            }
+            Err(error) => error,
+        };
+        let status = match error.kind() {
+            io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
+            io::ErrorKind::PermissionDenied => Status::Forbidden,
+            _ => Status::InternalServerError,
+        };
+        let line = format!("cannot list a directory: {error}");
+        self.site.diagnostics.say(line);
+        self.error(status)
+    }
+
+    fn redirect(self, path: &[u8]) -> Responded {
+        let location = plan::directory_location(path, self.request.target.query());
+        self.message(Plan::Redirect { location })
+    }
+
+    /// Answers with a plan that has no file; an error has its page.
+    fn message(self, plan: Plan<'_>) -> Responded {
+        if let Plan::Message(status) = plan {
+            return self.error(status);
         }
-        Found::Redirect => Plan::Redirect {
-            location: plan::directory_location(path_buffer, request.target.query()),
+        let terms = self.plain_terms();
+        Responded::Reply(terms.reply(&plan, self.buffers))
+    }
+
+    /// Answers an error: with the page that the site has for it, or with a line of text.
+    fn error(mut self, status: Status) -> Responded {
+        let Some(path) = self.site.rules.error_page(status) else {
+            return self.plain_error(status);
+        };
+        let root = self.site.root_of(self.request);
+        let key = CacheKey {
+            root: Arc::as_ptr(root).addr(),
+            path,
+            is_directory: false,
+            preference: PREFERENCES,
+        };
+        let told = self.known.as_mut().and_then(|known| known.page.take());
+        let patience = self.site.patience();
+        match self.stands(key, told, || error_page(root, path, patience)) {
+            Stands::Waits => {
+                let (root, path) = (Arc::clone(root), path.to_vec());
+                let mount = root.key_of(&[]);
+                let look_up =
+                    move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
+                self.ask(mount, Work::LookUp(Box::new(look_up)))
+            }
+            Stands::Kept(id) => {
+                let terms = self.plain_terms();
+                match self.cache.standing(id) {
+                    Some(Standing::File(file)) => {
+                        Responded::Reply(terms.reply_page(status, file, self.buffers))
+                    }
+                    _ => self.pageless_error(status, &ResolveError::NotFound),
+                }
+            }
+            Stands::Loose(Found::File(resource)) => {
+                let rules = &self.site.rules;
+                let representation = Representation::new(*resource, rules, self.moment.now);
+                let mut file = CachedFile::new(representation);
+                let terms = self.plain_terms();
+                Responded::Reply(terms.reply_page(status, &mut file, self.buffers))
+            }
+            Stands::Loose(Found::Nothing(error)) => self.pageless_error(status, &error),
+            Stands::Loose(_) => self.pageless_error(status, &ResolveError::NotFound),
+        }
+    }
+
+    /// Whatever is wrong with the page, the error is the one to be told.
+    fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
+        let code = status.code();
+        let line = format!("the page for {code} cannot be opened: {error}");
+        self.site.diagnostics.say(line);
+        self.plain_error(status)
+    }
+
+    fn plain_error(self, status: Status) -> Responded {
+        let terms = self.plain_terms();
+        Responded::Reply(terms.reply(&Plan::Message(status), self.buffers))
+    }
+
+    /// The terms of a response that is not of the file that was asked for.
+    fn plain_terms(&self) -> Terms<'a> {
+        terms(self.request, self.site, self.moment, self.site.method, None)
+    }
+
+    fn ask(self, mount: Key, work: Work) -> Responded {
+        let mut known = self.known.unwrap_or_default();
+        known.asked_ms.get_or_insert(self.moment.now_ms);
+        Responded::Ask(known, mount, work)
+    }
+}
+
+fn terms<'a>(
+    request: &'a Request<'_>,
+    site: &'a Site,
+    moment: &'a Moment,
+    method: zc_core::Method,
+    disposition: Option<&'a str>,
+) -> Terms<'a> {
+    let cors = site.rules.cors.as_ref();
+    Terms {
+        site,
+        framing: Framing {
+            method: request.method,
+            version: request.version,
+            after: moment.after,
+            now: moment.now,
+            lines: &site.rules.lines,
+            grant: plan::grant(cors, request.headers.get("origin")),
+            disposition,
         },
-        Found::NotAcceptable => Plan::Message(Status::NotAcceptable),
-        Found::Nothing(error) => Plan::Message(status_of(&error, site)),
-    };
-    answer(request, site, moment, known, plan, None)
+        moment,
+        method,
+    }
 }
 
 /// The same look-up, for a thread that may wait.
@@ -151,139 +406,6 @@ fn ask_for(query: Query<'_>, root: &Arc<Root>, site: &Arc<Site>) -> (Key, Work) 
         disk::Answer::Found(look_up(&root, &site.rules, query))
     };
     (key, Work::LookUp(Box::new(look_up)))
-}
-
-/// Answers a request for a listing that was read, or could not be.
-fn respond_listing(
-    request: &Request<'_>,
-    site: &Arc<Site>,
-    moment: Moment,
-    known: Known,
-    listing: io::Result<Listing>,
-) -> Reply {
-    let listing = match listing {
-        Ok(listing) => listing,
-        Err(error) => {
-            let status = match error.kind() {
-                io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
-                io::ErrorKind::PermissionDenied => Status::Forbidden,
-                _ => Status::InternalServerError,
-            };
-            site.diagnostics
-                .say(format!("cannot list a directory: {error}"));
-            return answer(request, site, moment, known, Plan::Message(status), None);
-        }
-    };
-    let plan = Plan::Listing(listing.view().format);
-    let mut head = BytesMut::with_capacity(HEAD_BYTES);
-    let framing = framing(request, site, moment);
-    let Rendered { head_bytes, rest } = render(&plan, framing, &mut head);
-    let following = match rest {
-        Rest::Listing { chunked } => Following::Listing {
-            listing: Box::new(listing),
-            chunked,
-            ended: false,
-        },
-        _ => Following::Nothing,
-    };
-    Reply::Answer(Box::new(Answer {
-        ends_by_close: matches!(following, Following::Listing { chunked: false, .. }),
-        outgoing: Outgoing::new(head, head_bytes, None, following, Guard::Trusted),
-        status: plan.status(),
-        key: 0,
-    }))
-}
-
-/// Answers what could not be parsed or read in time: an error, and the end of the connection.
-pub(crate) fn refuse(status: Status, site: &Site, now: HttpTime) -> Answer {
-    let framing = Framing {
-        method: Method::Get,
-        version: Version::Http11,
-        after: After::Close,
-        now,
-        lines: &site.rules.lines,
-        grant: Grant::NONE,
-    };
-    assemble(&Plan::Message(status), framing, None)
-}
-
-/// Finishes a plan: an error for which the site has a page is answered with it.
-fn answer(
-    request: &Request<'_>,
-    site: &Arc<Site>,
-    moment: Moment,
-    mut known: Known,
-    plan: Plan<'_>,
-    source: Option<Source>,
-) -> Reply {
-    let framing = framing(request, site, moment);
-    let Plan::Message(status) = plan else {
-        return Reply::Answer(Box::new(assemble(&plan, framing, source)));
-    };
-    let Some(path) = site.rules.error_page(status) else {
-        return Reply::Answer(Box::new(assemble(&plan, framing, None)));
-    };
-    let root = site.root_of(request);
-    let page = known.page.take();
-    let answer = match page.unwrap_or_else(|| error_page(root, path, site.patience())) {
-        Err(ResolveError::Waits) => {
-            let (root, path) = (Arc::clone(root), path.to_vec());
-            let look_up = move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
-            let key = site.root_of(request).key_of(&[]);
-            return Reply::Ask(Box::new(known), key, Work::LookUp(Box::new(look_up)));
-        }
-        Ok(resource) => {
-            let file = represent(&resource, request, site, moment.now);
-            let source = crate::respond::source(&resource, site.method, site);
-            assemble(&Plan::Page(status, file), framing, Some(source))
-        }
-        // Whatever is wrong with the page, the error is the one to be told.
-        Err(error) => {
-            let code = status.code();
-            let line = format!("the page for {code} cannot be opened: {error}");
-            site.diagnostics.say(line);
-            assemble(&plan, framing, None)
-        }
-    };
-    Reply::Answer(Box::new(answer))
-}
-
-fn framing<'a>(request: &Request<'a>, site: &'a Site, moment: Moment) -> Framing<'a> {
-    Framing {
-        method: request.method,
-        version: request.version,
-        after: moment.after,
-        now: moment.now,
-        lines: &site.rules.lines,
-        grant: plan::grant(site.rules.cors.as_ref(), &request.headers),
-    }
-}
-
-fn assemble(plan: &Plan<'_>, framing: Framing<'_>, source: Option<Source>) -> Answer {
-    let mut head = BytesMut::with_capacity(HEAD_BYTES);
-    let Rendered { head_bytes, rest } = render(plan, framing, &mut head);
-    let guard = source
-        .as_ref()
-        .map_or(Guard::Trusted, |source| source.guard);
-    let key = source.as_ref().map_or(0, |source| source.mount.key());
-    let (body, following) = match (rest, source) {
-        (Rest::File(range), Some(source)) => (Some(source.transfer(range)), Following::Nothing),
-        (Rest::Parts(parts, closing), Some(source)) => {
-            let parts = Parts {
-                source,
-                parts: parts.into_iter(),
-                closing: Some(closing),
-            };
-            (None, Following::Parts(Box::new(parts)))
-        }
-        _ => (None, Following::Nothing),
-    };
-    Answer {
-        outgoing: Outgoing::new(head, head_bytes, body, following, guard),
-        status: plan.status(),
-        ends_by_close: false,
-        key,
-    }
 }
 
 /// What the request names and how it is to be sent, or the answer that needs no look at a file.
@@ -314,39 +436,9 @@ fn examine<'s>(
     })
 }
 
-fn represent<'s>(
-    resource: &Resource,
-    request: &Request<'_>,
-    site: &'s Site,
-    now: HttpTime,
-) -> Representation<'s> {
-    let state = &resource.file.state;
-    let wants_download = plan::wants_download(request.target.query());
-    Representation {
-        length: state.length,
-        validators: validators(state, resource.declared_tag, resource.coding, now),
-        content_type: site.rules.types.of(&resource.path),
-        coding: resource.coding,
-        is_negotiated: resource.is_negotiated,
-        cache_control: site.rules.cache_control(&resource.path),
-        disposition: wants_download.then(|| plan::disposition(&resource.path)),
-    }
-}
-
-fn source(resource: &Resource, method: zc_core::Method, site: &Site) -> Source {
-    let file = &resource.file;
-    let guard = match site.cold_guard && file.state.length > 0 {
-        true => file.mount.guard(&file.file),
-        false => Guard::Trusted,
-    };
-    Source {
-        file: Arc::clone(&file.file),
-        mount: Arc::clone(&file.mount),
-        guard,
-        method,
-        // The workers share the pool: only who needs it touches its count of references.
-        pipes: (method == zc_core::Method::Splice).then(|| site.pipes.clone()),
-    }
+/// The value of `Content-Disposition`, where the request asks for a download.
+fn disposition(request: &Request<'_>, file: &Representation) -> Option<String> {
+    plan::wants_download(request.target.query()).then(|| plan::disposition(&file.resource.path))
 }
 
 /// The one place where a failure of ours becomes a status.

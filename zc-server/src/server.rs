@@ -9,13 +9,15 @@ use mio::{Poll, Token, Waker};
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
+use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Mailbox;
 use crate::input::Scratch;
-use crate::listener::{BindError, bind_all};
+use crate::listener::{BindError, bind_all, pacing_warning};
 use crate::reactor::{Reactor, Shared};
+use crate::reply::Buffers;
 use crate::site::Site;
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -71,8 +73,12 @@ impl Server {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
-        let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
-        raise_descriptor_limit(config.connections_max);
+        let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
+            .map_err(StartError::Bind)?;
+        if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
+            eprintln!("zc-server: {warning}");
+        }
+        let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -103,11 +109,14 @@ impl Server {
                 },
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),
+                buffers: Buffers::default(),
+                cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: Mailbox::new(waker),
                 token: WAKER,
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
+                date: HttpTime::from_unix_seconds(0).imf_fixdate(),
                 budget_bytes: 0,
                 stopping: false,
             };
@@ -208,25 +217,42 @@ impl Handle {
     }
 }
 
-/// Each connection may hold a socket and a file. What the system does not grant is said once;
-/// running out later is survived.
-fn raise_descriptor_limit(connections_max: usize) {
+/// The share of one worker. Where all of them together would leave less than one descriptor for
+/// each connection, they keep fewer files.
+fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
+    let (cache, workers) = (&config.cache, config.threads.max(1));
+    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + config.connections_max as u64);
+    let files = cache.files.min(usize::try_from(left).unwrap_or(usize::MAX));
+    Bounds {
+        entries: files.div_ceil(workers),
+        bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,
+        inline_max: cache.inline_max_bytes,
+        ttl_ms: cache.ttl_ms,
+    }
+}
+
+/// Each connection may hold a socket and a file, and the cache holds files. What the system does not
+/// grant to connections is said once; running out later is survived, and the cache does with what
+/// is left. Answers how many descriptors there may be.
+fn raise_descriptor_limit(connections_max: usize, cache_files: usize) -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let needed = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
+        return needed;
     };
     if soft < wanted && soft < hard {
         // Refused only where a sandbox forbids it; the warning below then tells.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
     }
     let granted = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
-    if granted < wanted {
+    if granted < needed {
         eprintln!(
-            "zc-server: {connections_max} connections may need {wanted} descriptors, the limit is \
+            "zc-server: {connections_max} connections may need {needed} descriptors, the limit is \
              {granted}: raise it (ulimit -n) or lower --max-connections"
         );
     }
+    granted
 }
 
 impl fmt::Display for StartError {

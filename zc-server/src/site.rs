@@ -12,8 +12,8 @@ use crate::diagnostics::Diagnostics;
 use crate::disk::Disk;
 use crate::listing;
 use crate::mime::Types;
-use crate::mounts::{MountTable, Mounts};
-use crate::resolve::{Patience, Root};
+use crate::mounts::{Guard, MountTable, Mounts};
+use crate::resolve::{OpenFile, Patience, Root};
 
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
@@ -91,6 +91,15 @@ impl Site {
             Patience::Cached
         } else {
             Patience::Any
+        }
+    }
+
+    /// How the bytes of a file are to go.
+    pub(crate) fn guard(&self, file: &OpenFile) -> Guard {
+        if self.cold_guard && file.state.length > 0 {
+            file.mount.guard(&file.file)
+        } else {
+            Guard::Trusted
         }
     }
 

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use globset::GlobBuilder;
 use zc_core::Method;
 use zc_http::is_token;
 
 use crate::config::files::{CacheControl, ErrorPage, Field, MediaType};
-use crate::config::{CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, THREADS_MAX};
+use crate::config::{
+    CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX, THREADS_MAX,
+};
 
 /// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
 const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -62,6 +65,30 @@ pub(crate) fn connections_max(text: &str) -> Result<usize, String> {
     count(text, CONNECTIONS_MAX_LIMIT)
 }
 
+/// Parses a count of files that are kept open.
+pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
+    match text {
+        "0" => Ok(0),
+        _ => count(text, CACHE_FILES_MAX)
+            .map_err(|_| format!("not a whole number from 0 to {CACHE_FILES_MAX}: give one")),
+    }
+}
+
+/// Parses a size into bytes: a bare number is bytes, otherwise units are named.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map(|size: ByteSize| size.as_u64())
+        .map_err(|_| "not a size: write it as 64MiB, 100kB or 0".to_owned())
+}
+
+/// Parses the longest length of files whose bytes are kept.
+pub(crate) fn inline_max(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes <= INLINE_MAX_BYTES_MAX => Ok(bytes),
+        _ => Err("longer files go faster by sendfile: give at most 64KiB".to_owned()),
+    }
+}
+
 /// Parses a whole number from 1 to `max`.
 fn count(text: &str, max: usize) -> Result<usize, String> {
     match text.parse() {
@@ -87,6 +114,14 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
         Ok(0) => Err("below one millisecond: give a duration from 1ms to 24h".to_owned()),
         Ok(duration_ms) if duration_ms <= DURATION_MS_MAX => Ok(duration_ms),
         _ => Err("over a day: give a duration from 1ms to 24h".to_owned()),
+    }
+}
+
+/// The same, where nothing at all means something as well.
+pub(crate) fn duration_ms_or_zero(text: &str) -> Result<u64, String> {
+    match text {
+        "0" | "0s" | "0ms" => Ok(0),
+        _ => duration_ms(text),
     }
 }
 

@@ -205,13 +205,26 @@ fn a_named_method_and_the_default_one_are_logged() {
         ("copy", "copy"),
     ] {
         let mut server = Server::start(&["--method", method]);
-        server.write("f", &pattern(5000, 41));
-        assert_eq!(server.get("/f").body.len(), 5000);
+        server.write("f", &pattern(50_000, 41));
+        assert_eq!(server.get("/f").body.len(), 50_000);
         let log = server.log();
         assert_eq!(log["path"], path, "{log}");
         assert_eq!(log["target"], "/f", "{log}");
         assert_eq!(log["method"], "GET", "{log}");
         assert!(log["us"].as_u64().is_some(), "{log}");
+    }
+}
+
+#[test]
+fn a_connection_without_a_request_is_the_kernels_unless_told_otherwise() {
+    for (word, accepted) in [("on", 1), ("off", 2)] {
+        let server = Server::start(&["--defer-accept", word, "--congestion", "cubic"]);
+        let before = server.descriptors();
+        let _silent = server.connect();
+        // Accepted in order: with this one answered, the one before would have been taken, too.
+        let mut client = server.connect();
+        assert_eq!(client.get("/missing").status, 404);
+        assert_eq!(server.descriptors(), before + accepted, "{word}");
     }
 }
 

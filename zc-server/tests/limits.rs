@@ -131,6 +131,31 @@ fn out_of_descriptors_it_rests_and_recovers() {
 }
 
 #[test]
+fn files_that_are_kept_open_make_room_for_connections() {
+    const FILES: usize = 30;
+    let server = Server::start(&["--cache-files", "100"]);
+    let mut client = server.connect();
+    for index in 0..FILES {
+        server.write(&format!("{index}"), b"x");
+        for _ in 0..2 {
+            assert_eq!(client.get(&format!("/{index}")).status, 200);
+        }
+    }
+    // No more than it has, and one.
+    let limit = server.descriptors() + 1;
+    let status = Command::new("prlimit")
+        .arg(format!("--pid={}", server.pid()))
+        .arg(format!("--nofile={limit}:{limit}"))
+        .status()
+        .expect("prlimit of util-linux");
+    assert!(status.success());
+    let mut clients: Vec<Client> = (0..FILES / 3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/0").status, 200);
+    }
+}
+
+#[test]
 fn idle_and_half_closed_connections_cost_no_cpu() {
     let server = Server::start(&[]);
     server.write("f", b"x");

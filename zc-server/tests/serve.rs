@@ -8,7 +8,7 @@ use harness::{Server, binary, pattern, temp_root};
 
 #[test]
 fn bodies_of_every_size_arrive_whole_by_each_method() {
-    let mut server = Server::start(&["--method-override"]);
+    let mut server = Server::start(&["--method-override", "--cache-ttl", "0"]);
     for (index, size) in [0, 1, 4096, 1 << 20, 64 << 20].into_iter().enumerate() {
         let expected = pattern(size, index as u64 + 1);
         server.write("body.bin", &expected);
@@ -134,7 +134,7 @@ fn single_ranges() {
 
 #[test]
 fn conditions_by_tag_and_date() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--cache-ttl", "0"]);
     server.write("f", b"content");
     server.wait_until_settled("/f");
     let first = server.get("/f");

@@ -377,7 +377,7 @@ fn links_can_be_denied_or_followed_anywhere() {
 
 #[test]
 fn a_link_that_flips_never_leads_outside() {
-    let server = with_links(&[]);
+    let server = with_links(&["--cache-ttl", "0"]);
     let link = server.root.path().join("root/flip");
     let (inside, outside) = (
         server.root.path().join("root/dir/file"),

@@ -1,6 +1,7 @@
 //! What a server is told to do: validated, with units in the names.
 
 pub mod files;
+mod network;
 mod root;
 
 use std::{
@@ -18,6 +19,7 @@ use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, Precompressed, Switch};
 use files::{Cors, Files, Site};
+pub use network::{Congestion, Network};
 pub use root::Root;
 
 /// The port that is listened on where none is named.
@@ -39,6 +41,20 @@ const DISK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
 pub const DISK_THREADS_DEFAULT: usize = 32;
 /// The most threads that wait for the disk.
 pub const DISK_THREADS_MAX: usize = 1024;
+
+/// Files that are kept open: as many as one busy site has in use at a time.
+pub const CACHE_FILES_DEFAULT: usize = 16_384;
+/// The most files that are kept open: as many as a system has descriptors for.
+pub const CACHE_FILES_MAX: usize = 10_000_000;
+/// Memory for what is kept of files: ten thousand small ones, and a few on every thread.
+const CACHE_BYTES_DEFAULT: u64 = 128 << 20;
+/// Up to here one send from memory costs less than `send(MSG_MORE)` and `sendfile`: see
+/// BENCHMARKING.md.
+const INLINE_MAX_BYTES_DEFAULT: u64 = 32 << 10;
+/// The longest file whose bytes can be kept.
+pub const INLINE_MAX_BYTES_MAX: u64 = 64 << 10;
+/// What is kept is compared with the disk once a second.
+const CACHE_TTL_MS_DEFAULT: u64 = 1_000;
 
 /// The most worker threads that are taken: past the processors of any machine.
 pub const THREADS_MAX: usize = 1024;
@@ -79,8 +95,38 @@ pub struct Config {
     pub disk_threads: usize,
     /// Time that the disk has to answer, in milliseconds.
     pub disk_timeout_ms: u64,
+    /// What is kept of files that are asked for often.
+    pub cache: Cache,
+    /// What the kernel does for connections.
+    pub network: Network,
     /// How files become responses.
     pub files: Files,
+}
+
+/// What is kept of files that are asked for often: shared out evenly between the worker threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// Files that are kept open, up to [`CACHE_FILES_MAX`]; 0 for none.
+    pub files: usize,
+    /// Memory for the responses and the bytes of small files, in bytes.
+    pub bytes: u64,
+    /// The longest file whose bytes are kept, in bytes, up to [`INLINE_MAX_BYTES_MAX`]; 0 for none
+    /// but empty ones.
+    pub inline_max_bytes: u64,
+    /// How long what is kept is believed, in milliseconds; 0 compares it with the disk for each
+    /// request.
+    pub ttl_ms: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            files: CACHE_FILES_DEFAULT,
+            bytes: CACHE_BYTES_DEFAULT,
+            inline_max_bytes: INLINE_MAX_BYTES_DEFAULT,
+            ttl_ms: CACHE_TTL_MS_DEFAULT,
+        }
+    }
 }
 
 /// The form of the access log.
@@ -128,6 +174,16 @@ impl Config {
             cold_guard: args.cold_guard == ColdGuard::Auto,
             disk_threads: args.disk_threads,
             disk_timeout_ms: args.disk_timeout_ms,
+            cache: Cache {
+                files: args.cache.files,
+                bytes: args.cache.bytes,
+                inline_max_bytes: args.cache.inline_max_bytes,
+                ttl_ms: args.cache.ttl_ms,
+            },
+            network: Network {
+                congestion: args.network.congestion,
+                defer_accept: args.network.defer_accept == Switch::On,
+            },
         })
     }
 
@@ -152,6 +208,8 @@ impl Config {
             cold_guard: true,
             disk_threads: DISK_THREADS_DEFAULT,
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
+            cache: Cache::default(),
+            network: Network::default(),
             files: Files::default(),
         })
     }

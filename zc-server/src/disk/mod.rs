@@ -2,7 +2,7 @@
 //!
 //! A worker hands over [`Work`] and goes on; the thread leaves an [`Answer`] in the worker's
 //! [`Mailbox`] and wakes it. Who asked holds a [`Ticket`]: dropping it takes the work back, unless
-//! the thread has come to where it sends.
+//! the thread has come to where it sends. A thread is started when there is work and none is idle.
 
 mod mailbox;
 mod queue;
@@ -21,9 +21,8 @@ use queue::FairQueue;
 pub(crate) use queue::Key;
 
 use crate::listing::{self, Listing};
-use crate::lookup::{Found, Resource};
+use crate::lookup::Found;
 use crate::outgoing::Outgoing;
-use crate::resolve::ResolveError;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
 pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
@@ -33,7 +32,7 @@ pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
 pub(crate) enum Answer {
     Found(Found),
     /// The page of an error.
-    Page(Result<Resource, ResolveError>),
+    Page(Found),
     Listing(io::Result<Listing>),
     /// A response that was carried on, and why it stopped.
     Sent(Box<Outgoing>, Result<Progress, SendError>),
@@ -61,6 +60,11 @@ struct Shared {
 struct Queue {
     jobs: FairQueue<Job>,
     stopping: bool,
+    threads_max: usize,
+    /// Threads that were started; none ends before the server does.
+    threads: usize,
+    /// Those of them that wait for work.
+    idle: usize,
 }
 
 enum Job {
@@ -127,23 +131,21 @@ impl Drop for Ticket {
 }
 
 impl Disk {
-    /// Starts the threads. At most `queue_max` jobs wait for one; what comes on top is refused, and
-    /// its request answered with 503.
-    pub(crate) fn start(threads: usize, queue_max: usize) -> io::Result<Self> {
+    /// Starts the first thread; there will be at most `threads_max`. At most `queue_max` jobs wait
+    /// for one; what comes on top is refused, and its request answered with 503.
+    pub(crate) fn start(threads_max: usize, queue_max: usize) -> io::Result<Self> {
         let disk = Self(Arc::new(Shared {
             queue: Mutex::new(Queue {
-                jobs: FairQueue::new(threads, queue_max),
+                jobs: FairQueue::new(threads_max, queue_max),
                 stopping: false,
+                threads_max,
+                threads: 1,
+                idle: 0,
             }),
             changed: Condvar::new(),
             fetcher: Fetcher::new()?,
         }));
-        for index in 0..threads {
-            let shared = Arc::clone(&disk.0);
-            thread::Builder::new()
-                .name(format!("zc-disk-{index}"))
-                .spawn(move || shared.work())?;
-        }
+        disk.0.spawn(0)?;
         Ok(disk)
     }
 
@@ -215,14 +217,29 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, key: Key, job: Job) -> Result<(), Job> {
+    fn push(self: &Arc<Self>, key: Key, job: Job) -> Result<(), Job> {
         let mut queue = self.lock();
         if queue.stopping {
             return Err(job);
         }
         queue.jobs.push(key, job)?;
+        let wants_thread = queue.jobs.queued() > queue.idle && queue.threads < queue.threads_max;
+        let index = queue.threads;
+        queue.threads += usize::from(wants_thread);
         drop(queue);
         self.changed.notify_one();
+        if wants_thread && self.spawn(index).is_err() {
+            // Those that there are go on; the next job tries again.
+            self.lock().threads -= 1;
+        }
+        Ok(())
+    }
+
+    fn spawn(self: &Arc<Self>, index: usize) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name(format!("zc-disk-{index}"))
+            .spawn(move || shared.work())?;
         Ok(())
     }
 
@@ -246,10 +263,12 @@ impl Shared {
             if let Some(next) = queue.jobs.pop() {
                 return Some(next);
             }
+            queue.idle += 1;
             queue = self
                 .changed
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 }
@@ -304,6 +323,7 @@ impl fmt::Debug for Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::ResolveError;
     use mio::{Poll, Token, Waker};
     use std::sync::mpsc;
 
@@ -343,6 +363,40 @@ mod tests {
             matches!(answers[..], [(Token(7), Answer::Found(_))]),
             "{answers:?}"
         );
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_are_needed_and_no_more() {
+        let disk = Disk::start(THREADS, 100).expect("a thread");
+        let (_poll, mailbox) = mailbox();
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let (did, begun) = mpsc::channel();
+        let mut tickets = Vec::new();
+        // Each mount may have a thread while one is free.
+        for mount in 0..2 * THREADS as Key {
+            let (held, did) = (Arc::clone(&held), did.clone());
+            let work = Work::LookUp(Box::new(move |_| {
+                did.send(()).expect("heard");
+                let _ = held.lock().expect("no panic").recv();
+                nothing_found()
+            }));
+            let reply = Reply {
+                mailbox: mailbox.clone(),
+                token: Token(1),
+            };
+            tickets.push(disk.submit(mount, work, reply).expect("room"));
+        }
+        for _ in 0..THREADS {
+            begun.recv().expect("as many as there are threads");
+        }
+        assert_eq!(disk.0.lock().threads, THREADS);
+        assert!(begun.try_recv().is_err());
+        drop(release);
+        for _ in 0..THREADS {
+            begun.recv().expect("the others after them");
+        }
+        assert_eq!(disk.0.lock().threads, THREADS);
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub(crate) fn binary() -> Command {
             command.env_remove(name);
         }
     }
+    // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.
+    if let Some(files) = std::env::var_os("ZC_TEST_CACHE_FILES") {
+        command.env("ZC_CACHE_FILES", files);
+    }
     command
 }
 

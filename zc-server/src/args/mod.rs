@@ -1,5 +1,8 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
+mod cache;
+mod network;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,6 +13,8 @@ use zc_core::Method;
 use crate::config::LogFormat;
 use crate::config::files::{CacheControl, ErrorPage, Field, MediaType, Symlinks};
 use crate::values;
+pub use cache::CacheArgs;
+pub use network::NetworkArgs;
 
 /// What `--help` ends with.
 const EXAMPLES: &str = "\
@@ -171,6 +176,14 @@ pub struct Args {
         value_parser = values::connections_max
     )]
     pub connections_max: usize,
+
+    /// What is kept of files that are asked for often.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+
+    /// What the kernel does for connections.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// Name that stands for its directory; may be repeated, and the first that is there is sent.
     #[arg(
@@ -420,6 +433,10 @@ mod tests {
     fn a_value_that_is_wrong_is_named_with_its_option() {
         for (option, wrong, mend) in [
             ("--idle-timeout", "0", "from 1ms to 24h"),
+            ("--cache-files", "-1", "from 0 to"),
+            ("--cache-bytes", "12 apples", "64MiB"),
+            ("--inline-max", "65KiB", "at most 64KiB"),
+            ("--cache-ttl", "25h", "over a day"),
             ("--index", "a/b", "a name and not a path"),
             ("--spa", "/etc/passwd", "not a path below the root"),
             ("--error-page", "404", "write it as 404="),

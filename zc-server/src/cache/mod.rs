@@ -1,0 +1,379 @@
+//! What stands at the paths that are asked for often: one cache for each worker, and no lock.
+//!
+//! An entry is what [`look_up`](crate::lookup::look_up) told for a path and a preference of codings:
+//! an open file with its state, its ready responses and, if it is small, its bytes; or that there is
+//! nothing. It is believed for the time to live, and then the same question is asked again. So no
+//! answer is older than that, whoever renames, replaces or deletes what.
+//!
+//! * A path is kept from the second time that it is asked for.
+//! * When there is no room, the least recently used of a few entries is dropped, and the hand that
+//!   chooses them goes round.
+//! * Where descriptors run out, all entries are dropped: connections need them more.
+//! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
+//!   space as long as somebody has it open.
+//! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
+//!   once in a millisecond, so that a head never speaks of bytes that were overwritten before.
+
+mod entry;
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
+
+pub(crate) use entry::{CachedFile, Standing};
+
+use crate::lookup::{Found, Resource};
+use crate::prepared::Prepared;
+
+/// How long an entry is kept that nobody asks for, in milliseconds.
+const UNUSED_MS: u64 = 10_000;
+/// How often entries are looked through for such, in milliseconds.
+const SWEEP_MS: u64 = 1_000;
+/// How many entries one sweep looks at, at most: about a tenth of a millisecond.
+const SWEEP_ENTRIES_MAX: usize = 4096;
+/// Of how many entries the least recently used is dropped for want of room.
+const CANDIDATES: usize = 8;
+/// How many paths that were asked for once are remembered. A power of two.
+const SEEN: usize = 4096;
+
+/// What the cache of one worker may hold, and how long it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Entries, and with them descriptors. None at all with 0.
+    pub(crate) entries: usize,
+    /// Bytes of memory, about.
+    pub(crate) bytes: usize,
+    /// The longest file whose bytes are kept, in bytes.
+    pub(crate) inline_max: u64,
+    /// How long an entry is believed, in milliseconds; 0 asks each time.
+    pub(crate) ttl_ms: u64,
+}
+
+/// What an entry is found by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    /// A number of the root.
+    pub(crate) root: usize,
+    /// Decoded, relative, free of dot segments.
+    pub(crate) path: &'a [u8],
+    /// Whether the target ended in a slash.
+    pub(crate) is_directory: bool,
+    /// A number of the order in which codings are wanted.
+    pub(crate) preference: u16,
+}
+
+/// The number of an entry, good until the next call that may drop entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id(u32);
+
+/// The entries of one worker.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    bounds: Bounds,
+    hasher: DefaultHashBuilder,
+    table: HashTable<u32>,
+    entries: Slab<Entry>,
+    /// The weights of all entries.
+    bytes: usize,
+    /// Where the next entries are looked at.
+    hand: usize,
+    /// Parts of the hashes of paths that were asked for once; empty until the first.
+    seen: Vec<u32>,
+    swept_ms: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    root: usize,
+    path: Box<[u8]>,
+    is_directory: bool,
+    preference: u16,
+    standing: Standing,
+    weight: usize,
+    /// When the disk was asked, in milliseconds of the worker's clock.
+    asked_ms: u64,
+    /// When the state of the open file was asked for.
+    compared_ms: u64,
+    used_ms: u64,
+}
+
+impl Cache {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            hasher: DefaultHashBuilder::default(),
+            table: HashTable::new(),
+            entries: Slab::new(),
+            bytes: 0,
+            hand: 0,
+            seen: Vec::new(),
+            swept_ms: 0,
+        }
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The entry of `key`, if it may be believed at `now_ms`.
+    pub(crate) fn get(&mut self, key: Key<'_>, now_ms: u64) -> Option<Id> {
+        if self.entries.is_empty() || self.bounds.ttl_ms == 0 {
+            return None;
+        }
+        let id = self.find(self.hash(key), key)?;
+        let entry = self.entries.get_mut(id.0 as usize)?;
+        if now_ms.saturating_sub(entry.asked_ms) >= self.bounds.ttl_ms {
+            return None;
+        }
+        if let Standing::File(file) = &entry.standing
+            && file.content().is_none()
+            && entry.compared_ms != now_ms
+        {
+            if !file.is_unchanged() {
+                self.drop_entry(id);
+                return None;
+            }
+            entry.compared_ms = now_ms;
+        }
+        entry.used_ms = now_ms;
+        Some(id)
+    }
+
+    /// Takes in what was found at `key` by asking at `asked_ms`. An entry is renewed or replaced; a
+    /// new one is made from the second time on. Gives back what is not kept.
+    pub(crate) fn settle(
+        &mut self,
+        key: Key<'_>,
+        found: Found,
+        asked_ms: u64,
+        make: impl FnOnce(Resource) -> CachedFile,
+    ) -> Result<Id, Found> {
+        if self.bounds.entries == 0 {
+            return Err(found);
+        }
+        let hash = self.hash(key);
+        if let Some(id) = self.find(hash, key) {
+            return self.renew(id, found, asked_ms, make);
+        }
+        if !self.was_seen(hash) {
+            return Err(found);
+        }
+        let standing = Standing::of(found, make)?;
+        let entry = Entry {
+            hash,
+            root: key.root,
+            path: key.path.into(),
+            is_directory: key.is_directory,
+            preference: key.preference,
+            standing,
+            weight: 0,
+            asked_ms,
+            compared_ms: asked_ms,
+            used_ms: asked_ms,
+        };
+        while self.entries.len() >= self.bounds.entries {
+            self.drop_least_used(None);
+        }
+        // At most as many as there are descriptors, which 32 bits hold.
+        let id = Id(self.entries.insert(entry) as u32);
+        let entries = &self.entries;
+        let hash_of = |&other: &u32| entries.get(other as usize).map_or(0, |entry| entry.hash);
+        self.table.insert_unique(hash, id.0, hash_of);
+        self.reweigh(id);
+        Ok(id)
+    }
+
+    fn renew(
+        &mut self,
+        id: Id,
+        found: Found,
+        asked_ms: u64,
+        make: impl FnOnce(Resource) -> CachedFile,
+    ) -> Result<Id, Found> {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else {
+            return Err(found);
+        };
+        if entry.standing.is_still(&found) {
+            let inline_max = self.bounds.inline_max;
+            if let Standing::File(file) = &mut entry.standing
+                && file.content().is_none()
+                && file.representation.length() <= inline_max
+            {
+                // It was not in memory before, and may be now.
+                file.whole = None;
+            }
+        } else {
+            match Standing::of(found, make) {
+                Ok(standing) => entry.standing = standing,
+                Err(found) => {
+                    self.drop_entry(id);
+                    return Err(found);
+                }
+            }
+        }
+        entry.asked_ms = asked_ms;
+        entry.compared_ms = asked_ms;
+        entry.used_ms = asked_ms;
+        self.reweigh(id);
+        Ok(id)
+    }
+
+    /// What stands at the path of an entry.
+    pub(crate) fn standing(&mut self, id: Id) -> Option<&mut Standing> {
+        let entry = self.entries.get_mut(id.0 as usize)?;
+        Some(&mut entry.standing)
+    }
+
+    /// The bytes of the 200 that is kept ready; none if there is none.
+    pub(crate) fn whole(&self, id: Id) -> &[u8] {
+        self.file(id)
+            .and_then(|file| file.whole.as_ref())
+            .map_or(&[], Prepared::bytes)
+    }
+
+    /// The bytes of the 304 that is kept ready; none if there is none.
+    pub(crate) fn not_modified(&self, id: Id) -> &[u8] {
+        self.file(id)
+            .and_then(|file| file.not_modified.as_ref())
+            .map_or(&[], Prepared::bytes)
+    }
+
+    fn file(&self, id: Id) -> Option<&CachedFile> {
+        match &self.entries.get(id.0 as usize)?.standing {
+            Standing::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Counts what an entry weighs now, and makes room for it by dropping others.
+    pub(crate) fn reweigh(&mut self, id: Id) {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else {
+            return;
+        };
+        let weight = size_of::<Entry>() + entry.path.len() + entry.standing.weight();
+        self.bytes = self.bytes - entry.weight + weight;
+        entry.weight = weight;
+        while self.bytes > self.bounds.bytes && self.entries.len() > 1 {
+            self.drop_least_used(Some(id));
+        }
+    }
+
+    /// Drops all entries, and with them their descriptors. Answers whether there were any.
+    pub(crate) fn clear(&mut self) -> bool {
+        let had_entries = !self.entries.is_empty();
+        self.table.clear();
+        self.entries.clear();
+        self.bytes = 0;
+        had_entries
+    }
+
+    /// Drops what nobody has asked for in a while. To be called once a turn.
+    pub(crate) fn sweep(&mut self, now_ms: u64) {
+        if now_ms.saturating_sub(self.swept_ms) < SWEEP_MS {
+            return;
+        }
+        self.swept_ms = now_ms;
+        for _ in 0..self.entries.len().min(SWEEP_ENTRIES_MAX) {
+            let Some(id) = self.next_at_hand() else {
+                return;
+            };
+            let unused = |entry: &Entry| now_ms.saturating_sub(entry.used_ms) >= UNUSED_MS;
+            if self.entries.get(id.0 as usize).is_some_and(unused) {
+                self.drop_entry(id);
+            }
+        }
+    }
+
+    /// When [`sweep`](Self::sweep) is due although nothing else happens.
+    pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
+        (!self.entries.is_empty()).then_some(self.swept_ms + SWEEP_MS)
+    }
+
+    fn hash(&self, key: Key<'_>) -> u64 {
+        let Key {
+            root,
+            path,
+            is_directory,
+            preference,
+        } = key;
+        self.hasher.hash_one((path, root, is_directory, preference))
+    }
+
+    fn find(&self, hash: u64, key: Key<'_>) -> Option<Id> {
+        let is_it = |&id: &u32| {
+            self.entries
+                .get(id as usize)
+                .is_some_and(|entry| entry.has(hash, key))
+        };
+        self.table.find(hash, is_it).map(|&id| Id(id))
+    }
+
+    /// Whether this path was asked for not long ago; from now on it was.
+    fn was_seen(&mut self, hash: u64) -> bool {
+        if self.seen.is_empty() {
+            self.seen = vec![0; SEEN];
+        }
+        // Low bits choose the place, high bits tell the paths of a place apart. No path has 0.
+        let mark = (hash >> 32) as u32 | 1;
+        let place = &mut self.seen[hash as usize % SEEN];
+        std::mem::replace(place, mark) == mark
+    }
+
+    fn drop_least_used(&mut self, spared: Option<Id>) {
+        let mut least: Option<(u64, Id)> = None;
+        // One more than are wanted: the spared one may be among them.
+        for _ in 0..self.entries.len().min(CANDIDATES + 1) {
+            let Some(id) = self.next_at_hand() else {
+                break;
+            };
+            let Some(entry) = self.entries.get(id.0 as usize) else {
+                continue;
+            };
+            if Some(id) != spared && least.is_none_or(|(used_ms, _)| entry.used_ms < used_ms) {
+                least = Some((entry.used_ms, id));
+            }
+        }
+        if let Some((_, id)) = least {
+            self.drop_entry(id);
+        }
+    }
+
+    /// The next entry on the way round; `None` when there is none.
+    fn next_at_hand(&mut self) -> Option<Id> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        loop {
+            if self.hand >= self.entries.capacity() {
+                self.hand = 0;
+            }
+            let at = self.hand;
+            self.hand += 1;
+            if self.entries.contains(at) {
+                return Some(Id(at as u32));
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, id: Id) {
+        let Some(entry) = self.entries.try_remove(id.0 as usize) else {
+            return;
+        };
+        self.bytes -= entry.weight;
+        if let Ok(found) = self.table.find_entry(entry.hash, |&other| other == id.0) {
+            found.remove();
+        }
+    }
+}
+
+impl Entry {
+    fn has(&self, hash: u64, key: Key<'_>) -> bool {
+        self.hash == hash
+            && self.root == key.root
+            && self.is_directory == key.is_directory
+            && self.preference == key.preference
+            && *self.path == *key.path
+    }
+}
