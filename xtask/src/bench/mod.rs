@@ -7,6 +7,7 @@ mod fixtures;
 mod idle;
 mod load;
 mod micro;
+mod missing;
 mod peers;
 mod plan;
 mod process;
@@ -16,7 +17,6 @@ mod small;
 mod stats;
 mod study;
 mod tool;
-mod trial;
 mod wrk;
 
 use std::path::{Path, PathBuf};
@@ -171,8 +171,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         bail!("interrupted: the report has what was measured until then");
     }
     outcome?;
-    if options.trial {
-        trial::demand_a_figure_of_everything(&bench.results, &options.sections(), &bench.others)?;
+    match missing::in_words(&bench.results, &options.sections(), &bench.others) {
+        Some(missing) if options.trial => bail!(missing),
+        Some(missing) => println!("{missing}"),
+        None => {}
     }
     Ok(())
 }
