@@ -26,6 +26,7 @@
 
 mod access_log;
 mod args;
+mod balance;
 mod cache;
 pub mod config;
 mod connection;

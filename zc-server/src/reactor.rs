@@ -14,18 +14,21 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use zc_http::HttpTime;
 
 use crate::access_log::Sink;
+use crate::balance::Balance;
 use crate::connection::{Connection, Turn};
 use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
+use crate::disk::Letter;
 use crate::listener::{Accept, accept};
 use crate::slots::Slots;
 
@@ -50,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: usize,
+    pub(crate) balance: Balance,
     pub(crate) grace_ms: u64,
 }
 
@@ -69,6 +73,8 @@ enum Accepting {
 /// One worker: an epoll instance, its listeners and its connections.
 #[derive(Debug)]
 pub(crate) struct Reactor {
+    /// Its place among the workers.
+    index: usize,
     poll: Poll,
     listeners: Vec<TcpListener>,
     accepting: Accepting,
@@ -99,16 +105,18 @@ impl Reactor {
     /// A reactor whose waker, if any, was registered with `poll` under a token at or above the
     /// number of listeners.
     pub(crate) fn new(
+        index: usize,
         poll: Poll,
         mut listeners: Vec<TcpListener>,
         context: Context,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
-        for (index, listener) in listeners.iter_mut().enumerate() {
+        for (number, listener) in listeners.iter_mut().enumerate() {
             poll.registry()
-                .register(listener, Token(index), Interest::READABLE)?;
+                .register(listener, Token(number), Interest::READABLE)?;
         }
         Ok(Self {
+            index,
             poll,
             listeners,
             accepting: Accepting::NextTurn,
@@ -149,7 +157,7 @@ impl Reactor {
             if stop {
                 self.begin_drain();
             }
-            self.deliver_answers();
+            self.take_letters();
             self.accept_all();
             self.drive_queued();
             self.context.cache.sweep(self.context.now_ms);
@@ -228,12 +236,17 @@ impl Reactor {
         }
     }
 
-    /// What the threads of the disk have left is handed to those who wait for it.
-    fn deliver_answers(&mut self) {
-        for (token, answer) in self.context.mailbox.take() {
-            if let Some(slot) = self.slots.get_mut(token) {
-                slot.connection.on_answer(answer);
-                enqueue(&mut self.ready, token, slot);
+    /// What the threads of the disk and the other workers have left.
+    fn take_letters(&mut self) {
+        for letter in self.context.mailbox.take() {
+            match letter {
+                Letter::Answer(token, answer) => {
+                    if let Some(slot) = self.slots.get_mut(token) {
+                        slot.connection.on_answer(answer);
+                        enqueue(&mut self.ready, token, slot);
+                    }
+                }
+                Letter::Connection(stream, remote) => self.insert(stream, remote),
             }
         }
     }
@@ -266,12 +279,12 @@ impl Reactor {
                 return pause;
             }
             match accept(&self.listeners[index]) {
-                Accept::Connection(stream, remote) => self.insert(Connection::new(
-                    stream,
-                    remote,
-                    self.context.now_ms,
-                    self.context.timeouts,
-                )),
+                Accept::Connection(stream, remote) => {
+                    let placed = self.shared.balance.place(stream, remote, self.index);
+                    if let Some(stream) = placed {
+                        self.insert(stream, remote);
+                    }
+                }
                 other => {
                     self.shared.connections.fetch_sub(1, Ordering::Relaxed);
                     match other {
@@ -292,7 +305,9 @@ impl Reactor {
 
     /// The first turn of a connection comes before its registration: the request is there already
     /// more often than not, and a connection that has no second one is never registered.
-    fn insert(&mut self, connection: Connection) {
+    fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let (now_ms, timeouts) = (self.context.now_ms, self.context.timeouts);
+        let connection = Connection::new(stream, remote, now_ms, timeouts);
         let token = self.slots.insert(|_| Slot {
             connection,
             queued: false,
@@ -327,6 +342,7 @@ impl Reactor {
         // Dropping the stream closes the descriptor, and with it the registration.
         if self.slots.remove(token).is_some() {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            self.shared.balance.end(self.index);
             if matches!(self.accepting, Accepting::After(_)) {
                 self.accepting = Accepting::NextTurn;
             }
@@ -413,6 +429,8 @@ impl Reactor {
         }
         self.accepting = Accepting::Stopped;
         self.listeners.clear();
+        self.context.mailbox.close();
+        self.take_letters();
         self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);
         // Each has a turn in which it closes, or answers what has arrived already.
         for token in self.slots.tokens() {

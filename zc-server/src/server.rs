@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{fmt, io, thread};
 
+use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
+use crate::balance::Balance;
 use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
@@ -79,10 +81,13 @@ impl Server {
             eprintln!("zc-server: {warning}");
         }
         let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
+        let workers = bound.workers.into_iter().map(Worker::new);
+        let workers: Vec<Worker> = workers.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
+            balance: Balance::new(workers.iter().map(|worker| worker.mailbox.clone())),
             grace_ms: config.grace_ms,
         });
         let (sink, log_writer) = match config.access_log {
@@ -93,11 +98,9 @@ impl Server {
             }
         };
         let mut reactors = Vec::with_capacity(config.threads);
-        let mut wakers = Vec::with_capacity(config.threads);
-        for listeners in bound.workers {
-            let poll = Poll::new().map_err(StartError::Io)?;
-            let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(StartError::Io)?);
-            wakers.push(Arc::clone(&waker));
+        let wakers = workers.iter().map(|worker| Arc::clone(&worker.waker));
+        let wakers = wakers.collect();
+        for (index, worker) in workers.into_iter().enumerate() {
             let context = Context {
                 site: Arc::clone(&site),
                 limits: Limits::default(),
@@ -112,23 +115,21 @@ impl Server {
                 buffers: Buffers::default(),
                 cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
-                mailbox: Mailbox::new(waker),
+                mailbox: worker.mailbox,
                 token: WAKER,
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
                 date: HttpTime::from_unix_seconds(0).imf_fixdate(),
                 stopping: false,
             };
-            let reactor = Reactor::new(poll, listeners, context, Arc::clone(&shared));
+            let shared = Arc::clone(&shared);
+            let reactor = Reactor::new(index, worker.poll, worker.listeners, context, shared);
             reactors.push(reactor.map_err(StartError::Io)?);
         }
         Ok(Self {
             reactors,
             addresses: bound.addresses,
-            handle: Handle {
-                shared,
-                wakers: wakers.into(),
-            },
+            handle: Handle { shared, wakers },
             log_writer,
         })
     }
@@ -213,6 +214,27 @@ impl Handle {
             // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
             let _ = waker.wake();
         }
+    }
+}
+
+/// What each worker begins with.
+struct Worker {
+    listeners: Vec<TcpListener>,
+    poll: Poll,
+    waker: Arc<Waker>,
+    mailbox: Mailbox,
+}
+
+impl Worker {
+    fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            listeners,
+            poll,
+            mailbox: Mailbox::new(Arc::clone(&waker)),
+            waker,
+        })
     }
 }
 

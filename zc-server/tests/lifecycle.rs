@@ -5,7 +5,7 @@ mod harness;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 
-use harness::{Client, Server, binary, pattern, temp_root};
+use harness::{Server, binary, pattern, temp_root};
 use nix::sys::signal::Signal;
 
 const BIG: usize = 32 << 20;
@@ -229,14 +229,37 @@ fn a_connection_without_a_request_is_the_kernels_unless_told_otherwise() {
 }
 
 #[test]
-fn every_worker_takes_connections() {
-    let server = Server::start(&["--threads", "2"]);
-    server.write("f", b"x");
-    let mut clients: Vec<Client> = (0..64).map(|_| server.connect()).collect();
-    for client in &mut clients {
-        assert_eq!(client.get("/f").status, 200);
+fn no_worker_is_idle_while_another_has_two_connections() {
+    const WORKERS: usize = 4;
+    let server = Server::start(&["--threads", "4"]);
+    let mut clients = Vec::new();
+    for count in 1..=3 * WORKERS {
+        let mut client = server.connect();
+        assert_eq!(client.get("/missing").status, 404);
+        clients.push(client);
+        // A connection is registered after its first answer at the latest.
+        let workers = server.workers();
+        while !workers.wait_for_events() {
+            std::thread::yield_now();
+        }
+        let mut loads = watched_by_each_worker(&server);
+        loads.sort_unstable();
+        // Beside connections each watches a listener and its waker.
+        let expected: Vec<usize> = (0..WORKERS)
+            .map(|worker| 2 + (count + worker) / WORKERS)
+            .collect();
+        assert_eq!(loads, expected, "{count} connections");
     }
-    assert_eq!(server.workers().count(), 2);
+}
+
+/// How many descriptors each epoll instance of the server watches.
+fn watched_by_each_worker(server: &Server) -> Vec<usize> {
+    std::fs::read_dir(format!("/proc/{}/fdinfo", server.pid()))
+        .expect("our child")
+        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
+        .map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count())
+        .filter(|&watched| watched > 0)
+        .collect()
 }
 
 #[test]

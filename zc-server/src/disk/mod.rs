@@ -16,7 +16,7 @@ use std::{fmt, io, thread};
 
 use zc_core::{Fetcher, Progress, SendError};
 
-pub(crate) use mailbox::Mailbox;
+pub(crate) use mailbox::{Letter, Mailbox};
 use queue::FairQueue;
 pub(crate) use queue::Key;
 
@@ -358,10 +358,10 @@ mod tests {
         while events.is_empty() {
             poll.poll(&mut events, None).expect("epoll");
         }
-        let answers = mailbox.take();
+        let letters = mailbox.take();
         assert!(
-            matches!(answers[..], [(Token(7), Answer::Found(_))]),
-            "{answers:?}"
+            matches!(letters[..], [Letter::Answer(Token(7), Answer::Found(_))]),
+            "{letters:?}"
         );
     }
 
