@@ -116,7 +116,7 @@ pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
-pub use platform::send_queue_bytes;
+pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};

@@ -26,6 +26,32 @@ pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
+/// Has the kernel keep connections of a listening socket until their first bytes have come, for
+/// about so many seconds; then they are to be accepted without. 0 ends it.
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` or `ENOTSOCK` when `listener` is not a TCP socket. See `TCP_DEFER_ACCEPT` in
+/// [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html).
+pub fn set_defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
+    let seconds = libc::c_int::from(seconds);
+    // SAFETY: the option is read as one `int` through the pointer, which points to one that lives
+    // until the call returns, and the length is its size.
+    let answer = unsafe {
+        libc::setsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Reads into `buffer` from `offset` of `file` only what is in memory: never waits for the disk.
 ///
 /// The file position is neither used nor moved. The answer may be short, and 0 at the end of the
@@ -119,6 +145,26 @@ mod tests {
         let (reader, _writer) = io::pipe().expect("a pipe");
         let error = preadv2_nowait(&reader, &mut [0], 0).expect_err("no offsets");
         assert_eq!(error.raw_os_error(), Some(libc::ESPIPE));
+    }
+
+    #[test]
+    fn a_deferred_connection_is_accepted_with_its_first_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        set_defer_accept(&listener, 60).expect("a TCP socket");
+        listener.set_nonblocking(true).expect("a socket");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("us");
+        let early = listener.accept().expect_err("nothing has come");
+        assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+        client.write_all(b"x").expect("sent");
+        // What is written over the loopback has arrived when the call returns.
+        let (mut accepted, _) = listener.accept().expect("with its first byte");
+        let mut byte = [0];
+        accepted.read_exact(&mut byte).expect("that byte");
+        let error = set_defer_accept(tempfile::tempfile().expect("a file"), 1);
+        assert_eq!(
+            error.expect_err("no socket").raw_os_error(),
+            Some(libc::ENOTSOCK)
+        );
     }
 
     #[test]

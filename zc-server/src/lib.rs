@@ -56,7 +56,7 @@ mod slots;
 mod validators;
 mod values;
 
-pub use args::{Args, CacheArgs};
+pub use args::{Args, CacheArgs, NetworkArgs};
 pub use config::{Config, ConfigError};
 pub use listener::BindError;
 pub use server::{Handle, Outcome, Server, StartError};

@@ -15,11 +15,16 @@ use std::{
 
 use mio::net::{TcpListener, TcpStream};
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::config::Network;
 
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
+
+/// How long the kernel keeps a connection of which no byte has come, where it does, in seconds.
+const DEFER_ACCEPT_SECONDS: u16 = 1;
 
 /// The listeners of all workers.
 #[derive(Debug)]
@@ -35,7 +40,11 @@ pub(crate) struct Bound {
 /// # Errors
 ///
 /// If an address cannot be listened on; the message names it and the mend.
-pub(crate) fn bind_all(binds: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
+pub(crate) fn bind_all(
+    binds: &[SocketAddr],
+    workers: usize,
+    network: &Network,
+) -> Result<Bound, BindError> {
     let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::with_capacity(binds.len());
     for &requested in binds {
@@ -45,12 +54,11 @@ pub(crate) fn bind_all(binds: &[SocketAddr], workers: usize) -> Result<Bound, Bi
         };
         let mut address = requested;
         for (worker, listeners) in per_worker.iter_mut().enumerate() {
-            let listener = if worker == 0 {
-                listen_first(address)
-            } else {
-                listen_again(address)
-            }
-            .map_err(failed)?;
+            let listener = socket_for(address, network).and_then(|socket| match worker {
+                0 => listen_first(socket, address),
+                _ => listen_again(socket, address),
+            });
+            let listener = listener.map_err(failed)?;
             // Where port 0 was asked for, the others follow the first.
             address = listener.local_addr().map_err(failed)?;
             listeners.push(TcpListener::from_std(listener));
@@ -64,8 +72,7 @@ pub(crate) fn bind_all(binds: &[SocketAddr], workers: usize) -> Result<Bound, Bi
 }
 
 /// Listens on an address that nobody listens on, and opens it for sharing.
-fn listen_first(address: SocketAddr) -> io::Result<StdTcpListener> {
-    let socket = socket_for(address)?;
+fn listen_first(socket: Socket, address: SocketAddr) -> io::Result<StdTcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_reuse_port(true)?;
@@ -73,32 +80,49 @@ fn listen_first(address: SocketAddr) -> io::Result<StdTcpListener> {
 }
 
 /// Listens on an address that a socket of [`listen_first`] has.
-fn listen_again(address: SocketAddr) -> io::Result<StdTcpListener> {
-    let socket = socket_for(address)?;
+fn listen_again(socket: Socket, address: SocketAddr) -> io::Result<StdTcpListener> {
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// A nonblocking, close-on-exec socket with the options that are set before `bind`.
-fn socket_for(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+/// A nonblocking, close-on-exec socket with the options that are set before `bind`; accepted sockets
+/// inherit them, which saves calls for each.
+fn socket_for(address: SocketAddr, network: &Network) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    if let Some(name) = network.congestion.name() {
+        socket.set_tcp_congestion(name.as_bytes())?;
+    }
+    if network.defer_accept {
+        zc_core::set_defer_accept(&socket, DEFER_ACCEPT_SECONDS)?;
+    }
     // Connections of an earlier run that linger in TIME_WAIT do not hold the port.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it, which saves a call for each. Heads are sent with `MSG_MORE`, so
-    // that Nagle's algorithm could only delay the last packet.
+    // Heads are sent with `MSG_MORE`, so that Nagle's algorithm could only delay the last packet.
     socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` can then stand side by side, whatever the system's default is.
         socket.set_only_v6(true)?;
     }
     Ok(socket)
+}
+
+/// Why a congestion control is not what it should be, if so: BBR paces what it sends, by a timer for
+/// each packet where no queueing discipline does it. `listener` has the one that is used.
+pub(crate) fn pacing_warning(listener: &TcpListener) -> Option<String> {
+    let name = SockRef::from(listener).tcp_congestion().ok()?;
+    let default = std::fs::read_to_string("/proc/sys/net/core/default_qdisc").ok()?;
+    let default = default.trim();
+    (name.starts_with(b"bbr") && default != "fq").then(|| {
+        format!(
+            "connections are under bbr, which costs twice the CPU unless the network interface has \
+             the queueing discipline fq (the default here is {default}): set it \
+             (tc qdisc replace dev DEVICE root fq), or choose --congestion cubic"
+        )
+    })
 }
 
 /// An address that cannot be listened on. Displayed in one line that names the mend.
@@ -124,6 +148,11 @@ impl fmt::Display for BindError {
             ),
             Some(Errno::EAFNOSUPPORT) => f.write_str(
                 "this machine does not support the address family; choose another address with --bind",
+            ),
+            // Of all calls before the socket listens only the choice of a congestion control has it.
+            Some(Errno::ENOENT) => f.write_str(
+                "the kernel does not have that congestion control; load its module (modprobe \
+                 tcp_bbr) or choose another with --congestion",
             ),
             Some(Errno::EMFILE | Errno::ENFILE) => f.write_str(
                 "out of file descriptors; raise the limit (ulimit -n) or lower --threads",
@@ -195,9 +224,15 @@ mod tests {
     };
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    use socket2::SockRef;
 
     use super::*;
+    use crate::config::Congestion;
+
+    /// Connections that nothing was sent on can be accepted.
+    const EAGER: Network = Network {
+        congestion: Congestion::System,
+        defer_accept: false,
+    };
 
     fn any_port() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
@@ -219,7 +254,7 @@ mod tests {
 
     #[test]
     fn every_worker_has_every_address_and_one_port() {
-        let bound = bind_all(&[any_port(), any_port()], 3).unwrap();
+        let bound = bind_all(&[any_port(), any_port()], 3, &EAGER).unwrap();
         assert_eq!(bound.workers.len(), 3);
         assert_ne!(bound.addresses[0], bound.addresses[1]);
         for listeners in &bound.workers {
@@ -234,10 +269,10 @@ mod tests {
 
     #[test]
     fn a_second_instance_fails_and_the_port_is_free_after_the_first() {
-        let first = bind_all(&[any_port()], 2).unwrap();
+        let first = bind_all(&[any_port()], 2, &EAGER).unwrap();
         let address = first.addresses[0];
         for workers in [1, 2] {
-            let error = bind_all(&[address], workers).unwrap_err();
+            let error = bind_all(&[address], workers, &EAGER).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!(
@@ -247,16 +282,16 @@ mod tests {
             );
         }
         drop(first);
-        bind_all(&[address], 2).unwrap();
+        bind_all(&[address], 2, &EAGER).unwrap();
     }
 
     #[test]
     fn two_that_start_in_the_same_moment_cannot_both_listen() {
-        let bound_first = socket_for(any_port()).unwrap();
+        let bound_first = socket_for(any_port(), &EAGER).unwrap();
         bound_first.bind(&any_port().into()).unwrap();
         let address = bound_first.local_addr().unwrap();
         // Both have bound, thanks to SO_REUSEADDR, and neither listens yet.
-        let bound_second = socket_for(any_port()).unwrap();
+        let bound_second = socket_for(any_port(), &EAGER).unwrap();
         bound_second.bind(&address).unwrap();
         bound_first.listen(BACKLOG).unwrap();
         bound_first.set_reuse_port(true).unwrap();
@@ -267,7 +302,7 @@ mod tests {
     #[test]
     fn connections_are_spread_over_the_workers() {
         const CONNECTIONS: usize = 200;
-        let bound = bind_all(&[any_port()], 4).unwrap();
+        let bound = bind_all(&[any_port()], 4, &EAGER).unwrap();
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|_| StdTcpStream::connect(bound.addresses[0]).unwrap())
             .collect();
@@ -288,7 +323,7 @@ mod tests {
 
     #[test]
     fn accepted_sockets_need_no_further_calls() {
-        let bound = bind_all(&[any_port()], 1).unwrap();
+        let bound = bind_all(&[any_port()], 1, &EAGER).unwrap();
         let listener = &bound.workers[0][0];
         assert!(matches!(accept(listener), Accept::WouldBlock));
         let client = StdTcpStream::connect(bound.addresses[0]).unwrap();
@@ -308,7 +343,7 @@ mod tests {
 
     #[test]
     fn v6_and_v4_wildcards_stand_side_by_side() {
-        let v6 = match bind_all(&["[::]:0".parse().unwrap()], 2) {
+        let v6 = match bind_all(&["[::]:0".parse().unwrap()], 2, &EAGER) {
             Ok(bound) => bound,
             // Containers without IPv6 are common.
             Err(error) if error.error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => return,
@@ -318,18 +353,33 @@ mod tests {
         // The same port is free for IPv4 unless another program took it meanwhile, which no test
         // can rule out; sharing with this very socket is what must not fail.
         let port = v6.addresses[0].port();
-        bind_all(&[SocketAddr::from(([127, 0, 0, 1], port))], 1).unwrap();
+        bind_all(&[SocketAddr::from(([127, 0, 0, 1], port))], 1, &EAGER).unwrap();
     }
 
     #[test]
     fn an_address_of_another_machine() {
         // RFC 5737: documentation addresses are assigned to no interface.
-        let error = bind_all(&["192.0.2.1:0".parse().unwrap()], 1).unwrap_err();
+        let error = bind_all(&["192.0.2.1:0".parse().unwrap()], 1, &EAGER).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot bind 192.0.2.1:0: this machine does not have that address; \
              choose one that it has with --bind"
         );
+    }
+
+    #[test]
+    fn congestion_control_is_inherited_and_one_that_is_missing_is_named() {
+        let network = Network {
+            congestion: Congestion::Cubic,
+            ..EAGER
+        };
+        let bound = bind_all(&[any_port()], 2, &network).unwrap();
+        for listeners in &bound.workers {
+            let name = SockRef::from(&listeners[0]).tcp_congestion().unwrap();
+            assert!(name.starts_with(b"cubic"), "{name:?}");
+            assert_eq!(pacing_warning(&listeners[0]), None);
+        }
+        assert!(message(Errno::ENOENT).contains("choose another with --congestion"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::context::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Mailbox;
 use crate::input::Scratch;
-use crate::listener::{BindError, bind_all};
+use crate::listener::{BindError, bind_all, pacing_warning};
 use crate::reactor::{Reactor, Shared};
 use crate::reply::Buffers;
 use crate::site::Site;
@@ -73,7 +73,11 @@ impl Server {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
-        let bound = bind_all(&config.binds, config.threads.max(1)).map_err(StartError::Bind)?;
+        let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
+            .map_err(StartError::Bind)?;
+        if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
+            eprintln!("zc-server: {warning}");
+        }
         let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),

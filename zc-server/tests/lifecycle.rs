@@ -216,6 +216,19 @@ fn a_named_method_and_the_default_one_are_logged() {
 }
 
 #[test]
+fn a_connection_without_a_request_is_the_kernels_unless_told_otherwise() {
+    for (word, accepted) in [("on", 1), ("off", 2)] {
+        let server = Server::start(&["--defer-accept", word, "--congestion", "cubic"]);
+        let before = server.descriptors();
+        let _silent = server.connect();
+        // Accepted in order: with this one answered, the one before would have been taken, too.
+        let mut client = server.connect();
+        assert_eq!(client.get("/missing").status, 404);
+        assert_eq!(server.descriptors(), before + accepted, "{word}");
+    }
+}
+
+#[test]
 fn every_worker_takes_connections() {
     let server = Server::start(&["--threads", "2"]);
     server.write("f", b"x");

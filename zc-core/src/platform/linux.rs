@@ -10,7 +10,7 @@ use nix::sys::socket::MsgFlags;
 use super::SpliceMode;
 
 pub(crate) use crate::sys::preadv2_nowait;
-pub use crate::sys::send_queue_bytes;
+pub use crate::sys::{send_queue_bytes, set_defer_accept};
 
 /// What [`crate::send_head`] adds to its flags where a body follows.
 pub(crate) const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);

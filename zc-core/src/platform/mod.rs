@@ -7,7 +7,7 @@
 cfg_select! {
     all(target_os = "linux", not(feature = "portable")) => {
         mod linux;
-        pub use linux::send_queue_bytes;
+        pub use linux::{send_queue_bytes, set_defer_accept};
         pub(crate) use linux::*;
     }
     all(
@@ -16,13 +16,13 @@ cfg_select! {
     ) => {
         mod portable;
         mod sendfile_bsd;
-        pub use portable::send_queue_bytes;
+        pub use portable::{send_queue_bytes, set_defer_accept};
         pub(crate) use {portable::*, sendfile_bsd::*};
     }
     _ => {
         mod portable;
         mod sendfile_refused;
-        pub use portable::send_queue_bytes;
+        pub use portable::{send_queue_bytes, set_defer_accept};
         pub(crate) use {portable::*, sendfile_refused::*};
     }
 }

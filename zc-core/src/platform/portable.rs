@@ -63,3 +63,12 @@ pub(crate) fn preadv2_nowait(
 pub fn send_queue_bytes(_sink: impl AsFd) -> io::Result<u64> {
     Err(Errno::ENOSYS.into())
 }
+
+/// Connections that are accepted with their first bytes: not here.
+///
+/// # Errors
+///
+/// Always `ENOSYS`.
+pub fn set_defer_accept(_listener: impl AsFd, _seconds: u16) -> io::Result<()> {
+    Err(Errno::ENOSYS.into())
+}

@@ -1,6 +1,7 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
 mod cache;
+mod network;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::config::LogFormat;
 use crate::config::files::{CacheControl, ErrorPage, Field, MediaType, Symlinks};
 use crate::values;
 pub use cache::CacheArgs;
+pub use network::NetworkArgs;
 
 /// What `--help` ends with.
 const EXAMPLES: &str = "\
@@ -178,6 +180,10 @@ pub struct Args {
     /// What is kept of files that are asked for often.
     #[command(flatten)]
     pub cache: CacheArgs,
+
+    /// What the kernel does for connections.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// Name that stands for its directory; may be repeated, and the first that is there is sent.
     #[arg(

@@ -1,6 +1,7 @@
 //! What a server is told to do: validated, with units in the names.
 
 pub mod files;
+mod network;
 mod root;
 
 use std::{
@@ -18,6 +19,7 @@ use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, Precompressed, Switch};
 use files::{Cors, Files, Site};
+pub use network::{Congestion, Network};
 pub use root::Root;
 
 /// The port that is listened on where none is named.
@@ -95,6 +97,8 @@ pub struct Config {
     pub disk_timeout_ms: u64,
     /// What is kept of files that are asked for often.
     pub cache: Cache,
+    /// What the kernel does for connections.
+    pub network: Network,
     /// How files become responses.
     pub files: Files,
 }
@@ -176,6 +180,10 @@ impl Config {
                 inline_max_bytes: args.cache.inline_max_bytes,
                 ttl_ms: args.cache.ttl_ms,
             },
+            network: Network {
+                congestion: args.network.congestion,
+                defer_accept: args.network.defer_accept == Switch::On,
+            },
         })
     }
 
@@ -201,6 +209,7 @@ impl Config {
             disk_threads: DISK_THREADS_DEFAULT,
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
             cache: Cache::default(),
+            network: Network::default(),
             files: Files::default(),
         })
     }
