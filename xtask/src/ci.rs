@@ -20,5 +20,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     crate::cargo(&["test", "--workspace"], &[])?;
+    // A process of its own: it puts itself into another network and on one core.
+    crate::cargo(&["xtask", "bench", "--trial"], &[])?;
     crate::fuzz::run(&["--seconds".to_owned(), "5".to_owned()])
 }

@@ -13,7 +13,7 @@ Usage: cargo xtask TASK
 
 Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
-  ci            run the gates: format, lints, documentation, tests
+  ci            run the gates: format, lints, documentation, tests, a trial of the benchmarks
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
   help          print this
 ";
@@ -51,21 +51,6 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()>
         .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
     if !status.success() {
         bail!("cargo {} failed: {status}", arguments.join(" "));
-    }
-    Ok(())
-}
-
-/// Runs cargo, and shows what it printed only when it fails.
-fn cargo_quietly(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let output = cargo_command(arguments, environment)
-        .output()
-        .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
-    if !output.status.success() {
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        bail!("cargo {} failed: {stdout}{stderr}", arguments.join(" "));
     }
     Ok(())
 }

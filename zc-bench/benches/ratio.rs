@@ -44,11 +44,7 @@ fn ratios(criterion: &mut Criterion<Ratio>) {
     for (size_name, size, sends) in SIZES {
         let file = cached_file(size).expect("a temporary file");
         let mut group = criterion.benchmark_group(format!("ratio {size_name}"));
-        group
-            .sampling_mode(SamplingMode::Flat)
-            .sample_size(40)
-            .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(4));
+        group.sampling_mode(SamplingMode::Flat);
         for ((method_name, method), (cost_name, cost)) in METHODS
             .iter()
             .flat_map(|method| COSTS.iter().map(move |cost| (*method, *cost)))
@@ -168,7 +164,12 @@ impl ValueFormatter for Ratio {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().with_measurement(Ratio);
+    // Not of the groups: what a group is told, the command line cannot change.
+    config = Criterion::default()
+        .with_measurement(Ratio)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(4))
+        .sample_size(40);
     targets = ratios
 }
 criterion_main!(benches);

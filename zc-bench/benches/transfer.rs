@@ -26,11 +26,7 @@ fn transfer(criterion: &mut Criterion) {
     let pipes = PipePool::new(1, PIPE_BYTES_DEFAULT);
     for (size_name, size) in SIZES {
         let mut group = criterion.benchmark_group(format!("transfer {size_name}"));
-        group
-            .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(2))
-            .sample_size(20)
-            .throughput(Throughput::Bytes(size as u64));
+        group.throughput(Throughput::Bytes(size as u64));
         let file = cached_file(size).expect("a temporary file");
         group.bench_function("floor: bare sendfile loop", |bencher| {
             measure(bencher, size, |discard| {
@@ -76,5 +72,13 @@ fn measure(bencher: &mut Bencher<'_>, size: usize, mut send: impl FnMut(&Discard
     assert_eq!(discard.finish(), runs * size as u64);
 }
 
-criterion_group!(benches, transfer);
+criterion_group! {
+    name = benches;
+    // Not of the groups: what a group is told, the command line cannot change.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20);
+    targets = transfer
+}
 criterion_main!(benches);

@@ -285,6 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn files_are_not_read_for_fewer_responses_than_are_looked_at() {
+        let served = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(served.path(), "content").expect("a file");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let files = [served.path().to_owned()];
+        let server = Server::bind(Floor::Send, address, &files).expect("a port");
+        let address = server.address().expect("bound");
+        std::thread::spawn(move || server.run());
+        let load = Load {
+            address,
+            targets: vec![Target {
+                path: "/0.bin".to_owned(),
+                // Reading it would be an error.
+                file: Some("/nowhere/0.bin".into()),
+            }],
+            connections: 8,
+            keep_alive: true,
+            rate: None,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_millis(50),
+            verify_every: u64::MAX,
+        };
+        let outcome = load.run().expect("no file is read");
+        assert_eq!((outcome.verified, outcome.errors), (0, 0));
+    }
+
+    #[test]
     fn every_floor_sends_the_bytes_of_its_files() {
         let directory = tempfile::tempdir().expect("a directory");
         let lengths = [1, 1024, 300_000];

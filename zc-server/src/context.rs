@@ -46,8 +46,6 @@ pub(crate) struct Context {
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],
-    /// Bytes of body that one connection may send in this turn.
-    pub(crate) budget_bytes: u64,
     /// True once the server drains: every response then ends its connection.
     pub(crate) stopping: bool,
 }

@@ -5,8 +5,12 @@
 //! * an edge is told once: [`Reactor::dispatch`] queues its connection, and `Connection::drive`
 //!   goes on until the socket says would-block;
 //! * bytes that were read already raise no edge: after a response `drive` parses again at once;
-//! * whoever stops for its budget and not for would-block goes to the end of the ready queue, and
-//!   the next poll does not wait.
+//! * whoever stops for its budget and not for would-block goes to the end of a queue, and the next
+//!   poll does not wait.
+//!
+//! Requests go before responses under way: of those, so many have a turn between two polls as take
+//! about the time of the requests before them, and one at least. So a request waits for one turn of
+//! a download, however many there are, and downloads have half of the time, however many requests.
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,11 +40,9 @@ const DRAIN_BATCHES_MAX: usize = 32;
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
-/// Body bytes in one turn of a connection that is alone.
-const BUDGET_ALONE_BYTES: u64 = 1024 * 1024;
-/// Body bytes in one turn of a connection while others wait for theirs. Smaller turns cost CPU
-/// (about 7 % at this size), larger ones cost the others their latency.
-const BUDGET_SHARED_BYTES: u64 = 256 * 1024;
+/// Turns of requests that take about as long as one of a response under way: 64 KiB of body cost
+/// about as much as a small request.
+const REQUESTS_PER_STREAM: usize = 16;
 
 /// What the workers and the handle that stops them share.
 #[derive(Debug)]
@@ -71,7 +73,10 @@ pub(crate) struct Reactor {
     listeners: Vec<TcpListener>,
     accepting: Accepting,
     slots: Slots<Slot>,
+    /// Those with a request, or that something has happened to.
     ready: VecDeque<Token>,
+    /// Those whose response is under way and can go on.
+    streaming: VecDeque<Token>,
     wheel: Wheel<Token>,
     context: Context,
     shared: Arc<Shared>,
@@ -84,7 +89,7 @@ pub(crate) struct Reactor {
 #[derive(Debug)]
 struct Slot {
     connection: Connection,
-    /// True while its token is in the ready queue, where it stands once at most.
+    /// True while its token is in one of the queues, where it stands once at most.
     queued: bool,
     /// When the wheel will look at it: not later than a tick after its deadline.
     armed_ms: u64,
@@ -109,6 +114,7 @@ impl Reactor {
             accepting: Accepting::NextTurn,
             slots: Slots::new(),
             ready: VecDeque::new(),
+            streaming: VecDeque::new(),
             wheel: Wheel::new(0),
             context,
             shared,
@@ -145,7 +151,7 @@ impl Reactor {
             }
             self.deliver_answers();
             self.accept_all();
-            self.drive_ready();
+            self.drive_queued();
             self.context.cache.sweep(self.context.now_ms);
             self.wheel.expire(self.context.now_ms, &mut expired);
             for token in expired.drain(..) {
@@ -170,7 +176,8 @@ impl Reactor {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.accepting == Accepting::NextTurn {
+        let is_idle = self.ready.is_empty() && self.streaming.is_empty();
+        if !is_idle || self.accepting == Accepting::NextTurn {
             return Some(Duration::ZERO);
         }
         let pause_end = match self.accepting {
@@ -214,7 +221,11 @@ impl Reactor {
         if event.is_write_closed() || event.is_error() {
             slot.connection.on_gone();
         }
-        enqueue(&mut self.ready, token, slot);
+        if slot.connection.is_sending() {
+            enqueue(&mut self.streaming, token, slot);
+        } else {
+            enqueue(&mut self.ready, token, slot);
+        }
     }
 
     /// What the threads of the disk have left is handed to those who wait for it.
@@ -291,7 +302,6 @@ impl Reactor {
             return;
         };
         self.context.token = token;
-        self.context.budget_bytes = BUDGET_SHARED_BYTES;
         let turn = slot.connection.drive(&mut self.context);
         if turn == Turn::Closed {
             self.remove(token);
@@ -323,26 +333,31 @@ impl Reactor {
         }
     }
 
-    /// One turn for everyone who was ready when it began.
-    fn drive_ready(&mut self) {
-        let count = self.ready.len();
-        self.context.budget_bytes = if count > 1 {
-            BUDGET_SHARED_BYTES
-        } else {
-            BUDGET_ALONE_BYTES
-        };
-        for _ in 0..count {
-            let Some(token) = self.ready.pop_front() else {
-                return;
-            };
-            let Some(slot) = self.slots.get_mut(token) else {
-                continue;
-            };
-            slot.queued = false;
-            self.context.token = token;
-            let turn = slot.connection.drive(&mut self.context);
-            self.settle(token, turn);
+    /// One turn for everyone who was ready when it began, and then for some of those whose response
+    /// is under way.
+    fn drive_queued(&mut self) {
+        let requests = self.ready.len();
+        for _ in 0..requests {
+            if let Some(token) = self.ready.pop_front() {
+                self.drive(token);
+            }
         }
+        let turns = 1 + requests / REQUESTS_PER_STREAM;
+        for _ in 0..turns.min(self.streaming.len()) {
+            if let Some(token) = self.streaming.pop_front() {
+                self.drive(token);
+            }
+        }
+    }
+
+    fn drive(&mut self, token: Token) {
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        slot.queued = false;
+        self.context.token = token;
+        let turn = slot.connection.drive(&mut self.context);
+        self.settle(token, turn);
     }
 
     fn check_deadline(&mut self, token: Token) {
@@ -375,7 +390,7 @@ impl Reactor {
             return;
         };
         if turn == Turn::Again {
-            enqueue(&mut self.ready, token, slot);
+            enqueue(&mut self.streaming, token, slot);
         }
         // A deadline that moved away is found out when the old one is due; one that came nearer by
         // a tick or more is not waited for.
@@ -426,9 +441,9 @@ impl Reactor {
     }
 }
 
-fn enqueue(ready: &mut VecDeque<Token>, token: Token, slot: &mut Slot) {
+fn enqueue(queue: &mut VecDeque<Token>, token: Token, slot: &mut Slot) {
     if !slot.queued {
         slot.queued = true;
-        ready.push_back(token);
+        queue.push_back(token);
     }
 }

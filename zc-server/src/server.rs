@@ -119,7 +119,6 @@ impl Server {
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
                 date: HttpTime::from_unix_seconds(0).imf_fixdate(),
-                budget_bytes: 0,
                 stopping: false,
             };
             let reactor = Reactor::new(poll, listeners, context, Arc::clone(&shared));

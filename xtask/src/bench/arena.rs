@@ -17,8 +17,8 @@ const MTU: u32 = 1500;
 /// What Linux uses unless told otherwise, and what does not pace.
 const CONGESTION: &str = "cubic";
 /// The core of the server; the client has the next one.
-const SERVER_CORE: usize = 0;
-const CLIENT_CORE: usize = 1;
+pub(crate) const SERVER_CORE: usize = 0;
+pub(crate) const CLIENT_CORE: usize = 1;
 
 /// Enters a network namespace of our own, if that can be had, and looks at the machine. To be called
 /// before any thread is started: threads of before would stay outside.

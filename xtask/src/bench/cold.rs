@@ -1,46 +1,70 @@
 //! Small requests at a fixed rate, alone and beside others that are slow or greedy.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::Context;
+use nix::sys::signal::Signal;
 
 use super::Bench;
 use super::arena::Side;
-use super::fixtures::COLD_STREAMS;
+use super::fixtures::{COLD_STREAMS, Size};
 use super::load::Demand;
 use super::peers::{OURS, Peer};
+use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Cold, Skipped};
+use super::tool::{End, Tool};
 
 /// What runs beside the small requests.
 pub(crate) const BESIDE: [&str; 4] = ["fuse", "disk-small", "disk-large", "greedy"];
 /// Requests per second.
-const RATE: f64 = 500.0;
+pub(crate) const RATE: u32 = 500;
 /// Streams of the slow file system, and greedy downloads.
-const FEW: u64 = 8;
+pub(crate) const FEW: u64 = 8;
 /// Milliseconds that each read of the slow file system takes.
-const FUSE_DELAY_MS: u64 = 200;
+pub(crate) const FUSE_DELAY_MS: u64 = 200;
+
+/// Making the cold files, and reading all of them once, on a disk of a GB/s.
+const MAKE: Duration = Duration::from_secs(8);
+const READ: Duration = Duration::from_millis(2_500);
+
+/// What this takes by plan.
+pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
+    let of_each = START + (LOOK + times.warm_up + times.cold) * 2 + START;
+    let servers = (1 + others.len()) as u32;
+    let kinds = BESIDE.len() as u32;
+    let (making, reading) = match times.size {
+        Size::Full => (MAKE, READ),
+        Size::Trial => (Duration::ZERO, Duration::ZERO),
+    };
+    making + (of_each * servers * kinds + reading) * times.cold_rounds
+}
 
 /// Runs each kind on each server.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.progress.set_message("making the cold files");
+    bench.say("making the cold files");
     bench.fixtures.make_cold(bench.times.size)?;
     let peers: Vec<Peer> = [&[OURS], &bench.others[..]].concat();
-    let rounds = bench.times.rounds.div_ceil(2);
-    let steps = peers.len() as u64 * BESIDE.len() as u64 * u64::from(rounds);
+    let kinds = kinds(bench);
+    let rounds = bench.times.cold_rounds;
+    let steps = (peers.len() * kinds.len()) as u64 * u64::from(rounds);
     bench.begin("cold", steps);
     for round in 0..rounds {
-        for beside in BESIDE {
+        for &beside in &kinds {
+            let disk = disk_bytes_per_second(bench, beside)?;
             for &peer in &peers {
-                bench
-                    .progress
-                    .set_message(format!("{beside}: {}", peer.name));
+                bench.step(format!("{beside}: {}", peer.name));
                 if bench.is_stopped() {
                     return Ok(());
                 }
-                match run_one(bench, peer, beside, round) {
-                    Ok(cold) => bench.results.cold.push(cold),
+                match run_one(bench, peer, beside) {
+                    Ok(cold) => bench.results.cold.push(Cold {
+                        round,
+                        disk_bytes_per_second: disk,
+                        ..cold
+                    }),
                     Err(_) if bench.is_stopped() => return Ok(()),
                     Err(error) => bench.skip(Skipped {
                         what: format!("{} beside {beside}", peer.name),
@@ -55,12 +79,31 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_one(bench: &Bench, peer: Peer, beside: &str, round: u32) -> anyhow::Result<Cold> {
+/// What of [`BESIDE`] this machine can do.
+fn kinds(bench: &mut Bench) -> Vec<&'static str> {
+    let mut kinds = BESIDE.to_vec();
+    if !has_fuse() {
+        kinds.retain(|kind| *kind != "fuse");
+        bench.skip(Skipped {
+            what: "small requests beside slow files".to_owned(),
+            why: "this machine has no /dev/fuse".to_owned(),
+            mend: None,
+        });
+    }
+    kinds
+}
+
+/// Whether file systems can be made here.
+pub(crate) fn has_fuse() -> bool {
+    Path::new("/dev/fuse").exists()
+}
+
+fn run_one(bench: &Bench, peer: Peer, beside: &str) -> anyhow::Result<Cold> {
     let root = bench.fixtures.root();
     // A mount of its own for each: what one server has read is in memory for the next.
     let mount = match beside {
-        "fuse" => Some(Helper::start(
-            &bench.programs.bench,
+        "fuse" => Some(start_helper(
+            bench,
             &[
                 "slow-fs".into(),
                 root.join("fuse").into_os_string(),
@@ -77,29 +120,26 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str, round: u32) -> anyhow::Resul
         targets: "/1k.bin".to_owned(),
         connections: 4,
         close: false,
-        rate: Some(RATE),
-        seconds: bench.times.cold.as_secs_f64(),
+        rate: Some(f64::from(RATE)),
+        warm_up: bench.times.warm_up,
+        measured: bench.times.cold,
         verify_every: 1000,
     };
     let alone = bench.measure(&server, &hot)?.load;
-    let disk_bytes_per_second = match beside {
-        "disk-small" | "disk-large" => Some(read_without_a_server(bench, beside)?),
-        _ => None,
-    };
     let others = start_others(bench, &server, beside)?;
     let together = bench.measure(&server, &hot);
-    let others_bytes_per_second = others.finish()?;
+    let others_bytes_per_second = others.last_line(&bench.stop)?.parse()?;
     // Before the mount goes: a server that hangs in it could not end.
     drop(server);
     drop(mount);
     Ok(Cold {
         beside: beside.to_owned(),
         server: peer.name.to_owned(),
-        round,
+        round: 0,
         alone,
         together: together?.load,
         others_bytes_per_second,
-        disk_bytes_per_second,
+        disk_bytes_per_second: None,
     })
 }
 
@@ -113,26 +153,25 @@ fn files(bench: &Bench, beside: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(bench.fixtures.cold(prefix)?)
 }
 
-/// What the disk gives to as many readers as there are streams.
-fn read_without_a_server(bench: &Bench, beside: &str) -> anyhow::Result<f64> {
+/// What the disk gives to as many readers as there are streams, without a server.
+fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f64>> {
+    if !matches!(beside, "disk-small" | "disk-large") || bench.is_stopped() {
+        return Ok(None);
+    }
     let files = files(bench, beside)?;
     let run = |program: &str, arguments: &[PathBuf]| {
-        let output = Command::new(&bench.programs.bench)
-            .arg(program)
-            .args(arguments)
-            .output()?;
-        anyhow::ensure!(
-            output.status.success(),
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let mut command = Command::new(&bench.programs.bench);
+        command.arg(program).args(arguments);
+        Tool::start(command, End::Signal(Signal::SIGTERM))?.rest(&bench.stop)
     };
-    run("evict", &files)?;
-    Ok(run("read", &files)?.parse()?)
+    match run("evict", &files).and_then(|_| run("read", &files)) {
+        Ok(rate) => Ok(Some(rate.trim().parse()?)),
+        Err(_) if bench.is_stopped() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result<Helper> {
+fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result<Tool> {
     let address = server.address.to_string();
     let common = |targets: &str, streams: u64| {
         vec![
@@ -145,7 +184,7 @@ fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result
             streams.to_string().into(),
         ]
     };
-    let evicting = |mut arguments: Vec<std::ffi::OsString>| {
+    let evicting = |mut arguments: Vec<OsString>| {
         arguments.push("--evict".into());
         arguments.push(bench.fixtures.root().into());
         arguments
@@ -164,52 +203,15 @@ fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result
             evicting(common(&targets, COLD_STREAMS))
         }
     };
-    Helper::start(&bench.programs.bench, &arguments)
+    start_helper(bench, &arguments)
 }
 
-/// A program that works until its standard input ends.
-struct Helper {
-    child: Child,
-}
-
-impl Helper {
-    /// Starts it, and waits for the word that it is ready.
-    fn start(program: &PathBuf, arguments: &[std::ffi::OsString]) -> anyhow::Result<Self> {
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let mut helper = Self { child };
-        let word = helper.line()?;
-        anyhow::ensure!(word == "ready", "{arguments:?} is not ready: {word}");
-        Ok(helper)
-    }
-
-    /// One line of what it prints, read byte by byte so that nothing of the next is taken.
-    fn line(&mut self) -> anyhow::Result<String> {
-        use std::io::Read;
-        let output = self.child.stdout.as_mut().context("piped")?;
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while output.read(&mut byte)? == 1 && byte[0] != b'\n' {
-            line.push(byte[0]);
-        }
-        Ok(String::from_utf8_lossy(&line).into_owned())
-    }
-
-    /// Ends it; answers the number that it prints last.
-    fn finish(mut self) -> anyhow::Result<f64> {
-        drop(self.child.stdin.take());
-        Ok(self.line()?.parse()?)
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        // A mount is undone when its program has seen the end of its input.
-        let _ = self.child.wait();
-    }
+/// Starts a program that works until its standard input ends, and waits until it is ready.
+fn start_helper(bench: &Bench, arguments: &[OsString]) -> anyhow::Result<Tool> {
+    let mut command = Command::new(&bench.programs.bench);
+    command.args(arguments);
+    let mut tool = Tool::start(command, End::Input)?;
+    let word = tool.line(&bench.stop)?;
+    anyhow::ensure!(word == "ready", "{arguments:?} is not ready: {word}");
+    Ok(tool)
 }

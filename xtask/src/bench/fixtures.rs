@@ -1,7 +1,7 @@
 //! The files that are served: made once for a run, in a directory of its own.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The video of the study, in bytes.
@@ -10,10 +10,13 @@ pub(crate) const VIDEO_BYTES: u64 = 300_000_000;
 pub(crate) const MANY: u64 = 10_000;
 /// Cold files: streams at once, and their lengths.
 pub(crate) const COLD_STREAMS: u64 = 32;
-const COLD_SMALL_BYTES: u64 = 64 << 10;
+pub(crate) const COLD_SMALL_BYTES: u64 = 64 << 10;
 /// How many small cold files each stream goes through.
 const COLD_SMALL_EACH: u64 = 64;
-const COLD_LARGE_BYTES: u64 = 64 << 20;
+pub(crate) const COLD_LARGE_BYTES: u64 = 64 << 20;
+
+/// What is written in one call, in bytes.
+const BLOCK_BYTES: u64 = 64 << 10;
 
 /// The served directory, and what is in it.
 #[derive(Debug)]
@@ -113,17 +116,21 @@ impl Fixtures {
         let mut state = name.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         }) | 1;
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(self.root().join(name))?);
+        let mut out = File::create(self.root().join(name))?;
+        let block_bytes = length.next_multiple_of(8).min(BLOCK_BYTES);
+        let mut block = vec![0; block_bytes as usize];
         let mut left = length;
         while left > 0 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let bytes = state.to_le_bytes();
-            let count = left.min(8) as usize;
-            out.write_all(&bytes[..count])?;
+            for word in block.chunks_exact_mut(8) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                word.copy_from_slice(&state.to_le_bytes());
+            }
+            let count = left.min(block_bytes) as usize;
+            out.write_all(&block[..count])?;
             left -= count as u64;
         }
-        out.flush()
+        Ok(())
     }
 }

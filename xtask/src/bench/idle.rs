@@ -1,26 +1,36 @@
 //! What a connection costs that nobody uses.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
-use anyhow::Context;
+use std::process::Command;
+use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
 use super::peers::{OURS, Peer};
+use super::plan::{START, Times};
 use super::results::{Idle, Skipped};
+use super::tool::{End, Tool};
+
+/// Connections that are opened in a second, one after the other.
+const OPENED_PER_SECOND: usize = 8_000;
+
+/// What this takes by plan.
+pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
+    let opening = times.idle_connections as f64 / OPENED_PER_SECOND as f64;
+    (START + Duration::from_secs_f64(opening)) * (1 + others.len()) as u32
+}
 
 /// Opens idle connections to each server.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let peers: Vec<Peer> = [&[OURS], &bench.others[..]].concat();
     bench.begin("idle", peers.len() as u64);
     for peer in peers {
-        bench.progress.set_message(peer.name);
+        bench.step(peer.name.to_owned());
         if bench.is_stopped() {
             return Ok(());
         }
         match run_one(bench, peer) {
             Ok(idle) => bench.results.idle.push(idle),
+            Err(_) if bench.is_stopped() => return Ok(()),
             Err(error) => bench.skip(Skipped {
                 what: format!("idle connections of {}", peer.name),
                 why: format!("{error:#}"),
@@ -38,26 +48,18 @@ fn run_one(bench: &Bench, peer: Peer) -> anyhow::Result<Idle> {
     let connections = bench.times.idle_connections;
     let at_start = server.usage();
     let slab_before = slab_bytes();
-    let mut child = Command::new(&bench.programs.bench)
+    let mut command = Command::new(&bench.programs.bench);
+    command
         .arg("idle")
         .arg("--address")
         .arg(server.address.to_string())
         .args(["--target", "/1k.bin", "--connections"])
-        .arg(connections.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?;
-    let mut word = String::new();
-    BufReader::new(child.stdout.take().context("piped")?).read_line(&mut word)?;
+        .arg(connections.to_string());
+    let mut tool = Tool::start(command, End::Input)?;
+    let word = tool.line(&bench.stop)?;
     let (with, slab) = (server.usage(), slab_bytes());
-    // Its standard input ends, and so does it.
-    drop(child.stdin.take());
-    child.wait()?;
-    anyhow::ensure!(
-        word.trim() == "ready",
-        "the connections could not be opened"
-    );
+    drop(tool);
+    anyhow::ensure!(word == "ready", "the connections could not be opened");
     let each = |with: u64, without: u64| (with as f64 - without as f64) / connections as f64;
     Ok(Idle {
         server: peer.name.to_owned(),

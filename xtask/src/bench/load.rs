@@ -1,15 +1,17 @@
 //! Runs the load generator, and reads what it prints.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use nix::sys::signal::Signal;
 
 use super::Bench;
 use super::arena::steal_ticks;
 use super::process::Running;
 use super::results::Load;
+use super::tool::{End, Tool};
 
 /// Beyond this part of the time taken by the host a figure is of the host.
 pub(crate) const STEAL_MAX: f64 = 0.01;
@@ -21,7 +23,8 @@ pub(crate) struct Demand {
     pub(crate) connections: usize,
     pub(crate) close: bool,
     pub(crate) rate: Option<f64>,
-    pub(crate) seconds: f64,
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
     pub(crate) verify_every: u64,
 }
 
@@ -48,8 +51,10 @@ impl Bench {
             .arg(demand.connections.to_string());
         command
             .arg("--warm-up")
-            .arg(self.times.warm_up.as_secs_f64().to_string());
-        command.arg("--seconds").arg(demand.seconds.to_string());
+            .arg(demand.warm_up.as_secs_f64().to_string());
+        command
+            .arg("--seconds")
+            .arg(demand.measured.as_secs_f64().to_string());
         command
             .arg("--verify-every")
             .arg(demand.verify_every.to_string());
@@ -59,36 +64,19 @@ impl Bench {
         if let Some(rate) = demand.rate {
             command.arg("--rate").arg(rate.to_string());
         }
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// Loads a running server, and reads what its processes used between the beginning of the
     /// measurement and its end.
     pub(crate) fn measure(&self, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
-        let mut child = self
-            .load_command(server.address, demand)
-            .spawn()
-            .context("cannot start the load generator")?;
-        let mut output = BufReader::new(child.stdout.take().context("piped")?);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
+        let command = self.load_command(server.address, demand);
+        let loaded = || format!("the load on {}", server.name);
+        let mut tool = Tool::start(command, End::Signal(Signal::SIGTERM))?;
+        tool.line(&self.stop).with_context(loaded)?;
         let (usage_before, ticks_before) = (server.usage(), steal_ticks());
-        line.clear();
-        output.read_line(&mut line)?;
+        let line = tool.line(&self.stop).with_context(loaded)?;
         let (usage, ticks) = (server.usage(), steal_ticks());
-        let status = child.wait()?;
-        if !status.success() || line.is_empty() {
-            let mut said = String::new();
-            if let Some(mut stderr) = child.stderr.take() {
-                stderr.read_to_string(&mut said)?;
-            }
-            bail!(
-                "the load on {} failed ({status}): {}",
-                server.name,
-                said.trim()
-            );
-        }
         let load = serde_json::from_str(&line).context("what the load generator printed")?;
         let all = ticks.1.saturating_sub(ticks_before.1).max(1);
         Ok(Measured {

@@ -1,51 +1,83 @@
 //! Criterion's benchmarks: run, and their estimates read.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::Bench;
-use super::fixtures::Size;
+use super::plan;
 use super::results::Micro;
+use super::tool::{End, Tool};
 
-/// Runs `cargo bench`, with shorter times for shorter runs.
+/// About as many benchmarks there are.
+const BENCHMARKS: u32 = 80;
+/// The start of cargo, of criterion's programs, and the files that they make.
+const PREPARATION: Duration = Duration::from_secs(3);
+/// Criterion's analysis of one benchmark.
+const ANALYSIS: Duration = Duration::from_millis(100);
+
+/// What criterion is told of every benchmark, unless it is to end each as soon as it can.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+    pub(crate) samples: u32,
+}
+
+/// What this takes by plan.
+pub(crate) fn planned(times: &plan::Times) -> Duration {
+    let each = times.micro.map_or(Duration::ZERO, |micro| {
+        micro.warm_up + micro.measured + ANALYSIS
+    });
+    PREPARATION + each * BENCHMARKS
+}
+
+/// Runs `cargo bench`.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     bench.begin("micro", 1);
-    bench.progress.set_message("cargo bench");
+    bench.step("cargo bench".to_owned());
     let began = SystemTime::now();
-    let (warm_up, seconds, samples) = match (bench.times.size, bench.times.measured.as_millis()) {
-        (Size::Trial, _) => ("0.01", "0.02", "10"),
-        (Size::Full, ..1000) => ("0.1", "0.3", "10"),
-        (Size::Full, _) => ("0.3", "1", "20"),
-    };
-    let arguments = [
-        "bench",
-        "--quiet",
-        "--package",
-        "zc-bench",
-        "--benches",
-        "--",
-        "--noplot",
-        "--warm-up-time",
-        warm_up,
-        "--measurement-time",
-        seconds,
-        "--sample-size",
-        samples,
-    ];
-    let target = bench.programs.scratch.join("criterion");
-    let directory = target.to_string_lossy().into_owned();
-    bench
-        .progress
-        .suspend(|| crate::cargo_quietly(&arguments, &[("CRITERION_HOME", &directory)]))?;
+    let home = bench.programs.scratch.join("criterion");
+    std::fs::create_dir_all(&home)?;
+    let arguments = arguments(bench.times.micro);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = crate::cargo_command(&arguments, &[]);
+    command.env("CRITERION_HOME", &home);
+    let outcome = Tool::start(command, End::Signal(Signal::SIGTERM))?.rest(&bench.stop);
+    if !bench.is_stopped() {
+        outcome?;
+    }
     bench.progress.inc(1);
-    bench.results.micro = collect(&target, began)?;
+    bench.results.micro = collect(&home, began)?;
     Ok(())
 }
 
-/// Every benchmark whose estimates were written since `began`.
+fn arguments(times: Option<Times>) -> Vec<String> {
+    let of_cargo = ["bench", "--quiet", "--package", "zc-bench", "--benches"];
+    let mut arguments = of_cargo.map(str::to_owned).to_vec();
+    let mut add = |more: &[&str]| arguments.extend(more.iter().map(|&word| word.to_owned()));
+    let seconds = |time: Duration| time.as_secs_f64().to_string();
+    match times {
+        Some(times) => {
+            add(&["--", "--noplot"]);
+            add(&["--warm-up-time", &seconds(times.warm_up)]);
+            add(&["--measurement-time", &seconds(times.measured)]);
+            add(&["--sample-size", &times.samples.to_string()]);
+        }
+        // Two samples that agree, and little made of them.
+        None => {
+            add(&["--profile", "dev", "--", "--noplot", "--quick"]);
+            add(&["--warm-up-time", "0.01", "--measurement-time", "0.001"]);
+            add(&["--nresamples", "1000"]);
+        }
+    }
+    arguments
+}
+
+/// Every benchmark that was finished since `began`.
 fn collect(directory: &Path, began: SystemTime) -> anyhow::Result<Vec<Micro>> {
     let mut found = Vec::new();
     let mut pending = vec![directory.to_owned()];
@@ -55,11 +87,10 @@ fn collect(directory: &Path, began: SystemTime) -> anyhow::Result<Vec<Micro>> {
             if !path.is_dir() {
                 continue;
             }
-            let estimates = path.join("estimates.json");
             let is_new = path.file_name().is_some_and(|name| name == "new");
-            let written = estimates
-                .metadata()
-                .and_then(|metadata| metadata.modified());
+            // The last of its files that criterion writes: it may have been interrupted before.
+            let last = path.join("benchmark.json").metadata();
+            let written = last.and_then(|metadata| metadata.modified());
             if is_new && written.is_ok_and(|time| time >= began) {
                 found.push(read(&path).with_context(|| path.display().to_string())?);
             }

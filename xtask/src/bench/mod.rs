@@ -7,34 +7,38 @@ mod fixtures;
 mod idle;
 mod load;
 mod micro;
+mod missing;
 mod peers;
+mod plan;
 mod process;
 mod report;
 mod results;
 mod small;
 mod stats;
 mod study;
+mod tool;
 mod wrk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use fixtures::{Fixtures, Size};
+use fixtures::Fixtures;
 use peers::{OTHERS, Peer, Programs};
+use plan::{Depth, Plan, QUICK_PEERS, Times, in_words};
 use results::{FORMAT, Results, Skipped};
 
 /// Measures the server, its floors and other servers, and writes a report.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Options {
-    /// Under five minutes: few and short rounds.
+    /// Under five minutes: short rounds, and beside few of the other servers.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 
@@ -42,19 +46,19 @@ pub(crate) struct Options {
     #[arg(long)]
     full: bool,
 
-    /// A trial of the harness itself, in seconds; its figures mean nothing.
-    #[arg(long, hide = true, conflicts_with_all = ["quick", "full"])]
+    /// Under a minute: whether everything can be measured here. Its figures mean nothing.
+    #[arg(long, conflicts_with_all = ["quick", "full"])]
     trial: bool,
 
     /// Only these sections; may be repeated.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// Only these other servers, by name. [default: all that are installed]
+    /// Only these other servers, by name. [default: all that are installed; nginx and lighttpd with --quick]
     #[arg(long, value_delimiter = ',')]
     peers: Option<Vec<String>>,
 
-    /// Rounds of each comparison. [default: 2, 5 or 7]
+    /// Rounds of each comparison. [default: 3, 5 or 7]
     #[arg(long)]
     rounds: Option<u32>,
 
@@ -97,17 +101,29 @@ pub(crate) enum Section {
     Tls,
 }
 
-/// How long things take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    pub(crate) rounds: u32,
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
-    pub(crate) study: Duration,
-    pub(crate) cold: Duration,
-    pub(crate) idle_connections: usize,
-    pub(crate) size: Size,
+impl Section {
+    /// As the command line names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Micro => "micro",
+            Self::Study => "study",
+            Self::Small => "small",
+            Self::Peers => "peers",
+            Self::Cold => "cold",
+            Self::Idle => "idle",
+            Self::Tls => "tls",
+        }
+    }
 }
+
+/// What is measured unless the command line chooses; `small` is part of `peers`.
+pub(crate) const DEFAULT_SECTIONS: [Section; 5] = [
+    Section::Micro,
+    Section::Study,
+    Section::Peers,
+    Section::Cold,
+    Section::Idle,
+];
 
 /// A run under way.
 pub(crate) struct Bench {
@@ -117,7 +133,8 @@ pub(crate) struct Bench {
     pub(crate) results: Results,
     /// The others that are here.
     pub(crate) others: Vec<Peer>,
-    stop: Arc<AtomicBool>,
+    /// Set by Ctrl-C.
+    pub(crate) stop: Arc<AtomicBool>,
     pub(crate) progress: ProgressBar,
     _scratch: tempfile::TempDir,
 }
@@ -137,30 +154,40 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         println!("report: {}", out.join("report.html").display());
         return Ok(());
     }
-    crate::cargo(
-        &[
-            "build",
-            "--release",
-            "--package",
-            "zc-server",
-            "--package",
-            "zc-bench",
-        ],
-        &[],
-    )?;
+    let profile = if options.trial { "dev" } else { "release" };
+    let build = ["build", "--package", "zc-server", "--package", "zc-bench"];
+    crate::cargo(&[&build[..], &["--profile", profile]].concat(), &[])?;
 
     let mut bench = Bench::new(&options, arguments)?;
+    let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
+    bench.say(&plan.line());
     let outcome = bench.run_sections(&options.sections());
     bench.results.interrupted = bench.is_stopped();
     bench.progress.finish_and_clear();
     // What was measured is written down, whatever happened afterwards.
     report::write(&bench.results, &out)?;
     println!("report: {}", out.join("report.html").display());
+    if bench.results.interrupted {
+        bail!("interrupted: the report has what was measured until then");
+    }
     outcome?;
-    if options.trial {
-        bench.demand_a_figure_of_everything(&options.sections())?;
+    match missing::in_words(&bench.results, &options.sections(), &bench.others) {
+        Some(missing) if options.trial => bail!(missing),
+        Some(missing) => println!("{missing}"),
+        None => {}
     }
     Ok(())
+}
+
+/// Where cargo puts what it builds for a run: it has put this program nearby.
+fn built(depth: Depth) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let target = this.parent().and_then(Path::parent);
+    let directory = match depth {
+        Depth::Trial => "debug",
+        Depth::Quick | Depth::Ordinary | Depth::Full => "release",
+    };
+    Ok(target.context("a directory of cargo")?.join(directory))
 }
 
 /// The root of the repository.
@@ -181,57 +208,26 @@ impl Options {
 
     fn sections(&self) -> Vec<Section> {
         if self.only.is_empty() {
-            use Section::{Cold, Idle, Micro, Peers, Study};
-            return vec![Micro, Study, Peers, Cold, Idle];
+            DEFAULT_SECTIONS.to_vec()
+        } else {
+            self.only.clone()
         }
-        self.only.clone()
+    }
+
+    fn depth(&self) -> Depth {
+        match self {
+            Self { trial: true, .. } => Depth::Trial,
+            Self { quick: true, .. } => Depth::Quick,
+            Self { full: true, .. } => Depth::Full,
+            _ => Depth::Ordinary,
+        }
     }
 
     fn times(&self) -> Times {
-        let ms = Duration::from_millis;
-        let times = if self.trial {
-            Times {
-                rounds: 1,
-                warm_up: ms(20),
-                measured: ms(100),
-                study: ms(1000),
-                cold: ms(300),
-                idle_connections: 100,
-                size: Size::Trial,
-            }
-        } else if self.quick {
-            Times {
-                rounds: 2,
-                warm_up: ms(150),
-                measured: ms(500),
-                study: ms(6_000),
-                cold: ms(2_000),
-                idle_connections: 10_000,
-                size: Size::Full,
-            }
-        } else if self.full {
-            Times {
-                rounds: 7,
-                warm_up: ms(1_000),
-                measured: ms(5_000),
-                study: ms(120_000),
-                cold: ms(20_000),
-                idle_connections: 10_000,
-                size: Size::Full,
-            }
-        } else {
-            Times {
-                rounds: 5,
-                warm_up: ms(300),
-                measured: ms(1_200),
-                study: ms(20_000),
-                cold: ms(5_000),
-                idle_connections: 10_000,
-                size: Size::Full,
-            }
-        };
+        let times = Times::of(self.depth());
         Times {
             rounds: self.rounds.unwrap_or(times.rounds),
+            cold_rounds: self.rounds.unwrap_or(times.cold_rounds),
             ..times
         }
     }
@@ -242,7 +238,7 @@ impl Bench {
         // First of all: threads of before would stay outside.
         let machine = arena::enter();
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let times = options.times();
@@ -253,12 +249,12 @@ impl Bench {
         let scratch = tempfile::Builder::new()
             .prefix("zc-bench-peers-")
             .tempdir()?;
-        let release = root().join("target/release");
+        let built = built(options.depth())?;
         let mut bench = Self {
             times,
             programs: Programs {
-                server: release.join("zc-server"),
-                bench: release.join("zc-bench"),
+                server: built.join("zc-server"),
+                bench: built.join("zc-bench"),
                 scratch: scratch.path().to_owned(),
             },
             fixtures,
@@ -297,60 +293,67 @@ impl Bench {
                 );
             }
         }
-        let is_wanted = |peer: &&Peer| {
-            let chosen = options.peers.as_ref();
-            chosen.is_none_or(|names| names.iter().any(|name| name == peer.name))
+        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
+        let chosen = match &options.peers {
+            None if options.quick => Some(&quick),
+            chosen => chosen.as_ref(),
         };
-        for peer in OTHERS.iter().filter(is_wanted) {
+        let (wanted, left_out): (Vec<Peer>, Vec<Peer>) = OTHERS.iter().partition(|peer| {
+            chosen.is_none_or(|names| names.iter().any(|name| name == peer.name))
+        });
+        for peer in wanted {
             match peer.is_here() {
-                Ok(()) => self.others.push(*peer),
+                Ok(()) => self.others.push(peer),
                 Err(skipped) => self.skip(skipped),
             }
         }
-        Ok(())
-    }
-
-    fn run_sections(&mut self, sections: &[Section]) -> anyhow::Result<()> {
-        for section in sections {
-            if self.is_stopped() {
-                return Ok(());
-            }
-            match section {
-                Section::Micro => micro::run(self)?,
-                Section::Study => study::run(self)?,
-                Section::Small => small::run(self, false)?,
-                Section::Peers => small::run(self, true)?,
-                Section::Cold => cold::run(self)?,
-                Section::Idle => idle::run(self)?,
-                Section::Tls => self.skip(Skipped {
-                    what: "tls".to_owned(),
-                    why: "the server does not speak HTTPS yet".to_owned(),
-                    mend: None,
-                }),
-            }
+        if options.peers.is_none() && !left_out.is_empty() {
+            let names: Vec<&str> = left_out.iter().map(|peer| peer.name).collect();
+            self.skip(Skipped {
+                what: names.join(", "),
+                why: "--quick leaves them out".to_owned(),
+                mend: Some("cargo xtask bench".to_owned()),
+            });
         }
         Ok(())
     }
 
-    /// A trial is there to find a scenario that yields nothing.
-    fn demand_a_figure_of_everything(&self, sections: &[Section]) -> anyhow::Result<()> {
-        let found = &self.results;
-        for section in sections {
-            let is_empty = match section {
-                Section::Micro => found.micro.is_empty(),
-                Section::Study => found.study.is_empty(),
-                Section::Small | Section::Peers => {
-                    small::ids().any(|id| !found.samples.iter().any(|sample| sample.scenario == id))
-                }
-                Section::Cold => cold::BESIDE
-                    .iter()
-                    .any(|beside| !found.cold.iter().any(|cold| cold.beside == *beside)),
-                Section::Idle => found.idle.is_empty(),
-                Section::Tls => false,
-            };
-            if is_empty {
-                bail!("{section:?} yielded no figure for a part of it: see what was skipped");
+    /// One that fails does not keep the others from being measured; the first failure is told.
+    fn run_sections(&mut self, sections: &[Section]) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        for &section in sections {
+            if self.is_stopped() {
+                break;
             }
+            let began = Instant::now();
+            let run = self.run_section(section);
+            let took = in_words(began.elapsed());
+            self.say(&format!("{} took {took}", section.name()));
+            if let Err(error) = run {
+                self.skip(Skipped {
+                    what: section.name().to_owned(),
+                    why: format!("{error:#}"),
+                    mend: None,
+                });
+                outcome = outcome.and(Err(error.context(section.name())));
+            }
+        }
+        outcome
+    }
+
+    fn run_section(&mut self, section: Section) -> anyhow::Result<()> {
+        match section {
+            Section::Micro => micro::run(self)?,
+            Section::Study => study::run(self)?,
+            Section::Small => small::run(self, false)?,
+            Section::Peers => small::run(self, true)?,
+            Section::Cold => cold::run(self)?,
+            Section::Idle => idle::run(self)?,
+            Section::Tls => self.skip(Skipped {
+                what: "tls".to_owned(),
+                why: "the server does not speak HTTPS yet".to_owned(),
+                mend: None,
+            }),
         }
         Ok(())
     }
@@ -365,7 +368,7 @@ impl Bench {
             .as_ref()
             .map_or(String::new(), |mend| format!(": {mend}"));
         let line = format!("skipped {}: {}{mend}", skipped.what, skipped.why);
-        self.progress.suspend(|| println!("{line}"));
+        self.say(&line);
         if !self
             .results
             .skipped
@@ -379,6 +382,19 @@ impl Bench {
     /// Whether Ctrl-C was pressed.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A line on standard output, above the bar if there is one.
+    pub(crate) fn say(&self, line: &str) {
+        self.progress.suspend(|| println!("{line}"));
+    }
+
+    /// The next step begins: the bar says so, or a line where there is none.
+    pub(crate) fn step(&self, what: String) {
+        if self.progress.is_hidden() {
+            println!("{}: {what}", self.progress.prefix());
+        }
+        self.progress.set_message(what);
     }
 
     /// Begins a section of so many steps.

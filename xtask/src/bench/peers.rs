@@ -32,11 +32,31 @@ enum Kind {
     StaticWebServer,
 }
 
+/// Ours as it is, and with further options: each has a row in the tables of sizes. A name that is not
+/// the first is that one with what is different in parentheses, as in `zc (cache off)`.
+const VARIANTS: &[(&str, &[&str])] = &[("zc", &[]), ("zc (cache off)", &["--cache-files", "0"])];
+
 /// Ours, first in every table.
-pub(crate) const OURS: Peer = Peer {
-    name: "zc",
-    kind: Kind::Ours(&[]),
-};
+pub(crate) const OURS: Peer = variant(VARIANTS[0]);
+
+/// All variants of ours.
+pub(crate) fn variants() -> Vec<Peer> {
+    VARIANTS.iter().copied().map(variant).collect()
+}
+
+const fn variant((name, options): (&'static str, &'static [&'static str])) -> Peer {
+    Peer {
+        name,
+        kind: Kind::Ours(options),
+    }
+}
+
+/// Whether a server in a report is ours, with whatever options.
+pub(crate) fn is_ours(server: &str) -> bool {
+    let options = server.strip_prefix(OURS.name);
+    options.is_some_and(|options| options.is_empty() || options.starts_with(" ("))
+}
+
 /// One prebuilt `send`.
 pub(crate) const FLOOR_SEND: Peer = Peer {
     name: "floor: one send",
@@ -305,9 +325,17 @@ mod tests {
     }
 
     #[test]
+    fn variants_are_known_by_their_names_and_others_are_not() {
+        assert!(variants().iter().all(|peer| is_ours(peer.name)));
+        assert!(is_ours("zc") && is_ours("zc (cache off)"));
+        assert!(!is_ours("zc-like") && !OTHERS.iter().any(|peer| is_ours(peer.name)));
+    }
+
+    #[test]
     fn names_are_distinct() {
         let mut names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
         names.extend([OURS, FLOOR_SEND, FLOOR_SENDFILE, FLOOR_COPY, GO_STUDY].map(|p| p.name));
+        names.extend(variants().iter().skip(1).map(|peer| peer.name));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

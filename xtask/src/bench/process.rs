@@ -3,12 +3,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use procfs::process::{Process, all_processes};
 
@@ -17,8 +19,10 @@ use super::results::Second;
 
 /// How long a server may take until it accepts.
 const START_MAX: Duration = Duration::from_secs(20);
-/// How long it may take to end when it is asked to.
-const END_MAX: Duration = Duration::from_secs(3);
+/// How long a program may take to end when it is asked to.
+pub(crate) const END_MAX: Duration = Duration::from_secs(3);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A server under measurement.
 #[derive(Debug)]
@@ -58,7 +62,8 @@ impl Running {
         command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output);
+            .stderr(output)
+            .process_group(0);
         pin(side);
         let spawned = command.spawn();
         pin(Side::Client);
@@ -77,8 +82,8 @@ impl Running {
     fn wait_until_it_accepts(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended ({status}): {}", self.name, self.said());
+            if has_ended_within(&self.child, Duration::ZERO) {
+                bail!("{} ended: {}", self.name, self.said());
             }
             if began.elapsed() > START_MAX {
                 bail!("{} does not accept: {}", self.name, self.said());
@@ -171,21 +176,41 @@ impl Usage {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let children: Vec<i32> = self.processes().iter().map(|process| process.pid).collect();
-        let _ = kill(
-            Pid::from_raw(self.child.id().cast_signed()),
-            Signal::SIGTERM,
-        );
-        let began = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < END_MAX {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // What is left of it has had its chance.
-        for pid in children {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = self.child.wait();
+        // Refused only where it is over.
+        let _ = kill(number(&self.child), Signal::SIGTERM);
+        end_group(&mut self.child);
     }
+}
+
+/// The number of a process, and of the group that it was started with.
+pub(crate) fn number(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// Whether a process ends within this time. It is not waited for, so that its number, which is that
+/// of its group too, can go to no other.
+pub(crate) fn has_ended_within(child: &Child, limit: Duration) -> bool {
+    let began = Instant::now();
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    loop {
+        match waitid(Id::Pid(number(child)), flags) {
+            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(_) => return true,
+        }
+        let left = limit.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+}
+
+/// Ends a process that has been asked to end, and all that is left of its group.
+pub(crate) fn end_group(child: &mut Child) {
+    has_ended_within(child, END_MAX);
+    // What is left of it has had its chance; refused where nothing is.
+    let _ = killpg(number(child), Signal::SIGKILL);
+    let _ = child.wait();
 }
 
 /// A port that nobody listens on now.

@@ -1,17 +1,22 @@
 //! Files of each size, hot: ours, the floors and other servers in interleaved rounds.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
 use super::load::{Demand, Measured, STEAL_MAX};
-use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer};
+use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
+use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
 use super::stats::spread;
 
-/// How often a round is tried again because the host took the time away.
+/// How often a sample is taken because the host took the time away.
 const TRIES_MAX: u32 = 3;
+/// One of so many samples may be taken again: on a host that takes time all the time, the run still
+/// ends as planned.
+const SAMPLES_FOR_A_RETRY: u32 = 4;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
@@ -33,6 +38,11 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// Who is measured: ours in its variants, the floors, and others.
+    pub(crate) fn peers(&self, others: &[Peer]) -> Vec<Peer> {
+        [&variants(), self.floors, others].concat()
+    }
+
     /// Whether requests come at a fixed rate, so that tails compare.
     pub(crate) fn is_paced(&self) -> bool {
         self.paced_by.is_some()
@@ -124,9 +134,23 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
     },
 ];
 
-/// The names of all scenarios.
-pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
-    SCENARIOS.iter().map(|scenario| scenario.id)
+/// How long the bodies of a server are compared before anything counts, and how long at most.
+const VERIFIED: Duration = Duration::from_millis(50);
+const VERIFIED_MAX: Duration = Duration::from_secs(20);
+
+/// What this takes by plan.
+pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
+    let sample = times.warm_up + times.measured + LOOK;
+    let samples = servers(others) * times.rounds;
+    (START + LOOK + VERIFIED) * servers(others) + sample * (samples + samples / SAMPLES_FOR_A_RETRY)
+}
+
+/// The servers of all scenarios together.
+fn servers(others: &[Peer]) -> u32 {
+    let of_each = SCENARIOS
+        .iter()
+        .map(|scenario| scenario.peers(others).len());
+    of_each.sum::<usize>() as u32
 }
 
 /// Runs all scenarios, with the other servers or without.
@@ -136,14 +160,11 @@ pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
-    let per_round = SCENARIOS
-        .iter()
-        .map(|scenario| 1 + scenario.floors.len() + others.len());
-    let steps = per_round.sum::<usize>() as u64 * u64::from(bench.times.rounds);
-    bench.begin("small", steps);
+    let samples = servers(&others) * bench.times.rounds;
+    bench.begin("small", u64::from(samples));
+    let mut retries = samples / SAMPLES_FOR_A_RETRY;
     for scenario in &SCENARIOS {
-        let peers: Vec<Peer> = [&[OURS], scenario.floors, &others[..]].concat();
-        run_scenario(bench, scenario, &peers)?;
+        run_scenario(bench, scenario, &scenario.peers(&others), &mut retries)?;
         if bench.is_stopped() {
             return Ok(());
         }
@@ -151,20 +172,24 @@ pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_scenario(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> anyhow::Result<()> {
+fn run_scenario(
+    bench: &mut Bench,
+    scenario: &Scenario,
+    peers: &[Peer],
+    retries: &mut u32,
+) -> anyhow::Result<()> {
     let demand = demand(bench, scenario);
     let mut running = start_all(bench, scenario, peers);
     for round in 0..bench.times.rounds {
         // There and back, so that what drifts meets everyone alike.
         running.reverse();
         for server in &running {
-            let message = format!("{}: {}", scenario.title, server.name);
-            bench.progress.set_message(message);
+            bench.step(format!("{}: {}", scenario.title, server.name));
             bench.progress.inc(1);
             if bench.is_stopped() {
                 return Ok(());
             }
-            match measure_quietly(bench, server, &demand) {
+            match measure_quietly(bench, server, &demand, retries) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),
                     server: server.name.clone(),
@@ -203,7 +228,8 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
         connections: scenario.connections,
         close: scenario.close,
         rate,
-        seconds: bench.times.measured.as_secs_f64(),
+        warm_up: bench.times.warm_up,
+        measured: bench.times.measured,
         verify_every: 1000,
     }
 }
@@ -216,16 +242,7 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
     for peer in peers {
         let started = peer.start(&bench.programs, &root, &files, Side::Server);
         let verified = started.and_then(|server| {
-            let every_body = Demand {
-                close: false,
-                rate: None,
-                seconds: 0.05,
-                connections: 4,
-                verify_every: 1,
-                ..demand(bench, scenario)
-            };
-            let measured = bench.measure(&server, &every_body)?;
-            anyhow::ensure!(measured.load.other_status == 0, "another status than 200");
+            verify(bench, scenario, &server)?;
             Ok(server)
         });
         match verified {
@@ -240,6 +257,29 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
     running
 }
 
+/// Has bodies compared with their files, for as long as it takes until one was.
+fn verify(bench: &Bench, scenario: &Scenario, server: &Running) -> anyhow::Result<()> {
+    let mut every_body = Demand {
+        close: false,
+        rate: None,
+        warm_up: Duration::ZERO,
+        measured: VERIFIED,
+        connections: 1,
+        verify_every: 1,
+        ..demand(bench, scenario)
+    };
+    loop {
+        let load = bench.measure(server, &every_body)?.load;
+        anyhow::ensure!(load.other_status == 0, "another status than 200");
+        if load.verified > 0 {
+            return Ok(());
+        }
+        every_body.measured *= 4;
+        let is_too_long = every_body.measured > VERIFIED_MAX;
+        anyhow::ensure!(!is_too_long, "no body came that could be compared");
+    }
+}
+
 /// The files that a floor is given: the number in a target counts from 0.
 fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
     let root = bench.fixtures.root();
@@ -251,14 +291,44 @@ fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
     }
 }
 
-/// Again, when the host took the time away.
-fn measure_quietly(bench: &Bench, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
+/// Again, when the host took the time away, and as long as there are retries left.
+fn measure_quietly(
+    bench: &Bench,
+    server: &Running,
+    demand: &Demand,
+    retries: &mut u32,
+) -> anyhow::Result<Measured> {
     let mut tries = 1;
     loop {
         let measured = bench.measure(server, demand)?;
-        if measured.steal <= STEAL_MAX || tries == TRIES_MAX || bench.is_stopped() {
+        let is_enough = tries == TRIES_MAX || *retries == 0 || bench.is_stopped();
+        if measured.steal <= STEAL_MAX || is_enough {
             return Ok(measured);
         }
         tries += 1;
+        *retries -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::fixtures::{MANY, VIDEO_BYTES};
+    use crate::bench::report::numbers::whole;
+
+    #[test]
+    fn titles_tell_what_is_measured() {
+        let title = |id: &str| {
+            let mut scenarios = SCENARIOS.iter();
+            let found = scenarios.find(|scenario| scenario.id == id);
+            found.expect("a scenario").title
+        };
+        let many = usize::try_from(MANY).expect("a count");
+        assert_eq!(title("4k-many"), format!("4 KiB of {} files", whole(many)));
+        assert_eq!(title("video"), format!("{} MB", VIDEO_BYTES / 1_000_000));
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.is_paced()) {
+            let rate = format!(" at {} % of our peak", RATE_PART * 100.0);
+            assert!(scenario.title.ends_with(&rate), "{}", scenario.title);
+        }
     }
 }

@@ -1,17 +1,34 @@
 //! The study: wrk with six threads and thirty connections on one video, copied and sent.
 
-use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use super::Bench;
 use super::arena::{Side, pin};
 use super::peers::{GO_STUDY, OURS, Peer, find_program};
+use super::plan::{START, Times};
 use super::process::Running;
 use super::results::{Second, Skipped, Study};
+use super::tool::{End, Tool};
 use super::wrk;
 
-const THREADS: u32 = 6;
-const CONNECTIONS: u32 = 30;
+const SECOND: Duration = Duration::from_secs(1);
+/// Of wrk.
+pub(crate) const THREADS: u32 = 6;
+pub(crate) const CONNECTIONS: u32 = 30;
+
+/// Ours by each method.
+pub(crate) const METHODS: [&str; 4] = ["io", "sendfile", "splice", "auto"];
+/// The study's own handlers by each of theirs.
+const GO_METHODS: [&str; 2] = ["io", "sendfile"];
+
+/// What this takes by plan: wrk's threads end some time after it.
+pub(crate) fn planned(times: &Times) -> Duration {
+    let runs = (METHODS.len() + GO_METHODS.len()) as u32;
+    (START + times.study + SECOND / 5) * runs
+}
 
 /// Runs the study on ours by each method, and on the study's own two handlers.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
@@ -23,14 +40,13 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         });
         return Ok(());
     }
-    let methods = ["io", "sendfile", "splice", "auto"];
-    let mut runs: Vec<(Peer, &str, String)> = methods
+    let mut runs: Vec<(Peer, &str, String)> = METHODS
         .iter()
         .map(|method| (OURS, *method, (*method).to_owned()))
         .collect();
     match GO_STUDY.is_here() {
         Ok(()) => {
-            for method in ["io", "sendfile"] {
+            for method in GO_METHODS {
                 runs.push((GO_STUDY, method, format!("go {method}")));
             }
         }
@@ -38,7 +54,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     }
     bench.begin("study", runs.len() as u64);
     for (peer, method, name) in runs {
-        bench.progress.set_message(name.clone());
+        bench.step(name.clone());
         if bench.is_stopped() {
             return Ok(());
         }
@@ -66,32 +82,31 @@ fn run_one(bench: &Bench, server: &Running, method: &str, name: String) -> anyho
         connections: CONNECTIONS,
         seconds: bench.times.study.as_secs().max(1),
     };
-    let mut command = plan.command();
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     pin(Side::Both);
-    let spawned = command.spawn();
+    // Told to end, it prints what it has counted until then.
+    let started = Tool::start(plan.command(), End::Signal(Signal::SIGINT));
     pin(Side::Client);
-    let mut child = spawned?;
+    let mut tool = started?;
     let mut seconds = Vec::new();
     let mut before = (Instant::now(), server.usage());
-    while child.try_wait()?.is_none() {
-        std::thread::sleep(Duration::from_secs(1).saturating_sub(before.0.elapsed()));
+    loop {
+        let is_over = tool.has_ended_within(SECOND.saturating_sub(before.0.elapsed()));
         let now = (Instant::now(), server.usage());
         let elapsed = (now.0 - before.0).as_secs_f64();
         seconds.push(now.1.since(&before.1, elapsed));
         before = now;
+        if is_over {
+            break;
+        }
+        if bench.is_stopped() {
+            tool.ask_to_end();
+        }
     }
     // The last one is cut short by the end.
     if seconds.len() > 1 {
         seconds.pop();
     }
-    let output = child.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    anyhow::ensure!(
-        output.status.success(),
-        "wrk failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    let text = tool.rest(&AtomicBool::new(false))?;
     Ok(Study {
         method: name,
         wrk: wrk::parse(&text)?,

@@ -41,7 +41,8 @@ pub struct Load {
     pub warm_up: Duration,
     /// Time of the measurement.
     pub duration: Duration,
-    /// Every so many responses one is read whole and compared with its file; 0 for none.
+    /// Every so many responses one is read whole and compared with its file, the last of them: of
+    /// fewer none is. 0 for none.
     pub verify_every: u64,
 }
 
@@ -327,7 +328,7 @@ impl<'l> Run<'l> {
         let file = self.load.targets[target]
             .file
             .as_ref()
-            .filter(|_| every > 0 && self.responses_seen.is_multiple_of(every));
+            .filter(|_| every > 0 && (self.responses_seen + 1).is_multiple_of(every));
         let expected = file.map(std::fs::read).transpose()?;
         self.clients[index].ask(&self.requests[target], started, expected)
     }

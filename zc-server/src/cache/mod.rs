@@ -15,6 +15,7 @@
 //!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
 mod entry;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 pub(crate) use entry::{CachedFile, Standing};
+use seen::Seen;
 
 use crate::lookup::{Found, Resource};
 use crate::prepared::Prepared;
@@ -36,8 +38,6 @@ const SWEEP_MS: u64 = 1_000;
 const SWEEP_ENTRIES_MAX: usize = 4096;
 /// Of how many entries the least recently used is dropped for want of room.
 const CANDIDATES: usize = 8;
-/// How many paths that were asked for once are remembered. A power of two.
-const SEEN: usize = 4096;
 
 /// What the cache of one worker may hold, and how long it is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub(crate) struct Cache {
     bytes: usize,
     /// Where the next entries are looked at.
     hand: usize,
-    /// Parts of the hashes of paths that were asked for once; empty until the first.
-    seen: Vec<u32>,
+    /// Paths that were asked for once.
+    seen: Seen,
     swept_ms: u64,
 }
 
@@ -110,7 +110,7 @@ impl Cache {
             entries: Slab::new(),
             bytes: 0,
             hand: 0,
-            seen: Vec::new(),
+            seen: Seen::new(bounds.entries),
             swept_ms: 0,
         }
     }
@@ -159,7 +159,7 @@ impl Cache {
         if let Some(id) = self.find(hash, key) {
             return self.renew(id, found, asked_ms, make);
         }
-        if !self.was_seen(hash) {
+        if !self.seen.insert(hash) {
             return Err(found);
         }
         let standing = Standing::of(found, make)?;
@@ -315,17 +315,6 @@ impl Cache {
                 .is_some_and(|entry| entry.has(hash, key))
         };
         self.table.find(hash, is_it).map(|&id| Id(id))
-    }
-
-    /// Whether this path was asked for not long ago; from now on it was.
-    fn was_seen(&mut self, hash: u64) -> bool {
-        if self.seen.is_empty() {
-            self.seen = vec![0; SEEN];
-        }
-        // Low bits choose the place, high bits tell the paths of a place apart. No path has 0.
-        let mark = (hash >> 32) as u32 | 1;
-        let place = &mut self.seen[hash as usize % SEEN];
-        std::mem::replace(place, mark) == mark
     }
 
     fn drop_least_used(&mut self, spared: Option<Id>) {

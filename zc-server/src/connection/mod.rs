@@ -56,6 +56,10 @@ use crate::respond::Known;
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
 const TURN_RESPONSES_MAX: u32 = 32;
+/// Body bytes in one turn of one connection. A quarter of it costs a quarter more CPU for large files
+/// (1.24 times the floor instead of 1.03); more of it costs the others their latency: this much takes
+/// about 0.1 ms.
+const TURN_BYTES_MAX: u64 = 1 << 20;
 /// Reads in one turn while a body is drained or a connection lingers.
 const TURN_READS_MAX: u32 = 64;
 
@@ -202,6 +206,11 @@ impl Connection {
     /// The peer is gone altogether, and not only done with sending.
     pub(crate) fn on_gone(&mut self) {
         self.gone = true;
+    }
+
+    /// Whether a response is under way.
+    pub(crate) fn is_sending(&self) -> bool {
+        matches!(self.state, State::Sending { .. } | State::Fetching { .. })
     }
 
     /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.

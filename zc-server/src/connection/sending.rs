@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use zc_core::{Progress, SendError};
 use zc_http::Status;
 
-use super::{Allowance, Connection, Fetch, Readiness, State, Step, sending};
+use super::{Allowance, Connection, Fetch, Readiness, State, Step, TURN_BYTES_MAX, sending};
 use crate::context::Context;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
@@ -71,7 +71,7 @@ impl Connection {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.accepted();
-        let answer = outgoing.advance(&self.stream, context.budget_bytes);
+        let answer = outgoing.advance(&self.stream, TURN_BYTES_MAX);
         // An edge without progress moves neither the deadline nor what the queue is measured by.
         let (deadline_ms, queued_bytes) = if outgoing.accepted() > before {
             (context.now_ms + context.timeouts.stall_ms, 0)

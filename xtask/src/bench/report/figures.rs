@@ -1,6 +1,6 @@
 //! The figures of a report: medians of samples, and ratios by round.
 
-use crate::bench::peers::OURS;
+use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Cold, Load, Results, Sample};
 use crate::bench::small::{SCENARIOS, Scenario};
 use crate::bench::stats::{Spread, ratios, spread};
@@ -92,7 +92,10 @@ pub(crate) fn servers(results: &Results, scenario: &str) -> Vec<String> {
             names.push(sample.server.clone());
         }
     }
-    names.sort_by_key(|name| (name != OURS.name, !is_floor(name), name.clone()));
+    names.sort_by_key(|name| {
+        let place = (name != OURS.name, !is_ours(name), !is_floor(name));
+        (place, name.clone())
+    });
     names
 }
 
@@ -222,7 +225,7 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
                 ours,
                 floor: against_best(results, scenario.id, of, is_floor),
                 best_other: against_best(results, scenario.id, of, |name| {
-                    !is_floor(name) && name != OURS.name
+                    !is_floor(name) && !is_ours(name)
                 }),
             });
         }
@@ -316,4 +319,29 @@ pub(crate) fn ms(ns: u64) -> f64 {
 /// Whether requests were left without an answer.
 pub(crate) fn answered_part(load: &Load) -> f64 {
     load.responses as f64 / (load.responses + load.unanswered).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::made_up::{add_samples, empty};
+
+    #[test]
+    fn a_variant_of_ours_stands_behind_ours_and_is_no_other_server() {
+        let mut results = empty();
+        let measured = [
+            ("nginx", 14.0),
+            ("floor: one send", 8.0),
+            ("zc (cache off)", 12.0),
+            ("zc", 10.0),
+        ];
+        for (server, cpu_us) in measured {
+            add_samples(&mut results, "1k", server, cpu_us, 5);
+        }
+        let expected = ["zc", "zc (cache off)", "floor: one send", "nginx"];
+        assert_eq!(servers(&results, "1k"), expected);
+        let goal = &goals(&results)[0];
+        let best = goal.best_other.as_ref().expect("another");
+        assert_eq!(best.server, "nginx");
+    }
 }

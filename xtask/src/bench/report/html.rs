@@ -142,10 +142,7 @@ fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
     let Some(part) = tables::study(results) else {
         return Ok(None);
     };
-    let mut body = format!(
-        "<p>{}. Server and client share the cores.</p>\n",
-        text(&part.title)
-    );
+    let mut body = format!("<p>{}.</p>\n", text(&part.title));
     let ratios = pictures::study_ratios(results);
     body.push_str("<div class=\"split\">");
     body.push_str("<div>");
@@ -232,9 +229,10 @@ fn cold(results: &Results) -> anyhow::Result<Option<Section>> {
         return Ok(None);
     }
     let mut body = format!(
-        "<p>500 small requests a second, alone and beside others that are slow or greedy: what \
+        "<p>{}, alone and beside others that are slow or greedy: what \
          matters is how little their tail grows. Where fewer than half were answered, there is no \
          tail to tell; ≥ stands where some were not.</p>\n{}",
+        tables::small_requests(),
         keys(&[
             ("ring", "alone"),
             ("dot ours", "beside, ours"),
@@ -325,7 +323,7 @@ mod tests {
             assert!(page.contains(&format!("href=\"#{part}\"")), "{part}");
         }
         for beside in crate::bench::cold::BESIDE {
-            assert!(page.contains(tables::beside_title(beside)), "{beside}");
+            assert!(page.contains(&tables::beside_title(beside)), "{beside}");
         }
         for chart in [
             "Sendfile over copying",

@@ -58,7 +58,7 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         writeln!(out)?;
     }
     group(out, "Sizes", &tables::small(results))?;
-    group(out, "500 small requests a second", &tables::cold(results))?;
+    group(out, &tables::small_requests(), &tables::cold(results))?;
     if let Some(found) = tables::idle(results) {
         part(out, "##", &found)?;
     }

@@ -5,9 +5,9 @@ mod elements;
 pub(crate) mod figures;
 mod html;
 #[cfg(test)]
-mod made_up;
+pub(crate) mod made_up;
 mod markdown;
-mod numbers;
+pub(crate) mod numbers;
 mod palette;
 mod pictures;
 mod ratios;

@@ -74,6 +74,14 @@ pub(crate) fn range(spread: &Spread) -> String {
     )
 }
 
+/// A size in KiB or MiB, whichever it is a whole number of.
+pub(crate) fn size(bytes: u64) -> String {
+    match (bytes >> 20, bytes % (1 << 20)) {
+        (mib, 0) if mib > 0 => format!("{mib} MiB"),
+        _ => format!("{} KiB", bytes >> 10),
+    }
+}
+
 /// A count, with commas.
 pub(crate) fn whole(number: usize) -> String {
     with_commas(&number.to_string())
@@ -141,6 +149,18 @@ mod tests {
             ("0.26".to_owned(), "–".to_owned())
         );
         assert_eq!(ratio(1234.5), "1,234");
+    }
+
+    #[test]
+    fn sizes_are_whole_numbers() {
+        assert_eq!(
+            (size(64 << 10), size(1536 << 10), size(64 << 20)),
+            (
+                "64 KiB".to_owned(),
+                "1536 KiB".to_owned(),
+                "64 MiB".to_owned()
+            )
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::numbers::{self, NONE, decimals, or_none};
 use super::palette::Tone;
 use super::ratios::{KINDS, PUBLISHED, of_go, of_ours};
 use super::tables::beside_title;
-use crate::bench::peers::OURS;
+use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Results, Second, Study};
 use crate::bench::small::Scenario;
 use crate::bench::stats::Spread;
@@ -29,7 +29,7 @@ pub(crate) fn tone_of_method(method: &str) -> (Tone, bool) {
 }
 
 fn tone_of_server(server: &str) -> Tone {
-    if server == OURS.name {
+    if is_ours(server) {
         Tone::Ours
     } else if is_floor(server) {
         Tone::Floor
@@ -240,7 +240,7 @@ fn whisker(spread: &Spread) -> Option<Mark> {
 fn server_row(server: String, marks: Vec<Mark>, spread: Option<Spread>) -> Row {
     Row {
         tone: tone_of_server(&server),
-        is_pale: false,
+        is_pale: is_ours(&server) && server != OURS.name,
         note: marks.is_empty().then(|| "no answer".to_owned()),
         marks,
         value: or_none(spread.map(|spread| spread.median)),

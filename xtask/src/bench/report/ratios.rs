@@ -1,5 +1,6 @@
 //! The study in figures: sendfile over copying, ours and as published.
 
+use super::numbers::{decimals, ratio};
 use crate::bench::results::{Machine, Results, Study};
 use crate::bench::stats::{Spread, spread};
 use crate::bench::study::mean;
@@ -13,19 +14,49 @@ pub(crate) struct Ratios {
     pub(crate) latency: Option<f64>,
 }
 
-/// As published: copying took 480 to 500 % of a core for 5.86 GB/s and 1.48 s, sendfile 110 to 130 %
-/// for 9.54 GB/s and 568 ms.
-pub(crate) const PUBLISHED: Ratios = Ratios {
-    cpu: Some(120.0 / 490.0),
-    cpu_per_byte: Some((120.0 / 9.54) / (490.0 / 5.86)),
-    transfer: Some(9.54 / 5.86),
-    latency: Some(568.0 / 1480.0),
+/// What was published of one method.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Published {
+    /// From and to; 100 is one core.
+    pub(crate) cpu_percent: (f64, f64),
+    gb_per_second: f64,
+    latency_ms: f64,
+}
+
+pub(crate) const COPY: Published = Published {
+    cpu_percent: (480.0, 500.0),
+    gb_per_second: 5.86,
+    latency_ms: 1480.0,
 };
+pub(crate) const SENDFILE: Published = Published {
+    cpu_percent: (110.0, 130.0),
+    gb_per_second: 9.54,
+    latency_ms: 568.0,
+};
+
+impl Published {
+    /// In the middle of what was told; 1 is one core.
+    const fn cores(&self) -> f64 {
+        (self.cpu_percent.0 + self.cpu_percent.1) / 200.0
+    }
+
+    const fn cpu_seconds_per_gb(&self) -> f64 {
+        self.cores() / self.gb_per_second
+    }
+}
+
+/// The one over the other.
+pub(crate) const PUBLISHED: Ratios = Ratios {
+    cpu: Some(SENDFILE.cores() / COPY.cores()),
+    cpu_per_byte: Some(SENDFILE.cpu_seconds_per_gb() / COPY.cpu_seconds_per_gb()),
+    transfer: Some(SENDFILE.gb_per_second / COPY.gb_per_second),
+    latency: Some(SENDFILE.latency_ms / COPY.latency_ms),
+};
+
 /// What is compared, with the published figures.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    pub(crate) published_copy: &'static str,
-    pub(crate) published_sendfile: &'static str,
+    pub(crate) published: fn(&Published) -> String,
     pub(crate) of: fn(&Ratios) -> Option<f64>,
 }
 
@@ -33,26 +64,22 @@ pub(crate) struct Kind {
 pub(crate) const KINDS: [Kind; 4] = [
     Kind {
         name: "CPU",
-        published_copy: "480–500 %",
-        published_sendfile: "110–130 %",
+        published: |of| format!("{}–{} %", of.cpu_percent.0, of.cpu_percent.1),
         of: |ratios| ratios.cpu,
     },
     Kind {
         name: "CPU per GB",
-        published_copy: "0.84 s, derived",
-        published_sendfile: "0.13 s, derived",
+        published: |of| format!("{} s, derived", ratio(of.cpu_seconds_per_gb())),
         of: |ratios| ratios.cpu_per_byte,
     },
     Kind {
         name: "transfer rate",
-        published_copy: "5.86 GB/s",
-        published_sendfile: "9.54 GB/s",
+        published: |of| format!("{} GB/s", ratio(of.gb_per_second)),
         of: |ratios| ratios.transfer,
     },
     Kind {
         name: "mean latency",
-        published_copy: "1.48 s",
-        published_sendfile: "568 ms",
+        published: |of| format!("{} ms", decimals(of.latency_ms)),
         of: |ratios| ratios.latency,
     },
 ];
@@ -127,5 +154,13 @@ mod tests {
         assert_eq!(rounded(PUBLISHED.transfer), 1.63);
         assert_eq!(rounded(PUBLISHED.latency), 0.38);
         assert_eq!(rounded(PUBLISHED.cpu_per_byte), 0.15);
+        let told = KINDS.map(|kind| ((kind.published)(&COPY), (kind.published)(&SENDFILE)));
+        let expected = [
+            ("480–500 %", "110–130 %"),
+            ("0.84 s, derived", "0.13 s, derived"),
+            ("5.86 GB/s", "9.54 GB/s"),
+            ("1,480 ms", "568 ms"),
+        ];
+        assert_eq!(told, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

@@ -2,13 +2,14 @@
 //! difference the figures explain. Every sentence is chosen by the figures; where they say nothing,
 //! there is none.
 
-use super::numbers::{decimals, ratio};
-use super::ratios::{PUBLISHED, Pair, Ratios, cpu_percent, cpu_seconds_per_gb, cpu_spread, of_go};
+use super::numbers::{decimals, ratio, size};
+use super::ratios::{
+    COPY, PUBLISHED, Pair, Ratios, cpu_percent, cpu_seconds_per_gb, cpu_spread, of_go,
+};
+use crate::bench::arena::{CLIENT_CORE, SERVER_CORE};
 use crate::bench::results::{Results, Study};
-use crate::bench::study::mean;
-
-/// The cores that the published copy loop used by itself.
-const PUBLISHED_COPY_CORES: f64 = 4.8;
+use crate::bench::study::{THREADS, mean};
+use crate::bench::wrk;
 
 /// Runs shorter than this say nothing of causes, in seconds.
 const SECONDS_MIN: f64 = 5.0;
@@ -21,11 +22,13 @@ const NETWORK_MTU_MAX: u32 = 9216;
 
 /// What differed and why, sentence by sentence.
 pub(crate) fn paragraph(results: &Results) -> Vec<String> {
+    let placement = sentences_of_placement(results);
     let Some(pair) = Pair::find(results, "io", "sendfile") else {
-        return Vec::new();
+        return placement;
     };
     let ratios = pair.ratios();
     let mut sentences = vec![pair.sentence_of_ratios(&ratios)];
+    sentences.extend(placement);
     let seconds = pair.copy.wrk.seconds.min(pair.sendfile.wrk.seconds);
     if seconds < SECONDS_MIN {
         sentences.push(format!(
@@ -96,9 +99,10 @@ impl Pair<'_> {
             // Copying shows that the server could have used more than it did.
             return Some(format!(
                 "The rates are alike although sendfile left {} of the {cores} cores to others: the \
-                 limit is wrk, which copies every byte in reads of 8 KiB on the same cores, and \
+                 limit is wrk, which copies every byte in reads of {} on the same cores, and \
                  takes as long for a server that costs less.",
                 ratio(cores as f64 - cpu_percent(self.sendfile) / 100.0),
+                size(wrk::READ_BYTES),
             ));
         }
         if transfer > 1.0 + ALIKE && per_byte < 1.0 - ALIKE {
@@ -161,10 +165,11 @@ impl Pair<'_> {
     fn sentence_of_cores(&self) -> Option<String> {
         let (cores, copy) = (self.machine.cores, cpu_percent(self.copy) / 100.0);
         // Below the published figure, and without the cores to reach it with wrk beside.
-        let is_short = copy < PUBLISHED_COPY_CORES && cores as f64 <= PUBLISHED_COPY_CORES + 1.0;
+        let (least, most) = (COPY.cpu_percent.0 / 100.0, COPY.cpu_percent.1 / 100.0);
+        let is_short = copy < least && cores as f64 <= least + 1.0;
         (is_short && cores > 0).then(|| {
             format!(
-                "The published copy loop used 4.8 to 5 cores by itself; here it used {} of the \
+                "The published copy loop used {least} to {most} cores by itself; here it used {} of the \
                  {cores} that it shared with wrk, so that rates and CPU cannot reach those figures.",
                 ratio(copy)
             )
@@ -208,6 +213,23 @@ impl Pair<'_> {
             )
         })
     }
+}
+
+/// Where both sides ran, and on how many threads: of the rates they decide as much as the method.
+fn sentences_of_placement(results: &Results) -> Vec<String> {
+    if results.study.is_empty() {
+        return Vec::new();
+    }
+    let threads = format!("Every server ran one worker thread, and wrk {THREADS}");
+    vec![if results.machine.pinned {
+        format!(
+            "{threads}, all pinned to cores {SERVER_CORE} and {CLIENT_CORE}, which they shared; of \
+             the published runs the server alone used up to {} cores.",
+            COPY.cpu_percent.1 / 100.0
+        )
+    } else {
+        format!("{threads}, on whatever cores there are.")
+    }]
 }
 
 fn sentence_of_go(ours: &Ratios, go: &Ratios) -> Option<String> {
@@ -254,10 +276,27 @@ mod tests {
     }
 
     #[test]
-    fn without_both_runs_there_is_nothing_to_say() {
+    fn without_both_runs_there_is_nothing_to_compare() {
         assert!(paragraph(&results(vec![])).is_empty());
-        assert!(paragraph(&results(vec![study("io", 50.0, 1.0, 1e6)])).is_empty());
+        let one = paragraph(&results(vec![study("io", 50.0, 1.0, 1e6)]));
+        assert_eq!(one.len(), 1, "{one:?}");
         assert_eq!(of_ours(&empty()), None);
+    }
+
+    #[test]
+    fn it_is_told_where_both_sides_ran_and_on_how_many_threads() {
+        let mut found = results(vec![
+            study("io", 100.0, 2.0, 2e6),
+            study("sendfile", 20.0, 2.1, 2e6),
+        ]);
+        let pinned = "Every server ran one worker thread, and wrk 6, all pinned to cores 0 and 1";
+        check(&found, &[pinned, "used up to 5 cores"], &[]);
+        found.machine.pinned = false;
+        check(
+            &found,
+            &["one worker thread, and wrk 6, on whatever"],
+            &["pinned"],
+        );
     }
 
     #[test]

@@ -4,14 +4,15 @@ use super::figures::{
     Against, Figure, Goal, Verdict, answered_part, cold_figure, cold_servers, goals, ms, ours_over,
     samples, servers, shown,
 };
-use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, whole};
+use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, size, whole};
 use super::ratios;
-use crate::bench::cold::BESIDE;
+use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
+use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
 use crate::bench::peers::OURS;
 use crate::bench::results::{Cold, Micro, Results, Study};
 use crate::bench::small::SCENARIOS;
 use crate::bench::stats::spread;
-use crate::bench::study::mean;
+use crate::bench::study::{CONNECTIONS, THREADS, mean};
 
 /// A table: what the columns are, with units, and the cells of each row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -180,7 +181,9 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
     ];
     (!results.study.is_empty()).then(|| Part {
         id: "study".to_owned(),
-        title: "One video, copied and sent, to wrk with 6 threads and 30 connections".to_owned(),
+        title: format!(
+            "One video, copied and sent, to wrk with {THREADS} threads and {CONNECTIONS} connections"
+        ),
         table: Table::new(&head, results.study.iter().map(row).collect()),
     })
 }
@@ -193,8 +196,8 @@ pub(crate) fn published(results: &Results) -> Option<Table> {
         let of = |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
         vec![
             kind.name.to_owned(),
-            kind.published_copy.to_owned(),
-            kind.published_sendfile.to_owned(),
+            (kind.published)(&ratios::COPY),
+            (kind.published)(&ratios::SENDFILE),
             of(&ratios::PUBLISHED),
             of(&ours),
             go.as_ref().map_or_else(|| NONE.to_owned(), of),
@@ -272,14 +275,27 @@ fn busy(results: &Results, scenario: &str, server: &str) -> String {
 }
 
 /// What ran beside the small requests, in words.
-pub(crate) fn beside_title(beside: &str) -> &str {
+pub(crate) fn beside_title(beside: &str) -> String {
+    let streams = |file_bytes| {
+        let size = size(file_bytes);
+        format!("{COLD_STREAMS} streams of files of {size} that are not in memory")
+    };
     match beside {
-        "fuse" => "8 downloads from a file system whose every read takes 200 ms",
-        "disk-small" => "32 streams of small files that are not in memory",
-        "disk-large" => "32 streams of large files that are not in memory",
-        "greedy" => "8 downloads of the video by clients that take what they can get",
-        other => other,
+        "fuse" => {
+            format!("{FEW} downloads from a file system whose every read takes {FUSE_DELAY_MS} ms")
+        }
+        "disk-small" => streams(COLD_SMALL_BYTES),
+        "disk-large" => streams(COLD_LARGE_BYTES),
+        "greedy" => {
+            format!("{FEW} downloads of the video by clients that take what they can get")
+        }
+        other => other.to_owned(),
     }
+}
+
+/// The small requests that others run beside.
+pub(crate) fn small_requests() -> String {
+    format!("{RATE} small requests a second")
 }
 
 /// The same in two words.

@@ -3,7 +3,7 @@
 
 use super::figures::{Against, Goal, Verdict, goals, label, samples, tail};
 use super::numbers::{count, decimals, list, per_cent, ratio};
-use super::tables::beside_name;
+use super::tables::{beside_name, small_requests};
 use crate::bench::cold::BESIDE;
 use crate::bench::load::STEAL_MAX;
 use crate::bench::peers::OURS;
@@ -157,8 +157,9 @@ fn of_cold(results: &Results) -> Option<String> {
     }
     (!parts.is_empty()).then(|| {
         format!(
-            "p99 latency of {} for 500 small requests a second, alone → beside others: {}.",
+            "p99 latency of {} for {}, alone → beside others: {}.",
             OURS.name,
+            small_requests(),
             parts.join(", ")
         )
     })

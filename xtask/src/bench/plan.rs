@@ -1,0 +1,197 @@
+//! How long things are measured, and what all of it takes by plan.
+
+use std::time::Duration;
+
+use super::fixtures::Size;
+use super::peers::Peer;
+use super::{Section, cold, idle, micro, small, study};
+
+/// How thorough a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Only whether the harness works.
+    Trial,
+    Quick,
+    Ordinary,
+    Full,
+}
+
+/// The other servers of a quick run, of those that are installed. All of them would take too long.
+pub(crate) const QUICK_PEERS: [&str; 2] = ["nginx", "lighttpd"];
+
+/// A server's start, its first answer, and its end.
+pub(crate) const START: Duration = Duration::from_millis(80);
+/// The start of the load generator, and looking at what the server used.
+pub(crate) const LOOK: Duration = Duration::from_millis(30);
+
+/// How long things take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) rounds: u32,
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+    pub(crate) study: Duration,
+    pub(crate) cold_rounds: u32,
+    pub(crate) cold: Duration,
+    pub(crate) micro: Option<micro::Times>,
+    pub(crate) idle_connections: usize,
+    pub(crate) size: Size,
+}
+
+impl Times {
+    pub(crate) fn of(depth: Depth) -> Self {
+        let ms = Duration::from_millis;
+        let of_each = |warm_up, measured, samples| {
+            Some(micro::Times {
+                warm_up: ms(warm_up),
+                measured: ms(measured),
+                samples,
+            })
+        };
+        match depth {
+            Depth::Trial => Self {
+                rounds: 1,
+                warm_up: ms(10),
+                measured: ms(70),
+                study: ms(1000),
+                cold_rounds: 1,
+                cold: ms(100),
+                micro: None,
+                idle_connections: 100,
+                size: Size::Trial,
+            },
+            // Of fewer than three rounds nothing can be said.
+            Depth::Quick => Self {
+                rounds: 3,
+                warm_up: ms(100),
+                measured: ms(400),
+                study: ms(6_000),
+                cold_rounds: 2,
+                cold: ms(1_000),
+                micro: of_each(100, 200, 10),
+                idle_connections: 10_000,
+                size: Size::Full,
+            },
+            Depth::Ordinary => Self {
+                rounds: 5,
+                warm_up: ms(200),
+                measured: ms(1_000),
+                study: ms(20_000),
+                cold_rounds: 3,
+                cold: ms(2_000),
+                micro: of_each(200, 700, 20),
+                idle_connections: 10_000,
+                size: Size::Full,
+            },
+            Depth::Full => Self {
+                rounds: 7,
+                warm_up: ms(1_000),
+                measured: ms(5_000),
+                study: ms(120_000),
+                cold_rounds: 4,
+                cold: ms(20_000),
+                micro: of_each(200, 700, 20),
+                idle_connections: 10_000,
+                size: Size::Full,
+            },
+        }
+    }
+}
+
+/// The parts of a run in their order, and what each takes by plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    parts: Vec<(Section, Duration)>,
+}
+
+impl Plan {
+    pub(crate) fn of(times: &Times, sections: &[Section], others: &[Peer]) -> Self {
+        let planned = |section: &Section| match section {
+            Section::Micro => micro::planned(times),
+            Section::Study => study::planned(times),
+            Section::Small => small::planned(times, &[]),
+            Section::Peers => small::planned(times, others),
+            Section::Cold => cold::planned(times, others),
+            Section::Idle => idle::planned(times, others),
+            Section::Tls => Duration::ZERO,
+        };
+        Self {
+            parts: sections
+                .iter()
+                .map(|section| (*section, planned(section)))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn total(&self) -> Duration {
+        self.parts.iter().map(|(_, time)| *time).sum()
+    }
+
+    /// For people: the whole, and its parts.
+    pub(crate) fn line(&self) -> String {
+        let parts = self
+            .parts
+            .iter()
+            .map(|(section, time)| format!("{} {}", section.name(), in_words(*time)));
+        let parts: Vec<String> = parts.collect();
+        format!("planned: {} ({})", in_words(self.total()), parts.join(", "))
+    }
+}
+
+/// Whole seconds, and minutes where there are some.
+pub(crate) fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::DEFAULT_SECTIONS;
+    use crate::bench::peers::OTHERS;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn total(depth: Depth, others: &[Peer]) -> Duration {
+        Plan::of(&Times::of(depth), &DEFAULT_SECTIONS, others).total()
+    }
+
+    #[test]
+    fn a_quick_run_is_planned_in_five_minutes_with_the_files_and_rounds_enough_for_a_claim() {
+        let is_quick = |peer: &Peer| QUICK_PEERS.contains(&peer.name);
+        let peers: Vec<Peer> = OTHERS.into_iter().filter(is_quick).collect();
+        assert_eq!(peers.len(), QUICK_PEERS.len());
+        let planned = total(Depth::Quick, &peers);
+        assert!(planned < 5 * MINUTE - MINUTE / 2, "{planned:?}");
+        let rounds = Times::of(Depth::Quick).rounds as usize;
+        assert!(rounds >= crate::bench::stats::CLAIM_COUNT_MIN);
+    }
+
+    #[test]
+    fn a_run_with_every_other_server_is_planned_in_25_minutes_and_a_trial_in_one() {
+        let planned = total(Depth::Ordinary, &OTHERS);
+        assert!(planned < 25 * MINUTE, "{planned:?}");
+        let planned = total(Depth::Trial, &OTHERS);
+        assert!(planned < MINUTE, "{planned:?}");
+    }
+
+    #[test]
+    fn a_full_run_has_the_time_of_the_study() {
+        assert_eq!(Times::of(Depth::Full).study, 2 * MINUTE);
+    }
+
+    #[test]
+    fn a_plan_is_told_with_its_parts() {
+        let plan = Plan {
+            parts: vec![
+                (Section::Study, Duration::from_millis(60_400)),
+                (Section::Idle, Duration::from_secs(5)),
+            ],
+        };
+        assert_eq!(plan.line(), "planned: 1 min 5 s (study 1 min, idle 5 s)");
+    }
+}

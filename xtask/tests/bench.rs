@@ -1,0 +1,171 @@
+//! `cargo xtask bench` as a process: interrupted in the middle of a measurement.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use procfs::process::Process;
+use serde_json::Value;
+
+/// No run is waited for beyond this, however slow the machine.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// A trial of some sections that would go on for many rounds, in a temporary directory of its own.
+struct Trial {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    temporary: tempfile::TempDir,
+    out: tempfile::TempDir,
+}
+
+impl Trial {
+    fn start(section: &str) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let out = tempfile::tempdir().expect("a directory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["bench", "--trial", "--rounds", "1000"])
+            .args(["--only", section, "--out"])
+            .arg(out.path())
+            // Everything that it starts inherits it, by which it is found.
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("xtask starts");
+        let (told, lines) = mpsc::channel();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stderr_told = told.clone();
+        let read = |pipe: Box<dyn std::io::Read + Send>, told: mpsc::Sender<String>| {
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    println!("{line}");
+                    // Nobody listens any more at the end.
+                    let _ = told.send(line);
+                }
+            })
+        };
+        read(Box::new(stdout.expect("a pipe")), told);
+        read(Box::new(stderr.expect("a pipe")), stderr_told);
+        Self {
+            child,
+            lines,
+            temporary,
+            out,
+        }
+    }
+
+    /// Waits for a line that begins so.
+    fn wait_for_line(&self, beginning: &str) {
+        loop {
+            let line = self.lines.recv_timeout(WAIT_MAX).expect("another line");
+            if line.starts_with(beginning) {
+                return;
+            }
+        }
+    }
+
+    /// Sends the signal to it alone, and waits for its end.
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        kill(pid(&self.child), signal).expect("it is there");
+        // Its pipes end with it.
+        while self.lines.recv_timeout(WAIT_MAX).is_ok() {}
+        self.child.wait().expect("a child")
+    }
+
+    fn report(&self) -> Value {
+        for page in ["report.md", "report.html"] {
+            let page = std::fs::read_to_string(self.out.path().join(page)).expect("a page");
+            assert!(page.contains("The run was interrupted"));
+        }
+        let json = std::fs::read(self.out.path().join("report.json")).expect("a report");
+        serde_json::from_slice(&json).expect("JSON")
+    }
+
+    /// What it has started and itself, as far as it is there: by what they have in their
+    /// environment, and by the network that they are in, if that is not the machine's.
+    fn processes(&self, network: Option<&PathBuf>) -> Vec<String> {
+        let wanted = format!("TMPDIR={}", self.temporary.path().display());
+        let is_wanted = |process: &Process| {
+            let environment = std::fs::read(format!("/proc/{}/environ", process.pid));
+            let environment = environment.unwrap_or_default();
+            let mut variables = environment.split(|&byte| byte == 0);
+            variables.any(|variable| variable == wanted.as_bytes())
+                || network.is_some_and(|network| network_of(process.pid).as_ref() == Some(network))
+        };
+        let all = procfs::process::all_processes().expect("/proc").flatten();
+        all.filter(is_wanted)
+            .map(|process| format!("{:?}", process.cmdline()))
+            .collect()
+    }
+
+    /// The network that it has for itself, once it measures.
+    fn network(&self) -> Option<PathBuf> {
+        let of_tests = network_of(std::process::id().cast_signed());
+        network_of(pid(&self.child).as_raw()).filter(|network| Some(network) != of_tests.as_ref())
+    }
+
+    fn assert_nothing_is_left(&self, network: Option<&PathBuf>) {
+        assert_eq!(self.processes(network), Vec::<String>::new());
+        let left = std::fs::read_dir(self.temporary.path()).expect("a directory");
+        let left: Vec<_> = left.map(|entry| entry.expect("an entry").path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        // It is over unless the test has failed; asked so, it takes what it started with it.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill(pid(&self.child), Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// The network namespace of a process.
+fn network_of(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()
+}
+
+#[test]
+fn ctrl_c_leaves_a_report_of_what_was_measured_and_no_process() {
+    let mut trial = Trial::start("peers");
+    // The first of a round has been measured when the second begins.
+    trial.wait_for_line("small: 1 KiB: ");
+    trial.wait_for_line("small: 1 KiB: ");
+    let network = trial.network();
+    // At least itself and a server.
+    assert!(trial.processes(network.as_ref()).len() >= 2);
+    let status = trial.end(Signal::SIGINT);
+    assert_eq!(status.code(), Some(1));
+    let report = trial.report();
+    assert_eq!(report["interrupted"], true);
+    let samples = report["samples"].as_array().expect("samples");
+    assert!(!samples.is_empty());
+    assert!(samples.iter().all(|sample| sample["scenario"] == "1k"));
+    trial.assert_nothing_is_left(network.as_ref());
+}
+
+#[test]
+fn an_end_in_the_middle_of_downloads_leaves_no_mount_and_no_process() {
+    let mut trial = Trial::start("cold");
+    // All that this machine can do has been measured of one server when the second is.
+    trial.wait_for_line("cold: greedy: zc");
+    trial.wait_for_line("cold: ");
+    let network = trial.network();
+    let status = trial.end(Signal::SIGTERM);
+    assert_eq!(status.code(), Some(1));
+    let report = trial.report();
+    let cold = report["cold"].as_array().expect("what was measured");
+    assert!(cold.iter().any(|cold| cold["beside"] == "greedy"));
+    trial.assert_nothing_is_left(network.as_ref());
+}
