@@ -20,6 +20,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     crate::cargo(&["test", "--workspace"], &[])?;
+    for files in ["0", "1"] {
+        crate::cargo(
+            &["test", "-p", "zc-server", "--test", "*", "--quiet"],
+            &[("ZC_TEST_CACHE_FILES", files)],
+        )?;
+    }
     // A process of its own: it puts itself into another network and on one core.
     crate::cargo(&["xtask", "bench", "--trial"], &[])?;
     crate::fuzz::run(&["--seconds".to_owned(), "5".to_owned()])

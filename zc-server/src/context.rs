@@ -8,6 +8,7 @@ use zc_http::{After, HttpTime, Limits};
 use crate::access_log::Sink;
 use crate::cache::Cache;
 use crate::disk::Mailbox;
+use crate::exchange::Boxes;
 use crate::input::Scratch;
 use crate::prepared::DATE_BYTES;
 use crate::reply::{Buffers, Moment, Place, Ready};
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) scratch: Scratch,
     pub(crate) path_buffer: Vec<u8>,
     pub(crate) buffers: Buffers,
+    pub(crate) boxes: Boxes,
     pub(crate) cache: Cache,
     pub(crate) log: Option<Sink>,
     /// Where answers of the disk are left for this worker.

@@ -17,6 +17,8 @@ use crate::respond::{Known, Lent, Responded, refuse, respond};
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
 const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+/// How many boxes of responses a worker keeps, of some 500 bytes each.
+const BOXES_MAX: usize = 64;
 
 /// A response that takes more than one call, and what comes after it.
 #[derive(Debug)]
@@ -28,6 +30,12 @@ pub(crate) struct Response {
     pub(crate) key: Key,
     log: Option<LogRecord<'static>>,
 }
+
+/// Boxes of responses that are over, for those to come: one that takes several turns needs no
+/// allocation.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+pub(crate) struct Boxes(Vec<Box<Response>>);
 
 /// What comes after a response that was sent as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +185,36 @@ pub(crate) fn record_unanswered(
     LogRecord::of_received(received, None).write(remote, outcome, Figures::default(), context);
 }
 
+impl Boxes {
+    pub(crate) fn fill(&mut self, response: Response) -> Box<Response> {
+        match self.0.pop() {
+            Some(mut vacant) => {
+                *vacant = response;
+                vacant
+            }
+            None => Box::new(response),
+        }
+    }
+
+    /// Takes a response out of its box, and keeps the box.
+    pub(crate) fn empty(&mut self, mut filled: Box<Response>) -> Response {
+        let response = std::mem::replace(&mut *filled, Response::VACANT);
+        if self.0.len() < BOXES_MAX {
+            self.0.push(filled);
+        }
+        response
+    }
+}
+
 impl Response {
+    /// What is in a box that waits for a response.
+    const VACANT: Self = Self {
+        outgoing: None,
+        then: Then::Close,
+        key: 0,
+        log: None,
+    };
+
     /// A reply that is not sent at once.
     pub(crate) fn of(
         reply: Reply,

@@ -56,6 +56,7 @@ pub(crate) fn whole(
 pub(crate) fn not_modified(file: &Representation, site: &Site, now: HttpTime) -> Prepared {
     let mut bytes = Vec::new();
     let head_bytes = head(&Plan::NotModified(file), site, now, &mut bytes);
+    bytes.shrink_to_fit();
     Prepared::new(bytes, head_bytes, false, now)
 }
 

@@ -1,6 +1,7 @@
 //! A plan → the bytes of its head (and of a short text body), and what is to be sent after it.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::ops::Range;
 
 use bytes::BytesMut;
@@ -274,25 +275,23 @@ fn only_head(out: &[u8], rest: Rest) -> Rendered {
 }
 
 /// A line of text that says the status; announced by its head, absent in an answer to HEAD.
-struct Text {
-    line: Option<String>,
-}
+struct Text(Option<Status>);
 
 fn text(head: Head<'_>, status: Status, method: Method) -> Text {
-    let line = format!("{} {}\n", status.code(), status.reason());
+    // All codes have three digits.
+    let length = "200 \n".len() + status.reason().len();
     head.field("Content-Type", b"text/plain; charset=utf-8")
-        .number("Content-Length", line.len() as u64)
+        .number("Content-Length", length as u64)
         .finish();
-    Text {
-        line: (method != Method::Head).then_some(line),
-    }
+    Text((method != Method::Head).then_some(status))
 }
 
 impl Text {
     fn append(self, out: &mut Vec<u8>) -> Rendered {
         let rendered = only_head(out, Rest::Nothing);
-        if let Some(line) = self.line {
-            out.extend_from_slice(line.as_bytes());
+        if let Self(Some(status)) = self {
+            // A buffer that grows takes all.
+            let _ = writeln!(out, "{status}");
         }
         rendered
     }

@@ -231,7 +231,9 @@ impl<'a> Responder<'a, '_> {
             && file.whole.is_none()
         {
             file.whole = Some(prepared::whole(&file.representation, inline_max, site, now));
-            self.cache.reweigh(id);
+            if let Err(found) = self.cache.fit(id) {
+                return Stands::Loose(found);
+            }
         }
         Stands::Kept(id)
     }

@@ -16,6 +16,7 @@ use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Mailbox;
+use crate::exchange::Boxes;
 use crate::input::Scratch;
 use crate::listener::{BindError, bind_all, pacing_warning};
 use crate::reactor::{Reactor, Shared};
@@ -113,6 +114,7 @@ impl Server {
                 scratch: Scratch::new(),
                 path_buffer: Vec::new(),
                 buffers: Buffers::default(),
+                boxes: Boxes::default(),
                 cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: worker.mailbox,

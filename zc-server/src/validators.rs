@@ -20,6 +20,10 @@ const CONSTANT_MTIMES: [i64; 3] = [0, 1, 315_532_800];
 /// How long after its last change a file counts as being written, in nanoseconds: the tick of the
 /// coarsest clock in use, that of FAT.
 const FRESH_NS: i128 = 2 * NS_PER_SECOND;
+/// How far a time may be ahead of `now`, in nanoseconds: that is rounded down to a second, and was
+/// looked at when the turn began, which may be a while before the file was. A time further ahead was
+/// set by another clock, and tells nothing.
+const AHEAD_NS: i128 = 2 * NS_PER_SECOND;
 const NS_PER_SECOND: i128 = 1_000_000_000;
 /// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
 const SIDECAR_BYTES_MAX: usize = 160;
@@ -103,8 +107,7 @@ fn tag(state: &FileState, coding: Coding, now: HttpTime) -> EntityTag {
 /// Whether the file changed so recently that it may change again without its times telling.
 pub(crate) fn is_fresh(state: &FileState, now: HttpTime) -> bool {
     let now_ns = i128::from(now.unix_seconds()) * NS_PER_SECOND;
-    // `now` is rounded down. A time further ahead was set by another clock, and tells nothing.
-    let is_recent = |time_ns: i128| (-NS_PER_SECOND..FRESH_NS).contains(&(now_ns - time_ns));
+    let is_recent = |time_ns: i128| (-AHEAD_NS..FRESH_NS).contains(&(now_ns - time_ns));
     is_recent(state.ctime_ns) || is_recent(state.mtime_ns)
 }
 
@@ -159,6 +162,8 @@ mod tests {
             i128::from(NOW_SECONDS) * NS_PER_SECOND + 999_999_999,
             i128::from(NOW_SECONDS) * NS_PER_SECOND,
             i128::from(NOW_SECONDS - 1) * NS_PER_SECOND + 1,
+            // Changed in a turn that began before the second did.
+            i128::from(NOW_SECONDS + 1) * NS_PER_SECOND + 1_000_000,
         ] {
             // By the time of its bytes, or by that of its metadata.
             for (mtime_ns, ctime_ns) in [

@@ -52,10 +52,11 @@ impl CachedFile {
 
     /// Bytes of memory, about.
     fn weight(&self) -> usize {
-        let prepared = [&self.whole, &self.not_modified].into_iter().flatten();
         let representation = &self.representation;
+        // The 304 is made when it is asked for, and is shorter than the head of the 200.
+        let whole = |whole: &Prepared| whole.weight() + whole.head().len();
         size_of::<Self>()
-            + prepared.map(Prepared::weight).sum::<usize>()
+            + self.whole.as_ref().map_or(0, whole)
             + representation.resource.path.len()
             + representation.content_type.len()
             + representation.cache_control.as_ref().map_or(0, String::len)
@@ -88,6 +89,16 @@ impl Standing {
             | (Self::NotAcceptable, Found::NotAcceptable)
             | (Self::Missing, Found::Nothing(ResolveError::NotFound)) => true,
             _ => false,
+        }
+    }
+
+    /// The other way round: what was found, where it is not kept after all.
+    pub(super) fn into_found(self) -> Found {
+        match self {
+            Self::File(file) => Found::File(Box::new(file.representation.resource)),
+            Self::Redirect => Found::Redirect,
+            Self::NotAcceptable => Found::NotAcceptable,
+            Self::Missing => Found::Nothing(ResolveError::NotFound),
         }
     }
 

@@ -12,10 +12,12 @@
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
-//!   once in a millisecond, so that a head never speaks of bytes that were overwritten before.
+//!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
 mod entry;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::hash::BuildHasher;
 
@@ -132,7 +134,7 @@ impl Cache {
             && entry.compared_ms != now_ms
         {
             if !file.is_unchanged() {
-                self.drop_entry(id);
+                self.remove(id);
                 return None;
             }
             entry.compared_ms = now_ms;
@@ -181,8 +183,7 @@ impl Cache {
         let entries = &self.entries;
         let hash_of = |&other: &u32| entries.get(other as usize).map_or(0, |entry| entry.hash);
         self.table.insert_unique(hash, id.0, hash_of);
-        self.reweigh(id);
-        Ok(id)
+        self.fit(id)
     }
 
     fn renew(
@@ -208,7 +209,7 @@ impl Cache {
             match Standing::of(found, make) {
                 Ok(standing) => entry.standing = standing,
                 Err(found) => {
-                    self.drop_entry(id);
+                    self.remove(id);
                     return Err(found);
                 }
             }
@@ -216,8 +217,7 @@ impl Cache {
         entry.asked_ms = asked_ms;
         entry.compared_ms = asked_ms;
         entry.used_ms = asked_ms;
-        self.reweigh(id);
-        Ok(id)
+        self.fit(id)
     }
 
     /// What stands at the path of an entry.
@@ -247,17 +247,24 @@ impl Cache {
         }
     }
 
-    /// Counts what an entry weighs now, and makes room for it by dropping others.
-    pub(crate) fn reweigh(&mut self, id: Id) {
+    /// Counts what an entry weighs now, and makes room for it by dropping others. An entry that is too
+    /// heavy by itself is dropped, and what was found is given back.
+    pub(crate) fn fit(&mut self, id: Id) -> Result<Id, Found> {
         let Some(entry) = self.entries.get_mut(id.0 as usize) else {
-            return;
+            return Ok(id);
         };
         let weight = size_of::<Entry>() + entry.path.len() + entry.standing.weight();
         self.bytes = self.bytes - entry.weight + weight;
         entry.weight = weight;
-        while self.bytes > self.bounds.bytes && self.entries.len() > 1 {
+        if weight > self.bounds.bytes
+            && let Some(entry) = self.remove(id)
+        {
+            return Err(entry.standing.into_found());
+        }
+        while self.bytes > self.bounds.bytes {
             self.drop_least_used(Some(id));
         }
+        Ok(id)
     }
 
     /// Drops all entries, and with them their descriptors. Answers whether there were any.
@@ -281,7 +288,7 @@ impl Cache {
             };
             let unused = |entry: &Entry| now_ms.saturating_sub(entry.used_ms) >= UNUSED_MS;
             if self.entries.get(id.0 as usize).is_some_and(unused) {
-                self.drop_entry(id);
+                self.remove(id);
             }
         }
     }
@@ -325,7 +332,7 @@ impl Cache {
             }
         }
         if let Some((_, id)) = least {
-            self.drop_entry(id);
+            self.remove(id);
         }
     }
 
@@ -346,14 +353,13 @@ impl Cache {
         }
     }
 
-    fn drop_entry(&mut self, id: Id) {
-        let Some(entry) = self.entries.try_remove(id.0 as usize) else {
-            return;
-        };
+    fn remove(&mut self, id: Id) -> Option<Entry> {
+        let entry = self.entries.try_remove(id.0 as usize)?;
         self.bytes -= entry.weight;
         if let Ok(found) = self.table.find_entry(entry.hash, |&other| other == id.0) {
             found.remove();
         }
+        Some(entry)
     }
 }
 

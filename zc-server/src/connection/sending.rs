@@ -30,8 +30,13 @@ impl Connection {
             Advanced::Over(answer) => {
                 self.after_response(response, answer, has_more, allowance, context)
             }
-            Advanced::NeedsDisk => Some(self.fetch(Box::new(response), context)),
-            Advanced::Stopped { turn, stall } => Some(turn.step(Box::new(response), stall)),
+            Advanced::NeedsDisk => {
+                let response = context.boxes.fill(response);
+                Some(self.fetch(response, context))
+            }
+            Advanced::Stopped { turn, stall } => {
+                Some(turn.step(context.boxes.fill(response), stall))
+            }
         }
     }
 
@@ -46,7 +51,8 @@ impl Connection {
         match self.advance(&mut response, stall, context) {
             Advanced::Over(answer) => {
                 let has_more = !self.input.is_empty();
-                self.next(*response, answer, has_more, allowance, context)
+                let response = context.boxes.empty(response);
+                self.next(response, answer, has_more, allowance, context)
             }
             Advanced::NeedsDisk => self.fetch(response, context),
             Advanced::Stopped { turn, stall } => turn.step(response, stall),
@@ -177,7 +183,8 @@ impl Connection {
             }
             answer => {
                 let has_more = !self.input.is_empty();
-                self.next(*response, answer, has_more, allowance, context)
+                let response = context.boxes.empty(response);
+                self.next(response, answer, has_more, allowance, context)
             }
         }
     }

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub(crate) mod clients;
+pub(crate) mod load;
 
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
@@ -202,9 +203,15 @@ impl Server {
 
     /// Open descriptors of the process.
     pub(crate) fn descriptors(&self) -> usize {
+        self.descriptor_paths().len()
+    }
+
+    /// Open descriptors of the process, as links to what is open.
+    pub(crate) fn descriptor_paths(&self) -> Vec<PathBuf> {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .expect("our own child")
-            .count()
+            .map(|entry| entry.expect("our own child").path())
+            .collect()
     }
 
     /// CPU time used so far by all threads, in nanoseconds.

@@ -1,0 +1,234 @@
+//! What is kept ready is answered without the allocator: it is counted here, over the whole process,
+//! while a client that has its own memory asks a thousand times.
+//!
+//! One test, since others beside it would be counted too.
+
+mod harness;
+
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use harness::{HANG, pattern};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use zc_server::config::Cache;
+use zc_server::{Config, Handle, Server};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const REQUESTS: usize = 1_000;
+/// The same for bodies that take several turns.
+const REQUESTS_HUGE: usize = 50;
+/// Requests before, in which buffers grow to their size.
+const REQUESTS_BEFORE: usize = 20;
+/// Longer than the test lasts.
+const HOUR_MS: u64 = 3_600_000;
+/// A receive buffer that a long body does not fit into: the server waits for room.
+const NARROW_BYTES: usize = 16 << 10;
+
+const SMALL: usize = 3 << 10;
+const INLINE_MAX: usize = 4 << 10;
+const MIDDLE: usize = 10 << 10;
+const LARGE: usize = 300 << 10;
+/// More than a turn sends, and than the buffers of a socket hold.
+const HUGE: usize = 6 << 20;
+
+/// A request, and the status and length of its answer.
+struct Case {
+    request: &'static str,
+    status: &'static str,
+    body: usize,
+}
+
+/// A connection with memory of its own.
+struct Client {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr, receive_bytes: Option<usize>) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        if let Some(bytes) = receive_bytes {
+            socket.set_recv_buffer_size(bytes).expect("a buffer");
+        }
+        socket.connect(&address.into()).expect("the server accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(HANG)).expect("a timeout");
+        Self {
+            stream,
+            answer: vec![0; HUGE + 4096],
+        }
+    }
+
+    /// Asks, and answers how many bytes came up to the end of the body.
+    fn learn(&mut self, case: &Case) -> usize {
+        self.send(case);
+        let mut count = 0;
+        loop {
+            count += self
+                .stream
+                .read(&mut self.answer[count..])
+                .expect("an answer");
+            let come = &self.answer[..count];
+            let head_end = come.windows(4).position(|window| window == b"\r\n\r\n");
+            if let Some(length) = head_end.map(|end| end + 4 + case.body)
+                && count >= length
+            {
+                assert_eq!(count, length, "{}", case.request);
+                return count;
+            }
+        }
+    }
+
+    fn send(&mut self, case: &Case) {
+        self.stream
+            .write_all(case.request.as_bytes())
+            .expect("a request is taken");
+    }
+
+    fn read(&mut self, count: usize) -> &[u8] {
+        let answer = &mut self.answer[..count];
+        self.stream.read_exact(answer).expect("an answer");
+        answer
+    }
+}
+
+/// Serves what `root` has, with nothing that is done by the clock while it is counted.
+fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle<()>) {
+    let mut config = Config::for_root(root).expect("a root");
+    config.binds = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    config.threads = 1;
+    config.header_timeout_ms = HOUR_MS;
+    config.idle_timeout_ms = HOUR_MS;
+    config.stall_timeout_ms = HOUR_MS;
+    config.cache = Cache {
+        inline_max_bytes: INLINE_MAX as u64,
+        ttl_ms: HOUR_MS,
+        ..Cache::default()
+    };
+    let server = Server::bind(config).expect("a server");
+    let (address, handle) = (server.addresses()[0], server.handle());
+    let run = std::thread::spawn(move || {
+        server.run().expect("nothing fails");
+    });
+    (address, handle, run)
+}
+
+/// Asserts that a thousand answers are what they have to be, and that nobody allocates meanwhile.
+fn assert_nothing_allocated(client: &mut Client, case: &Case, body: &[u8]) {
+    let length = client.learn(case);
+    let first = client.answer[..length].to_vec();
+    let status = format!("HTTP/1.1 {} ", case.status);
+    assert!(first.starts_with(status.as_bytes()), "{}", case.request);
+    assert!(first.ends_with(body), "{}", case.request);
+    let date = first
+        .windows(6)
+        .position(|window| window == b"Date: ")
+        .expect("a date")
+        + 6;
+    let behind = date + "Sun, 06 Nov 1994 08:49:37 GMT".len();
+    let mut ask = |times| {
+        for _ in 0..times {
+            client.send(case);
+            let answer = client.read(length);
+            assert!(answer[..date] == first[..date], "{}", case.request);
+            assert!(answer[behind..] == first[behind..], "{}", case.request);
+        }
+    };
+    ask(REQUESTS_BEFORE);
+    let requests = if body.len() < HUGE {
+        REQUESTS
+    } else {
+        REQUESTS_HUGE
+    };
+    let region = Region::new(ALLOCATOR);
+    ask(requests);
+    let change = region.change();
+    assert_eq!(
+        (change.allocations, change.reallocations),
+        (0, 0),
+        "{}",
+        case.request
+    );
+}
+
+#[test]
+fn what_is_kept_is_answered_without_allocating() {
+    // Another server tells when the files are no longer taken for such as are being written.
+    let other = harness::Server::start(&[]);
+    let files = [
+        ("small", SMALL),
+        ("middle", MIDDLE),
+        ("large", LARGE),
+        ("huge", HUGE),
+    ];
+    let files = files.map(|(name, length)| (name, pattern(length, length as u64)));
+    for (name, bytes) in &files {
+        other.write(name, bytes);
+    }
+    for (name, _) in &files {
+        other.wait_until_settled(&format!("/{name}"));
+    }
+    let (address, handle, run) = serve(other.root.path());
+    let [small, middle, large, huge] = files.each_ref().map(|(_, bytes)| &bytes[..]);
+    let cases = [
+        ("GET /small HTTP/1.1\r\nHost: t\r\n\r\n", "200", small),
+        ("GET /middle HTTP/1.1\r\nHost: t\r\n\r\n", "200", middle),
+        ("GET /large HTTP/1.1\r\nHost: t\r\n\r\n", "200", large),
+        ("GET /huge HTTP/1.1\r\nHost: t\r\n\r\n", "200", huge),
+        ("HEAD /small HTTP/1.1\r\nHost: t\r\n\r\n", "200", b""),
+        ("HEAD /large HTTP/1.1\r\nHost: t\r\n\r\n", "200", b""),
+        (
+            "GET /small HTTP/1.1\r\nHost: t\r\nIf-None-Match: *\r\n\r\n",
+            "304",
+            b"",
+        ),
+        (
+            "GET /large HTTP/1.1\r\nHost: t\r\nIf-None-Match: *\r\n\r\n",
+            "304",
+            b"",
+        ),
+        (
+            "GET /small HTTP/1.1\r\nHost: t\r\nRange: bytes=5-104\r\n\r\n",
+            "206",
+            &small[5..105],
+        ),
+        (
+            "GET /middle HTTP/1.1\r\nHost: t\r\nRange: bytes=5-\r\n\r\n",
+            "206",
+            &middle[5..],
+        ),
+        (
+            "GET /large HTTP/1.1\r\nHost: t\r\nRange: bytes=5-104\r\n\r\n",
+            "206",
+            &large[5..105],
+        ),
+        (
+            "GET /large HTTP/1.1\r\nHost: t\r\nRange: bytes=5-\r\n\r\n",
+            "206",
+            &large[5..],
+        ),
+        (
+            "GET /none HTTP/1.1\r\nHost: t\r\n\r\n",
+            "404",
+            b"404 Not Found\n",
+        ),
+        ("HEAD /none HTTP/1.1\r\nHost: t\r\n\r\n", "404", b""),
+    ];
+    for receive_bytes in [None, Some(NARROW_BYTES)] {
+        let mut client = Client::connect(address, receive_bytes);
+        for (request, status, body) in cases {
+            let case = Case {
+                request,
+                status,
+                body: body.len(),
+            };
+            assert_nothing_allocated(&mut client, &case, body);
+        }
+    }
+    handle.stop();
+    run.join().expect("no panic");
+}
