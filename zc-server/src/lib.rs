@@ -27,6 +27,9 @@
 mod access_log;
 mod args;
 mod balance;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod cache;
 pub mod config;
 mod connection;

@@ -1,0 +1,50 @@
+//! Parts of the server that are measured by themselves. Not for programs: it may change at any time.
+
+use crate::cache::{Bounds, Cache, Key, Standing};
+use crate::lookup::Found;
+use crate::resolve::ResolveError;
+
+/// Longer than any measurement.
+const TTL_MS: u64 = 1 << 40;
+
+/// The directory of a worker's cache: paths, and what is known to stand there.
+#[derive(Debug)]
+pub struct Directory(Cache);
+
+impl Directory {
+    /// A directory that has room for so many paths.
+    #[must_use]
+    pub fn new(paths: usize) -> Self {
+        Self(Cache::new(Bounds {
+            entries: paths,
+            bytes: usize::MAX,
+            inline_max: 0,
+            ttl_ms: TTL_MS,
+        }))
+    }
+
+    /// Takes in that nothing stands at `path`. True when it is kept, which it is from the second
+    /// time on.
+    pub fn insert(&mut self, path: &[u8]) -> bool {
+        let found = Found::Nothing(ResolveError::NotFound);
+        let make = |_| unreachable!("nothing was found");
+        self.0.settle(key(path), found, 0, make).is_ok()
+    }
+
+    /// Whether it is known that nothing stands at `path`.
+    pub fn is_missing(&mut self, path: &[u8]) -> bool {
+        self.0
+            .get(key(path), 1)
+            .and_then(|id| self.0.standing(id))
+            .is_some_and(|standing| matches!(standing, Standing::Missing))
+    }
+}
+
+fn key(path: &[u8]) -> Key<'_> {
+    Key {
+        root: 1,
+        path,
+        is_directory: false,
+        preference: 0,
+    }
+}
