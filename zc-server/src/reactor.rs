@@ -289,7 +289,7 @@ impl Reactor {
                     self.shared.connections.fetch_sub(1, Ordering::Relaxed);
                     match other {
                         Accept::WouldBlock => return Accepting::OnEdge,
-                        Accept::OutOfDescriptors(_) if self.context.cache.clear() => {}
+                        Accept::OutOfDescriptors(_) if self.context.cache.yield_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
                             self.context.site.diagnostics.say(line);

@@ -210,7 +210,9 @@ impl<'a> Responder<'a, '_> {
             None => match self.cache.get(key, now_ms) {
                 Some(id) => return Stands::Kept(id),
                 None => match look() {
-                    Found::Nothing(ResolveError::Exhausted(_)) if self.cache.clear() => {
+                    Found::Nothing(ResolveError::Exhausted(_))
+                        if self.cache.yield_descriptors() =>
+                    {
                         (look(), now_ms)
                     }
                     found => (found, now_ms),

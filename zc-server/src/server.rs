@@ -240,12 +240,12 @@ impl Worker {
     }
 }
 
-/// The share of one worker. Where all of them together would leave less than one descriptor for
-/// each connection, they keep fewer files.
+/// The share of one worker. All together keep as many files as three of four descriptors: they give
+/// them up where connections need them.
 fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
     let (cache, workers) = (&config.cache, config.threads.max(1));
-    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + config.connections_max as u64);
-    let files = cache.files.min(usize::try_from(left).unwrap_or(usize::MAX));
+    let most = usize::try_from(descriptors / 4 * 3).unwrap_or(usize::MAX);
+    let files = cache.files.min(most);
     Bounds {
         entries: files.div_ceil(workers),
         bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,

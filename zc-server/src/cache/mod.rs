@@ -8,7 +8,8 @@
 //! * A path is kept from the second time that it is asked for.
 //! * When there is no room, the least recently used of a few entries is dropped, and the hand that
 //!   chooses them goes round.
-//! * Where descriptors run out, all entries are dropped: connections need them more.
+//! * Where descriptors run out, all entries are dropped, since connections need them more, and there
+//!   may be half as many as there were; that grows again in a minute or so.
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
@@ -36,6 +37,8 @@ const UNUSED_MS: u64 = 10_000;
 const SWEEP_MS: u64 = 1_000;
 /// How many entries one sweep looks at, at most: about a tenth of a millisecond.
 const SWEEP_ENTRIES_MAX: usize = 4096;
+/// In how many sweeps as many entries are allowed again as ever.
+const RECOVERY_SWEEPS: usize = 64;
 /// Of how many entries the least recently used is dropped for want of room.
 const CANDIDATES: usize = 8;
 
@@ -73,6 +76,8 @@ pub(crate) struct Id(u32);
 #[derive(Debug)]
 pub(crate) struct Cache {
     bounds: Bounds,
+    /// How many entries there may be now: fewer than by `bounds` after descriptors ran out.
+    room: usize,
     hasher: DefaultHashBuilder,
     table: HashTable<u32>,
     entries: Slab<Entry>,
@@ -105,6 +110,7 @@ impl Cache {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
+            room: bounds.entries,
             hasher: DefaultHashBuilder::default(),
             table: HashTable::new(),
             entries: Slab::new(),
@@ -175,7 +181,7 @@ impl Cache {
             compared_ms: asked_ms,
             used_ms: asked_ms,
         };
-        while self.entries.len() >= self.bounds.entries {
+        while self.entries.len() >= self.room {
             self.drop_least_used(None);
         }
         // At most as many as there are descriptors, which 32 bits hold.
@@ -267,13 +273,15 @@ impl Cache {
         Ok(id)
     }
 
-    /// Drops all entries, and with them their descriptors. Answers whether there were any.
-    pub(crate) fn clear(&mut self) -> bool {
-        let had_entries = !self.entries.is_empty();
+    /// Drops all entries, and with them their descriptors; half as many are allowed from now on.
+    /// Answers whether there were any.
+    pub(crate) fn yield_descriptors(&mut self) -> bool {
+        let count = self.entries.len();
+        self.room = (count / 2).max(1);
         self.table.clear();
         self.entries.clear();
         self.bytes = 0;
-        had_entries
+        count > 0
     }
 
     /// Drops what nobody has asked for in a while. To be called once a turn.
@@ -282,6 +290,8 @@ impl Cache {
             return;
         }
         self.swept_ms = now_ms;
+        let more = self.bounds.entries.div_ceil(RECOVERY_SWEEPS);
+        self.room = self.bounds.entries.min(self.room + more);
         for _ in 0..self.entries.len().min(SWEEP_ENTRIES_MAX) {
             let Some(id) = self.next_at_hand() else {
                 return;

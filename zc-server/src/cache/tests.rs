@@ -372,16 +372,28 @@ fn every_part_of_a_key_counts() {
 }
 
 #[test]
-fn all_is_dropped_where_descriptors_run_out() {
-    let files = Files::new(&["a", "b"]);
+fn all_is_dropped_where_descriptors_run_out_and_half_of_it_may_come_back_at_first() {
+    let names: Vec<String> = (0..BOUNDS.entries).map(|index| index.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let files = Files::new(&names);
     let mut cache = Cache::new(BOUNDS);
-    assert!(!cache.clear());
-    for name in ["a", "b"] {
-        files.ask_twice(&mut cache, name, 0).expect("kept");
+    assert!(!cache.yield_descriptors());
+    // Long enough for all to be allowed again.
+    let settled_ms = SWEEP_MS * (RECOVERY_SWEEPS as u64 + 1);
+    let fill = |cache: &mut Cache, now_ms| {
+        for name in &names {
+            files.ask_twice(cache, name, now_ms);
+            assert_bounded(cache);
+        }
+        open_files_of(files.directory.path())
+    };
+    for sweep in 0..=RECOVERY_SWEEPS as u64 {
+        cache.sweep(SWEEP_MS * (sweep + 1));
     }
-    assert!(cache.clear());
+    assert_eq!(fill(&mut cache, settled_ms), BOUNDS.entries);
+    assert!(cache.yield_descriptors());
     assert_eq!(open_files_of(files.directory.path()), 0);
-    assert_bounded(&cache);
-    let id = files.ask_twice(&mut cache, "a", 0).expect("kept");
-    assert_eq!(body(&cache, id), Some(&[b'a'; LENGTH][..]));
+    assert_eq!(fill(&mut cache, settled_ms), BOUNDS.entries / 2);
+    cache.sweep(settled_ms + SWEEP_MS);
+    assert!(fill(&mut cache, settled_ms + SWEEP_MS) > BOUNDS.entries / 2);
 }
