@@ -109,7 +109,7 @@ fn hot_requests_are_answered_while_every_cold_read_is_held() {
             (&log["outcome"], &log["path"]),
             (&"complete".into(), &"copy".into())
         );
-        assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
+        assert!(log["cold_windows"].as_u64() >= Some(2), "{log}");
         assert!(log["disk_us"].as_u64() > Some(0), "{log}");
     }
 }
@@ -177,7 +177,7 @@ fn every_method_goes_by_a_thread_and_says_its_path() {
         assert!(response.body == expected, "{method}");
         let log = slow.cold_log();
         assert_eq!(log["path"], method);
-        assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
+        assert!(log["cold_windows"].as_u64() >= Some(2), "{log}");
     }
     // Several parts, each of them by a thread.
     let ranges = "Range: bytes=0-9,1000000-2999999\r\n";

@@ -25,7 +25,7 @@ use crate::lookup::Found;
 use crate::outgoing::Outgoing;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
-pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
+pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 
 /// What was asked for, for the connection that asked.
 #[derive(Debug)]
