@@ -375,11 +375,14 @@ fn files_that_are_not_in_memory_arrive_whole() {
             let response = server.get(&format!("/{index}"));
             assert!(response.body == *body, "{index} in round {round}");
             let log = server.log();
-            assert_eq!(
-                (&log["path"], &log["outcome"]),
-                (&"sendfile".into(), &"complete".into())
+            assert_eq!(log["outcome"], "complete");
+            let waited = log["cold_windows"].as_u64().expect("a number");
+            // A short one that the kernel did not drop is read behind its head.
+            assert!(
+                log["path"] == "sendfile" || (waited == 0 && body.len() <= 16 << 10),
+                "{log}"
             );
-            cold_windows += log["cold_windows"].as_u64().expect("a number");
+            cold_windows += waited;
         }
     }
     assert!(cold_windows > 0, "nothing was ever out of memory");
