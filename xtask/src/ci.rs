@@ -26,6 +26,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
             &[("ZC_TEST_CACHE_FILES", files)],
         )?;
     }
+    crate::cargo(
+        &["test", "-p", "xtask", "--test", "bench", "--", "--ignored"],
+        &[],
+    )?;
     // A process of its own: it puts itself into another network and on one core.
     crate::cargo(&["xtask", "bench", "--trial"], &[])?;
     crate::fuzz::run(&["--seconds".to_owned(), "5".to_owned()])
