@@ -41,6 +41,8 @@ pub(crate) struct Context {
     /// The connection that is driven, as the mailbox knows it.
     pub(crate) token: Token,
     /// Milliseconds since the worker began, renewed once a turn.
+    /// Bytes of responses that took more than one call, sent by this worker so far.
+    pub(crate) streamed_bytes: u64,
     pub(crate) now_ms: u64,
     /// The time of day, renewed once a turn.
     pub(crate) now: HttpTime,

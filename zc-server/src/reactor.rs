@@ -8,9 +8,9 @@
 //! * whoever stops for its budget and not for would-block goes to the end of a queue, and the next
 //!   poll does not wait.
 //!
-//! Requests go before responses under way: of those, so many have a turn between two polls as take
-//! about the time of the requests before them, and one at least. So a request waits for one turn of
-//! a download, however many there are, and downloads have half of the time, however many requests.
+//! Requests go before responses under way: those send between two polls as many bytes as take about
+//! the time of the requests before them, and one turn at least. So a request waits for about one turn
+//! of a download, however many there are, and downloads have half of the time, however many requests.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,7 +25,7 @@ use zc_http::HttpTime;
 
 use crate::access_log::Sink;
 use crate::balance::Balance;
-use crate::connection::{Connection, Turn};
+use crate::connection::{Connection, TURN_BYTES_MAX, Turn};
 use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
 use crate::disk::Letter;
@@ -43,9 +43,8 @@ const DRAIN_BATCHES_MAX: usize = 32;
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
-/// Turns of requests that take about as long as one of a response under way: 64 KiB of body cost
-/// about as much as a small request.
-const REQUESTS_PER_STREAM: usize = 16;
+/// Bytes of a response under way that cost about as much as a small request.
+const STREAMED_BYTES_PER_REQUEST: u64 = 64 * 1024;
 
 /// What the workers and the handle that stops them share.
 #[derive(Debug)]
@@ -358,8 +357,12 @@ impl Reactor {
                 self.drive(token);
             }
         }
-        let turns = 1 + requests / REQUESTS_PER_STREAM;
-        for _ in 0..turns.min(self.streaming.len()) {
+        let share = TURN_BYTES_MAX + requests as u64 * STREAMED_BYTES_PER_REQUEST;
+        let end = self.context.streamed_bytes + share;
+        for _ in 0..self.streaming.len() {
+            if self.context.streamed_bytes >= end {
+                return;
+            }
             if let Some(token) = self.streaming.pop_front() {
                 self.drive(token);
             }

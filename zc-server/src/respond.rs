@@ -209,15 +209,13 @@ impl<'a> Responder<'a, '_> {
             }
             None => match self.cache.get(key, now_ms) {
                 Some(id) => return Stands::Kept(id),
-                None => match look() {
-                    Found::Nothing(ResolveError::Exhausted(_))
-                        if self.cache.yield_descriptors() =>
-                    {
-                        (look(), now_ms)
-                    }
-                    found => (found, now_ms),
-                },
+                None => (look(), now_ms),
             },
+        };
+        let found = match found {
+            // Asked again when the cache has none any more.
+            Found::Nothing(ResolveError::Exhausted(_)) if self.cache.yield_descriptors() => look(),
+            found => found,
         };
         if let Found::Nothing(ResolveError::Waits) = found {
             return Stands::Waits;

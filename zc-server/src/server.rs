@@ -119,6 +119,7 @@ impl Server {
                 log: sink.clone(),
                 mailbox: worker.mailbox,
                 token: WAKER,
+                streamed_bytes: 0,
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
                 date: HttpTime::from_unix_seconds(0).imf_fixdate(),

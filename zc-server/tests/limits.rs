@@ -142,13 +142,7 @@ fn files_that_are_kept_open_make_room_for_connections() {
         }
     }
     // No more than it has, and one.
-    let limit = server.descriptors() + 1;
-    let status = Command::new("prlimit")
-        .arg(format!("--pid={}", server.pid()))
-        .arg(format!("--nofile={limit}:{limit}"))
-        .status()
-        .expect("prlimit of util-linux");
-    assert!(status.success());
+    server.limit_descriptors(server.descriptors() + 1);
     let mut clients: Vec<Client> = (0..FILES / 3).map(|_| server.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/0").status, 200);

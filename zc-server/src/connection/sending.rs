@@ -65,15 +65,17 @@ impl Connection {
         &mut self,
         response: &mut Response,
         (deadline_ms, queued_bytes): (u64, u64),
-        context: &Context,
+        context: &mut Context,
     ) -> Advanced {
         let Some(outgoing) = &mut response.outgoing else {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.accepted();
         let answer = outgoing.advance(&self.stream, TURN_BYTES_MAX);
+        let accepted = outgoing.accepted() - before;
+        context.streamed_bytes += accepted;
         // An edge without progress moves neither the deadline nor what the queue is measured by.
-        let (deadline_ms, queued_bytes) = if outgoing.accepted() > before {
+        let (deadline_ms, queued_bytes) = if accepted > 0 {
             (context.now_ms + context.timeouts.stall_ms, 0)
         } else {
             (deadline_ms, queued_bytes)
@@ -97,14 +99,21 @@ impl Connection {
 
     /// Has a thread carry the response on, since the disk has to be waited for.
     fn fetch(&mut self, mut response: Box<Response>, context: &mut Context) -> Step {
-        let (Some(outgoing), Ok(socket)) = (
-            response.outgoing.take(),
-            self.stream.as_fd().try_clone_to_owned(),
-        ) else {
-            let line = format!("out of descriptors for {}", self.remote);
-            context.site.diagnostics.say(line);
-            response.end(self.remote, Outcome::Failed, context);
-            return Step::Closed;
+        let mut socket = self.stream.as_fd().try_clone_to_owned();
+        if socket.is_err() && context.cache.yield_descriptors() {
+            socket = self.stream.as_fd().try_clone_to_owned();
+        }
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => {
+                let line = format!("cannot wait for the disk for {}: {error}", self.remote);
+                context.site.diagnostics.say(line);
+                response.end(self.remote, Outcome::Failed, context);
+                return Step::Closed;
+            }
+        };
+        let Some(outgoing) = response.outgoing.take() else {
+            unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.figures();
         match ask(

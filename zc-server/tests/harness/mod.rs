@@ -214,6 +214,16 @@ impl Server {
             .collect()
     }
 
+    /// From now on it may have so many descriptors.
+    pub(crate) fn limit_descriptors(&self, count: usize) {
+        let status = Command::new("prlimit")
+            .arg(format!("--pid={}", self.pid()))
+            .arg(format!("--nofile={count}:{count}"))
+            .status()
+            .expect("prlimit of util-linux");
+        assert!(status.success());
+    }
+
     /// CPU time used so far by all threads, in nanoseconds.
     pub(crate) fn cpu_ns(&self) -> u64 {
         std::fs::read_dir(format!("/proc/{}/task", self.pid()))
