@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use harness::{Client, Server, pattern, temp_root};
 
 #[test]
@@ -141,12 +143,17 @@ fn files_that_are_kept_open_make_room_for_connections() {
             assert_eq!(client.get(&format!("/{index}")).status, 200);
         }
     }
-    // No more than it has, and one.
-    server.limit_descriptors(server.descriptors() + 1);
+    server.leave_descriptors(1);
     let mut clients: Vec<Client> = (0..FILES / 3).map(|_| server.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/0").status, 200);
     }
+    // Nobody had to wait until the files were dropped for being asked for no more.
+    server.signal(Signal::SIGTERM);
+    drop(clients);
+    drop(client);
+    let (_, said) = server.wait();
+    assert!(!said.contains("cannot accept"), "{said}");
 }
 
 #[test]

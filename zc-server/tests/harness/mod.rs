@@ -214,11 +214,18 @@ impl Server {
             .collect()
     }
 
-    /// From now on it may have so many descriptors.
-    pub(crate) fn limit_descriptors(&self, count: usize) {
+    /// From now on it may open so many descriptors more, unless it closes others.
+    pub(crate) fn leave_descriptors(&self, spare: usize) {
+        let open = |number: &usize| {
+            // A link that leads nowhere a path could: it is there all the same.
+            std::fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.pid())).is_ok()
+        };
+        // The kernel gives the lowest that is free, and none from the limit on.
+        let limit = (0..).filter(|number| !open(number)).nth(spare);
+        let limit = limit.expect("numbers go on");
         let status = Command::new("prlimit")
             .arg(format!("--pid={}", self.pid()))
-            .arg(format!("--nofile={count}:{count}"))
+            .arg(format!("--nofile={limit}:{limit}"))
             .status()
             .expect("prlimit of util-linux");
         assert!(status.success());
