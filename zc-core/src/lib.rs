@@ -21,6 +21,7 @@
 //! | copy from file to file | [`copy_file`] |
 //! | know whether sending would wait for the disk | [`Residency::probe`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
+//! | have an event loop run before threads that wait for the disk | [`set_urgency`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
@@ -107,6 +108,7 @@ mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod transfer;
+mod urgency;
 
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
@@ -126,6 +128,7 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;
 pub use transfer::Transfer;
+pub use urgency::{Urgency, set_urgency};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

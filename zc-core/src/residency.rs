@@ -7,6 +7,9 @@ use std::os::fd::AsFd;
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
 
+/// How far apart [`hot_until`] looks, in bytes: what the kernel reads ahead in one go by default.
+const STEP_BYTES: u64 = 128 << 10;
+
 /// Whether a range of a file is in the page cache, as far as one can tell without waiting.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,32 @@ impl Residency {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Cold,
             Err(_) => Self::Unknown,
         }
+    }
+}
+
+/// Up to which offset `range` of `file` is in the page cache from its beginning on, by a look at the
+/// first byte, at each whole [`STEP_BYTES`], and at the last byte. The last look that was answered
+/// counts, and less than a step is not told: then it is the beginning.
+pub(crate) fn hot_until(file: impl AsFd, range: Range<u64>) -> u64 {
+    let file = file.as_fd();
+    let mut hot_until = range.start;
+    let mut offset = range.start;
+    while offset < range.end {
+        if Residency::probe_byte(file, offset) != Residency::Hot {
+            break;
+        }
+        hot_until = offset + 1;
+        let next = (offset / STEP_BYTES + 1) * STEP_BYTES;
+        offset = if hot_until == range.end {
+            range.end
+        } else {
+            next.min(range.end - 1)
+        };
+    }
+    if hot_until == range.end || hot_until - range.start >= STEP_BYTES {
+        hot_until
+    } else {
+        range.start
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
+use crate::residency;
 use crate::{Fallback, Method, Path, Progress, Report, Residency, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
@@ -47,8 +48,29 @@ enum Route {
 #[derive(Debug)]
 struct Window {
     bytes: u64,
-    /// The file offset up to which sending is not expected to wait for the disk.
+    /// The file offset up to which the caller vouches.
     vouched: u64,
+    /// The one up to which a look was had, whatever it showed.
+    looked: u64,
+    /// Whether the last look showed a byte that is not in memory. Then the next ones are closer, and
+    /// none of them counts for longer than a call.
+    was_cold: bool,
+    /// Whether the caller knows that the next one is not in memory.
+    is_known_cold: bool,
+}
+
+impl Window {
+    /// Sending up to this file offset is not expected to wait for the disk, or may.
+    fn end(&self) -> u64 {
+        self.vouched.max(self.looked)
+    }
+
+    /// A call of `advance` ended before what was looked at did, at `offset`.
+    fn stopped_at(&mut self, offset: u64) {
+        if self.was_cold {
+            self.looked = offset;
+        }
+    }
 }
 
 /// What one step of a route did.
@@ -118,12 +140,19 @@ impl<F: AsFd> Transfer<F> {
 
     /// Answers [`Progress::NeedsDisk`] before each window of `bytes` (at least 1) of which not both
     /// ends are in memory, instead of waiting for the disk. The `advance` after that answer sends
-    /// the window without a further look.
+    /// of the window what the sink takes, without a further look.
+    ///
+    /// After such an answer the ends are not believed alone: until a window is in memory as a whole,
+    /// by one look in each 128 KiB, what of it is in memory at its beginning is sent, and the rest
+    /// asked about; and what a call of `advance` has left over is asked about again.
     #[must_use]
     pub fn with_residency_window(mut self, bytes: u64) -> Self {
         self.residency = Some(Window {
             bytes: bytes.max(1),
             vouched: self.offset,
+            looked: self.offset,
+            was_cold: false,
+            is_known_cold: false,
         });
         self
     }
@@ -134,6 +163,14 @@ impl<F: AsFd> Transfer<F> {
     pub fn vouch_until(&mut self, end: u64) {
         if let Some(window) = &mut self.residency {
             window.vouched = window.vouched.max(end);
+        }
+    }
+
+    /// Answers [`Progress::NeedsDisk`] for the next window without a look, because the caller has had
+    /// one. Matters to a transfer made [careful](Self::with_residency_window) alone.
+    pub fn expect_cold(&mut self) {
+        if let Some(window) = &mut self.residency {
+            window.is_known_cold = true;
         }
     }
 
@@ -180,7 +217,20 @@ impl<F: AsFd> Transfer<F> {
     /// the report and in [`offset`](Self::offset) too. With [`Method::Auto`] a refusal of
     /// `sendfile` is no error: the transfer goes on by copying and keeps the reason.
     pub fn advance(&mut self, sink: impl AsFd, budget: u64) -> Result<Progress, SendError> {
-        let sink = sink.as_fd();
+        let answer = self.advance_to_stop(sink.as_fd(), budget);
+        if let (Ok(Progress::WouldBlock | Progress::BudgetSpent), Some(window)) =
+            (&answer, &mut self.residency)
+        {
+            window.stopped_at(self.offset);
+        }
+        answer
+    }
+
+    fn advance_to_stop(
+        &mut self,
+        sink: BorrowedFd<'_>,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
         let before = self.remaining;
         let mut left = budget;
         while self.remaining > 0 {
@@ -192,7 +242,7 @@ impl<F: AsFd> Transfer<F> {
             }
             let mut count = self.remaining.min(left);
             if let Some(window) = &self.residency {
-                count = count.min(window.vouched - self.offset);
+                count = count.min(window.end() - self.offset);
             }
             match self.step(sink, count, left) {
                 Ok(Step::Sent { asked, sent }) => {
@@ -228,18 +278,32 @@ impl<F: AsFd> Transfer<F> {
     }
 
     /// Looks at the next window of a [careful](Self::with_residency_window) transfer, unless that was
-    /// done: answers it when not both ends are in memory. Nothing is sent. The `advance` after that
-    /// sends the window without a further look.
+    /// done: answers it when it has to be waited for. Nothing is sent. The `advance` after that sends
+    /// the window without a further look.
     ///
     /// For callers that would do something else before the first `advance` if they knew.
     pub fn ask_residency(&mut self) -> Option<Range<u64>> {
         let window = self.residency.as_mut()?;
-        if self.remaining == 0 || self.offset < window.vouched {
+        if self.remaining == 0 || self.offset < window.end() {
             return None;
         }
         let range = self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
-        window.vouched = range.end;
-        (Residency::probe(&self.source, range.clone()) != Residency::Hot).then_some(range)
+        let hot_until = if std::mem::take(&mut window.is_known_cold) {
+            range.start
+        } else if window.was_cold {
+            residency::hot_until(&self.source, range.clone())
+        } else if Residency::probe(&self.source, range.clone()) == Residency::Hot {
+            range.end
+        } else {
+            range.start
+        };
+        window.was_cold = hot_until < range.end;
+        window.looked = if hot_until > range.start {
+            hot_until
+        } else {
+            range.end
+        };
+        (hot_until == range.start).then_some(range)
     }
 
     /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how

@@ -5,6 +5,8 @@ mod common;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
+#[cfg(not(feature = "portable"))]
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -89,6 +91,31 @@ fn what_the_caller_vouches_for_is_not_asked_about() {
 }
 
 #[test]
+fn what_the_caller_knows_to_be_cold_is_not_looked_at() {
+    let bytes = patterned(200_000, 95);
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    file.write_all(&bytes).unwrap();
+    let (sender, reader) = tcp_pair(None, None);
+    let inbox = Inbox::new(reader);
+    let mut transfer = Transfer::new(&file, 0, 200_000).with_residency_window(WINDOW);
+    transfer.expect_cold();
+    assert_eq!(
+        transfer.advance(&sender, u64::MAX).unwrap(),
+        Progress::NeedsDisk(0..WINDOW)
+    );
+    // It holds for one window; the file was just written.
+    let told = Residency::probe(&file, 0..200_000);
+    let next = transfer.advance(&sender, WINDOW + 1).unwrap();
+    match told {
+        Residency::Hot => assert_eq!(next, Progress::BudgetSpent),
+        _ => assert_eq!(next, Progress::NeedsDisk(WINDOW..2 * WINDOW)),
+    }
+    while transfer.advance(&sender, u64::MAX).unwrap() != Progress::Complete {}
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), &bytes);
+}
+
+#[test]
 fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
     let bytes = patterned(1 << 20, 91);
     // A real disk: temporary directories may be memory, which is never cold.
@@ -127,6 +154,93 @@ fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
     } else {
         assert_eq!(questions, bytes.len() as u64 / WINDOW, "each is asked for");
     }
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), &bytes);
+}
+
+/// A file of these bytes on a disk, of which nothing is in memory, and nothing is read ahead. `None`
+/// where nobody can tell.
+#[cfg(not(feature = "portable"))]
+fn cold_file(bytes: &[u8]) -> Option<File> {
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    file.write_all(bytes).unwrap();
+    drop_from_cache(&file);
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
+    (Residency::probe(&file, 0..bytes.len() as u64) == Residency::Cold).then_some(file)
+}
+
+#[test]
+#[cfg(not(feature = "portable"))]
+fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
+    let bytes = patterned(8 << 20, 93);
+    let Some(file) = cold_file(&bytes) else {
+        return;
+    };
+    let (sender, reader) = tcp_pair(None, None);
+    let mut inbox = Inbox::new(reader);
+    let length = bytes.len() as u64;
+    // One window for all of it, and a sink that is full before.
+    let mut transfer = Transfer::new(&file, 0, length).with_residency_window(length);
+    let first = transfer.advance(&sender, u64::MAX).unwrap();
+    assert_eq!(first, Progress::NeedsDisk(0..length));
+    assert_eq!(
+        transfer.advance(&sender, u64::MAX).unwrap(),
+        Progress::WouldBlock
+    );
+    let sent = transfer.offset();
+    assert!(0 < sent && sent < length);
+    inbox.read_until_writable(&sender);
+    drop_from_cache(&file);
+    assert_eq!(
+        transfer.advance(&sender, u64::MAX).unwrap(),
+        Progress::NeedsDisk(sent..length)
+    );
+    loop {
+        match transfer.advance(&sender, u64::MAX).unwrap() {
+            Progress::Complete => break,
+            Progress::WouldBlock => inbox.read_until_writable(&sender),
+            Progress::NeedsDisk(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), &bytes);
+}
+
+#[test]
+#[cfg(not(feature = "portable"))]
+fn once_something_was_cold_both_ends_are_not_believed_of_what_is_between() {
+    const LENGTH: usize = 1 << 20;
+    let window = LENGTH as u64 / 2;
+    let bytes = patterned(LENGTH, 94);
+    let Some(file) = cold_file(&bytes) else {
+        return;
+    };
+    let (sender, reader) = tcp_pair(None, None);
+    let inbox = Inbox::new(reader);
+    let mut transfer = Transfer::new(&file, 0, LENGTH as u64).with_residency_window(window);
+    let cold = transfer.advance(&sender, window).unwrap();
+    assert_eq!(cold, Progress::NeedsDisk(0..window));
+    let mut transfer_first_window = || transfer.advance(&sender, window).unwrap();
+    assert_eq!(transfer_first_window(), Progress::BudgetSpent);
+    // Of the second window 256 KiB are there, and its end.
+    file.read_exact_at(&mut vec![0; 256 << 10], window).unwrap();
+    file.read_exact_at(&mut [0], LENGTH as u64 - 1).unwrap();
+    assert_eq!(
+        Residency::probe(&file, window..LENGTH as u64),
+        Residency::Hot
+    );
+    let mut asked = None;
+    loop {
+        match transfer.advance(&sender, u64::MAX).unwrap() {
+            Progress::Complete => break,
+            Progress::NeedsDisk(range) => asked = Some(range),
+            other => panic!("{other:?}"),
+        }
+    }
+    let asked = asked.expect("half of it is not in memory");
+    assert!(asked.start > window, "what is there goes: {asked:?}");
+    assert_eq!(asked.end, LENGTH as u64);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
 }

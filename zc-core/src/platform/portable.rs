@@ -55,6 +55,10 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
+pub(crate) fn schedule_thread(_nice: Option<i32>, _slice_ns: Option<u64>) -> io::Result<()> {
+    Err(Errno::ENOSYS.into())
+}
+
 /// Bytes that a socket's peer has not acknowledged: not told here.
 ///
 /// # Errors

@@ -1,0 +1,73 @@
+//! Threads that come first, and threads that come last.
+
+mod common;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::thread;
+
+use common::PORTABLE;
+use zc_core::{Urgency, set_urgency};
+
+/// The nice value of the calling thread: the 19th field of `stat` in proc(5).
+fn nice() -> i32 {
+    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // The name in parentheses may have spaces.
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    rest.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+/// The time slice of the calling thread in nanoseconds, where the kernel tells it.
+fn slice_ns() -> Option<u64> {
+    let told = fs::read_to_string("/proc/thread-self/sched").ok()?;
+    let line = told.lines().find(|line| line.starts_with("se.slice"))?;
+    line.split_once(':')?.1.trim().parse().ok()
+}
+
+/// Whether a thread may have a slice of its own: since Linux 6.12.
+fn has_slices() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse());
+    let mut next = || -> u32 { numbers.next().unwrap().unwrap() };
+    (next(), next()) >= (6, 12)
+}
+
+fn in_thread<T: Send>(code: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(code).join().unwrap())
+}
+
+#[test]
+fn a_patient_thread_is_nice_and_no_other_becomes_it() {
+    if PORTABLE {
+        let error = set_urgency(Urgency::Patient).expect_err("not there");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        return;
+    }
+    let before = nice();
+    let inside = in_thread(|| {
+        set_urgency(Urgency::Patient).unwrap();
+        nice()
+    });
+    assert_eq!((inside, nice()), (19, before));
+}
+
+#[test]
+fn a_prompt_thread_has_a_short_slice_and_its_patient_child_an_ordinary_one() {
+    if PORTABLE {
+        return;
+    }
+    let (ordinary, nice_before) = (slice_ns(), nice());
+    let (prompt, child, nice_inside) = in_thread(|| {
+        set_urgency(Urgency::Prompt).unwrap();
+        let child = in_thread(|| {
+            set_urgency(Urgency::Patient).unwrap();
+            slice_ns()
+        });
+        (slice_ns(), child, nice())
+    });
+    assert_eq!(nice_inside, nice_before);
+    assert_eq!(child, ordinary);
+    if ordinary.is_some() && has_slices() {
+        assert_eq!(prompt, Some(100_000));
+    }
+}
