@@ -255,10 +255,15 @@ impl Terms<'_> {
                         return begun.ready(true, buffers);
                     }
                 }
+                let residency = self.residency(file);
                 let source = self.source(file);
+                let length = file.representation.length();
+                let is_whole = range == (0..length);
                 let mut transfer = source.transfer(range);
-                if file.hot_until_ms > self.moment.now_ms {
-                    transfer.vouch_until(file.representation.length());
+                match residency {
+                    Some(Residency::Hot) => transfer.vouch_until(length),
+                    Some(_) if is_whole => transfer.expect_cold(),
+                    _ => {}
                 }
                 let way = (source.guard, source.mount.key());
                 begun.stream(Some(transfer), Following::Nothing, way, buffers)
@@ -272,24 +277,32 @@ impl Terms<'_> {
         }
     }
 
-    /// The file and how it is to be sent. A file of one window is asked here whether it is in
-    /// memory, so that the next requests for it need not.
-    fn source(&self, file: &mut CachedFile) -> Source {
+    /// Whether a file of one window is in memory: asked here, so that the next requests for it need
+    /// not. `None` for others, which are asked window by window, or never.
+    fn residency(&self, file: &mut CachedFile) -> Option<Residency> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
         let length = opened.state.length;
-        let guard = self.site.guard(opened);
-        if guard == Guard::Probed
-            && length <= WINDOW_BYTES
-            && file.hot_until_ms <= now_ms
-            && Residency::probe(&opened.file, 0..length) == Residency::Hot
-        {
+        if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
+            return None;
+        }
+        if file.hot_until_ms > now_ms {
+            return Some(Residency::Hot);
+        }
+        let residency = Residency::probe(&opened.file, 0..length);
+        if residency == Residency::Hot {
             file.hot_until_ms = now_ms + HOT_MS;
         }
+        Some(residency)
+    }
+
+    /// The file and how it is to be sent.
+    fn source(&self, file: &CachedFile) -> Source {
+        let opened = &file.representation.resource.file;
         Source {
             file: Arc::clone(&opened.file),
             mount: Arc::clone(&opened.mount),
-            guard,
+            guard: self.site.guard(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.
             pipes: (self.method == zc_core::Method::Splice).then(|| self.site.pipes.clone()),

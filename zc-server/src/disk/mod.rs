@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io, thread};
 
-use zc_core::{Fetcher, Progress, SendError};
+use zc_core::{Fetcher, Progress, SendError, Urgency};
 
 pub(crate) use mailbox::{Letter, Mailbox};
 use queue::FairQueue;
@@ -226,8 +226,12 @@ impl Shared {
         let wants_thread = queue.jobs.queued() > queue.idle && queue.threads < queue.threads_max;
         let index = queue.threads;
         queue.threads += usize::from(wants_thread);
+        let is_awaited = queue.idle > 0;
         drop(queue);
-        self.changed.notify_one();
+        // Else there is nobody to wake: who works looks at the queue when it is done.
+        if is_awaited {
+            self.changed.notify_one();
+        }
         if wants_thread && self.spawn(index).is_err() {
             // Those that there are go on; the next job tries again.
             self.lock().threads -= 1;
@@ -244,12 +248,23 @@ impl Shared {
     }
 
     fn work(&self) {
+        // A worker that shares the core comes first. Where it is refused, things go as they went.
+        let _ = zc_core::set_urgency(Urgency::Patient);
         while let Some((key, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and
             // its connection is told by its deadline.
             let _ = catch_unwind(AssertUnwindSafe(|| job.run(&self.fetcher)));
-            self.lock().jobs.finish(key);
-            // Its mount may have another thread now.
+            self.finish(key);
+        }
+    }
+
+    /// A job is done. Others of its mount may have become possible; one of them this thread takes.
+    fn finish(&self, key: Key) {
+        let mut queue = self.lock();
+        queue.jobs.finish(key);
+        let is_awaited = queue.idle > 0 && queue.jobs.queued() > 1;
+        drop(queue);
+        if is_awaited {
             self.changed.notify_one();
         }
     }
@@ -363,6 +378,26 @@ mod tests {
             matches!(letters[..], [Letter::Answer(Token(7), Answer::Found(_))]),
             "{letters:?}"
         );
+    }
+
+    #[test]
+    fn a_worker_comes_before_the_threads() {
+        let disk = Disk::start(1, 100).expect("a thread");
+        let (_poll, mailbox) = mailbox();
+        let (told, nice) = mpsc::channel();
+        let work = Work::LookUp(Box::new(move |_| {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("proc(5)");
+            let (_, behind_name) = stat.rsplit_once(')').expect("a name");
+            let nice = behind_name.split_whitespace().nth(16).map(str::to_owned);
+            told.send(nice).expect("heard");
+            nothing_found()
+        }));
+        let reply = Reply {
+            mailbox,
+            token: Token(1),
+        };
+        let _ticket = disk.submit(1, work, reply).expect("room");
+        assert_eq!(nice.recv().expect("told").as_deref(), Some("19"));
     }
 
     #[test]
