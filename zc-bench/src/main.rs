@@ -1,18 +1,16 @@
 //! The programs that `cargo xtask bench` runs: load, floors, a slow file system, and cold files.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use zc_bench::floors::{Floor, Server};
 use zc_bench::load::{Load, Outcome, Target};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
-use zc_bench::streams::{Streams, evict};
+use zc_bench::streams::{Source, Streams};
 
 /// The programs that `cargo xtask bench` runs.
 #[derive(Debug, Parser)]
@@ -79,23 +77,22 @@ enum Program {
         #[arg(long, default_value_t = 64 << 20)]
         length: u64,
     },
-    /// Drops files from the page cache.
-    Evict {
-        /// Which.
-        files: Vec<PathBuf>,
-    },
-    /// Downloads in the background, until standard input ends; says `ready`, and at the end bytes per
-    /// second.
+    /// Downloads in the background, or reads from the disk, until standard input ends; says `ready`,
+    /// and at the end bytes per second.
+    #[command(group = clap::ArgGroup::new("source").required(true))]
     Streams {
-        /// Where the server listens.
-        #[arg(long)]
-        address: SocketAddr,
-        /// What is downloaded, as for `load`.
+        /// Where the server listens that is downloaded from.
+        #[arg(long, group = "source")]
+        address: Option<SocketAddr>,
+        /// The directory in which the targets lie, to read them without a server.
+        #[arg(long, group = "source")]
+        read: Option<PathBuf>,
+        /// What is downloaded or read, as for `load`.
         #[arg(long)]
         target: String,
-        /// Downloads at a time.
+        /// Streams at a time.
         #[arg(long, default_value_t = 8)]
-        connections: usize,
+        streams: usize,
         /// The directory in which the targets lie, to make them cold before each pass.
         #[arg(long)]
         evict: Option<PathBuf>,
@@ -112,11 +109,6 @@ enum Program {
         /// How many.
         #[arg(long)]
         connections: usize,
-    },
-    /// Reads files side by side, as fast as the disk gives them; prints bytes per second.
-    Read {
-        /// Which; each by a thread of its own.
-        files: Vec<PathBuf>,
     },
 }
 
@@ -191,17 +183,21 @@ fn main() -> anyhow::Result<()> {
             mount.treat(Operation::Read, Treatment::Delay(delay));
             say_and_wait("ready")
         }
-        Program::Evict { files } => Ok(evict(&files)?),
         Program::Streams {
             address,
+            read,
             target,
-            connections,
+            streams,
             evict,
         } => {
+            raise_descriptor_limit()?;
             let streams = Streams {
-                address,
+                source: match (address, read) {
+                    (Some(address), _) => Source::Server(address),
+                    (None, read) => Source::Disk(read.context("neither --address nor --read")?),
+                },
                 targets: expand(&target)?,
-                connections,
+                streams,
                 evict,
             };
             println!("{}", streams.run_until_input_ends()?);
@@ -212,7 +208,6 @@ fn main() -> anyhow::Result<()> {
             target,
             connections,
         } => idle(address, &target, connections),
-        Program::Read { files } => read(&files),
     }
 }
 
@@ -289,33 +284,4 @@ fn raise_descriptor_limit() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
-}
-
-fn read(files: &[PathBuf]) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let (told, counts) = mpsc::channel();
-    for path in files {
-        let (told, path) = (told.clone(), path.clone());
-        std::thread::spawn(move || {
-            let copied = File::open(path).and_then(|mut file| {
-                let mut buffer = vec![0; 1 << 20];
-                let mut total = 0;
-                loop {
-                    match io::Read::read(&mut file, &mut buffer)? {
-                        0 => return Ok(total),
-                        count => total += count as u64,
-                    }
-                }
-            });
-            // Nobody is left to hear it when another one failed.
-            let _ = told.send(copied);
-        });
-    }
-    drop(told);
-    let mut total = 0;
-    for copied in counts {
-        total += copied?;
-    }
-    println!("{}", total as f64 / began.elapsed().as_secs_f64());
-    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Downloads that go on in the background of a measurement: greedy ones, or ones of cold files.
+//! Downloads that go on in the background of a measurement, greedy ones or ones of cold files; and the
+//! same files read from the disk without a server, to compare with.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,52 +18,64 @@ use crate::load::{Head, read_head};
 /// What is discarded in one call at most, in bytes.
 const DISCARD_BYTES: usize = 1 << 20;
 
-/// Downloads of `targets` over so many connections, pass after pass, for as long as the process lives.
+/// Where the bytes of [`Streams`] come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A server that listens here.
+    Server(SocketAddr),
+    /// The files below this directory, by `read(2)`.
+    Disk(PathBuf),
+}
+
+/// So many streams of `targets`, pass after pass, for as long as the process lives.
 #[derive(Debug)]
 pub struct Streams {
-    /// Where the server listens.
-    pub address: SocketAddr,
-    /// What is downloaded.
+    /// Where they come from.
+    pub source: Source,
+    /// What is downloaded, or read.
     pub targets: Vec<String>,
-    /// Downloads at a time.
-    pub connections: usize,
+    /// Streams at a time; each goes through its own part of the targets, one after the other.
+    pub streams: usize,
     /// The directory in which the targets lie, when they are to be cold at the beginning of each
     /// pass.
     pub evict: Option<PathBuf>,
 }
 
 impl Streams {
-    /// Downloads until standard input ends; answers bytes per second. The time in which files are
+    /// Goes on until standard input ends; answers bytes per second. The time in which files are
     /// made cold does not count.
     ///
     /// # Errors
     ///
-    /// What reading standard input reports. Connections that fail are opened again.
+    /// What reading standard input reports, and opening the files that are to be cold. Connections that fail are opened again.
     pub fn run_until_input_ends(self) -> io::Result<f64> {
         let clock = std::sync::Arc::new(Clock::default());
         let worker = std::sync::Arc::clone(&clock);
+        let cold = match &self.evict {
+            Some(root) => written_out(root, &self.targets)?,
+            None => Vec::new(),
+        };
         // It is not waited for: it may hang on a server that does not answer.
-        std::thread::spawn(move || self.run(&worker));
+        std::thread::spawn(move || self.run(&cold, &worker));
         println!("ready");
         io::stdout().flush()?;
         io::copy(&mut io::stdin(), &mut io::sink())?;
         Ok(clock.bytes_per_second())
     }
 
-    fn run(&self, clock: &Clock) {
+    fn run(&self, cold: &[File], clock: &Clock) {
         loop {
-            if let Some(root) = &self.evict {
-                let paths = self.targets.iter();
-                let paths = paths.map(|target| root.join(target.trim_start_matches('/')));
-                if let Err(error) = evict(&paths.collect::<Vec<_>>()) {
-                    eprintln!("cannot make files cold: {error}");
-                }
+            if let Err(error) = evict(cold) {
+                eprintln!("cannot make files cold: {error}");
             }
             clock.start();
             std::thread::scope(|scope| {
-                for stream in 0..self.connections {
-                    let own = self.targets.iter().skip(stream).step_by(self.connections);
-                    scope.spawn(move || download(self.address, own, clock));
+                for stream in 0..self.streams {
+                    let own = self.targets.iter().skip(stream).step_by(self.streams);
+                    scope.spawn(move || match &self.source {
+                        Source::Server(address) => download(*address, own, clock),
+                        Source::Disk(root) => read_files(root, own, clock),
+                    });
                 }
             });
             clock.stop();
@@ -107,6 +120,7 @@ impl Clock {
 /// Downloads each target in turn, over one connection while it lasts.
 fn download<'t>(address: SocketAddr, targets: impl Iterator<Item = &'t String>, clock: &Clock) {
     let mut connection = None;
+    let mut chunk = vec![0; DISCARD_BYTES];
     for target in targets {
         let mut stream = match connection.take() {
             Some(stream) => stream,
@@ -115,7 +129,7 @@ fn download<'t>(address: SocketAddr, targets: impl Iterator<Item = &'t String>, 
                 Err(_) => continue,
             },
         };
-        if fetch(&mut stream, address, target, clock).is_ok() {
+        if fetch(&mut stream, &mut chunk, (address, target), clock).is_ok() {
             connection = Some(stream);
         }
     }
@@ -123,13 +137,14 @@ fn download<'t>(address: SocketAddr, targets: impl Iterator<Item = &'t String>, 
 
 fn fetch(
     stream: &mut TcpStream,
-    address: SocketAddr,
-    target: &str,
+    chunk: &mut [u8],
+    (address, target): (SocketAddr, &str),
     clock: &Clock,
 ) -> io::Result<()> {
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    // In one piece: of several, the later ones would wait for the acknowledgement of the first.
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut received = Vec::new();
-    let mut chunk = vec![0; DISCARD_BYTES];
     let Head {
         bytes, body_bytes, ..
     } = loop {
@@ -163,17 +178,44 @@ fn fetch(
     Ok(())
 }
 
-/// Drops files from the page cache.
-///
-/// # Errors
-///
-/// What opening and synchronising them reports.
-pub fn evict(files: &[impl AsRef<Path>]) -> io::Result<()> {
-    for path in files {
-        let file = File::open(path)?;
-        // Pages that were never written out cannot be dropped.
+/// Reads each target in turn, in blocks of a MiB.
+fn read_files<'t>(root: &Path, targets: impl Iterator<Item = &'t String>, clock: &Clock) {
+    let mut block = vec![0; DISCARD_BYTES];
+    for target in targets {
+        let mut read = || -> io::Result<()> {
+            let mut file = File::open(below(root, target))?;
+            loop {
+                match file.read(&mut block)? {
+                    0 => return Ok(()),
+                    count => clock.bytes.fetch_add(count as u64, Ordering::Relaxed),
+                };
+            }
+        };
+        if let Err(error) = read() {
+            eprintln!("cannot read {target}: {error}");
+        }
+    }
+}
+
+fn below(root: &Path, target: &str) -> PathBuf {
+    root.join(target.trim_start_matches('/'))
+}
+
+/// Opens what is to be made cold before each pass, and has it written out: pages that never were
+/// cannot be dropped.
+fn written_out(root: &Path, targets: &[String]) -> io::Result<Vec<File>> {
+    let open = |target: &String| {
+        let file = File::open(below(root, target))?;
         file.sync_all()?;
-        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        Ok(file)
+    };
+    targets.iter().map(open).collect()
+}
+
+/// Drops files from the page cache.
+fn evict(files: &[File]) -> io::Result<()> {
+    for file in files {
+        posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
     }
     Ok(())
 }

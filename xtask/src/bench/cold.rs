@@ -1,11 +1,9 @@
 //! Small requests at a fixed rate, alone and beside others that are slow or greedy.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
 
 use super::Bench;
 use super::arena::Side;
@@ -143,73 +141,67 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str) -> anyhow::Result<Cold> {
     })
 }
 
-/// The cold files of one kind.
-fn files(bench: &Bench, beside: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let prefix = if beside == "disk-small" {
-        "small-"
-    } else {
-        "large-"
+/// What the disk gives to as many readers as there are streams, without a server: the same files, in
+/// the same order, made cold in the same way, for the same time.
+fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f64>> {
+    let Some(targets) = cold_targets(bench, beside)? else {
+        return Ok(None);
     };
-    Ok(bench.fixtures.cold(prefix)?)
+    let root = bench.fixtures.root().as_os_str();
+    let arguments = evicting(bench, streams("--read", root, &targets, COLD_STREAMS));
+    let readers = start_helper(bench, &arguments)?;
+    let end = Instant::now() + bench.times.warm_up + bench.times.cold;
+    while Instant::now() < end && !bench.is_stopped() {
+        std::thread::sleep(LOOK);
+    }
+    Ok(Some(readers.last_line(&bench.stop)?.parse()?))
 }
 
-/// What the disk gives to as many readers as there are streams, without a server.
-fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f64>> {
-    if !matches!(beside, "disk-small" | "disk-large") || bench.is_stopped() {
+/// The cold files of one kind, as targets; `None` for what has none.
+fn cold_targets(bench: &Bench, beside: &str) -> anyhow::Result<Option<String>> {
+    let Some(kind) = beside.strip_prefix("disk-") else {
         return Ok(None);
-    }
-    let files = files(bench, beside)?;
-    let run = |program: &str, arguments: &[PathBuf]| {
-        let mut command = Command::new(&bench.programs.bench);
-        command.arg(program).args(arguments);
-        Tool::start(command, End::Signal(Signal::SIGTERM))?.rest(&bench.stop)
     };
-    match run("evict", &files).and_then(|_| run("read", &files)) {
-        Ok(rate) => Ok(Some(rate.trim().parse()?)),
-        Err(_) if bench.is_stopped() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let count = bench.fixtures.cold(&format!("{kind}-"))?.len();
+    Ok(Some(format!("/cold/{kind}-{{0..{count}}}.bin")))
 }
 
 fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result<Tool> {
-    let address = server.address.to_string();
-    let common = |targets: &str, streams: u64| {
-        vec![
-            "streams".into(),
-            "--address".into(),
-            address.clone().into(),
-            "--target".into(),
-            targets.into(),
-            "--connections".into(),
-            streams.to_string().into(),
-        ]
-    };
-    let evicting = |mut arguments: Vec<OsString>| {
-        arguments.push("--evict".into());
-        arguments.push(bench.fixtures.root().into());
-        arguments
-    };
-    let arguments = match beside {
-        "fuse" => common(&format!("/fuse/{{0..{FEW}}}.bin"), FEW),
-        "greedy" => common("/video.mp4", FEW),
-        _ => {
-            let prefix = if beside == "disk-small" {
-                "small"
-            } else {
-                "large"
-            };
-            let count = files(bench, beside)?.len();
-            let targets = format!("/cold/{prefix}-{{0..{count}}}.bin");
-            evicting(common(&targets, COLD_STREAMS))
-        }
+    let address = OsString::from(server.address.to_string());
+    let from_server = |targets: &str, count| streams("--address", &address, targets, count);
+    let arguments = match (cold_targets(bench, beside)?, beside) {
+        (Some(targets), _) => evicting(bench, from_server(&targets, COLD_STREAMS)),
+        (None, "fuse") => from_server(&format!("/fuse/{{0..{FEW}}}.bin"), FEW),
+        (None, _) => from_server("/video.mp4", FEW),
     };
     start_helper(bench, &arguments)
 }
 
-/// Starts a program that works until its standard input ends, and waits until it is ready.
+fn streams(option: &str, source: &OsStr, targets: &str, count: u64) -> Vec<OsString> {
+    vec![
+        "streams".into(),
+        option.into(),
+        source.into(),
+        "--target".into(),
+        targets.into(),
+        "--streams".into(),
+        count.to_string().into(),
+    ]
+}
+
+fn evicting(bench: &Bench, mut arguments: Vec<OsString>) -> Vec<OsString> {
+    arguments.push("--evict".into());
+    arguments.push(bench.fixtures.root().into());
+    arguments
+}
+
+/// Starts a program that works until its standard input ends, and waits until it is ready. It shares
+/// its core with the load generator, and leaves it as soon as that one has something to do: else
+/// what is measured would be how long the one waits for the other.
 fn start_helper(bench: &Bench, arguments: &[OsString]) -> anyhow::Result<Tool> {
-    let mut command = Command::new(&bench.programs.bench);
-    command.args(arguments);
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]);
+    command.arg(&bench.programs.bench).args(arguments);
     let mut tool = Tool::start(command, End::Input)?;
     let word = tool.line(&bench.stop)?;
     anyhow::ensure!(word == "ready", "{arguments:?} is not ready: {word}");
