@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
+use crate::pace::Pace;
 use crate::prepared::DATE_BYTES;
 use crate::reply::{Buffers, Moment, Place, Ready};
 use crate::site::Site;
@@ -40,9 +41,8 @@ pub(crate) struct Context {
     pub(crate) mailbox: Mailbox,
     /// The connection that is driven, as the mailbox knows it.
     pub(crate) token: Token,
+    pub(crate) pace: Pace,
     /// Milliseconds since the worker began, renewed once a turn.
-    /// Bytes of responses that took more than one call, sent by this worker so far.
-    pub(crate) streamed_bytes: u64,
     pub(crate) now_ms: u64,
     /// The time of day, renewed once a turn.
     pub(crate) now: HttpTime,

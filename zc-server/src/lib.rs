@@ -45,6 +45,7 @@ mod lookup;
 mod mime;
 mod mounts;
 mod outgoing;
+mod pace;
 mod page;
 mod plan;
 mod prepared;

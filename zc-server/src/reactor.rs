@@ -25,7 +25,7 @@ use zc_http::HttpTime;
 
 use crate::access_log::Sink;
 use crate::balance::Balance;
-use crate::connection::{Connection, TURN_BYTES_MAX, Turn};
+use crate::connection::{Connection, Turn};
 use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
 use crate::disk::Letter;
@@ -43,8 +43,6 @@ const DRAIN_BATCHES_MAX: usize = 32;
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
-/// Bytes of a response under way that cost about as much as a small request.
-const STREAMED_BYTES_PER_REQUEST: u64 = 64 * 1024;
 
 /// What the workers and the handle that stops them share.
 #[derive(Debug)]
@@ -242,7 +240,11 @@ impl Reactor {
                 Letter::Answer(token, answer) => {
                     if let Some(slot) = self.slots.get_mut(token) {
                         slot.connection.on_answer(answer);
-                        enqueue(&mut self.ready, token, slot);
+                        if slot.connection.is_sending() {
+                            enqueue(&mut self.streaming, token, slot);
+                        } else {
+                            enqueue(&mut self.ready, token, slot);
+                        }
                     }
                 }
                 Letter::Connection(stream, remote) => self.insert(stream, remote),
@@ -357,10 +359,10 @@ impl Reactor {
                 self.drive(token);
             }
         }
-        let share = TURN_BYTES_MAX + requests as u64 * STREAMED_BYTES_PER_REQUEST;
-        let end = self.context.streamed_bytes + share;
+        let now_ms = self.context.now_ms;
+        let end = self.context.pace.begin_streaming(requests, now_ms);
         for _ in 0..self.streaming.len() {
-            if self.context.streamed_bytes >= end {
+            if self.context.pace.streamed_bytes >= end {
                 return;
             }
             if let Some(token) = self.streaming.pop_front() {

@@ -20,6 +20,7 @@ use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
 use crate::listener::{BindError, bind_all, pacing_warning};
+use crate::pace::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::reply::Buffers;
 use crate::site::Site;
@@ -120,7 +121,7 @@ impl Server {
                 log: sink.clone(),
                 mailbox: worker.mailbox,
                 token: WAKER,
-                streamed_bytes: 0,
+                pace: Pace::default(),
                 now_ms: 0,
                 now: HttpTime::from_unix_seconds(0),
                 date: HttpTime::from_unix_seconds(0).imf_fixdate(),

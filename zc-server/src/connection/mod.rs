@@ -56,10 +56,6 @@ use crate::respond::Known;
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
 const TURN_RESPONSES_MAX: u32 = 32;
-/// Body bytes in one turn of one connection. With 256 KiB large files cost 1.24 times the CPU of a bare
-/// `sendfile` loop, with 1 MiB 0.99 to 1.00 times, with this much 0.93 to 0.97 times. More costs others
-/// their latency: it takes about 0.2 ms.
-pub(crate) const TURN_BYTES_MAX: u64 = 2 << 20;
 /// Reads in one turn while a body is drained or a connection lingers.
 const TURN_READS_MAX: u32 = 64;
 

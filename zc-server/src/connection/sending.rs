@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use zc_core::{Progress, SendError};
 use zc_http::Status;
 
-use super::{Allowance, Connection, Fetch, Readiness, State, Step, TURN_BYTES_MAX, sending};
+use super::{Allowance, Connection, Fetch, Readiness, State, Step, sending};
 use crate::context::Context;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
@@ -71,9 +71,9 @@ impl Connection {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.accepted();
-        let answer = outgoing.advance(&self.stream, TURN_BYTES_MAX);
+        let answer = outgoing.advance(&self.stream, context.pace.turn_bytes(context.now_ms));
         let accepted = outgoing.accepted() - before;
-        context.streamed_bytes += accepted;
+        context.pace.streamed_bytes += accepted;
         // An edge without progress moves neither the deadline nor what the queue is measured by.
         let (deadline_ms, queued_bytes) = if accepted > 0 {
             (context.now_ms + context.timeouts.stall_ms, 0)

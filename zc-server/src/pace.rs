@@ -1,0 +1,66 @@
+//! How much of the responses under way is sent before those who wait have their turn.
+
+/// Body bytes in one turn of one connection while nobody asks for small things. With 256 KiB large
+/// files cost 1.24 times the CPU of a bare `sendfile` loop, with 1 MiB 0.99 to 1.00 times, with this
+/// much 0.93 to 0.97 times.
+const TURN_BYTES_MAX: u64 = 2 << 20;
+/// The same while somebody does. Beside eight greedy downloads the p99 of small requests was 0.46 ms
+/// with turns of 2 MiB, 0.17 ms with this much (0.16 ms without downloads), 0.15 ms with 512 KiB.
+const TURN_BYTES_MAX_IN_COMPANY: u64 = 1 << 20;
+/// How long after a small response others are expected, in milliseconds.
+const COMPANY_MS: u64 = 100;
+/// Bytes of a response under way that cost about as much as a small request.
+const BYTES_PER_REQUEST: u64 = 64 * 1024;
+
+/// What a worker has sent, and how much of it comes next.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Bytes of responses that took more than one call.
+    pub(crate) streamed_bytes: u64,
+    /// Responses that went as a whole since the last turn.
+    pub(crate) small_responses: u64,
+    company_until_ms: u64,
+}
+
+impl Pace {
+    /// The most that one connection sends in one turn, in bytes.
+    pub(crate) fn turn_bytes(&self, now_ms: u64) -> u64 {
+        if now_ms < self.company_until_ms {
+            TURN_BYTES_MAX_IN_COMPANY
+        } else {
+            TURN_BYTES_MAX
+        }
+    }
+
+    /// Where `streamed_bytes` is to stop in the turn that begins, after so many requests.
+    pub(crate) fn begin_streaming(&mut self, requests: usize, now_ms: u64) -> u64 {
+        if std::mem::take(&mut self.small_responses) > 0 {
+            self.company_until_ms = now_ms + COMPANY_MS;
+        }
+        self.streamed_bytes + self.turn_bytes(now_ms) + requests as u64 * BYTES_PER_REQUEST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_short_in_company_alone() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.begin_streaming(0, 5), TURN_BYTES_MAX);
+        pace.small_responses = 3;
+        pace.streamed_bytes = 70;
+        let end = pace.begin_streaming(3, 10);
+        assert_eq!(
+            end,
+            70 + TURN_BYTES_MAX_IN_COMPANY + 3 * BYTES_PER_REQUEST
+        );
+        assert_eq!(pace.turn_bytes(10), TURN_BYTES_MAX_IN_COMPANY);
+        // Small ones of long ago do not count, and each counts once.
+        let later_ms = 10 + COMPANY_MS;
+        assert_eq!(pace.turn_bytes(later_ms - 1), TURN_BYTES_MAX_IN_COMPANY);
+        assert_eq!(pace.begin_streaming(0, later_ms), 70 + TURN_BYTES_MAX);
+        assert_eq!(pace.turn_bytes(later_ms), TURN_BYTES_MAX);
+    }
+}
