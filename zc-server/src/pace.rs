@@ -52,10 +52,7 @@ mod tests {
         pace.small_responses = 3;
         pace.streamed_bytes = 70;
         let end = pace.begin_streaming(3, 10);
-        assert_eq!(
-            end,
-            70 + TURN_BYTES_MAX_IN_COMPANY + 3 * BYTES_PER_REQUEST
-        );
+        assert_eq!(end, 70 + TURN_BYTES_MAX_IN_COMPANY + 3 * BYTES_PER_REQUEST);
         assert_eq!(pace.turn_bytes(10), TURN_BYTES_MAX_IN_COMPANY);
         // Small ones of long ago do not count, and each counts once.
         let later_ms = 10 + COMPANY_MS;

