@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use crate::copy::CopyBuffer;
-use crate::urgency::{Urgency, set_urgency};
+use crate::patience::set_patient;
 
 /// Threads that bring ranges of files into the page cache and then call back.
 ///
@@ -22,7 +22,7 @@ use crate::urgency::{Urgency, set_urgency};
 ///
 /// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
 ///
-/// The threads are [patient](Urgency::Patient): they never keep a core from a reactor.
+/// The threads are [patient](set_patient): they do not keep a core from a reactor.
 ///
 /// Dropping the pool waits for the ranges that are being brought in, and for their callbacks; the
 /// callbacks of ranges still in the queue get an error of kind
@@ -208,7 +208,7 @@ impl Shared {
     /// The life of a thread.
     fn work(&self) {
         // Where it is refused, things go as they went.
-        let _ = set_urgency(Urgency::Patient);
+        let _ = set_patient();
         while let Some(job) = self.next() {
             job.run(&self.fetcher);
         }

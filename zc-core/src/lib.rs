@@ -21,7 +21,7 @@
 //! | copy from file to file | [`copy_file`] |
 //! | know whether sending would wait for the disk | [`Residency::probe`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
-//! | have an event loop run before threads that wait for the disk | [`set_urgency`] |
+//! | have threads that wait for the disk leave a core to an event loop | [`set_patient`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
@@ -95,6 +95,7 @@ mod error;
 mod file_copy;
 mod head;
 mod method;
+mod patience;
 mod pipe;
 mod platform;
 mod policy;
@@ -108,7 +109,6 @@ mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod transfer;
-mod urgency;
 
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
@@ -117,6 +117,7 @@ pub use error::{SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};
+pub use patience::set_patient;
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
 pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};
@@ -128,7 +129,6 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;
 pub use transfer::Transfer;
-pub use urgency::{Urgency, set_urgency};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

@@ -94,14 +94,14 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Gives the calling thread another nice value, and another time slice in nanoseconds; `None` leaves
-/// either as it is. One with another policy than `SCHED_OTHER` is left alone.
+/// Gives the calling thread another nice value, and another time slice in nanoseconds. One with
+/// another policy than `SCHED_OTHER` is left alone.
 ///
 /// # Errors
 ///
 /// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html). That the
 /// runtime of a thread of `SCHED_OTHER` is its slice came with Linux 6.12.
-pub(crate) fn schedule_thread(nice: Option<i32>, slice_ns: Option<u64>) -> io::Result<()> {
+pub(crate) fn schedule_thread(nice: i32, slice_ns: u64) -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -124,8 +124,8 @@ pub(crate) fn schedule_thread(nice: Option<i32>, slice_ns: Option<u64>) -> io::R
     if attributes.sched_policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
-    attributes.sched_nice = nice.unwrap_or(attributes.sched_nice);
-    attributes.sched_runtime = slice_ns.unwrap_or(attributes.sched_runtime);
+    attributes.sched_nice = nice;
+    attributes.sched_runtime = slice_ns;
     // SAFETY: the kernel reads as many bytes as `attributes.size`, which it has just filled in for a
     // structure of at most `SIZE`, and the pointer is to that structure.
     let answer = unsafe {

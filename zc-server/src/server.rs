@@ -7,7 +7,6 @@ use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
-use zc_core::Urgency;
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
@@ -172,8 +171,6 @@ impl Server {
                     .name(format!("zc-worker-{index}"))
                     .spawn(move || {
                         let _guard = guard;
-                        // Where it is refused, things go as they went.
-                        let _ = zc_core::set_urgency(Urgency::Prompt);
                         reactor.run()
                     })
             })

@@ -55,7 +55,7 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn schedule_thread(_nice: Option<i32>, _slice_ns: Option<u64>) -> io::Result<()> {
+pub(crate) fn schedule_thread(_nice: i32, _slice_ns: u64) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io, thread};
 
-use zc_core::{Fetcher, Progress, SendError, Urgency};
+use zc_core::{Fetcher, Progress, SendError};
 
 pub(crate) use mailbox::{Letter, Mailbox};
 use queue::FairQueue;
@@ -249,7 +249,7 @@ impl Shared {
 
     fn work(&self) {
         // A worker that shares the core comes first. Where it is refused, things go as they went.
-        let _ = zc_core::set_urgency(Urgency::Patient);
+        let _ = zc_core::set_patient();
         while let Some((key, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and
             // its connection is told by its deadline.

@@ -1,4 +1,4 @@
-//! Threads that come first, and threads that come last.
+//! Threads that leave a core to others.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::thread;
 
 use common::PORTABLE;
-use zc_core::{Urgency, set_urgency};
+use zc_core::set_patient;
 
 /// The nice value of the calling thread: the 19th field of `stat` in proc(5).
 fn nice() -> i32 {
@@ -37,37 +37,20 @@ fn in_thread<T: Send>(code: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_patient_thread_is_nice_and_no_other_becomes_it() {
+fn a_patient_thread_is_nice_and_has_a_long_slice_and_no_other_becomes_it() {
     if PORTABLE {
-        let error = set_urgency(Urgency::Patient).expect_err("not there");
+        let error = set_patient().expect_err("not there");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         return;
     }
-    let before = nice();
-    let inside = in_thread(|| {
-        set_urgency(Urgency::Patient).unwrap();
-        nice()
+    let before = (nice(), slice_ns());
+    let (nice_inside, slice_inside) = in_thread(|| {
+        set_patient().unwrap();
+        (nice(), slice_ns())
     });
-    assert_eq!((inside, nice()), (19, before));
-}
-
-#[test]
-fn a_prompt_thread_has_a_short_slice_and_its_patient_child_an_ordinary_one() {
-    if PORTABLE {
-        return;
+    assert_eq!(nice_inside, 19);
+    if slice_inside.is_some() && has_slices() {
+        assert_eq!(slice_inside, Some(100_000_000));
     }
-    let (ordinary, nice_before) = (slice_ns(), nice());
-    let (prompt, child, nice_inside) = in_thread(|| {
-        set_urgency(Urgency::Prompt).unwrap();
-        let child = in_thread(|| {
-            set_urgency(Urgency::Patient).unwrap();
-            slice_ns()
-        });
-        (slice_ns(), child, nice())
-    });
-    assert_eq!(nice_inside, nice_before);
-    assert_eq!(child, ordinary);
-    if ordinary.is_some() && has_slices() {
-        assert_eq!(prompt, Some(100_000));
-    }
+    assert_eq!((nice(), slice_ns()), before);
 }
