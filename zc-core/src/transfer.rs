@@ -55,7 +55,7 @@ struct Window {
     /// Whether the last look showed a byte that is not in memory. Then the next ones are closer, and
     /// none of them counts for longer than a call.
     was_cold: bool,
-    /// Whether the caller knows that the next one is not in memory.
+    /// Whether the next one is known not to be in memory, from the caller or from the last look.
     is_known_cold: bool,
 }
 
@@ -298,12 +298,15 @@ impl<F: AsFd> Transfer<F> {
             range.start
         };
         window.was_cold = hot_until < range.end;
-        window.looked = if hot_until > range.start {
-            hot_until
-        } else {
-            range.end
-        };
-        (hot_until == range.start).then_some(range)
+        if hot_until == range.start {
+            window.looked = range.end;
+            return Some(range);
+        }
+        window.looked = hot_until;
+        // The look at what is cold has begun to read it: another one would find that page, and not
+        // those behind it.
+        window.is_known_cold = window.was_cold;
+        None
     }
 
     /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how
