@@ -4,6 +4,7 @@ mod common;
 
 use std::fs::File;
 use std::io::Write;
+use std::net::TcpStream;
 use std::ops::Range;
 #[cfg(not(feature = "portable"))]
 use std::os::unix::fs::FileExt;
@@ -25,11 +26,23 @@ fn questions(file: &File, bytes: &[u8]) -> Vec<Range<u64>> {
     let mut inbox = Inbox::new(reader);
     let length = bytes.len() as u64;
     let mut transfer = Transfer::new(file, 0, length).with_residency_window(WINDOW);
+    let asked = send_rest(&mut transfer, &sender, &mut inbox);
+    drop(sender);
+    assert_same_bytes(&inbox.finish(), bytes);
+    asked
+}
+
+/// Sends to the end, and answers what was asked on the way; each question is answered by going on.
+fn send_rest(
+    transfer: &mut Transfer<&File>,
+    sender: &TcpStream,
+    inbox: &mut Inbox<TcpStream>,
+) -> Vec<Range<u64>> {
     let mut asked = Vec::new();
     loop {
-        match advance(&mut transfer, &sender, u64::MAX).unwrap() {
-            Progress::Complete => break,
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
+        match advance(transfer, sender, u64::MAX).unwrap() {
+            Progress::Complete => return asked,
+            Progress::WouldBlock => inbox.read_until_writable(sender),
             Progress::NeedsDisk(range) => {
                 assert_eq!(range.start, transfer.offset(), "nothing went unasked");
                 asked.push(range);
@@ -37,9 +50,6 @@ fn questions(file: &File, bytes: &[u8]) -> Vec<Range<u64>> {
             other => panic!("{other:?}"),
         }
     }
-    drop(sender);
-    assert_same_bytes(&inbox.finish(), bytes);
-    asked
 }
 
 #[test]
@@ -73,15 +83,7 @@ fn what_the_caller_vouches_for_is_not_asked_about() {
     transfer.vouch_until(200_000);
     // A lesser word takes nothing back.
     transfer.vouch_until(100_000);
-    let mut asked = Vec::new();
-    loop {
-        match advance(&mut transfer, &sender, u64::MAX).unwrap() {
-            Progress::Complete => break,
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
-            Progress::NeedsDisk(range) => asked.push(range),
-            other => panic!("{other:?}"),
-        }
-    }
+    let asked = send_rest(&mut transfer, &sender, &mut inbox);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
     assert_eq!(
@@ -110,14 +112,7 @@ fn what_the_caller_knows_to_be_cold_is_not_looked_at() {
         Residency::Hot => assert_eq!(next, Progress::BudgetSpent),
         _ => assert_eq!(next, Progress::NeedsDisk(WINDOW..2 * WINDOW)),
     }
-    loop {
-        match transfer.advance(&sender, u64::MAX).unwrap() {
-            Progress::Complete => break,
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
-            Progress::NeedsDisk(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    send_rest(&mut transfer, &sender, &mut inbox);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
 }
@@ -188,6 +183,8 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
     let length = bytes.len() as u64;
     // One window for all of it, and a sink that is full before.
     let mut transfer = Transfer::new(&file, 0, length).with_residency_window(length);
+    // The looks of this test have begun to read what they found absent.
+    transfer.expect_cold();
     let first = transfer.advance(&sender, u64::MAX).unwrap();
     assert_eq!(first, Progress::NeedsDisk(0..length));
     assert_eq!(
@@ -202,14 +199,7 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
         transfer.advance(&sender, u64::MAX).unwrap(),
         Progress::NeedsDisk(sent..length)
     );
-    loop {
-        match transfer.advance(&sender, u64::MAX).unwrap() {
-            Progress::Complete => break,
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
-            Progress::NeedsDisk(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    send_rest(&mut transfer, &sender, &mut inbox);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
 }
@@ -226,6 +216,7 @@ fn once_something_was_cold_both_ends_are_not_believed_of_what_is_between() {
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
     let mut transfer = Transfer::new(&file, 0, LENGTH as u64).with_residency_window(window);
+    transfer.expect_cold();
     let cold = transfer.advance(&sender, window).unwrap();
     assert_eq!(cold, Progress::NeedsDisk(0..window));
     while transfer.offset() < window {
@@ -243,16 +234,8 @@ fn once_something_was_cold_both_ends_are_not_believed_of_what_is_between() {
         Residency::probe(&file, window..LENGTH as u64),
         Residency::Hot
     );
-    let mut asked = None;
-    loop {
-        match transfer.advance(&sender, u64::MAX).unwrap() {
-            Progress::Complete => break,
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
-            Progress::NeedsDisk(range) => asked = asked.or(Some(range)),
-            other => panic!("{other:?}"),
-        }
-    }
-    let asked = asked.expect("half of it is not in memory");
+    let asked = send_rest(&mut transfer, &sender, &mut inbox);
+    let asked = asked.first().expect("half of it is not in memory");
     assert!(asked.start > window, "what is there goes: {asked:?}");
     assert_eq!(asked.end, LENGTH as u64);
     drop(sender);
