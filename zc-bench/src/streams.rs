@@ -47,7 +47,8 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// What reading standard input reports, and opening the files that are to be cold. Connections that fail are opened again.
+    /// What reading standard input reports, and opening the files that are to be cold. Connections that
+    /// fail are opened again.
     pub fn run_until_input_ends(self) -> io::Result<f64> {
         let clock = std::sync::Arc::new(Clock::default());
         let worker = std::sync::Arc::clone(&clock);

@@ -67,8 +67,8 @@ impl Residency {
 }
 
 /// Up to which offset `range` of `file` is in the page cache from its beginning on, by a look at the
-/// first byte, at each whole [`STEP_BYTES`], and at the last byte. The last look that was answered
-/// counts, and less than a step is not told: then it is the beginning.
+/// first byte, at each whole [`STEP_BYTES`], and at the last byte. The page of the last look that was
+/// answered counts, and less than a step is not told: then it is the beginning.
 pub(crate) fn hot_until(file: impl AsFd, range: Range<u64>) -> u64 {
     let file = file.as_fd();
     let mut hot_until = range.start;
@@ -77,7 +77,7 @@ pub(crate) fn hot_until(file: impl AsFd, range: Range<u64>) -> u64 {
         if Residency::probe_byte(file, offset) != Residency::Hot {
             break;
         }
-        hot_until = offset + 1;
+        hot_until = ((offset / PAGE_BYTES_MIN + 1) * PAGE_BYTES_MIN).min(range.end);
         let next = (offset / STEP_BYTES + 1) * STEP_BYTES;
         offset = if hot_until == range.end {
             range.end

@@ -52,11 +52,18 @@ struct Window {
     vouched: u64,
     /// The one up to which a look was had, whatever it showed.
     looked: u64,
-    /// Whether the last look showed a byte that is not in memory. Then the next ones are closer, and
-    /// none of them counts for longer than a call.
-    was_cold: bool,
-    /// Whether the next one is known not to be in memory, from the caller or from the last look.
-    is_known_cold: bool,
+    next: Look,
+}
+
+/// How the next window is looked at. After a cold one no look counts for longer than a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// At both ends, which are believed of what is between.
+    AtEnds,
+    /// In steps, since the one before was not in memory.
+    InSteps,
+    /// Not at all: it is known not to be in memory, from the caller or from the last look.
+    Spared,
 }
 
 impl Window {
@@ -67,7 +74,7 @@ impl Window {
 
     /// A call of `advance` ended before what was looked at did, at `offset`.
     fn stopped_at(&mut self, offset: u64) {
-        if self.was_cold {
+        if self.next != Look::AtEnds {
             self.looked = offset;
         }
     }
@@ -151,8 +158,7 @@ impl<F: AsFd> Transfer<F> {
             bytes: bytes.max(1),
             vouched: self.offset,
             looked: self.offset,
-            was_cold: false,
-            is_known_cold: false,
+            next: Look::AtEnds,
         });
         self
     }
@@ -170,7 +176,7 @@ impl<F: AsFd> Transfer<F> {
     /// one. Matters to a transfer made [careful](Self::with_residency_window) alone.
     pub fn expect_cold(&mut self) {
         if let Some(window) = &mut self.residency {
-            window.is_known_cold = true;
+            window.next = Look::Spared;
         }
     }
 
@@ -288,24 +294,26 @@ impl<F: AsFd> Transfer<F> {
             return None;
         }
         let range = self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
-        let hot_until = if std::mem::take(&mut window.is_known_cold) {
-            range.start
-        } else if window.was_cold {
-            residency::hot_until(&self.source, range.clone())
-        } else if Residency::probe(&self.source, range.clone()) == Residency::Hot {
-            range.end
-        } else {
-            range.start
+        let hot_until = match window.next {
+            Look::AtEnds if Residency::probe(&self.source, range.clone()) == Residency::Hot => {
+                range.end
+            }
+            Look::InSteps => residency::hot_until(&self.source, range.clone()),
+            Look::AtEnds | Look::Spared => range.start,
         };
-        window.was_cold = hot_until < range.end;
         if hot_until == range.start {
+            window.next = Look::InSteps;
             window.looked = range.end;
             return Some(range);
         }
         window.looked = hot_until;
-        // The look at what is cold has begun to read it: another one would find that page, and not
-        // those behind it.
-        window.is_known_cold = window.was_cold;
+        window.next = if hot_until == range.end {
+            Look::AtEnds
+        } else {
+            // The look at what is cold has begun to read it: another one would find that page, and
+            // not those behind it.
+            Look::Spared
+        };
         None
     }
 

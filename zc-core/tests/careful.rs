@@ -168,7 +168,11 @@ fn cold_file(bytes: &[u8]) -> Option<File> {
     file.write_all(bytes).unwrap();
     drop_from_cache(&file);
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
-    (Residency::probe(&file, 0..bytes.len() as u64) == Residency::Cold).then_some(file)
+    match Residency::probe(&file, 0..bytes.len() as u64) {
+        Residency::Cold => Some(file),
+        Residency::Unknown => None,
+        Residency::Hot => panic!("it was dropped from memory"),
+    }
 }
 
 #[test]

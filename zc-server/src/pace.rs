@@ -17,8 +17,8 @@ const BYTES_PER_REQUEST: u64 = 64 * 1024;
 pub(crate) struct Pace {
     /// Bytes of responses that took more than one call.
     pub(crate) streamed_bytes: u64,
-    /// Responses that went as a whole since the last turn.
-    pub(crate) small_responses: u64,
+    /// Whether a response went as a whole since the last turn.
+    pub(crate) has_answered: bool,
     company_until_ms: u64,
 }
 
@@ -34,7 +34,7 @@ impl Pace {
 
     /// Where `streamed_bytes` is to stop in the turn that begins, after so many requests.
     pub(crate) fn begin_streaming(&mut self, requests: usize, now_ms: u64) -> u64 {
-        if std::mem::take(&mut self.small_responses) > 0 {
+        if std::mem::take(&mut self.has_answered) {
             self.company_until_ms = now_ms + COMPANY_MS;
         }
         self.streamed_bytes + self.turn_bytes(now_ms) + requests as u64 * BYTES_PER_REQUEST
@@ -49,7 +49,7 @@ mod tests {
     fn turns_are_short_in_company_alone() {
         let mut pace = Pace::default();
         assert_eq!(pace.begin_streaming(0, 5), TURN_BYTES_MAX);
-        pace.small_responses = 3;
+        pace.has_answered = true;
         pace.streamed_bytes = 70;
         let end = pace.begin_streaming(3, 10);
         assert_eq!(end, 70 + TURN_BYTES_MAX_IN_COMPANY + 3 * BYTES_PER_REQUEST);

@@ -24,18 +24,20 @@ pub(crate) const FEW: u64 = 8;
 /// Milliseconds that each read of the slow file system takes.
 pub(crate) const FUSE_DELAY_MS: u64 = 200;
 
-/// Making the cold files, and reading all of them once, on a disk of a GB/s.
+/// Making the cold files, on a disk of a GB/s.
 const MAKE: Duration = Duration::from_secs(8);
-const READ: Duration = Duration::from_millis(2_500);
+/// Kinds that are read without a server, too.
+const READ: u32 = 2;
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
     let of_each = START + (LOOK + times.warm_up + times.cold) * 2 + START;
     let servers = (1 + others.len()) as u32;
     let kinds = BESIDE.len() as u32;
-    let (making, reading) = match times.size {
-        Size::Full => (MAKE, READ),
-        Size::Trial => (Duration::ZERO, Duration::ZERO),
+    let reading = (START + times.warm_up + times.cold) * READ;
+    let making = match times.size {
+        Size::Full => MAKE,
+        Size::Trial => Duration::ZERO,
     };
     making + (of_each * servers * kinds + reading) * times.cold_rounds
 }

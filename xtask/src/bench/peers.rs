@@ -33,12 +33,11 @@ enum Kind {
 }
 
 /// Ours as it is, and with further options: each has a row in the tables of sizes. A name that is not
-/// the first is that one with what is different in parentheses, as in `zc (cache off)`.
+/// the first is that one with what is different in parentheses.
 const VARIANTS: &[(&str, &[&str])] = &[
     ("zc", &[]),
     // As other servers keep open files and not their bytes.
     ("zc (bodies off)", &["--inline-max", "0"]),
-    ("zc (cache off)", &["--cache-files", "0"]),
 ];
 
 /// Ours, first in every table.
@@ -332,7 +331,7 @@ mod tests {
     #[test]
     fn variants_are_known_by_their_names_and_others_are_not() {
         assert!(variants().iter().all(|peer| is_ours(peer.name)));
-        assert!(is_ours("zc") && is_ours("zc (cache off)"));
+        assert!(is_ours("zc") && is_ours("zc (bodies off)"));
         assert!(!is_ours("zc-like") && !OTHERS.iter().any(|peer| is_ours(peer.name)));
     }
 

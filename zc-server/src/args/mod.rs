@@ -143,7 +143,8 @@ pub struct Args {
     )]
     pub cold_guard: ColdGuard,
 
-    /// Threads that wait for the disk. One mount has half of them at most.
+    /// Threads that wait for the disk. One mount has half of them at most. They have the nice value 19,
+    /// so that others on the same core go first.
     #[arg(
         long = "disk-threads",
         value_name = "N",

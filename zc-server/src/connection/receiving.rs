@@ -233,7 +233,7 @@ impl Connection {
         let (then, end) = (answer.then, answer.request_end);
         let has_more = end < served.bytes.len();
         allowance.responses = allowance.responses.saturating_sub(1);
-        context.pace.small_responses += 1;
+        context.pace.has_answered = true;
         let is_last = then != Then::KeepAlive
             || !has_more
             || allowance.responses == 0

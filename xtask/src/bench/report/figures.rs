@@ -332,13 +332,13 @@ mod tests {
         let measured = [
             ("nginx", 14.0),
             ("floor: one send", 8.0),
-            ("zc (cache off)", 12.0),
+            ("zc (bodies off)", 12.0),
             ("zc", 10.0),
         ];
         for (server, cpu_us) in measured {
             add_samples(&mut results, "1k", server, cpu_us, 5);
         }
-        let expected = ["zc", "zc (cache off)", "floor: one send", "nginx"];
+        let expected = ["zc", "zc (bodies off)", "floor: one send", "nginx"];
         assert_eq!(servers(&results, "1k"), expected);
         let goal = &goals(&results)[0];
         let best = goal.best_other.as_ref().expect("another");
