@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use harness::{Client, Server, binary, pattern, temp_root};
+use harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::signal::Signal;
 use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};
@@ -128,9 +128,9 @@ fn without_the_guard_one_cold_read_holds_the_worker() {
     let clients = slow.ask("cold");
     slow.mounts[0].wait_until_held(Operation::Read, 1);
     // The one worker sleeps, and not where events would wake it.
-    while !workers.sleep_elsewhere() {
-        std::thread::yield_now();
-    }
+    wait_until("the worker sleeps in the disk", || {
+        workers.sleep_elsewhere()
+    });
     slow.mounts[0].treat(Operation::Read, Treatment::Answer);
     assert_all_arrive(clients, length);
     slow.serve_hot();
@@ -289,9 +289,9 @@ fn a_client_that_leaves_while_the_disk_is_waited_for_leaves_nothing_behind() {
         slow.mounts[0].treat(operation, Treatment::Answer);
     }
     // Each has a socket, a copy of it, and a file; the threads let go of theirs in their own time.
-    while slow.server.descriptors() > before {
-        std::thread::yield_now();
-    }
+    wait_until("all descriptors are closed", || {
+        slow.server.descriptors() <= before
+    });
     slow.serve_hot();
 }
 

@@ -5,7 +5,7 @@ mod harness;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 
-use harness::{Server, binary, pattern, temp_root};
+use harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
 
 const BIG: usize = 32 << 20;
@@ -53,12 +53,10 @@ fn a_request_that_has_arrived_before_the_signal_is_answered() {
     assert_eq!(client.get("/f").body, b"late");
     server.signal(Signal::SIGSTOP);
     let stat = format!("/proc/{}/stat", server.pid());
-    while !std::fs::read_to_string(&stat)
-        .expect("our child")
-        .contains(") T ")
-    {
-        std::thread::yield_now();
-    }
+    wait_until("the server is stopped", || {
+        let stat = std::fs::read_to_string(&stat).expect("our child");
+        stat.contains(") T ")
+    });
     // More than are accepted in one turn, and one that is accepted already.
     let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
     clients.push(client);
@@ -239,9 +237,7 @@ fn no_worker_is_idle_while_another_has_two_connections() {
         clients.push(client);
         // A connection is registered after its first answer at the latest.
         let workers = server.workers();
-        while !workers.wait_for_events() {
-            std::thread::yield_now();
-        }
+        wait_until("all wait for events", || workers.wait_for_events());
         let mut loads = watched_by_each_worker(&server);
         loads.sort_unstable();
         // Beside connections each watches a listener and its waker.
@@ -277,9 +273,9 @@ fn log_lines_that_found_the_queue_full_are_written_without_another_request() {
     }
     drop(client);
     let workers = server.workers();
-    while server.descriptors() > before || !workers.wait_for_events() {
-        std::thread::yield_now();
-    }
+    wait_until("the connection is closed and all wait for events", || {
+        server.descriptors() <= before && workers.wait_for_events()
+    });
     for _ in 0..REQUESTS {
         assert_eq!(server.log()["status"], 404);
     }

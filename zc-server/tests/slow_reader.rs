@@ -5,7 +5,7 @@ mod harness;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use harness::{Client, Server, pattern};
+use harness::{Client, Server, pattern, wait_until};
 use socket2::{Domain, Socket, Type};
 
 /// A client whose socket takes only a few KiB before the server has to wait.
@@ -81,20 +81,17 @@ fn a_head_is_resumed_where_a_full_socket_stopped_it() {
         let stream = &client.stream;
         stream.set_nonblocking(true).expect("a socket");
         let mut sent = 0;
-        loop {
-            let unread = unread_bytes(server_address, stream);
-            if unread > 0
-                && workers.wait_for_events()
-                && unread_bytes(server_address, stream) == unread
-            {
-                break;
-            }
+        wait_until("a full socket", || {
             match { stream }.write(&bulk[sent % bulk.len()..]) {
                 Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
             }
-        }
+            let unread = unread_bytes(server_address, stream);
+            unread > 0
+                && workers.wait_for_events()
+                && unread_bytes(server_address, stream) == unread
+        });
         stream.set_nonblocking(false).expect("a socket");
         let requests = sent.div_ceil(request.len());
         let rest = &request[request.len() - (requests * request.len() - sent)..];

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
@@ -15,12 +15,27 @@ use nix::unistd::Pid;
 
 pub(crate) mod clients;
 pub(crate) mod load;
+mod workers;
+
+use workers::Workers;
 
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 
+/// Tries again and again until `condition` holds. Fails, with `what` did not come, when the test hangs.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let hang = Instant::now() + HANG;
+    while !condition() {
+        assert!(Instant::now() < hang, "in vain waited for: {what}");
+        std::thread::yield_now();
+    }
+}
+
 pub(crate) struct Server {
     child: Child,
+    /// Its workers, by `--threads`.
+    threads: usize,
     pub(crate) address: SocketAddr,
     stdout: Option<BufReader<ChildStdout>>,
     pub(crate) root: tempfile::TempDir,
@@ -65,9 +80,12 @@ impl Server {
         options: &[&str],
     ) -> Self {
         command.args(["--bind", "127.0.0.1:0", "--access-log", "json"]);
+        let threads = options.iter().position(|&option| option == "--threads");
+        let threads = threads.map_or("1", |name| options[name + 1]);
         if !options.contains(&"--threads") {
-            command.args(["--threads", "1"]);
+            command.args(["--threads", threads]);
         }
+        let threads = threads.parse().expect("a number of threads");
         let mut child = command
             .args(options)
             .arg(served)
@@ -90,6 +108,7 @@ impl Server {
         };
         Self {
             child,
+            threads,
             address,
             stdout,
             root,
@@ -187,18 +206,9 @@ impl Server {
         (status, said)
     }
 
-    /// The threads that serve connections. To be asked when each has answered: a thread has its
-    /// name only once it runs.
+    /// The threads that serve, each of which has begun.
     pub(crate) fn workers(&self) -> Workers {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("our child");
-        let is_worker = |task: &PathBuf| {
-            std::fs::read_to_string(task.join("comm"))
-                .is_ok_and(|name| name.starts_with("zc-worker"))
-        };
-        let tasks = tasks.map(|task| task.expect("our child").path());
-        let workers: Vec<_> = tasks.filter(is_worker).collect();
-        assert!(!workers.is_empty(), "no worker has begun");
-        Workers(workers)
+        Workers::of(self.pid(), self.threads)
     }
 
     /// Open descriptors of the process.
@@ -249,46 +259,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Threads of a server, by their directories in `/proc`.
-pub(crate) struct Workers(Vec<PathBuf>);
-
-impl Workers {
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// True when every one of them sleeps in epoll: it is not preempted, and does not wait for a
-    /// lock or for the disk.
-    pub(crate) fn wait_for_events(&self) -> bool {
-        let in_epoll = |task: &PathBuf| sleeps_in(task).is_some_and(is_epoll);
-        self.0.iter().all(in_epoll)
-    }
-
-    /// True when every one of them sleeps in another system call than epoll.
-    pub(crate) fn sleep_elsewhere(&self) -> bool {
-        let elsewhere = |task: &PathBuf| sleeps_in(task).is_some_and(|call| !is_epoll(call));
-        self.0.iter().all(elsewhere)
-    }
-}
-
-/// The system call that a thread sleeps in, if it does.
-fn sleeps_in(task: &Path) -> Option<i64> {
-    let read = |name| std::fs::read_to_string(task.join(name)).expect("our child");
-    let call = read("syscall");
-    let number = call.split_whitespace().next()?.parse().ok();
-    let stat = read("stat");
-    // The state stands behind the name, which may hold anything but is in parentheses.
-    let (_, behind) = stat.rsplit_once(") ").expect("a name");
-    number.filter(|_| behind.starts_with(['S', 'D']))
-}
-
-fn is_epoll(call: i64) -> bool {
-    let mut calls = vec![nix::libc::SYS_epoll_pwait];
-    #[cfg(target_arch = "x86_64")]
-    calls.push(nix::libc::SYS_epoll_wait);
-    calls.contains(&call)
 }
 
 /// A keep-alive connection that reads responses one by one.

@@ -1,0 +1,62 @@
+//! The threads of a server that serve, as `/proc` shows them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::wait_until;
+
+/// Threads of a server, by their directories in `/proc`.
+pub(crate) struct Workers(Vec<PathBuf>);
+
+impl Workers {
+    /// Waits until each of the `count` workers of the process has begun and has its name.
+    ///
+    /// A new thread has its parent's name at first, so that a thread of the disk is a second worker
+    /// of some name for a moment.
+    pub(super) fn of(pid: u32, count: usize) -> Self {
+        let mut workers = BTreeMap::new();
+        wait_until("one thread for each worker", || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("our child");
+            let tasks: Vec<_> = tasks
+                .map(|task| task.expect("our child").path())
+                .filter_map(|task| Some((std::fs::read_to_string(task.join("comm")).ok()?, task)))
+                .filter(|(name, _)| name.starts_with("zc-worker"))
+                .collect();
+            let seen = tasks.len();
+            workers = tasks.into_iter().collect();
+            (seen, workers.len()) == (count, count)
+        });
+        Self(workers.into_values().collect())
+    }
+
+    /// True when every one of them sleeps in epoll: it is not preempted, and does not wait for a
+    /// lock or for the disk.
+    pub(crate) fn wait_for_events(&self) -> bool {
+        let in_epoll = |task: &PathBuf| sleeps_in(task).is_some_and(is_epoll);
+        self.0.iter().all(in_epoll)
+    }
+
+    /// True when every one of them sleeps in another system call than epoll.
+    pub(crate) fn sleep_elsewhere(&self) -> bool {
+        let elsewhere = |task: &PathBuf| sleeps_in(task).is_some_and(|call| !is_epoll(call));
+        self.0.iter().all(elsewhere)
+    }
+}
+
+/// The system call that a thread sleeps in, if it does.
+fn sleeps_in(task: &Path) -> Option<i64> {
+    let read = |name| std::fs::read_to_string(task.join(name)).expect("our child");
+    let call = read("syscall");
+    let number = call.split_whitespace().next()?.parse().ok();
+    let stat = read("stat");
+    // The state stands behind the name, which may hold anything but is in parentheses.
+    let (_, behind) = stat.rsplit_once(") ").expect("a name");
+    number.filter(|_| behind.starts_with(['S', 'D']))
+}
+
+fn is_epoll(call: i64) -> bool {
+    let mut calls = vec![nix::libc::SYS_epoll_pwait];
+    #[cfg(target_arch = "x86_64")]
+    calls.push(nix::libc::SYS_epoll_wait);
+    calls.contains(&call)
+}
