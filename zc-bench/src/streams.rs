@@ -18,6 +18,10 @@ use crate::load::{Head, read_head};
 /// What is discarded in one call at most, in bytes.
 const DISCARD_BYTES: usize = 1 << 20;
 
+/// What is dropped from the page cache in one call, in bytes: others wait for its end. A multiple of the
+/// largest folio, since one that is not dropped as a whole is kept.
+const EVICT_BYTES: usize = 4 << 20;
+
 /// Where the bytes of [`Streams`] come from.
 #[derive(Debug, Clone)]
 pub enum Source {
@@ -57,7 +61,15 @@ impl Streams {
             None => Vec::new(),
         };
         // It is not waited for: it may hang on a server that does not answer.
-        std::thread::spawn(move || self.run(&cold, &worker));
+        std::thread::spawn(move || {
+            // The load generator shares the core, which is to be its own as soon as it has something to
+            // do: else what is measured is how long the one waits for the other. The threads of each
+            // pass inherit it.
+            if let Err(error) = zc_core::set_patient() {
+                eprintln!("downloads are not patient: {error}");
+            }
+            self.run(&cold, &worker);
+        });
         println!("ready");
         io::stdout().flush()?;
         io::copy(&mut io::stdin(), &mut io::sink())?;
@@ -216,7 +228,11 @@ fn written_out(root: &Path, targets: &[String]) -> io::Result<Vec<File>> {
 /// Drops files from the page cache.
 fn evict(files: &[File]) -> io::Result<()> {
     for file in files {
-        posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        let length = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
+        for start in (0..length).step_by(EVICT_BYTES) {
+            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            posix_fadvise(file, start, EVICT_BYTES as i64, advice)?;
+        }
     }
     Ok(())
 }

@@ -197,13 +197,10 @@ fn evicting(bench: &Bench, mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Starts a program that works until its standard input ends, and waits until it is ready. It shares
-/// its core with the load generator, and leaves it as soon as that one has something to do: else
-/// what is measured would be how long the one waits for the other.
+/// Starts a program that works until its standard input ends, and waits until it is ready.
 fn start_helper(bench: &Bench, arguments: &[OsString]) -> anyhow::Result<Tool> {
-    let mut command = Command::new("nice");
-    command.args(["-n", "19"]);
-    command.arg(&bench.programs.bench).args(arguments);
+    let mut command = Command::new(&bench.programs.bench);
+    command.args(arguments);
     let mut tool = Tool::start(command, End::Input)?;
     let word = tool.line(&bench.stop)?;
     anyhow::ensure!(word == "ready", "{arguments:?} is not ready: {word}");
