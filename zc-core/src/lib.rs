@@ -19,7 +19,7 @@
 //! | send a head and a body in one go | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
-//! | know whether sending would wait for the disk | [`Residency::probe`], [`Transfer::with_residency_window`] |
+//! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::request`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | have threads that wait for the disk leave a core to an event loop | [`set_patient`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
@@ -124,7 +124,7 @@ pub use policy::{FileSystem, Policy, SinkKind};
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
-pub use residency::{Residency, read_resident};
+pub use residency::{REQUEST_BYTES, Residency, read_resident};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;

@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
 
-/// How far apart [`hot_until`] looks, in bytes: what the kernel reads ahead in one go by default.
-const STEP_BYTES: u64 = 128 << 10;
+/// As much as [`Residency::request`] has the kernel read at once, in bytes. It makes the pages on the
+/// caller's time, which takes about 15 µs for each 64 KiB.
+pub const REQUEST_BYTES: u64 = 256 << 10;
 
 /// Whether a range of a file is in the page cache, as far as one can tell without waiting.
 #[must_use]
@@ -55,40 +56,41 @@ impl Residency {
         Self::probe_byte(file, last)
     }
 
+    /// [Looks](Self::probe) at a range that is believed not to be in memory: where its first byte is
+    /// not, the kernel begins at once to read as much of the range as [`REQUEST_BYTES`], instead of
+    /// the few pages of a look. Whoever then waits for the range waits for one request of the disk.
+    ///
+    /// Asking about a byte that is in memory costs about 2.5 µs more than a look.
+    pub fn request(file: impl AsFd, range: Range<u64>) -> Self {
+        if range.is_empty() {
+            return Self::Hot;
+        }
+        let file = file.as_fd();
+        let bytes = (range.end - range.start).min(REQUEST_BYTES);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        match Self::of(crate::platform::preadv2_nowait_of_more(
+            file,
+            range.start,
+            bytes,
+        )) {
+            Self::Hot => Self::probe_byte(file, range.end - 1),
+            first => first,
+        }
+    }
+
     fn probe_byte(file: impl AsFd, offset: u64) -> Self {
-        match crate::platform::preadv2_nowait(file, &mut [0], offset) {
+        let count = crate::platform::preadv2_nowait(file, &mut [0], offset);
+        Self::of(count.map(|count| count > 0))
+    }
+
+    fn of(is_read: io::Result<bool>) -> Self {
+        match is_read {
             // The file ends here; or it is Linux 5.9 or 5.10, which may say so of an absent page.
-            Ok(0) => Self::Unknown,
-            Ok(_) => Self::Hot,
+            Ok(false) => Self::Unknown,
+            Ok(true) => Self::Hot,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Cold,
             Err(_) => Self::Unknown,
         }
-    }
-}
-
-/// Up to which offset `range` of `file` is in the page cache from its beginning on, by a look at the
-/// first byte, at each whole [`STEP_BYTES`], and at the last byte. The page of the last look that was
-/// answered counts, and less than a step is not told: then it is the beginning.
-pub(crate) fn hot_until(file: impl AsFd, range: Range<u64>) -> u64 {
-    let file = file.as_fd();
-    let mut hot_until = range.start;
-    let mut offset = range.start;
-    while offset < range.end {
-        if Residency::probe_byte(file, offset) != Residency::Hot {
-            break;
-        }
-        hot_until = ((offset / PAGE_BYTES_MIN + 1) * PAGE_BYTES_MIN).min(range.end);
-        let next = (offset / STEP_BYTES + 1) * STEP_BYTES;
-        offset = if hot_until == range.end {
-            range.end
-        } else {
-            next.min(range.end - 1)
-        };
-    }
-    if hot_until == range.end || hot_until - range.start >= STEP_BYTES {
-        hot_until
-    } else {
-        range.start
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::OnceLock;
 
 use nix::libc;
 
@@ -65,26 +66,86 @@ pub fn set_defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
 ///
 /// See `RWF_NOWAIT` in [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html).
 pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    // A position of -1 would mean the shared file position; no `u64` that passes here is one.
-    let position =
-        i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
     let vector = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
+    // SAFETY: the vector names `buffer`, which is writable for its whole length and lives until the
+    // call returns.
+    unsafe { preadv2(file, &[vector], offset) }
+}
+
+/// As [`preadv2_nowait`] of one byte, as the first of `bytes` that are wanted: where that byte is
+/// absent, the kernel begins to read so many at once. True when it is there, and none of those behind
+/// it are copied.
+///
+/// # Errors
+///
+/// As of [`preadv2_nowait`].
+pub(crate) fn preadv2_nowait_of_more(
+    file: impl AsFd,
+    offset: u64,
+    bytes: usize,
+) -> io::Result<bool> {
+    let mut byte = [0_u8];
+    let byte = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: byte.len(),
+    };
+    let rest = libc::iovec {
+        iov_base: unwritable()?,
+        iov_len: bytes.saturating_sub(1),
+    };
+    // SAFETY: the first of the vectors names a byte that lives until the call returns. The second one
+    // begins in a page that nobody may write to, so that the kernel stops there and writes nothing.
+    unsafe { preadv2(file, &[byte, rest], offset) }.map(|count| count > 0)
+}
+
+/// A page of our own that can be neither read nor written.
+fn unwritable() -> io::Result<*mut libc::c_void> {
+    static PAGE: OnceLock<usize> = OnceLock::new();
+    if let Some(&page) = PAGE.get() {
+        return Ok(page as *mut libc::c_void);
+    }
+    // SAFETY: a new mapping, at an address that the kernel chooses, touches no other.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            1,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(*PAGE.get_or_init(|| page as usize) as *mut libc::c_void)
+}
+
+/// `preadv2(2)` with `RWF_NOWAIT`.
+///
+/// # Safety
+///
+/// Each vector names memory that may be written until the call returns, or to which writing is an error.
+unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::Result<usize> {
+    // A position of -1 would mean the shared file position; no `u64` that passes here is one.
+    let position =
+        i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
     // The system call and not the function, which musl lacks and which on 32-bit glibc has
     // another name. The kernel takes the position as two words; a 64-bit one ignores the second.
     let low = position as libc::c_long;
     let high = (position >> 32) as libc::c_long;
     let flags: libc::c_int = libc::RWF_NOWAIT;
-    let count: libc::c_long = 1;
-    // SAFETY: `vector` is one iovec, as `count` says, and names `buffer`, which is writable for
-    // its whole length; both live until the call returns, and the kernel keeps neither.
+    let count = vectors.len() as libc::c_long;
+    // SAFETY: the pointer is to as many vectors as `count` says, and the caller answers for those; the
+    // kernel keeps none.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_preadv2,
             file.as_fd().as_raw_fd(),
-            &raw const vector,
+            vectors.as_ptr(),
             count,
             low,
             high,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::residency;
 use crate::{Fallback, Method, Path, Progress, Report, Residency, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
@@ -52,17 +51,17 @@ struct Window {
     vouched: u64,
     /// The one up to which a look was had, whatever it showed.
     looked: u64,
+    /// The end of the last window that was absent, which the caller has waited for.
+    fetched: u64,
     next: Look,
 }
 
-/// How the next window is looked at. After a cold one no look counts for longer than a call.
+/// How it is found out whether the next window is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// At both ends, which are believed of what is between.
+    /// By a look at its ends, which are believed of what is between.
     AtEnds,
-    /// In steps, since the one before was not in memory.
-    InSteps,
-    /// Not at all: it is known not to be in memory, from the caller or from the last look.
+    /// Not at all: it counts as absent, as the one before did.
     Spared,
 }
 
@@ -72,9 +71,10 @@ impl Window {
         self.vouched.max(self.looked)
     }
 
-    /// A call of `advance` ended before what was looked at did, at `offset`.
+    /// A call of `advance` ended at `offset`, inside a window that was waited for: by the time of the
+    /// next one the rest may be gone.
     fn stopped_at(&mut self, offset: u64) {
-        if self.next != Look::AtEnds {
+        if self.next == Look::Spared {
             self.looked = offset;
         }
     }
@@ -149,15 +149,18 @@ impl<F: AsFd> Transfer<F> {
     /// ends are in memory, instead of waiting for the disk. The `advance` after that answer sends
     /// of the window what the sink takes, without a further look.
     ///
-    /// After such an answer the ends are not believed alone: until a window is in memory as a whole,
-    /// by one look in each 128 KiB, what of it is in memory at its beginning is sent, and the rest
-    /// asked about; and what a call of `advance` has left over is asked about again.
+    /// After such an answer each further window has the same, without a look, until the caller
+    /// [asks for looks](Self::look_again): at a file that is being read from the disk a look would make
+    /// the caller's thread read ahead, which takes up to a millisecond, and it would be told that what
+    /// the kernel has read ahead is there. What a call of `advance` has left over of a window that was
+    /// waited for is looked at again.
     #[must_use]
     pub fn with_residency_window(mut self, bytes: u64) -> Self {
         self.residency = Some(Window {
             bytes: bytes.max(1),
             vouched: self.offset,
             looked: self.offset,
+            fetched: self.offset,
             next: Look::AtEnds,
         });
         self
@@ -172,11 +175,19 @@ impl<F: AsFd> Transfer<F> {
         }
     }
 
-    /// Answers [`Progress::NeedsDisk`] for the next window without a look, because the caller has had
-    /// one. Matters to a transfer made [careful](Self::with_residency_window) alone.
+    /// Answers [`Progress::NeedsDisk`] without a look from the next window on, because the caller has
+    /// had one. Matters to a transfer made [careful](Self::with_residency_window) alone.
     pub fn expect_cold(&mut self) {
         if let Some(window) = &mut self.residency {
             window.next = Look::Spared;
+        }
+    }
+
+    /// Looks at windows again after one that was absent, because several since were in memory. Matters
+    /// to a transfer made [careful](Self::with_residency_window) alone.
+    pub fn look_again(&mut self) {
+        if let Some(window) = &mut self.residency {
+            window.next = Look::AtEnds;
         }
     }
 
@@ -293,28 +304,20 @@ impl<F: AsFd> Transfer<F> {
         if self.remaining == 0 || self.offset < window.end() {
             return None;
         }
-        let range = self.offset..self.offset.saturating_add(window.bytes.min(self.remaining));
-        let hot_until = match window.next {
-            Look::AtEnds if Residency::probe(&self.source, range.clone()) == Residency::Hot => {
-                range.end
-            }
-            Look::InSteps => residency::hot_until(&self.source, range.clone()),
-            Look::AtEnds | Look::Spared => range.start,
+        let is_rest = self.offset < window.fetched;
+        let bytes = match is_rest {
+            true => window.fetched - self.offset,
+            false => window.bytes.min(self.remaining),
         };
-        if hot_until == range.start {
-            window.next = Look::InSteps;
-            window.looked = range.end;
-            return Some(range);
+        let range = self.offset..self.offset.saturating_add(bytes);
+        window.looked = range.end;
+        let may_look = is_rest || window.next == Look::AtEnds;
+        if may_look && Residency::probe(&self.source, range.clone()) == Residency::Hot {
+            return None;
         }
-        window.looked = hot_until;
-        window.next = if hot_until == range.end {
-            Look::AtEnds
-        } else {
-            // The look at what is cold has begun to read it: another one would find that page, and
-            // not those behind it.
-            Look::Spared
-        };
-        None
+        window.next = Look::Spared;
+        window.fetched = range.end;
+        Some(range)
     }
 
     /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how

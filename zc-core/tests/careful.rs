@@ -93,26 +93,26 @@ fn what_the_caller_vouches_for_is_not_asked_about() {
 }
 
 #[test]
-fn what_the_caller_knows_to_be_cold_is_not_looked_at() {
-    let bytes = patterned(200_000, 95);
+fn from_a_cold_window_on_nothing_is_looked_at_until_the_caller_asks_for_looks() {
+    let bytes = patterned(400_000, 95);
+    // Just written, and so in memory.
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     file.write_all(&bytes).unwrap();
+    let told = Residency::probe(&file, 0..400_000) == Residency::Hot;
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, 200_000).with_residency_window(WINDOW);
+    let mut transfer = Transfer::new(&file, 0, 400_000).with_residency_window(WINDOW);
     transfer.expect_cold();
-    assert_eq!(
-        transfer.advance(&sender, u64::MAX).unwrap(),
-        Progress::NeedsDisk(0..WINDOW)
-    );
-    // It holds for one window; the file was just written.
-    let told = Residency::probe(&file, 0..200_000);
-    let next = transfer.advance(&sender, WINDOW + 1).unwrap();
-    match told {
-        Residency::Hot => assert_eq!(next, Progress::BudgetSpent),
-        _ => assert_eq!(next, Progress::NeedsDisk(WINDOW..2 * WINDOW)),
+    for window in 0..2 {
+        let start = window * WINDOW;
+        let asked = transfer.advance(&sender, WINDOW).unwrap();
+        assert_eq!(asked, Progress::NeedsDisk(start..start + WINDOW));
+        let sent = transfer.advance(&sender, WINDOW).unwrap();
+        assert_eq!(sent, Progress::BudgetSpent);
     }
-    send_rest(&mut transfer, &sender, &mut inbox);
+    transfer.look_again();
+    let asked = send_rest(&mut transfer, &sender, &mut inbox);
+    assert_eq!(asked.is_empty(), told, "{asked:?}");
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
 }
@@ -195,6 +195,13 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
         transfer.advance(&sender, u64::MAX).unwrap(),
         Progress::WouldBlock
     );
+    // While it is there, the rest is sent.
+    file.read_exact_at(&mut vec![0; bytes.len()], 0).unwrap();
+    inbox.read_until_writable(&sender);
+    assert_eq!(
+        transfer.advance(&sender, u64::MAX).unwrap(),
+        Progress::WouldBlock
+    );
     let sent = transfer.offset();
     assert!(0 < sent && sent < length);
     inbox.read_until_writable(&sender);
@@ -204,44 +211,6 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
         Progress::NeedsDisk(sent..length)
     );
     send_rest(&mut transfer, &sender, &mut inbox);
-    drop(sender);
-    assert_same_bytes(&inbox.finish(), &bytes);
-}
-
-#[test]
-#[cfg(not(feature = "portable"))]
-fn once_something_was_cold_both_ends_are_not_believed_of_what_is_between() {
-    const LENGTH: usize = 1 << 20;
-    let window = LENGTH as u64 / 2;
-    let bytes = patterned(LENGTH, 94);
-    let Some(file) = cold_file(&bytes) else {
-        return;
-    };
-    let (sender, reader) = tcp_pair(None, None);
-    let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, LENGTH as u64).with_residency_window(window);
-    transfer.expect_cold();
-    let cold = transfer.advance(&sender, window).unwrap();
-    assert_eq!(cold, Progress::NeedsDisk(0..window));
-    while transfer.offset() < window {
-        let left = window - transfer.offset();
-        match transfer.advance(&sender, left).unwrap() {
-            Progress::WouldBlock => inbox.read_until_writable(&sender),
-            Progress::NeedsDisk(_) | Progress::BudgetSpent => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    // Of the second window 256 KiB are there, and its end.
-    file.read_exact_at(&mut vec![0; 256 << 10], window).unwrap();
-    file.read_exact_at(&mut [0], LENGTH as u64 - 1).unwrap();
-    assert_eq!(
-        Residency::probe(&file, window..LENGTH as u64),
-        Residency::Hot
-    );
-    let asked = send_rest(&mut transfer, &sender, &mut inbox);
-    let asked = asked.first().expect("half of it is not in memory");
-    assert!(asked.start > window, "what is there goes: {asked:?}");
-    assert_eq!(asked.end, LENGTH as u64);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::{PORTABLE, patterned};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, Residency, read_resident};
+use zc_core::{DiskPool, REQUEST_BYTES, Residency, read_resident};
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG: Duration = Duration::from_secs(60);
@@ -111,6 +111,34 @@ fn a_file_just_written_is_hot_where_that_is_told() {
     let file = file_on_disk();
     let residency = told(&file);
     assert_eq!(Residency::probe(&file, 5..6), residency);
+}
+
+#[test]
+fn a_request_has_more_than_a_few_pages_read() {
+    let file = file_on_disk();
+    let hot = told(&file);
+    assert_eq!(Residency::request(&file, 0..LENGTH), hot);
+    assert_eq!(Residency::request(&file, LENGTH..LENGTH), Residency::Hot);
+    assert_eq!(
+        Residency::request(&file, LENGTH..LENGTH + 1),
+        Residency::Unknown
+    );
+    if !evicted(&file) {
+        return;
+    }
+    let start = 1 << 20;
+    let asked = Residency::request(&file, start..start + REQUEST_BYTES);
+    assert_eq!(asked, Residency::Cold);
+    // What the request does not bring in is read page by page from here on, and only that.
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
+    let middle = start + REQUEST_BYTES / 2;
+    for waited_for in [middle + PAGE, start + REQUEST_BYTES - PAGE] {
+        file.read_exact_at(&mut [0], waited_for).unwrap();
+    }
+    assert_eq!(
+        Residency::probe(&file, middle..middle + PAGE),
+        Residency::Hot
+    );
 }
 
 #[test]

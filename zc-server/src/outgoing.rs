@@ -4,13 +4,14 @@
 //! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket;
 //! a thread of the disk [advances it and waits](Outgoing::advance_and_wait).
 
+use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use zc_core::{Fetcher, HeadThenFile, PipePool, Progress, Report, SendError, Transfer};
+use zc_core::{Fetcher, HeadThenFile, PipePool, Progress, Report, Residency, SendError, Transfer};
 
 use crate::disk::{Claim, WINDOW_BYTES};
 use crate::listing::Listing;
@@ -23,6 +24,13 @@ const LISTING_PIECE_BYTES: usize = 32 * 1024;
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
+/// What a thread that has waited for it sends by itself, in bytes. More is the worker's to send, in turns
+/// between requests: a thread that sends keeps the core from the worker for as long as that takes, and
+/// many of them keep it for many times as long, whatever their nice value.
+const SENT_BYTES_MAX: u64 = 128 * 1024;
+/// After how many windows in a row that a thread found in memory the worker looks for itself again: more
+/// than the kernel reads ahead, else the worker would do the reading ahead.
+const HOT_WINDOWS: u32 = 16;
 
 type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
 
@@ -39,6 +47,8 @@ pub(crate) struct Outgoing {
     /// Whether body that goes out as bytes was read from a file for this response.
     was_read: bool,
     cold: Cold,
+    /// Windows in a row that a thread has found in memory.
+    hot_windows: u32,
 }
 
 /// What had to be waited for.
@@ -154,6 +164,7 @@ impl Outgoing {
             guard,
             was_read: false,
             cold: Cold::default(),
+            hot_windows: 0,
         }
     }
 
@@ -173,6 +184,7 @@ impl Outgoing {
             guard: Guard::Trusted,
             was_read: ready.was_read,
             cold: Cold::default(),
+            hot_windows: 0,
         }
     }
 
@@ -219,24 +231,53 @@ impl Outgoing {
         budget: u64,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
-        let first = self.next_window().filter(|_| self.accepted() == 0);
-        let read = match (first, self.piece.body()) {
-            (Some(range), Some(body)) => {
-                let end = range.end.min(range.start + FIRST_BYTES);
-                fetcher.fetch(body.source(), range.start..end).map(drop)
-            }
-            _ => Ok(()),
-        };
-        if !claim.take() {
+        let is_handed_back = self.guard == Guard::Probed && self.left() > SENT_BYTES_MAX;
+        let read = self.read(fetcher, is_handed_back);
+        if !is_handed_back && !claim.take() {
             return None;
         }
         let result = match read {
+            Ok(()) if is_handed_back => Ok(Progress::BudgetSpent),
             Ok(()) => self.advance_through_disk(socket, budget),
             Err(error) => Err(SendError::of_source(error)),
         };
         self.cold.windows += 1;
         self.cold.time += began.elapsed();
         Some(result)
+    }
+
+    /// Reads what comes next of the file: all of a window that the worker is to send, and else no more
+    /// than shows that it can be read.
+    fn read(&mut self, fetcher: &Fetcher, is_handed_back: bool) -> io::Result<()> {
+        if is_handed_back {
+            self.look_ahead();
+        }
+        let is_begun = self.accepted() > 0;
+        match (self.next_window(), self.piece.body()) {
+            (Some(range), Some(body)) if is_handed_back => fetcher.fetch(body.source(), range),
+            (Some(range), Some(body)) if !is_begun => {
+                let end = range.end.min(range.start + FIRST_BYTES);
+                fetcher.fetch(body.source(), range.start..end)
+            }
+            _ => Ok(0),
+        }
+        .map(drop)
+    }
+
+    /// Whether a file that has been cold is so no more: then the worker goes on by itself.
+    fn look_ahead(&mut self) {
+        let window = self.next_window();
+        let (Some(window), Some(body)) = (window, self.piece.body_mut()) else {
+            return;
+        };
+        self.hot_windows = match Residency::probe(body.source(), window) {
+            Residency::Hot => self.hot_windows + 1,
+            Residency::Cold | Residency::Unknown => 0,
+        };
+        if self.hot_windows >= HOT_WINDOWS {
+            self.hot_windows = 0;
+            body.look_again();
+        }
     }
 
     fn advance_through_disk(
@@ -257,6 +298,11 @@ impl Outgoing {
                 return Ok(Progress::BudgetSpent);
             }
         }
+    }
+
+    /// Bytes of the file that are not sent yet.
+    fn left(&self) -> u64 {
+        self.piece.body().map_or(0, Transfer::remaining)
     }
 
     /// What of the file comes next; `None` where bytes in memory come next, or nothing.

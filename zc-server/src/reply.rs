@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zc_core::{Residency, Transfer};
 use zc_http::{After, HttpTime, Request, Status};
 
-use crate::cache::{CachedFile, Id};
+use crate::cache::{CachedFile, Id, NEVER_HOT};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::listing::Listing;
 use crate::mounts::Guard;
@@ -290,10 +290,14 @@ impl Terms<'_> {
         if file.hot_until_ms > now_ms {
             return Some(Residency::Hot);
         }
-        let residency = Residency::probe(&opened.file, 0..length);
-        if residency == Residency::Hot {
-            file.hot_until_ms = now_ms + HOT_MS;
-        }
+        let residency = match file.hot_until_ms {
+            NEVER_HOT => Residency::request(&opened.file, 0..length),
+            _ => Residency::probe(&opened.file, 0..length),
+        };
+        file.hot_until_ms = match residency {
+            Residency::Hot => now_ms + HOT_MS,
+            Residency::Cold | Residency::Unknown => NEVER_HOT,
+        };
         Some(residency)
     }
 

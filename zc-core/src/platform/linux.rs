@@ -9,7 +9,7 @@ use nix::sys::socket::MsgFlags;
 
 use super::SpliceMode;
 
-pub(crate) use crate::sys::{preadv2_nowait, schedule_thread};
+pub(crate) use crate::sys::{preadv2_nowait, preadv2_nowait_of_more, schedule_thread};
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 
 /// What [`crate::send_head`] adds to its flags where a body follows.

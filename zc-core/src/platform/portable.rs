@@ -55,6 +55,14 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
+pub(crate) fn preadv2_nowait_of_more(
+    _file: impl AsFd,
+    _offset: u64,
+    _bytes: usize,
+) -> io::Result<bool> {
+    Err(Errno::ENOSYS.into())
+}
+
 pub(crate) fn schedule_thread(_nice: i32, _slice_ns: u64) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }

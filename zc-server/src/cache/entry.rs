@@ -17,6 +17,9 @@ pub(crate) enum Standing {
     Missing,
 }
 
+/// A file that nobody has looked at, or that was not in memory.
+pub(crate) const NEVER_HOT: u64 = 0;
+
 /// A file, and the answers that were made of it.
 #[derive(Debug)]
 pub(crate) struct CachedFile {
@@ -25,7 +28,8 @@ pub(crate) struct CachedFile {
     pub(crate) whole: Option<Prepared>,
     /// 304, as most requests get it.
     pub(crate) not_modified: Option<Prepared>,
-    /// Until when the file counts as being in the page cache, in milliseconds of the worker's clock.
+    /// Until when the file counts as being in the page cache, in milliseconds of the worker's clock;
+    /// [`NEVER_HOT`] where it was not there when last looked at.
     pub(crate) hot_until_ms: u64,
 }
 
@@ -35,7 +39,7 @@ impl CachedFile {
             representation,
             whole: None,
             not_modified: None,
-            hot_until_ms: 0,
+            hot_until_ms: NEVER_HOT,
         }
     }
 
