@@ -119,6 +119,14 @@ enum Mode {
     PreadWrite,
 }
 
+/// Leaves the core to the load generator, which shares it, as soon as that has something to do: else what
+/// is measured is how long the one waits for the other. Threads inherit it.
+fn be_patient() {
+    if let Err(error) = zc_core::set_patient() {
+        eprintln!("this thread is not patient: {error}");
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().program {
         Program::Load {
@@ -171,6 +179,7 @@ fn main() -> anyhow::Result<()> {
             files,
             length,
         } => {
+            be_patient();
             let mount = SlowFs::mount(point).context("cannot mount: is /dev/fuse here?")?;
             for index in 0..files {
                 let content = Content::Pattern {
@@ -191,6 +200,7 @@ fn main() -> anyhow::Result<()> {
             evict,
         } => {
             raise_descriptor_limit()?;
+            be_patient();
             let streams = Streams {
                 source: match (address, read) {
                     (Some(address), _) => Source::Server(address),

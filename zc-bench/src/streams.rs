@@ -61,15 +61,7 @@ impl Streams {
             None => Vec::new(),
         };
         // It is not waited for: it may hang on a server that does not answer.
-        std::thread::spawn(move || {
-            // The load generator shares the core, which is to be its own as soon as it has something to
-            // do: else what is measured is how long the one waits for the other. The threads of each
-            // pass inherit it.
-            if let Err(error) = zc_core::set_patient() {
-                eprintln!("downloads are not patient: {error}");
-            }
-            self.run(&cold, &worker);
-        });
+        std::thread::spawn(move || self.run(&cold, &worker));
         println!("ready");
         io::stdout().flush()?;
         io::copy(&mut io::stdin(), &mut io::sink())?;
