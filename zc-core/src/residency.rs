@@ -74,7 +74,9 @@ impl Residency {
             bytes,
         )) {
             Self::Hot => Self::probe_byte(file, range.end - 1),
-            first => first,
+            Self::Cold => Self::Cold,
+            // A filesystem may refuse the whole call for what cannot be written to.
+            Self::Unknown => Self::probe(file, range),
         }
     }
 
