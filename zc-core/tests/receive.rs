@@ -17,7 +17,7 @@ use common::receiving::{
 };
 use common::{
     PORTABLE, assert_same_bytes, contents, errno_of, file_of, patterned, pipe_pair, refusal,
-    tcp_pair, unix_pair,
+    tcp_pair, unix_pair, wait_until_hung_up,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
@@ -177,6 +177,8 @@ fn a_named_splice_is_refused_aloud_and_keeps_what_it_took() {
     drop(receive);
     assert_eq!(pool.alive(), 0, "a dirty pipe is closed");
     drop(sender);
+    // A program that another test starts may have a copy of it for a moment.
+    wait_until_hung_up(&source);
     let mut left = Vec::new();
     source.read_to_end(&mut left).unwrap();
     assert_same_bytes(&left, &b"kept"[taken as usize..]);
