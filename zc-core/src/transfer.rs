@@ -305,9 +305,10 @@ impl<F: AsFd> Transfer<F> {
             return None;
         }
         let is_rest = self.offset < window.fetched;
-        let bytes = match is_rest {
-            true => window.fetched - self.offset,
-            false => window.bytes.min(self.remaining),
+        let bytes = if is_rest {
+            window.fetched - self.offset
+        } else {
+            window.bytes.min(self.remaining)
         };
         let range = self.offset..self.offset.saturating_add(bytes);
         window.looked = range.end;

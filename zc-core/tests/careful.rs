@@ -94,20 +94,21 @@ fn what_the_caller_vouches_for_is_not_asked_about() {
 
 #[test]
 fn from_a_cold_window_on_nothing_is_looked_at_until_the_caller_asks_for_looks() {
-    let bytes = patterned(400_000, 95);
+    // Two of them go into any socket at once.
+    let window = WINDOW / 8;
+    let bytes = patterned(100_000, 95);
     // Just written, and so in memory.
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     file.write_all(&bytes).unwrap();
-    let told = Residency::probe(&file, 0..400_000) == Residency::Hot;
+    let told = Residency::probe(&file, 0..100_000) == Residency::Hot;
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, 400_000).with_residency_window(WINDOW);
+    let mut transfer = Transfer::new(&file, 0, 100_000).with_residency_window(window);
     transfer.expect_cold();
-    for window in 0..2 {
-        let start = window * WINDOW;
-        let asked = transfer.advance(&sender, WINDOW).unwrap();
-        assert_eq!(asked, Progress::NeedsDisk(start..start + WINDOW));
-        let sent = transfer.advance(&sender, WINDOW).unwrap();
+    for start in [0, window] {
+        let asked = transfer.advance(&sender, window).unwrap();
+        assert_eq!(asked, Progress::NeedsDisk(start..start + window));
+        let sent = transfer.advance(&sender, window).unwrap();
         assert_eq!(sent, Progress::BudgetSpent);
     }
     transfer.look_again();

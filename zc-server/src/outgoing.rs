@@ -2,7 +2,7 @@
 //!
 //! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
 //! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket;
-//! a thread of the disk [advances it and waits](Outgoing::advance_and_wait).
+//! a thread of the disk [reads what comes next](Outgoing::advance_and_wait), and sends it if it is short.
 
 use std::io;
 use std::ops::Range;
@@ -221,8 +221,8 @@ impl Outgoing {
         }
     }
 
-    /// The same on a thread that may wait for the disk. Before a head is sent, the first bytes of its
-    /// file are read, and the claim is taken: `None` when it was taken back.
+    /// The same on a thread that may wait for the disk. It reads what comes next of the file, takes the
+    /// claim (`None` when that was taken back), and sends it unless it is the worker's to send.
     pub(crate) fn advance_and_wait(
         &mut self,
         fetcher: &Fetcher,
@@ -231,13 +231,17 @@ impl Outgoing {
         budget: u64,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
-        let is_handed_back = self.guard == Guard::Probed && self.left() > SENT_BYTES_MAX;
-        let read = self.read(fetcher, is_handed_back);
-        if !is_handed_back && !claim.take() {
+        let is_the_workers = self.guard == Guard::Probed && self.left() > SENT_BYTES_MAX;
+        let read = if is_the_workers {
+            self.read_window(fetcher)
+        } else {
+            self.read_first(fetcher)
+        };
+        if !claim.take() {
             return None;
         }
         let result = match read {
-            Ok(()) if is_handed_back => Ok(Progress::BudgetSpent),
+            Ok(()) if is_the_workers => Ok(Progress::BudgetSpent),
             Ok(()) => self.advance_through_disk(socket, budget),
             Err(error) => Err(SendError::of_source(error)),
         };
@@ -246,22 +250,25 @@ impl Outgoing {
         Some(result)
     }
 
-    /// Reads what comes next of the file: all of a window that the worker is to send, and else no more
-    /// than shows that it can be read.
-    fn read(&mut self, fetcher: &Fetcher, is_handed_back: bool) -> io::Result<()> {
-        if is_handed_back {
-            self.look_ahead();
-        }
-        let is_begun = self.accepted() > 0;
+    /// Reads the next window.
+    fn read_window(&mut self, fetcher: &Fetcher) -> io::Result<()> {
+        self.look_ahead();
         match (self.next_window(), self.piece.body()) {
-            (Some(range), Some(body)) if is_handed_back => fetcher.fetch(body.source(), range),
-            (Some(range), Some(body)) if !is_begun => {
-                let end = range.end.min(range.start + FIRST_BYTES);
-                fetcher.fetch(body.source(), range.start..end)
-            }
-            _ => Ok(0),
+            (Some(range), Some(body)) => fetcher.fetch(body.source(), range).map(drop),
+            _ => Ok(()),
         }
-        .map(drop)
+    }
+
+    /// Reads the first bytes of the file, unless its head is sent: no error can be told any more then.
+    fn read_first(&self, fetcher: &Fetcher) -> io::Result<()> {
+        let first = self.next_window().filter(|_| self.accepted() == 0);
+        match (first, self.piece.body()) {
+            (Some(range), Some(body)) => {
+                let end = range.end.min(range.start + FIRST_BYTES);
+                fetcher.fetch(body.source(), range.start..end).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a file that has been cold is so no more: then the worker goes on by itself.
@@ -411,6 +418,63 @@ fn chunk(part: &[u8], is_last: bool) -> BytesMut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::os::unix::net::UnixStream;
+
+    /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
+    fn cold(length: u64) -> (File, Outgoing, UnixStream) {
+        // On a disk: the directory for temporary files may be memory.
+        let program = std::env::current_exe().expect("a path");
+        let directory = program.parent().expect("a directory");
+        let file = tempfile::tempfile_in(directory).expect("a file");
+        file.set_len(length).expect("a sparse file");
+        let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
+        let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
+        body.expect_cold();
+        let head = BytesMut::new();
+        let outgoing = Outgoing::new(head, Some(body), Following::Nothing, Guard::Probed);
+        let (socket, mut peer) = UnixStream::pair().expect("sockets");
+        std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+        (file, outgoing, socket)
+    }
+
+    fn wait(outgoing: &mut Outgoing, socket: &UnixStream) -> Progress {
+        let fetcher = Fetcher::new().expect("/dev/null");
+        let result = outgoing.advance_and_wait(&fetcher, &Claim::default(), socket, WINDOW_BYTES);
+        result.expect("nobody takes it back").expect("it is read")
+    }
+
+    #[test]
+    fn a_thread_sends_what_is_short_and_leaves_the_rest_to_the_worker() {
+        let (_file, mut short, socket) = cold(SENT_BYTES_MAX);
+        assert_eq!(wait(&mut short, &socket), Progress::Complete);
+        assert_eq!(short.accepted(), SENT_BYTES_MAX);
+        let (_file, mut long, socket) = cold(SENT_BYTES_MAX + 1);
+        assert_eq!(wait(&mut long, &socket), Progress::BudgetSpent);
+        assert_eq!((long.accepted(), long.cold.windows), (0, 1));
+    }
+
+    #[test]
+    fn the_worker_looks_again_after_many_windows_that_were_in_memory() {
+        let length = WINDOW_BYTES * u64::from(HOT_WINDOWS + 2);
+        let (mut file, mut outgoing, socket) = cold(length);
+        io::copy(&mut file, &mut io::sink()).expect("a file");
+        if Residency::probe(&file, 0..length) == Residency::Unknown {
+            println!("the filesystem of the build directory does not tell what is in memory");
+            return;
+        }
+        for _ in 0..HOT_WINDOWS {
+            let asked = outgoing.advance(&socket, WINDOW_BYTES).expect("a socket");
+            assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
+            assert_eq!(wait(&mut outgoing, &socket), Progress::BudgetSpent);
+            // The window is there now, and the worker sends it.
+            let sent = outgoing.advance(&socket, WINDOW_BYTES);
+            assert_eq!(sent.expect("a socket"), Progress::BudgetSpent);
+        }
+        let rest = outgoing.advance(&socket, u64::MAX);
+        assert_eq!(rest.expect("a socket"), Progress::Complete);
+        assert_eq!(outgoing.accepted(), length);
+    }
 
     #[test]
     fn chunks_are_framed() {

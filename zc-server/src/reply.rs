@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zc_core::{Residency, Transfer};
 use zc_http::{After, HttpTime, Request, Status};
 
-use crate::cache::{CachedFile, Id, NEVER_HOT};
+use crate::cache::{CachedFile, Id};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::listing::Listing;
 use crate::mounts::Guard;
@@ -287,17 +287,12 @@ impl Terms<'_> {
         if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
             return None;
         }
-        if file.hot_until_ms > now_ms {
-            return Some(Residency::Hot);
-        }
         let residency = match file.hot_until_ms {
-            NEVER_HOT => Residency::request(&opened.file, 0..length),
-            _ => Residency::probe(&opened.file, 0..length),
+            Some(end_ms) if end_ms > now_ms => return Some(Residency::Hot),
+            Some(_) => Residency::probe(&opened.file, 0..length),
+            None => Residency::request(&opened.file, 0..length),
         };
-        file.hot_until_ms = match residency {
-            Residency::Hot => now_ms + HOT_MS,
-            Residency::Cold | Residency::Unknown => NEVER_HOT,
-        };
+        file.hot_until_ms = (residency == Residency::Hot).then_some(now_ms + HOT_MS);
         Some(residency)
     }
 

@@ -94,6 +94,15 @@ impl Handle {
         }
     }
 
+    /// One that is closed here and now.
+    #[cfg(test)]
+    pub(crate) fn of(file: File) -> Self {
+        Self {
+            file: Some(file),
+            closer: None,
+        }
+    }
+
     pub(crate) fn file(&self) -> &File {
         match &self.file {
             Some(file) => file,

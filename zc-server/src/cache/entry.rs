@@ -17,9 +17,6 @@ pub(crate) enum Standing {
     Missing,
 }
 
-/// A file that nobody has looked at, or that was not in memory.
-pub(crate) const NEVER_HOT: u64 = 0;
-
 /// A file, and the answers that were made of it.
 #[derive(Debug)]
 pub(crate) struct CachedFile {
@@ -28,9 +25,9 @@ pub(crate) struct CachedFile {
     pub(crate) whole: Option<Prepared>,
     /// 304, as most requests get it.
     pub(crate) not_modified: Option<Prepared>,
-    /// Until when the file counts as being in the page cache, in milliseconds of the worker's clock;
-    /// [`NEVER_HOT`] where it was not there when last looked at.
-    pub(crate) hot_until_ms: u64,
+    /// Until when the file counts as being in the page cache, in milliseconds of the worker's clock.
+    /// `None` where nobody has looked yet, or it was not there.
+    pub(crate) hot_until_ms: Option<u64>,
 }
 
 impl CachedFile {
@@ -39,7 +36,7 @@ impl CachedFile {
             representation,
             whole: None,
             not_modified: None,
-            hot_until_ms: NEVER_HOT,
+            hot_until_ms: None,
         }
     }
 

@@ -25,7 +25,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-pub(crate) use entry::{CachedFile, NEVER_HOT, Standing};
+pub(crate) use entry::{CachedFile, Standing};
 use seen::Seen;
 
 use crate::lookup::{Found, Resource};

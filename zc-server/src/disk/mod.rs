@@ -43,7 +43,8 @@ pub(crate) enum Work {
     /// Looks something up, by code that knows what.
     LookUp(Box<dyn FnOnce(&Fetcher) -> Answer + Send>),
     List(Box<listing::Request>),
-    /// Sends the next part of a response, to another descriptor of its socket.
+    /// Reads the next part of a response and, where that is short, sends it, to another descriptor of its
+    /// socket.
     Send(Box<Outgoing>, OwnedFd),
 }
 

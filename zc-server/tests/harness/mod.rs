@@ -22,12 +22,12 @@ use workers::Workers;
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 
-/// Tries again and again until `condition` holds. Fails, with `what` did not come, when the test hangs.
+/// Tries again and again until `condition` holds. When that hangs it fails, and says `what` was waited for.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let hang = Instant::now() + HANG;
     while !condition() {
-        assert!(Instant::now() < hang, "in vain waited for: {what}");
+        assert!(Instant::now() < hang, "this did not come: {what}");
         std::thread::yield_now();
     }
 }
