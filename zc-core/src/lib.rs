@@ -21,6 +21,7 @@
 //! | copy from file to file | [`copy_file`] |
 //! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::request`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
+//! | have nobody wait for it, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | have threads that wait for the disk leave a core to an event loop | [`set_patient`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
@@ -103,6 +104,8 @@ mod progress;
 mod receive;
 mod report;
 mod residency;
+#[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
+mod ring;
 mod sendfile;
 mod sent;
 mod splice;
@@ -125,6 +128,8 @@ pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
 pub use residency::{REQUEST_BYTES, Residency, read_resident};
+#[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
+pub use ring::{DiskRing, Told};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;

@@ -155,14 +155,14 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Gives the calling thread another nice value, and another time slice in nanoseconds. One with
+/// Makes the calling thread one of `SCHED_IDLE`, with another time slice in nanoseconds. One with
 /// another policy than `SCHED_OTHER` is left alone.
 ///
 /// # Errors
 ///
 /// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html). That the
-/// runtime of a thread of `SCHED_OTHER` is its slice came with Linux 6.12.
-pub(crate) fn schedule_thread(nice: i32, slice_ns: u64) -> io::Result<()> {
+/// runtime of such a thread is its slice came with Linux 6.12.
+pub(crate) fn schedule_idle(slice_ns: u64) -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -185,7 +185,7 @@ pub(crate) fn schedule_thread(nice: i32, slice_ns: u64) -> io::Result<()> {
     if attributes.sched_policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
-    attributes.sched_nice = nice;
+    attributes.sched_policy = libc::SCHED_IDLE as u32;
     attributes.sched_runtime = slice_ns;
     // SAFETY: the kernel reads as many bytes as `attributes.size`, which it has just filled in for a
     // structure of at most `SIZE`, and the pointer is to that structure.
@@ -201,6 +201,61 @@ pub(crate) fn schedule_thread(nice: i32, slice_ns: u64) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Has the kernel treat what the calling thread asks of a disk as what anybody does, whatever its
+/// policy; nothing is done where a priority was chosen for it.
+///
+/// # Errors
+///
+/// See [`ioprio_set(2)`](https://man7.org/linux/man-pages/man2/ioprio_set.2.html).
+pub(crate) fn keep_disk_priority() -> io::Result<()> {
+    /// The numbers of the manual, which the C library does not know.
+    const WHO_PROCESS: libc::c_long = 1;
+    const THIS_THREAD: libc::c_long = 0;
+    const CLASS_SHIFT: u32 = 13;
+    const CLASS_BEST_EFFORT: libc::c_long = 2;
+    const LEVEL_USUAL: libc::c_long = 4;
+    // SAFETY: two numbers.
+    let chosen = unsafe { libc::syscall(libc::SYS_ioprio_get, WHO_PROCESS, THIS_THREAD) };
+    if chosen >> CLASS_SHIFT > 0 {
+        return Ok(());
+    }
+    let usual = CLASS_BEST_EFFORT << CLASS_SHIFT | LEVEL_USUAL;
+    // SAFETY: three numbers.
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, THIS_THREAD, usual) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Puts a read of the byte of `file` at `offset` among what `ring` submits next; its end is told under
+/// `tag`. The byte goes where nobody looks for it.
+///
+/// # Errors
+///
+/// `EAGAIN` when there is no room for it.
+#[cfg(feature = "io-uring")]
+pub(crate) fn push_read_of_a_byte(
+    ring: &mut io_uring::IoUring,
+    file: std::os::fd::BorrowedFd<'_>,
+    offset: u64,
+    tag: u64,
+) -> io::Result<()> {
+    use io_uring::{opcode, types};
+    use std::sync::atomic::AtomicU8;
+
+    static BYTE: AtomicU8 = AtomicU8::new(0);
+    let descriptor = types::Fd(file.as_raw_fd());
+    let read = opcode::Read::new(descriptor, BYTE.as_ptr(), 1).offset(offset);
+    let entry = read.build().user_data(tag);
+    // SAFETY: the kernel may write to the byte at any time, also after the ring is gone: it lives as
+    // long as the program, may be written to through a shared reference, and nobody reads it. A
+    // descriptor that is closed before the submission makes it read another file, or none, into that
+    // byte.
+    let pushed = unsafe { ring.submission().push(&entry) };
+    pushed.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
 }
 
 #[cfg(test)]
@@ -273,6 +328,36 @@ mod tests {
         assert_eq!(
             error.expect_err("no socket").raw_os_error(),
             Some(libc::ENOTSOCK)
+        );
+    }
+
+    /// Class and level, see `ioprio_set(2)`.
+    fn disk_priority() -> libc::c_long {
+        // SAFETY: two numbers.
+        unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) }
+    }
+
+    #[test]
+    fn an_idle_thread_is_not_idle_for_the_disk_unless_that_was_chosen() {
+        let usual = || {
+            keep_disk_priority().expect("no privilege is needed");
+            schedule_idle(100_000_000).expect("no privilege is needed");
+            disk_priority()
+        };
+        assert_eq!(
+            std::thread::spawn(usual).join().expect("no panic"),
+            2 << 13 | 4
+        );
+        let chosen = || {
+            // SAFETY: three numbers.
+            let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, 2 << 13 | 7) };
+            assert_eq!(answer, 0);
+            keep_disk_priority().expect("no privilege is needed");
+            disk_priority()
+        };
+        assert_eq!(
+            std::thread::spawn(chosen).join().expect("no panic"),
+            2 << 13 | 7
         );
     }
 

@@ -9,12 +9,12 @@ use std::thread;
 use common::PORTABLE;
 use zc_core::set_patient;
 
-/// The nice value of the calling thread: the 19th field of `stat` in proc(5).
-fn nice() -> i32 {
+/// The scheduling policy of the calling thread: the 41st field of `stat` in proc(5).
+fn policy() -> i32 {
     let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
     // The name in parentheses may have spaces.
     let (_, rest) = stat.rsplit_once(')').unwrap();
-    rest.split_whitespace().nth(16).unwrap().parse().unwrap()
+    rest.split_whitespace().nth(38).unwrap().parse().unwrap()
 }
 
 /// The time slice of the calling thread in nanoseconds, where the kernel tells it.
@@ -37,20 +37,20 @@ fn in_thread<T: Send>(code: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_patient_thread_is_nice_and_has_a_long_slice_and_no_other_becomes_it() {
+fn a_patient_thread_is_idle_and_has_a_long_slice_and_no_other_becomes_it() {
     if PORTABLE {
         let error = set_patient().expect_err("not there");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         return;
     }
-    let before = (nice(), slice_ns());
-    let (nice_inside, slice_inside) = in_thread(|| {
+    let before = (policy(), slice_ns());
+    let (policy_inside, slice_inside) = in_thread(|| {
         set_patient().unwrap();
-        (nice(), slice_ns())
+        (policy(), slice_ns())
     });
-    assert_eq!(nice_inside, 19);
+    assert_eq!(policy_inside, nix::libc::SCHED_IDLE);
     if slice_inside.is_some() && has_slices() {
         assert_eq!(slice_inside, Some(100_000_000));
     }
-    assert_eq!((nice(), slice_ns()), before);
+    assert_eq!((policy(), slice_ns()), before);
 }

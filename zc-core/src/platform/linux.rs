@@ -4,12 +4,14 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, SpliceFFlags, fcntl, posix_fadvise};
 use nix::sys::socket::MsgFlags;
 
 use super::SpliceMode;
 
-pub(crate) use crate::sys::{preadv2_nowait, preadv2_nowait_of_more, schedule_thread};
+pub(crate) use crate::sys::{
+    keep_disk_priority, preadv2_nowait, preadv2_nowait_of_more, schedule_idle,
+};
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 
 /// What [`crate::send_head`] adds to its flags where a body follows.
@@ -19,6 +21,15 @@ pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 
 /// What refuses a method here beside the errors of the manual: nothing.
 pub(crate) const REFUSALS: &[i32] = &[];
+
+/// Has the kernel begin to read a range of a file.
+pub(crate) fn will_need(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<()> {
+    let too_large = |_| io::Error::from(Errno::EOVERFLOW);
+    let (offset, bytes) = (offset.try_into(), bytes.try_into());
+    let (offset, bytes) = (offset.map_err(too_large)?, bytes.map_err(too_large)?);
+    posix_fadvise(file, offset, bytes, PosixFadviseAdvice::POSIX_FADV_WILLNEED)?;
+    Ok(())
+}
 
 pub(crate) fn sendfile(
     source: BorrowedFd<'_>,

@@ -63,7 +63,15 @@ pub(crate) fn preadv2_nowait_of_more(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn schedule_thread(_nice: i32, _slice_ns: u64) -> io::Result<()> {
+pub(crate) fn will_need(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<()> {
+    Err(Errno::ENOSYS.into())
+}
+
+pub(crate) fn keep_disk_priority() -> io::Result<()> {
+    Err(Errno::ENOSYS.into())
+}
+
+pub(crate) fn schedule_idle(_slice_ns: u64) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 

@@ -30,7 +30,14 @@
 //!            for
 //!            deadline, the queue has moved      Sending
 //!            file truncated, peer gone, stalled closed
-//! Fetching   a thread has sent what it could    as Sending, by how it stopped
+//!            the same, and the disk has been    Reading
+//!            asked already
+//! Reading    it is read                         Sending
+//!            it cannot be read                  Fetching, to find out why
+//!            the peer is gone                   closed
+//!            deadline                           Sending 504, then Lingering
+//! Fetching   a thread has read or sent what it  as Sending, by how it stopped
+//!            could
 //!            nothing could be read yet          Sending 500, then Lingering
 //!            the peer is gone                   closed
 //!            deadline, nothing sent yet         Sending 504, then Lingering
@@ -41,6 +48,7 @@
 mod receiving;
 mod sending;
 
+use std::io;
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
@@ -80,6 +88,8 @@ pub(crate) struct Connection {
     readiness: Readiness,
     /// The peer takes nothing any more, as an event told.
     gone: bool,
+    /// Whether its last response had to wait for the disk.
+    has_waited: bool,
 }
 
 /// What a read could bring, as the edges told.
@@ -117,6 +127,12 @@ enum State {
         /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
         queued_bytes: u64,
     },
+    /// What comes next was requested of the disk, and the kernel will tell.
+    Reading {
+        response: Box<Response>,
+        reading: Reading,
+        deadline_ms: u64,
+    },
     /// A thread carries the response on, since the disk has to be waited for.
     Fetching {
         /// Without what is sent, which the thread has.
@@ -126,6 +142,14 @@ enum State {
     },
     /// Our side is closed; what the peer still sends is dropped.
     Lingering { deadline_ms: u64 },
+}
+
+/// How far a request to the disk has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Pending,
+    Done,
+    Failed,
 }
 
 /// What a thread carries on, seen from here.
@@ -176,6 +200,7 @@ impl Connection {
             },
             readiness: Readiness::Readable,
             gone: false,
+            has_waited: false,
         }
     }
 
@@ -206,7 +231,15 @@ impl Connection {
 
     /// Whether a response is under way.
     pub(crate) fn is_sending(&self) -> bool {
-        matches!(self.state, State::Sending { .. } | State::Fetching { .. })
+        matches!(
+            self.state,
+            State::Sending { .. } | State::Reading { .. } | State::Fetching { .. }
+        )
+    }
+
+    /// Whether its requests are for what is on the disk, as far as the last one tells.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.has_waited
     }
 
     /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
@@ -217,6 +250,7 @@ impl Connection {
             | State::Resolving { deadline_ms, .. }
             | State::Draining { deadline_ms, .. }
             | State::Sending { deadline_ms, .. }
+            | State::Reading { deadline_ms, .. }
             | State::Fetching { deadline_ms, .. }
             | State::Lingering { deadline_ms } => deadline_ms,
         }
@@ -277,6 +311,11 @@ impl Connection {
                 deadline_ms,
                 queued_bytes,
             } => self.send(response, (deadline_ms, queued_bytes), allowance, context),
+            State::Reading {
+                response,
+                reading,
+                deadline_ms,
+            } => self.read(response, reading, deadline_ms, context),
             State::Fetching {
                 response,
                 fetch,
@@ -311,6 +350,13 @@ impl Connection {
                 queued_bytes,
                 ..
             } => self.on_stall(response, queued_bytes, context),
+            State::Reading { response, .. } => {
+                self.say_disk_timeout(context);
+                let timeout = Status::GatewayTimeout;
+                let instead = response.refused_instead(timeout, Then::Linger, context);
+                self.state = sending(instead, context);
+                Turn::Again
+            }
             State::Fetching {
                 response, fetch, ..
             } => self.on_disk_timeout(*response, &fetch, context),
@@ -349,8 +395,7 @@ impl Connection {
         context: &mut Context,
     ) -> Turn {
         let was_taken_back = fetch.ticket.cancel();
-        let line = format!("the disk did not answer in time for {}", self.remote);
-        context.site.diagnostics.say(line);
+        self.say_disk_timeout(context);
         if was_taken_back && fetch.before.head_bytes == 0 {
             let status = Status::GatewayTimeout;
             let instead = response.refused_instead(status, Then::Linger, context);
@@ -360,6 +405,11 @@ impl Connection {
         response.record(self.remote, Outcome::DiskTimeout, fetch.before, context);
         self.cut_off();
         Turn::Closed
+    }
+
+    fn say_disk_timeout(&self, context: &Context) {
+        let line = format!("the disk did not answer in time for {}", self.remote);
+        context.site.diagnostics.say(line);
     }
 
     /// Ends the connection for the peer, whoever else has a descriptor of it.
@@ -384,7 +434,9 @@ impl Connection {
         let mut connection = self;
         let lingering = State::Lingering { deadline_ms: 0 };
         match std::mem::replace(&mut connection.state, lingering) {
-            State::Sending { response, .. } | State::Draining { response, .. } => {
+            State::Sending { response, .. }
+            | State::Reading { response, .. }
+            | State::Draining { response, .. } => {
                 response.end(connection.remote, Outcome::Shutdown, context);
                 connection.reset_on_close();
                 true
@@ -418,6 +470,17 @@ impl Connection {
                 *ticket = None;
             }
             _ => {}
+        }
+    }
+
+    /// What was requested of the disk has been read, or cannot be. It is for nobody when the connection
+    /// has given up.
+    pub(crate) fn on_read(&mut self, result: io::Result<()>) {
+        if let State::Reading { reading, .. } = &mut self.state {
+            *reading = match result {
+                Ok(()) => Reading::Done,
+                Err(_) => Reading::Failed,
+            };
         }
     }
 

@@ -1,0 +1,319 @@
+//! A disk of this machine that does not answer, or fails: short files on it are waited for by io_uring,
+//! and by threads without that.
+//!
+//! The disk is an image of ext4 in a file of a file system that does what it is told, behind a loop
+//! device.
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Client, Server, binary, pattern, temp_root, wait_until};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::libc::EIO;
+use nix::sys::signal::Signal;
+use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+
+const FILES: usize = 8;
+const LENGTH: usize = 64 << 10;
+/// Requests that are answered while the disk is not.
+const HOT: usize = 200;
+/// Both ways to wait.
+const WAYS: [&[&str]; 2] = [&[], &["--io-uring", "off"]];
+
+/// A server of a root on such a disk: `hot`, in memory, and `0`, `1` and so on, which are not.
+struct Slow {
+    // Dropped first: a server that reads from the disk keeps it from being unmounted.
+    server: Option<Server>,
+    _mounted: Mounted,
+    image: SlowFs,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        // No process ends that waits for the disk in the kernel.
+        self.answer();
+    }
+}
+
+/// Unmounted when it is dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // What the kernel has of a ring outlives the process for a moment.
+        wait_until("the disk is unmounted", || {
+            let output = Command::new("umount").arg(&self.0).output();
+            output.is_ok_and(|output| output.status.success())
+        });
+    }
+}
+
+/// Whether the command does what it is told; else it says why not.
+fn succeeds(command: &mut Command) -> bool {
+    match command.output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            println!("nothing to test: {command:?}: {said}");
+            false
+        }
+        Err(error) => {
+            println!("nothing to test: {command:?}: {error}");
+            false
+        }
+    }
+}
+
+fn body(index: usize) -> Vec<u8> {
+    pattern(LENGTH, 40 + index as u64)
+}
+
+/// An image with the files of the root. `None` where that cannot be made.
+fn image(directory: &Path) -> Option<Vec<u8>> {
+    let files = directory.join("files");
+    std::fs::create_dir(&files).expect("a directory");
+    std::fs::write(files.join("hot"), b"hot").expect("a file");
+    for index in 0..FILES {
+        std::fs::write(files.join(index.to_string()), body(index)).expect("a file");
+    }
+    let image = directory.join("image");
+    std::fs::File::create(&image)
+        .and_then(|file| file.set_len(16 << 20))
+        .expect("room");
+    let mut make = Command::new("/usr/sbin/mkfs.ext4");
+    make.args(["-q", "-O", "^has_journal", "-d"]);
+    succeeds(make.arg(&files).arg(&image)).then(|| std::fs::read(image).expect("a file"))
+}
+
+impl Slow {
+    /// `None` where FUSE, loop devices or ext4 cannot be used.
+    fn start(options: &[&str]) -> Option<Self> {
+        let directory = temp_root();
+        let bytes = image(directory.path())?;
+        let [outer, inner] = ["outer", "inner"].map(|name| directory.path().join(name));
+        std::fs::create_dir(&outer).expect("a directory");
+        std::fs::create_dir(&inner).expect("a directory");
+        let mount = match SlowFs::mount(&outer) {
+            Ok(mount) => mount,
+            Err(error) => {
+                println!("no FUSE here ({error}): nothing to test");
+                return None;
+            }
+        };
+        mount.add("image", Content::Bytes(bytes.into()));
+        let mut command = Command::new("mount");
+        command.args(["-o", "loop,ro"]);
+        if !succeeds(command.arg(outer.join("image")).arg(&inner)) {
+            return None;
+        }
+        let mounted = Mounted(inner.clone());
+        let server = Server::start_with(binary(), temp_root(), &inner, options);
+        // Names and lengths are known from here on, and what is hot is in memory.
+        assert_eq!(server.get("/hot").body, b"hot");
+        for index in 0..FILES {
+            let response = server.head_with(&format!("/{index}"), "");
+            assert_eq!(response.status, 200);
+        }
+        // What the outer file system has read ahead must not answer for it.
+        let outer = std::fs::File::open(outer.join("image")).expect("a file");
+        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+        posix_fadvise(outer, 0, 0, advice).expect("advice");
+        Some(Self {
+            server: Some(server),
+            _mounted: mounted,
+            image: mount,
+            _directory: directory,
+        })
+    }
+
+    fn server(&mut self) -> &mut Server {
+        self.server.as_mut().expect("it runs")
+    }
+
+    /// One request for each file, on a connection of its own, of which the disk has some.
+    fn ask(&mut self) -> Vec<Client> {
+        self.image.treat(Operation::Read, Treatment::Hold);
+        let ask = |index| {
+            let mut client = self.server().connect();
+            client.send(format!("GET /{index} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
+            client
+        };
+        let clients = (0..FILES).map(ask).collect();
+        self.image.wait_until_held(Operation::Read, 1);
+        clients
+    }
+
+    fn answer(&self) {
+        self.image.treat(Operation::Read, Treatment::Answer);
+    }
+
+    fn serve_hot(&mut self) {
+        let mut client = self.server().connect();
+        for _ in 0..HOT {
+            assert_eq!(client.get("/hot").body, b"hot");
+        }
+    }
+
+    fn disk_threads(&mut self) -> usize {
+        let tasks = format!("/proc/{}/task", self.server().pid());
+        std::fs::read_dir(tasks)
+            .expect("our child")
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .filter(|name| name.starts_with("zc-disk"))
+            .count()
+    }
+
+    /// The next line of the log about one of the files on the disk.
+    fn cold_log(&mut self) -> serde_json::Value {
+        loop {
+            let log = self.server().log();
+            if log["target"] != "/hot" && log["method"] == "GET" {
+                return log;
+            }
+        }
+    }
+}
+
+#[test]
+fn hot_requests_are_answered_while_the_disk_is_not() {
+    for way in WAYS {
+        let Some(mut slow) = Slow::start(way) else {
+            return;
+        };
+        let before = slow.disk_threads();
+        let clients = slow.ask();
+        slow.serve_hot();
+        assert!(clients.iter().all(|client| client.buffered() == 0));
+        if !way.is_empty() {
+            wait_until("more threads wait", || slow.disk_threads() > before);
+        } else if zc_core::DiskRing::new(1).is_ok() {
+            assert_eq!(slow.disk_threads(), before);
+        }
+        slow.answer();
+        for (index, mut client) in clients.into_iter().enumerate() {
+            let response = client.response(false);
+            assert_eq!(response.status, 200, "{index}");
+            assert!(response.body == body(index), "{index}");
+        }
+        for _ in 0..FILES {
+            let log = slow.cold_log();
+            assert_eq!(log["outcome"], "complete");
+            assert!(log["cold_windows"].as_u64() >= Some(1), "{log}");
+            assert!(log["disk_us"].as_u64() > Some(0), "{log}");
+        }
+    }
+}
+
+#[test]
+fn who_has_waited_for_the_disk_comes_after_who_has_not() {
+    let Some(mut slow) = Slow::start(&["--threads", "1"]) else {
+        return;
+    };
+    let mut quick = slow.server().connect();
+    assert_eq!(quick.get("/hot").body, b"hot");
+    let mut patient = slow.ask();
+    slow.answer();
+    for (index, client) in patient.iter_mut().enumerate() {
+        assert!(client.response(false).body == body(index));
+    }
+    // All that comes while the server stands still is there at its next poll.
+    slow.server().signal(Signal::SIGSTOP);
+    let task = PathBuf::from(format!("/proc/{}/stat", slow.server().pid()));
+    wait_until("the server stands still", || {
+        std::fs::read_to_string(&task).is_ok_and(|stat| stat.contains(") T "))
+    });
+    for client in &mut patient {
+        client.send(b"GET /hot?patient HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    quick.send(b"GET /hot?quick HTTP/1.1\r\nHost: t\r\n\r\n");
+    slow.server().signal(Signal::SIGCONT);
+    for client in patient.iter_mut().chain([&mut quick]) {
+        assert_eq!(client.response(false).body, b"hot");
+    }
+    let targets: Vec<_> = std::iter::from_fn(|| Some(slow.server().log()))
+        .map(|log| log["target"].clone())
+        .filter(|target| target.as_str().is_some_and(|target| target.contains('?')))
+        .take(FILES + 1)
+        .collect();
+    assert_eq!(targets[0], "/hot?quick", "{targets:?}");
+    assert!(targets[1..].iter().all(|target| target == "/hot?patient"));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_in_time_is_told() {
+    for way in WAYS {
+        let options = [way, &["--disk-timeout", "300ms"]].concat();
+        let Some(mut slow) = Slow::start(&options) else {
+            return;
+        };
+        for mut client in slow.ask() {
+            assert_eq!(client.response(false).status, 504);
+            client.expect_end();
+        }
+        slow.answer();
+        // What comes too late is for nobody, and the next one gets it.
+        wait_until("the disk has answered", || {
+            let response = slow.server().get("/0");
+            response.status == 200 && response.body == body(0)
+        });
+    }
+}
+
+#[test]
+fn a_disk_that_fails_is_500() {
+    for way in WAYS {
+        let Some(mut slow) = Slow::start(way) else {
+            return;
+        };
+        slow.image.treat(Operation::Read, Treatment::Fail(EIO));
+        for index in 0..FILES {
+            assert_eq!(slow.server().get(&format!("/{index}")).status, 500);
+        }
+        slow.answer();
+        let response = slow.server().get("/1");
+        assert!(response.status == 200 && response.body == body(1));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_not_waited_for() {
+    for way in WAYS {
+        let Some(mut slow) = Slow::start(way) else {
+            return;
+        };
+        for client in slow.ask() {
+            // A reset, so that nobody can take it for the end of sending alone.
+            socket2::SockRef::from(&client.stream)
+                .set_linger(Some(std::time::Duration::ZERO))
+                .expect("a socket");
+        }
+        for _ in 0..FILES {
+            assert_eq!(slow.cold_log()["outcome"], "peer_gone");
+        }
+        slow.answer();
+        let response = slow.server().get("/2");
+        assert!(response.status == 200 && response.body == body(2));
+    }
+}
+
+#[test]
+fn the_server_stops_although_the_disk_does_not_answer() {
+    for way in WAYS {
+        let options = [way, &["--grace-period", "200ms"]].concat();
+        let Some(mut slow) = Slow::start(&options) else {
+            return;
+        };
+        let _clients = slow.ask();
+        slow.server().signal(Signal::SIGTERM);
+        for _ in 0..FILES {
+            assert_eq!(slow.cold_log()["outcome"], "shutdown");
+        }
+        // A thread in the kernel ends with the disk alone.
+        slow.answer();
+        let (status, _) = slow.server.take().expect("it runs").wait();
+        assert_eq!(status.code(), Some(3));
+    }
+}
