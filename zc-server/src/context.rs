@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mio::Token;
+use zc_core::DiskRing;
 use zc_http::{After, HttpTime, Limits};
 
 use crate::access_log::Sink;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) log: Option<Sink>,
     /// Where answers of the disk are left for this worker.
     pub(crate) mailbox: Mailbox,
+    /// Where requests to the disk are waited for, if that is allowed.
+    pub(crate) ring: Option<DiskRing>,
     /// The connection that is driven, as the mailbox knows it.
     pub(crate) token: Token,
     pub(crate) pace: Pace,

@@ -39,8 +39,10 @@ enum Kind {
 pub(crate) enum Guard {
     /// They are in memory, or nobody minds the wait.
     Trusted,
-    /// Each window is asked about, and the ones that are not in memory are sent by a thread.
+    /// Each window is asked about, and the ones that are not in memory are waited for by a thread.
     Probed,
+    /// The same, and the reading of all of it has begun: its end may be told by the kernel itself.
+    Requested,
     /// All are sent by a thread: nobody can tell whether they are in memory.
     Offloaded,
 }

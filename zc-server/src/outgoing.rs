@@ -1,8 +1,10 @@
 //! A response on its way out: its head and what follows it, piece by piece.
 //!
 //! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
-//! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket;
-//! a thread of the disk [reads what comes next](Outgoing::advance_and_wait), and sends it if it is short.
+//! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket. What
+//! has to be read first is [read by a thread](Outgoing::read_and_wait), or was
+//! [requested](Outgoing::take_requested) of the disk already; where nobody can tell what is in memory, a
+//! thread [sends too](Outgoing::advance_and_wait).
 
 use std::io;
 use std::ops::Range;
@@ -24,13 +26,6 @@ const LISTING_PIECE_BYTES: usize = 32 * 1024;
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
-/// What a thread that has waited for it sends by itself, in bytes. More is the worker's to send, in turns
-/// between requests: a thread that sends keeps the core from the worker for as long as that takes, and
-/// many of them keep it for many times as long, whatever their nice value.
-const SENT_BYTES_MAX: u64 = 128 * 1024;
-/// After how many windows in a row that a thread found in memory the worker looks for itself again: more
-/// than the kernel reads ahead, else the worker would do the reading ahead.
-const HOT_WINDOWS: u32 = 16;
 
 type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
 
@@ -47,14 +42,14 @@ pub(crate) struct Outgoing {
     /// Whether body that goes out as bytes was read from a file for this response.
     was_read: bool,
     cold: Cold,
-    /// Windows in a row that a thread has found in memory.
-    hot_windows: u32,
+    /// Since when a request to the disk is waited for.
+    requested: Option<Instant>,
 }
 
 /// What had to be waited for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cold {
-    /// How often a thread carried the response on.
+    /// How often a thread carried the response on, or a request to the disk was waited for.
     pub(crate) windows: u64,
     /// How long that took, in all; the waiting for a thread does not count.
     pub(crate) time: Duration,
@@ -164,7 +159,7 @@ impl Outgoing {
             guard,
             was_read: false,
             cold: Cold::default(),
-            hot_windows: 0,
+            requested: None,
         }
     }
 
@@ -184,7 +179,7 @@ impl Outgoing {
             guard: Guard::Trusted,
             was_read: ready.was_read,
             cold: Cold::default(),
-            hot_windows: 0,
+            requested: None,
         }
     }
 
@@ -221,8 +216,48 @@ impl Outgoing {
         }
     }
 
-    /// The same on a thread that may wait for the disk. It reads what comes next of the file, takes the
-    /// claim (`None` when that was taken back), and sends it unless it is the worker's to send.
+    /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
+    /// does, and says when it [is there](Self::requested_is_there).
+    pub(crate) fn take_requested(&mut self) -> Option<(Arc<Handle>, u64)> {
+        if self.guard != Guard::Requested {
+            return None;
+        }
+        self.guard = Guard::Probed;
+        let last = self.next_window()?.end - 1;
+        let file = Arc::clone(self.piece.body()?.source());
+        self.requested = Some(Instant::now());
+        Some((file, last))
+    }
+
+    /// What was requested of the disk is in memory, or cannot be read.
+    pub(crate) fn requested_is_there(&mut self) {
+        if let Some(since) = self.requested.take() {
+            self.waited(since);
+        }
+    }
+
+    /// Reads the next window, on a thread that may wait for the disk, and takes the claim; `None` when
+    /// that was taken back. The window is the worker's to send, in turns between requests: a thread that
+    /// sends keeps the core from the worker, and many of them for many times as long.
+    pub(crate) fn read_and_wait(
+        &mut self,
+        fetcher: &Fetcher,
+        claim: &Claim,
+    ) -> Option<Result<Progress, SendError>> {
+        let began = Instant::now();
+        let read = self.read_window(fetcher);
+        if !claim.take() {
+            return None;
+        }
+        self.waited(began);
+        Some(match read {
+            Ok(()) => Ok(Progress::BudgetSpent),
+            Err(error) => Err(SendError::of_source(error)),
+        })
+    }
+
+    /// As [`advance`](Self::advance), on a thread that may wait for the disk. It reads the first bytes of
+    /// the file before it takes the claim (`None` when that was taken back) and sends.
     pub(crate) fn advance_and_wait(
         &mut self,
         fetcher: &Fetcher,
@@ -231,32 +266,34 @@ impl Outgoing {
         budget: u64,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
-        let is_the_workers = self.guard == Guard::Probed && self.left() > SENT_BYTES_MAX;
-        let read = if is_the_workers {
-            self.read_window(fetcher)
-        } else {
-            self.read_first(fetcher)
-        };
+        let read = self.read_first(fetcher);
         if !claim.take() {
             return None;
         }
         let result = match read {
-            Ok(()) if is_the_workers => Ok(Progress::BudgetSpent),
             Ok(()) => self.advance_through_disk(socket, budget),
             Err(error) => Err(SendError::of_source(error)),
         };
-        self.cold.windows += 1;
-        self.cold.time += began.elapsed();
+        self.waited(began);
         Some(result)
     }
 
-    /// Reads the next window.
+    fn waited(&mut self, since: Instant) {
+        self.cold.windows += 1;
+        self.cold.time += since.elapsed();
+    }
+
+    /// Reads the next window. Where that is in memory already the file seems to be cold no more, and the
+    /// worker looks for itself again.
     fn read_window(&mut self, fetcher: &Fetcher) -> io::Result<()> {
-        self.look_ahead();
-        match (self.next_window(), self.piece.body()) {
-            (Some(range), Some(body)) => fetcher.fetch(body.source(), range).map(drop),
-            _ => Ok(()),
+        let window = self.next_window();
+        let (Some(window), Some(body)) = (window, self.piece.body_mut()) else {
+            return Ok(());
+        };
+        if Residency::probe(body.source(), window.clone()) == Residency::Hot {
+            body.look_again();
         }
+        fetcher.fetch(body.source(), window).map(drop)
     }
 
     /// Reads the first bytes of the file, unless its head is sent: no error can be told any more then.
@@ -268,22 +305,6 @@ impl Outgoing {
                 fetcher.fetch(body.source(), range.start..end).map(drop)
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Whether a file that has been cold is so no more: then the worker goes on by itself.
-    fn look_ahead(&mut self) {
-        let window = self.next_window();
-        let (Some(window), Some(body)) = (window, self.piece.body_mut()) else {
-            return;
-        };
-        self.hot_windows = match Residency::probe(body.source(), window) {
-            Residency::Hot => self.hot_windows + 1,
-            Residency::Cold | Residency::Unknown => 0,
-        };
-        if self.hot_windows >= HOT_WINDOWS {
-            self.hot_windows = 0;
-            body.look_again();
         }
     }
 
@@ -305,11 +326,6 @@ impl Outgoing {
                 return Ok(Progress::BudgetSpent);
             }
         }
-    }
-
-    /// Bytes of the file that are not sent yet.
-    fn left(&self) -> u64 {
-        self.piece.body().map_or(0, Transfer::remaining)
     }
 
     /// What of the file comes next; `None` where bytes in memory come next, or nothing.
@@ -422,7 +438,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
-    fn cold(length: u64) -> (File, Outgoing, UnixStream) {
+    fn cold(length: u64, guard: Guard) -> (File, Outgoing, UnixStream) {
         // On a disk: the directory for temporary files may be memory.
         let program = std::env::current_exe().expect("a path");
         let directory = program.parent().expect("a directory");
@@ -432,45 +448,69 @@ mod tests {
         let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
         body.expect_cold();
         let head = BytesMut::new();
-        let outgoing = Outgoing::new(head, Some(body), Following::Nothing, Guard::Probed);
+        let outgoing = Outgoing::new(head, Some(body), Following::Nothing, guard);
         let (socket, mut peer) = UnixStream::pair().expect("sockets");
         std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
         (file, outgoing, socket)
     }
 
-    fn wait(outgoing: &mut Outgoing, socket: &UnixStream) -> Progress {
+    fn read(outgoing: &mut Outgoing) -> Progress {
         let fetcher = Fetcher::new().expect("/dev/null");
-        let result = outgoing.advance_and_wait(&fetcher, &Claim::default(), socket, WINDOW_BYTES);
+        let result = outgoing.read_and_wait(&fetcher, &Claim::default());
         result.expect("nobody takes it back").expect("it is read")
     }
 
     #[test]
-    fn a_thread_sends_what_is_short_and_leaves_the_rest_to_the_worker() {
-        let (_file, mut short, socket) = cold(SENT_BYTES_MAX);
-        assert_eq!(wait(&mut short, &socket), Progress::Complete);
-        assert_eq!(short.accepted(), SENT_BYTES_MAX);
-        let (_file, mut long, socket) = cold(SENT_BYTES_MAX + 1);
-        assert_eq!(wait(&mut long, &socket), Progress::BudgetSpent);
-        assert_eq!((long.accepted(), long.cold.windows), (0, 1));
+    fn a_thread_reads_and_the_worker_sends() {
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Probed);
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        assert_eq!((outgoing.accepted(), outgoing.cold.windows), (0, 1));
+        let sent = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(sent, Progress::Complete);
+        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
     }
 
     #[test]
-    fn the_worker_looks_again_after_many_windows_that_were_in_memory() {
-        let length = WINDOW_BYTES * u64::from(HOT_WINDOWS + 2);
-        let (mut file, mut outgoing, socket) = cold(length);
+    fn a_thread_sends_where_nobody_can_tell_what_is_in_memory() {
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Offloaded);
+        let fetcher = Fetcher::new().expect("/dev/null");
+        let result = outgoing.advance_and_wait(&fetcher, &Claim::default(), &socket, u64::MAX);
+        let sent = result.expect("nobody takes it back").expect("it is sent");
+        assert_eq!(sent, Progress::Complete);
+        assert_eq!(
+            (outgoing.accepted(), outgoing.cold.windows),
+            (WINDOW_BYTES, 1)
+        );
+    }
+
+    #[test]
+    fn a_request_to_the_disk_is_waited_for_once() {
+        let (_file, mut outgoing, _socket) = cold(5000, Guard::Requested);
+        let (_, last) = outgoing.take_requested().expect("it was requested");
+        assert_eq!((last, outgoing.cold.windows), (4999, 0));
+        assert!(outgoing.take_requested().is_none());
+        for _ in 0..2 {
+            outgoing.requested_is_there();
+            assert_eq!(outgoing.cold.windows, 1);
+        }
+        let (_file, mut outgoing, _socket) = cold(5000, Guard::Probed);
+        assert!(outgoing.take_requested().is_none());
+    }
+
+    #[test]
+    fn the_worker_looks_again_after_a_window_that_was_in_memory() {
+        let length = 3 * WINDOW_BYTES;
+        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
         io::copy(&mut file, &mut io::sink()).expect("a file");
         if Residency::probe(&file, 0..length) == Residency::Unknown {
             println!("the filesystem of the build directory does not tell what is in memory");
             return;
         }
-        for _ in 0..HOT_WINDOWS {
-            let asked = outgoing.advance(&socket, WINDOW_BYTES).expect("a socket");
-            assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
-            assert_eq!(wait(&mut outgoing, &socket), Progress::BudgetSpent);
-            // The window is there now, and the worker sends it.
-            let sent = outgoing.advance(&socket, WINDOW_BYTES);
-            assert_eq!(sent.expect("a socket"), Progress::BudgetSpent);
-        }
+        let asked = outgoing.advance(&socket, WINDOW_BYTES).expect("a socket");
+        assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
         let rest = outgoing.advance(&socket, u64::MAX);
         assert_eq!(rest.expect("a socket"), Progress::Complete);
         assert_eq!(outgoing.accepted(), length);

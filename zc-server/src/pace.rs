@@ -10,13 +10,14 @@ const TURN_BYTES_MAX: u64 = 2 << 20;
 const TURN_BYTES_MAX_IN_COMPANY: u64 = 512 << 10;
 /// How long after a small response others are expected, in milliseconds.
 const COMPANY_MS: u64 = 100;
-/// Bytes of a response under way that cost about as much as a small request.
+/// Bytes of a response under way that cost about as much as a small request, or as a turn that sends
+/// nothing.
 const BYTES_PER_REQUEST: u64 = 64 * 1024;
 
 /// What a worker has sent, and how much of it comes next.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Bytes of responses that took more than one call.
+    /// Bytes of responses that took more than one call, and what stands for the cost of their turns.
     pub(crate) streamed_bytes: u64,
     /// Whether a response went as a whole since the last turn.
     pub(crate) has_answered: bool,
@@ -31,6 +32,11 @@ impl Pace {
         } else {
             TURN_BYTES_MAX
         }
+    }
+
+    /// A turn of a response under way begins, which costs something whatever it sends.
+    pub(crate) fn begin_turn(&mut self) {
+        self.streamed_bytes += BYTES_PER_REQUEST;
     }
 
     /// Where `streamed_bytes` is to stop in the turn that begins, after so many requests.

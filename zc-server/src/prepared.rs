@@ -104,7 +104,7 @@ pub(crate) fn append_range(
     let room = &mut bytes[start..];
     let is_read = match site.guard(opened) {
         Guard::Trusted => opened.file.file().read_exact_at(room, range.start).is_ok(),
-        Guard::Probed => zc_core::read_resident(&opened.file, room, range.start)
+        Guard::Probed | Guard::Requested => zc_core::read_resident(&opened.file, room, range.start)
             .is_ok_and(|count| count == room.len()),
         Guard::Offloaded => false,
     };

@@ -11,15 +11,21 @@
 //! Requests go before responses under way: those send between two polls as many bytes as take about
 //! the time of the requests before them, and one turn at least. So a request waits for about one turn
 //! of a download, however many there are, and downloads have half of the time, however many requests.
+//!
+//! Who has asked for what is on the disk comes after who has not, and in small numbers: to begin the
+//! reading of a file takes many times as long as to answer from memory, and many of them at once would
+//! be waited for by everybody else.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use zc_http::HttpTime;
 
@@ -32,6 +38,8 @@ use crate::disk::Letter;
 use crate::listener::{Accept, accept};
 use crate::slots::Slots;
 
+/// The token of the ring: no connection's, and not that of a waker.
+const RING: Token = Token(u32::MAX as usize - 1);
 /// Readiness events taken from the kernel in one call.
 const EVENTS_MAX: usize = 512;
 /// Connections accepted from one listener in one turn.
@@ -41,6 +49,10 @@ const DRAIN_BATCHES_MAX: usize = 32;
 /// How long accepting rests when descriptors or connections are used up, in milliseconds. A
 /// connection of this worker that ends wakes it earlier.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// How many requests of connections that [have waited](Connection::has_waited) are taken between two
+/// polls. Beside 32 downloads of cold files of 64 KiB the p99 of small requests was 0.37, 0.35 and
+/// 0.47 ms with 1, 2 and 4 of them, and the downloads had 0.88, 0.92 and 0.91 GB/s.
+const PATIENT_TURNS: usize = 2;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
 
@@ -78,6 +90,8 @@ pub(crate) struct Reactor {
     slots: Slots<Slot>,
     /// Those with a request, or that something has happened to.
     ready: VecDeque<Token>,
+    /// The same, where the last response had to wait for the disk.
+    patient: VecDeque<Token>,
     /// Those whose response is under way and can go on.
     streaming: VecDeque<Token>,
     wheel: Wheel<Token>,
@@ -112,6 +126,12 @@ impl Reactor {
             poll.registry()
                 .register(listener, Token(number), Interest::READABLE)?;
         }
+        if let Some(ring) = &context.ring {
+            let descriptor = ring.as_fd().as_raw_fd();
+            let mut source = SourceFd(&descriptor);
+            let registry = poll.registry();
+            registry.register(&mut source, RING, Interest::READABLE)?;
+        }
         Ok(Self {
             index,
             poll,
@@ -119,6 +139,7 @@ impl Reactor {
             accepting: Accepting::NextTurn,
             slots: Slots::new(),
             ready: VecDeque::new(),
+            patient: VecDeque::new(),
             streaming: VecDeque::new(),
             wheel: Wheel::new(0),
             context,
@@ -155,6 +176,7 @@ impl Reactor {
                 self.begin_drain();
             }
             self.take_letters();
+            self.take_reads();
             self.accept_all();
             self.drive_queued();
             self.context.cache.sweep(self.context.now_ms);
@@ -181,7 +203,8 @@ impl Reactor {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        let is_idle = self.ready.is_empty() && self.streaming.is_empty();
+        let queues = [&self.ready, &self.patient, &self.streaming];
+        let is_idle = queues.iter().all(|queue| queue.is_empty());
         if !is_idle || self.accepting == Accepting::NextTurn {
             return Some(Duration::ZERO);
         }
@@ -213,7 +236,8 @@ impl Reactor {
             }
             return;
         }
-        // The waker's token is no connection's: it has done its work by ending the poll.
+        // The tokens of the waker and the ring are no connection's: they have done their work by ending
+        // the poll.
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
@@ -228,8 +252,25 @@ impl Reactor {
         }
         if slot.connection.is_sending() {
             enqueue(&mut self.streaming, token, slot);
+        } else if slot.connection.has_waited() {
+            enqueue(&mut self.patient, token, slot);
         } else {
             enqueue(&mut self.ready, token, slot);
+        }
+    }
+
+    /// What requests to the disk have brought.
+    fn take_reads(&mut self) {
+        let Some(ring) = &mut self.context.ring else {
+            return;
+        };
+        while let Some(told) = ring.take() {
+            // A number that went through the kernel; that of a connection that is gone is nobody's.
+            let token = Token(told.tag as usize);
+            if let Some(slot) = self.slots.get_mut(token) {
+                slot.connection.on_read(told.result);
+                enqueue(&mut self.streaming, token, slot);
+            }
         }
     }
 
@@ -350,8 +391,8 @@ impl Reactor {
         }
     }
 
-    /// One turn for everyone who was ready when it began, and then for some of those whose response
-    /// is under way.
+    /// One turn for everyone who was ready when it began, and then for some of those who are patient and
+    /// of those whose response is under way.
     fn drive_queued(&mut self) {
         let requests = self.ready.len();
         for _ in 0..requests {
@@ -359,13 +400,23 @@ impl Reactor {
                 self.drive(token);
             }
         }
+        let patient = self.patient.len().min(PATIENT_TURNS);
+        for _ in 0..patient {
+            if let Some(token) = self.patient.pop_front() {
+                self.drive(token);
+            }
+        }
         let now_ms = self.context.now_ms;
-        let end = self.context.pace.begin_streaming(requests, now_ms);
+        let end = self
+            .context
+            .pace
+            .begin_streaming(requests + patient, now_ms);
         for _ in 0..self.streaming.len() {
             if self.context.pace.streamed_bytes >= end {
                 return;
             }
             if let Some(token) = self.streaming.pop_front() {
+                self.context.pace.begin_turn();
                 self.drive(token);
             }
         }

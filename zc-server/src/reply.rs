@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{Residency, Transfer};
+use zc_core::{REQUEST_BYTES, Residency, Transfer};
 use zc_http::{After, HttpTime, Request, Status};
 
 use crate::cache::{CachedFile, Id};
@@ -261,12 +261,18 @@ impl Terms<'_> {
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
                 let mut transfer = source.transfer(range);
+                let mut guard = source.guard;
                 match residency {
                     Some(Residency::Hot) => transfer.vouch_until(length),
-                    Some(_) if is_whole => transfer.expect_cold(),
+                    Some(residency) if is_whole => {
+                        transfer.expect_cold();
+                        if residency == Residency::Cold && length <= REQUEST_BYTES {
+                            guard = Guard::Requested;
+                        }
+                    }
                     _ => {}
                 }
-                let way = (source.guard, source.mount.key());
+                let way = (guard, source.mount.key());
                 begun.stream(Some(transfer), Following::Nothing, way, buffers)
             }
             Rest::Parts(..) => {
@@ -279,7 +285,8 @@ impl Terms<'_> {
     }
 
     /// Whether a file of one window is in memory: asked here, so that the next requests for it need
-    /// not. `None` for others, which are asked window by window, or never.
+    /// not. `None` for others, which are asked window by window, or never. Of a file that is not, the
+    /// first bytes have been requested of the disk.
     fn residency(&self, file: &mut CachedFile) -> Option<Residency> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
@@ -289,7 +296,9 @@ impl Terms<'_> {
         }
         let residency = match file.hot_until_ms {
             Some(end_ms) if end_ms > now_ms => return Some(Residency::Hot),
-            Some(_) => Residency::probe(&opened.file, 0..length),
+            // It was in memory a while ago, and most often still is: a look costs less there.
+            Some(_) if length > REQUEST_BYTES => Residency::probe(&opened.file, 0..length),
+            Some(_) => Residency::probe_or_request(&opened.file, 0..length),
             None => Residency::request(&opened.file, 0..length),
         };
         file.hot_until_ms = (residency == Residency::Hot).then_some(now_ms + HOT_MS);

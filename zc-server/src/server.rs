@@ -7,6 +7,7 @@ use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
+use zc_core::DiskRing;
 use zc_http::{HttpTime, Limits};
 
 use crate::access_log;
@@ -27,6 +28,9 @@ use crate::site::Site;
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
+/// For how many responses at a time a worker waits without a thread. So many requests fit into the queue
+/// of a disk, and nobody waits for a place in that.
+const WATCHED_MAX: u32 = 64;
 /// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -119,6 +123,11 @@ impl Server {
                 cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: worker.mailbox,
+                // Where it is refused, threads wait for everything.
+                ring: site
+                    .may_use_io_uring
+                    .then(|| DiskRing::new(WATCHED_MAX).ok())
+                    .flatten(),
                 token: WAKER,
                 pace: Pace::default(),
                 now_ms: 0,

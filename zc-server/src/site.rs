@@ -27,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) disk: Disk,
     /// Whether workers leave to the disk's threads what they would have to wait for.
     pub(crate) cold_guard: bool,
+    /// Whether a worker may wait for requests to the disk by io_uring.
+    pub(crate) may_use_io_uring: bool,
     /// The memory of all listings being sent.
     pub(crate) listings: listing::Budget,
     pub(crate) diagnostics: Diagnostics,
@@ -80,6 +82,7 @@ impl Site {
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
             disk,
             cold_guard: config.cold_guard,
+            may_use_io_uring: config.cold_guard && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
         })

@@ -143,8 +143,18 @@ pub struct Args {
     )]
     pub cold_guard: ColdGuard,
 
-    /// Threads that wait for the disk. One mount has half of them at most. They have the nice value 19,
-    /// so that others on the same core go first.
+    /// Wait for files of up to 256 KiB that are not in memory without a thread for each, by io_uring.
+    #[arg(
+        long = "io-uring",
+        env = "ZC_IO_URING",
+        hide_env_values = true,
+        value_enum,
+        default_value = "auto"
+    )]
+    pub io_uring: IoUring,
+
+    /// Threads that wait for the disk. One mount has half of them at most. They have the policy
+    /// SCHED_IDLE, so that others on the same core go first.
     #[arg(
         long = "disk-threads",
         value_name = "N",
@@ -356,6 +366,15 @@ pub enum ColdGuard {
     /// They never do.
     Auto,
     /// They do, as most servers let them; for comparison.
+    Off,
+}
+
+/// Whether io_uring is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IoUring {
+    /// From Linux 6.1 on, where it is allowed; most containers refuse it, and threads wait there.
+    Auto,
+    /// Never.
     Off,
 }
 

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use zc_core::Method;
 use zc_http::Coding;
 
-use crate::args::{Args, ColdGuard, Precompressed, Switch};
+use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
 use files::{Cors, Files, Site};
 pub use network::{Congestion, Network};
 pub use root::Root;
@@ -94,6 +94,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Whether workers leave to threads of their own what they would have to wait for.
     pub cold_guard: bool,
+    /// Whether workers wait for short files by io_uring, where the kernel has it and lets them.
+    pub io_uring: bool,
     /// Threads that wait for the disk, from 1 to [`DISK_THREADS_MAX`].
     pub disk_threads: usize,
     /// Time that the disk has to answer, in milliseconds.
@@ -175,6 +177,7 @@ impl Config {
             grace_ms: args.grace_ms,
             connections_max: args.connections_max,
             cold_guard: args.cold_guard == ColdGuard::Auto,
+            io_uring: args.io_uring == IoUring::Auto,
             disk_threads: args.disk_threads,
             disk_timeout_ms: args.disk_timeout_ms,
             cache: Cache {
@@ -209,6 +212,7 @@ impl Config {
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             cold_guard: true,
+            io_uring: true,
             disk_threads: DISK_THREADS_DEFAULT,
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
             cache: Cache::default(),

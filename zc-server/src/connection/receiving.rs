@@ -234,6 +234,7 @@ impl Connection {
         let has_more = end < served.bytes.len();
         allowance.responses = allowance.responses.saturating_sub(1);
         context.pace.has_answered = true;
+        self.has_waited = false;
         let is_last = then != Then::KeepAlive
             || !has_more
             || allowance.responses == 0

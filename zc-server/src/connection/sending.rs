@@ -1,12 +1,13 @@
 //! Responses that take more than one call: resumed where the socket was full, carried on by a thread
 //! where the disk has to be waited for, and what comes after them.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use zc_core::{Progress, SendError};
 use zc_http::Status;
 
-use super::{Allowance, Connection, Fetch, Readiness, State, Step, sending};
+use super::{Allowance, Connection, Fetch, Readiness, Reading, State, Step, sending};
 use crate::context::Context;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
@@ -25,6 +26,7 @@ impl Connection {
         allowance: &mut Allowance,
         context: &mut Context,
     ) -> Option<Step> {
+        self.has_waited = false;
         let stall = (context.now_ms + context.timeouts.stall_ms, 0);
         match self.advance(&mut response, stall, context) {
             Advanced::Over(answer) => {
@@ -97,30 +99,75 @@ impl Connection {
         }
     }
 
-    /// Has a thread carry the response on, since the disk has to be waited for.
+    /// Waits for the disk: for what was requested of it already, or by a thread.
     fn fetch(&mut self, mut response: Box<Response>, context: &mut Context) -> Step {
-        let mut socket = self.stream.as_fd().try_clone_to_owned();
-        if socket.is_err() && context.cache.yield_descriptors() {
-            socket = self.stream.as_fd().try_clone_to_owned();
+        self.has_waited = true;
+        let Some(outgoing) = &mut response.outgoing else {
+            unreachable!("a thread has it in the state `Fetching` alone");
+        };
+        let tag = context.token.0 as u64;
+        if let Some(ring) = &mut context.ring
+            && let Some((file, last)) = outgoing.take_requested()
+            && ring.watch(file, last, tag).is_ok()
+        {
+            return Step::Wait(State::Reading {
+                response,
+                reading: Reading::Pending,
+                deadline_ms: context.now_ms + context.timeouts.disk_ms,
+            });
         }
-        let socket = match socket {
-            Ok(socket) => socket,
-            Err(error) => {
-                let line = format!("cannot wait for the disk for {}: {error}", self.remote);
-                context.site.diagnostics.say(line);
-                response.end(self.remote, Outcome::Failed, context);
+        self.hand_over(response, context)
+    }
+
+    /// What was requested of the disk may be there.
+    pub(super) fn read(
+        &mut self,
+        mut response: Box<Response>,
+        reading: Reading,
+        deadline_ms: u64,
+        context: &mut Context,
+    ) -> Step {
+        if reading == Reading::Pending {
+            if self.gone {
+                response.end(self.remote, Outcome::PeerGone, context);
                 return Step::Closed;
             }
-        };
+            return Step::Wait(State::Reading {
+                response,
+                reading,
+                deadline_ms,
+            });
+        }
+        if let Some(outgoing) = &mut response.outgoing {
+            outgoing.requested_is_there();
+        }
+        match reading {
+            // A thread can tell the reason.
+            Reading::Failed => self.hand_over(response, context),
+            Reading::Done | Reading::Pending => Step::Go(sending(response, context)),
+        }
+    }
+
+    /// Has a thread carry the response on, since the disk has to be waited for.
+    fn hand_over(&mut self, mut response: Box<Response>, context: &mut Context) -> Step {
         let Some(outgoing) = response.outgoing.take() else {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.figures();
-        match ask(
-            response.key,
-            Work::Send(Box::new(outgoing), socket),
-            context,
-        ) {
+        let work = if outgoing.is_offloaded() {
+            match self.another_descriptor(context) {
+                Ok(socket) => Work::Send(Box::new(outgoing), socket),
+                Err(error) => {
+                    let line = format!("cannot wait for the disk for {}: {error}", self.remote);
+                    context.site.diagnostics.say(line);
+                    response.record(self.remote, Outcome::Failed, before, context);
+                    return Step::Closed;
+                }
+            }
+        } else {
+            Work::Read(Box::new(outgoing))
+        };
+        match ask(response.key, work, context) {
             Some(ticket) => Step::Wait(State::Fetching {
                 response,
                 fetch: Box::new(Fetch {
@@ -143,6 +190,15 @@ impl Connection {
                 Step::Closed
             }
         }
+    }
+
+    /// Another descriptor of the socket, for a thread.
+    fn another_descriptor(&self, context: &mut Context) -> io::Result<OwnedFd> {
+        let socket = self.stream.as_fd().try_clone_to_owned();
+        if socket.is_err() && context.cache.yield_descriptors() {
+            return self.stream.as_fd().try_clone_to_owned();
+        }
+        socket
     }
 
     /// A thread may have carried the response on.
@@ -180,9 +236,10 @@ impl Connection {
                 })
             }
             Ok(Progress::WouldBlock) => Step::Go(sending(response, context)),
-            Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) => {
+            Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
                 Step::Again(sending(response, context))
             }
+            Ok(Progress::BudgetSpent) => Step::Go(sending(response, context)),
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let line = format!("cannot read for {}: {error}", self.remote);
                 context.site.diagnostics.say(line);

@@ -43,8 +43,9 @@ pub(crate) enum Work {
     /// Looks something up, by code that knows what.
     LookUp(Box<dyn FnOnce(&Fetcher) -> Answer + Send>),
     List(Box<listing::Request>),
-    /// Reads the next part of a response and, where that is short, sends it, to another descriptor of its
-    /// socket.
+    /// Reads the next part of a response.
+    Read(Box<Outgoing>),
+    /// Sends the next part of a response, to another descriptor of its socket.
     Send(Box<Outgoing>, OwnedFd),
 }
 
@@ -301,6 +302,10 @@ impl Job {
         let answer = match work {
             Work::LookUp(look_up) => look_up(fetcher),
             Work::List(request) => Answer::Listing(request.read()),
+            Work::Read(mut outgoing) => match outgoing.read_and_wait(fetcher, &claim) {
+                Some(result) => Answer::Sent(outgoing, result),
+                None => return,
+            },
             Work::Send(mut outgoing, socket) => {
                 match outgoing.advance_and_wait(fetcher, &claim, &socket, WINDOW_BYTES) {
                     Some(result) => Answer::Sent(outgoing, result),
@@ -331,6 +336,7 @@ impl fmt::Debug for Work {
         f.write_str(match self {
             Self::LookUp(_) => "LookUp",
             Self::List(_) => "List",
+            Self::Read(_) => "Read",
             Self::Send(..) => "Send",
         })
     }
@@ -385,12 +391,12 @@ mod tests {
     fn a_worker_comes_before_the_threads() {
         let disk = Disk::start(1, 100).expect("a thread");
         let (_poll, mailbox) = mailbox();
-        let (told, nice) = mpsc::channel();
+        let (told, policy) = mpsc::channel();
         let work = Work::LookUp(Box::new(move |_| {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("proc(5)");
             let (_, behind_name) = stat.rsplit_once(')').expect("a name");
-            let nice = behind_name.split_whitespace().nth(16).map(str::to_owned);
-            told.send(nice).expect("heard");
+            let policy = behind_name.split_whitespace().nth(38).map(str::to_owned);
+            told.send(policy).expect("heard");
             nothing_found()
         }));
         let reply = Reply {
@@ -398,7 +404,8 @@ mod tests {
             token: Token(1),
         };
         let _ticket = disk.submit(1, work, reply).expect("room");
-        assert_eq!(nice.recv().expect("told").as_deref(), Some("19"));
+        // SCHED_IDLE, see proc(5).
+        assert_eq!(policy.recv().expect("told").as_deref(), Some("5"));
     }
 
     #[test]
