@@ -4,7 +4,7 @@
 //! On plain loopback a packet has 64 KiB and one send buffer swallows megabytes, and a default
 //! congestion control that paces (BBR) makes every transfer cost twice: both hide what servers do.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
@@ -19,6 +19,8 @@ const CONGESTION: &str = "cubic";
 /// The core of the server; the client has the next one.
 pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const CLIENT_CORE: usize = 1;
+/// What chrt of util-linux is told to put a program before all that have an ordinary policy.
+pub(crate) const URGENT: [&str; 2] = ["--fifo", "1"];
 
 /// Enters a network namespace of our own, if that can be had, and looks at the machine. To be called
 /// before any thread is started: threads of before would stay outside.
@@ -52,7 +54,22 @@ pub(crate) fn enter() -> Machine {
                 .to_owned(),
         );
     }
+    machine.urgent_client = may_be_urgent();
+    if !machine.urgent_client {
+        machine.notes.push(
+            "the client of the cold part may not go before others on its core (chrt): it is late \
+             where they hold it"
+                .to_owned(),
+        );
+    }
     machine
+}
+
+/// Whether what is started may be put before everything else.
+fn may_be_urgent() -> bool {
+    let mut command = Command::new("chrt");
+    command.args(URGENT).arg("true").stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn enter_network() -> anyhow::Result<()> {
@@ -162,6 +179,7 @@ fn look_at_machine() -> Machine {
         mtu: 65_536,
         private_network: false,
         pinned: false,
+        urgent_client: false,
         notes: Vec::new(),
     }
 }

@@ -124,6 +124,7 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str) -> anyhow::Result<Cold> {
         warm_up: bench.times.warm_up,
         measured: bench.times.cold,
         verify_every: 1000,
+        is_urgent: true,
     };
     let alone = bench.measure(&server, &hot)?.load;
     let others = start_others(bench, &server, beside)?;

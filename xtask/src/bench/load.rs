@@ -8,7 +8,7 @@ use anyhow::Context;
 use nix::sys::signal::Signal;
 
 use super::Bench;
-use super::arena::steal_ticks;
+use super::arena::{URGENT, steal_ticks};
 use super::process::Running;
 use super::results::Load;
 use super::tool::{End, Tool};
@@ -26,6 +26,8 @@ pub(crate) struct Demand {
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
     pub(crate) verify_every: u64,
+    /// Whether the load generator goes before whatever else runs on its core, where that is allowed.
+    pub(crate) is_urgent: bool,
 }
 
 /// What came of it, and what it took.
@@ -39,7 +41,13 @@ pub(crate) struct Measured {
 impl Bench {
     /// The command of the load generator.
     pub(crate) fn load_command(&self, address: SocketAddr, demand: &Demand) -> Command {
-        let mut command = Command::new(&self.programs.bench);
+        let mut command = if demand.is_urgent && self.results.machine.urgent_client {
+            let mut command = Command::new("chrt");
+            command.args(URGENT).arg(&self.programs.bench);
+            command
+        } else {
+            Command::new(&self.programs.bench)
+        };
         command
             .arg("load")
             .arg("--address")

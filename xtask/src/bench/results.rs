@@ -64,6 +64,9 @@ pub(crate) struct Machine {
     pub(crate) private_network: bool,
     /// Whether server and client had a core each.
     pub(crate) pinned: bool,
+    /// Whether the client of the cold part went before what else ran on its core.
+    #[serde(default)]
+    pub(crate) urgent_client: bool,
     /// What could not be had, and what that means.
     pub(crate) notes: Vec<String>,
 }

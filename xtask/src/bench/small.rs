@@ -231,6 +231,7 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
         warm_up: bench.times.warm_up,
         measured: bench.times.measured,
         verify_every: 1000,
+        is_urgent: false,
     }
 }
 

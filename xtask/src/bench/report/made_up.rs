@@ -22,6 +22,7 @@ pub(crate) fn empty() -> Results {
             mtu: 1500,
             private_network: true,
             pinned: true,
+            urgent_client: true,
             notes: Vec::new(),
         },
         skipped: Vec::new(),

@@ -71,6 +71,11 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "not pinned: server and client share their cores"
     };
+    let urgent = if machine.urgent_client {
+        "before all else on its core (SCHED_FIFO)"
+    } else {
+        "like all else on its core"
+    };
     let memory = machine.memory_bytes as f64 / GIB;
     vec![
         ("Date", results.date.clone()),
@@ -91,6 +96,7 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
         ),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
+        ("Client of the cold part", urgent.to_owned()),
     ]
 }
 
