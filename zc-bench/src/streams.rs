@@ -69,16 +69,18 @@ impl Streams {
     }
 
     fn run(&self, cold: &[File], clock: &Clock) {
+        // Kept from pass to pass: what a pass measures is the reading of files.
+        let mut connections: Vec<_> = (0..self.streams).map(|_| None).collect();
         loop {
             if let Err(error) = evict(cold) {
                 eprintln!("cannot make files cold: {error}");
             }
             clock.start();
             std::thread::scope(|scope| {
-                for stream in 0..self.streams {
+                for (stream, connection) in connections.iter_mut().enumerate() {
                     let own = self.targets.iter().skip(stream).step_by(self.streams);
                     scope.spawn(move || match &self.source {
-                        Source::Server(address) => download(*address, own, clock),
+                        Source::Server(address) => download(*address, connection, own, clock),
                         Source::Disk(root) => read_files(root, own, clock),
                     });
                 }
@@ -123,8 +125,12 @@ impl Clock {
 }
 
 /// Downloads each target in turn, over one connection while it lasts.
-fn download<'t>(address: SocketAddr, targets: impl Iterator<Item = &'t String>, clock: &Clock) {
-    let mut connection = None;
+fn download<'t>(
+    address: SocketAddr,
+    connection: &mut Option<TcpStream>,
+    targets: impl Iterator<Item = &'t String>,
+    clock: &Clock,
+) {
     let mut chunk = vec![0; DISCARD_BYTES];
     for target in targets {
         let mut stream = match connection.take() {
@@ -135,7 +141,7 @@ fn download<'t>(address: SocketAddr, targets: impl Iterator<Item = &'t String>, 
             },
         };
         if fetch(&mut stream, &mut chunk, (address, target), clock).is_ok() {
-            connection = Some(stream);
+            *connection = Some(stream);
         }
     }
 }
