@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
@@ -56,9 +56,9 @@ impl Residency {
         Self::probe_byte(file, last)
     }
 
-    /// [Looks](Self::probe) at a range that is believed not to be in memory: where its first byte is
-    /// not, the kernel begins at once to read as much of the range as [`REQUEST_BYTES`], instead of
-    /// the few pages of a look. Whoever then waits for the range waits for one request of the disk.
+    /// [Looks](Self::probe) at a range that is believed not to be in memory: where an end of it is not,
+    /// the kernel begins at once to read as much of the range as [`REQUEST_BYTES`], instead of the few
+    /// pages of a look. Whoever then waits for the range waits for one request of the disk.
     ///
     /// Asking about a byte that is in memory costs about 2.5 µs more than a look.
     pub fn request(file: impl AsFd, range: Range<u64>) -> Self {
@@ -73,7 +73,7 @@ impl Residency {
             range.start,
             bytes,
         )) {
-            Self::Hot => Self::probe_byte(file, range.end - 1),
+            Self::Hot => Self::probe_byte(file, range.end - 1).or_needed(file, range),
             Self::Cold => Self::Cold,
             // A filesystem may refuse the whole call for what cannot be written to.
             Self::Unknown => Self::probe(file, range),
@@ -86,13 +86,18 @@ impl Residency {
     /// See `POSIX_FADV_WILLNEED` in
     /// [`posix_fadvise(2)`](https://man7.org/linux/man-pages/man2/posix_fadvise.2.html).
     pub fn probe_or_request(file: impl AsFd, range: Range<u64>) -> Self {
-        let residency = Self::probe(&file, range.clone());
-        if residency == Self::Cold {
+        let file = file.as_fd();
+        Self::probe(file, range.clone()).or_needed(file, range)
+    }
+
+    /// Has the kernel begin to read what a look has told to be absent.
+    fn or_needed(self, file: BorrowedFd<'_>, range: Range<u64>) -> Self {
+        if self == Self::Cold {
             let bytes = (range.end - range.start).min(REQUEST_BYTES);
             // Where it is refused, whoever waits for the range has it read.
-            let _ = crate::platform::will_need(file.as_fd(), range.start, bytes);
+            let _ = crate::platform::will_need(file, range.start, bytes);
         }
-        residency
+        self
     }
 
     fn probe_byte(file: impl AsFd, offset: u64) -> Self {

@@ -7,6 +7,7 @@ mod common;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -72,7 +73,7 @@ fn evict(file: &File) {
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
 }
 
-fn pages(range: std::ops::Range<u64>) -> impl Iterator<Item = std::ops::Range<u64>> {
+fn pages(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     range
         .step_by(PAGE as usize)
         .map(|offset| offset..offset + PAGE)
@@ -83,7 +84,7 @@ fn pages(range: std::ops::Range<u64>) -> impl Iterator<Item = std::ops::Range<u6
 fn fetched(
     pool: &DiskPool,
     file: impl AsFd + Send + 'static,
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
 ) -> io::Result<u64> {
     let (sender, receiver) = mpsc::channel();
     pool.fetch(file, range, move |result| sender.send(result).unwrap())
@@ -113,32 +114,63 @@ fn a_file_just_written_is_hot_where_that_is_told() {
     assert_eq!(Residency::probe(&file, 5..6), residency);
 }
 
+/// Both looks that have the kernel read what is absent.
+const ASKS: [fn(&File, Range<u64>) -> Residency; 2] = [
+    |file, range| Residency::request(file, range),
+    |file, range| Residency::probe_or_request(file, range),
+];
+
+/// Whether a page is in memory when only these bytes were waited for, without reading ahead.
+fn is_there_behind(file: &File, page: u64, waited_for: &[u64]) -> bool {
+    // What no request brings in is read page by page from here on, and only that.
+    posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
+    for &offset in waited_for {
+        file.read_exact_at(&mut [0], offset).unwrap();
+    }
+    Residency::probe(file, page..page + PAGE) == Residency::Hot
+}
+
 #[test]
 fn a_request_has_more_than_a_few_pages_read() {
-    let file = file_on_disk();
-    let hot = told(&file);
-    assert_eq!(Residency::request(&file, 0..LENGTH), hot);
-    assert_eq!(Residency::request(&file, LENGTH..LENGTH), Residency::Hot);
-    assert_eq!(
-        Residency::request(&file, LENGTH..LENGTH + 1),
-        Residency::Unknown
-    );
-    if !evicted(&file) {
-        return;
+    for ask in ASKS {
+        let file = file_on_disk();
+        let hot = told(&file);
+        assert_eq!(ask(&file, 0..LENGTH), hot);
+        assert_eq!(ask(&file, LENGTH..LENGTH), Residency::Hot);
+        assert_eq!(ask(&file, LENGTH..LENGTH + 1), Residency::Unknown);
+        if !evicted(&file) {
+            return;
+        }
+        let start = 1 << 20;
+        let end = start + REQUEST_BYTES;
+        assert_eq!(ask(&file, start..end), Residency::Cold);
+        let middle = start + REQUEST_BYTES / 2;
+        assert!(is_there_behind(&file, middle, &[middle + PAGE, end - PAGE]));
     }
-    let start = 1 << 20;
-    let asked = Residency::request(&file, start..start + REQUEST_BYTES);
-    assert_eq!(asked, Residency::Cold);
-    // What the request does not bring in is read page by page from here on, and only that.
-    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
-    let middle = start + REQUEST_BYTES / 2;
-    for waited_for in [middle + PAGE, start + REQUEST_BYTES - PAGE] {
-        file.read_exact_at(&mut [0], waited_for).unwrap();
+}
+
+#[test]
+fn a_request_has_the_middle_read_where_the_beginning_is_there() {
+    for ask in ASKS {
+        let file = file_on_disk();
+        if !evicted(&file) {
+            return;
+        }
+        file.read_exact_at(&mut [0; PAGE as usize], 0).unwrap();
+        // More than what that has read ahead.
+        let end = REQUEST_BYTES;
+        let rest = (64 << 10, end as i64);
+        posix_fadvise(
+            &file,
+            rest.0,
+            rest.1,
+            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+        )
+        .unwrap();
+        assert_ne!(ask(&file, 0..end), Residency::Unknown);
+        let middle = REQUEST_BYTES / 2;
+        assert!(is_there_behind(&file, middle, &[middle + PAGE, end - PAGE]));
     }
-    assert_eq!(
-        Residency::probe(&file, middle..middle + PAGE),
-        Residency::Hot
-    );
 }
 
 #[test]
@@ -217,7 +249,7 @@ fn each_end_of_a_range_counts() {
 fn an_empty_range_is_hot_and_fetches_nothing() {
     let (pipe, _writer) = io::pipe().unwrap();
     assert_eq!(Residency::probe(&pipe, 7..7), Residency::Hot);
-    let reversed = std::ops::Range { start: 7, end: 3 };
+    let reversed = Range { start: 7, end: 3 };
     assert_eq!(Residency::probe(&pipe, reversed.clone()), Residency::Hot);
     let pool = DiskPool::new(1, 1).unwrap();
     assert_eq!(fetched(&pool, pipe, reversed).unwrap(), 0);

@@ -239,7 +239,10 @@ impl Connection {
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
                 Step::Again(sending(response, context))
             }
-            Ok(Progress::BudgetSpent) => Step::Go(sending(response, context)),
+            // It is read, and to be sent in this turn.
+            Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) => {
+                Step::Go(sending(response, context))
+            }
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let line = format!("cannot read for {}: {error}", self.remote);
                 context.site.diagnostics.say(line);
