@@ -188,7 +188,8 @@ fn hot_requests_are_answered_while_the_disk_is_not() {
         slow.serve_hot();
         assert!(clients.iter().all(|client| client.buffered() == 0));
         if !way.is_empty() {
-            wait_until("more threads wait", || slow.disk_threads() > before);
+            // There may be as many already, which have looked names up.
+            wait_until("each has a thread", || slow.disk_threads() >= FILES);
         } else if zc_core::DiskRing::new(1).is_ok() {
             assert_eq!(slow.disk_threads(), before);
         }
