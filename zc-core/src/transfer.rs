@@ -151,7 +151,7 @@ impl<F: AsFd> Transfer<F> {
     ///
     /// After such an answer each further window has the same, without a look, until the caller
     /// [asks for looks](Self::look_again): at a file that is being read from the disk a look would make
-    /// the caller's thread read ahead, which takes up to a millisecond, and it would be told that what
+    /// the caller's thread read ahead, which takes up to 0.3 ms for 8 MiB, and it would be told that what
     /// the kernel has read ahead is there. What a call of `advance` has left over of a window that was
     /// waited for is looked at again.
     #[must_use]

@@ -28,8 +28,8 @@ use crate::site::Site;
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
-/// For how many responses at a time a worker waits without a thread. So many requests fit into the queue
-/// of a disk, and nobody waits for a place in that.
+/// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
+/// thus holds a bounded part of a ring, and of its memory.
 const WATCHED_MAX: u32 = 64;
 /// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
 const DESCRIPTORS_RESERVED: u64 = 64;

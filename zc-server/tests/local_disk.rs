@@ -222,9 +222,13 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
     }
     // All that comes while the server stands still is there at its next poll.
     slow.server().signal(Signal::SIGSTOP);
-    let task = PathBuf::from(format!("/proc/{}/stat", slow.server().pid()));
-    wait_until("the server stands still", || {
-        std::fs::read_to_string(&task).is_ok_and(|stat| stat.contains(") T "))
+    let tasks = format!("/proc/{}/task", slow.server().pid());
+    wait_until("every thread stands still", || {
+        let mut tasks = std::fs::read_dir(&tasks).expect("our child");
+        tasks.all(|task| {
+            let stat = task.expect("our child").path().join("stat");
+            std::fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") T "))
+        })
     });
     for client in &mut patient {
         client.send(b"GET /hot?patient HTTP/1.1\r\nHost: t\r\n\r\n");

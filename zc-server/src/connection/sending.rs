@@ -127,24 +127,23 @@ impl Connection {
         deadline_ms: u64,
         context: &mut Context,
     ) -> Step {
-        if reading == Reading::Pending {
-            if self.gone {
-                response.end(self.remote, Outcome::PeerGone, context);
-                return Step::Closed;
-            }
-            return Step::Wait(State::Reading {
-                response,
-                reading,
-                deadline_ms,
-            });
-        }
-        if let Some(outgoing) = &mut response.outgoing {
+        if let (Reading::Done | Reading::Failed, Some(outgoing)) = (reading, &mut response.outgoing)
+        {
             outgoing.requested_is_there();
         }
         match reading {
+            Reading::Pending if self.gone => {
+                response.end(self.remote, Outcome::PeerGone, context);
+                Step::Closed
+            }
+            Reading::Pending => Step::Wait(State::Reading {
+                response,
+                reading,
+                deadline_ms,
+            }),
+            Reading::Done => Step::Go(sending(response, context)),
             // A thread can tell the reason.
             Reading::Failed => self.hand_over(response, context),
-            Reading::Done | Reading::Pending => Step::Go(sending(response, context)),
         }
     }
 
