@@ -157,12 +157,13 @@ impl Slow {
         }
     }
 
-    fn disk_threads(&mut self) -> usize {
+    /// Threads of the disk that wait for it now: others may be there, which have looked names up.
+    fn waiting_threads(&mut self) -> usize {
         let tasks = format!("/proc/{}/task", self.server().pid());
         std::fs::read_dir(tasks)
             .expect("our child")
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-            .filter(|name| name.starts_with("zc-disk"))
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
+            .filter(|stat| stat.contains("(zc-disk-") && stat.contains(") D "))
             .count()
     }
 
@@ -183,15 +184,15 @@ fn hot_requests_are_answered_while_the_disk_is_not() {
         let Some(mut slow) = Slow::start(way) else {
             return;
         };
-        let before = slow.disk_threads();
         let clients = slow.ask();
         slow.serve_hot();
         assert!(clients.iter().all(|client| client.buffered() == 0));
-        if !way.is_empty() {
-            // There may be as many already, which have looked names up.
-            wait_until("each has a thread", || slow.disk_threads() >= FILES);
-        } else if zc_core::DiskRing::new(1).is_ok() {
-            assert_eq!(slow.disk_threads(), before);
+        let workers = slow.server().workers();
+        wait_until("all requests are taken", || workers.wait_for_events());
+        if way.is_empty() && zc_core::DiskRing::new(1).is_ok() {
+            assert_eq!(slow.waiting_threads(), 0);
+        } else {
+            wait_until("each has a thread", || slow.waiting_threads() == FILES);
         }
         slow.answer();
         for (index, mut client) in clients.into_iter().enumerate() {
