@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -69,23 +70,41 @@ impl Streams {
     }
 
     fn run(&self, cold: &[File], clock: &Clock) {
-        // Kept from pass to pass: what a pass measures is the reading of files.
-        let mut connections: Vec<_> = (0..self.streams).map(|_| None).collect();
-        loop {
-            if let Err(error) = evict(cold) {
-                eprintln!("cannot make files cold: {error}");
+        // Threads, connections and memory are kept from pass to pass: what a pass measures is the
+        // reading of files. A thread that began with it would have its stack and its block made then.
+        let turn = Barrier::new(self.streams + 1);
+        std::thread::scope(|scope| {
+            for stream in 0..self.streams {
+                let turn = &turn;
+                scope.spawn(move || self.stream(stream, turn, clock));
             }
-            clock.start();
-            std::thread::scope(|scope| {
-                for (stream, connection) in connections.iter_mut().enumerate() {
-                    let own = self.targets.iter().skip(stream).step_by(self.streams);
-                    scope.spawn(move || match &self.source {
-                        Source::Server(address) => download(*address, connection, own, clock),
-                        Source::Disk(root) => read_files(root, own, clock),
-                    });
+            loop {
+                if let Err(error) = evict(cold) {
+                    eprintln!("cannot make files cold: {error}");
                 }
-            });
-            clock.stop();
+                clock.start();
+                turn.wait();
+                turn.wait();
+                clock.stop();
+            }
+        });
+    }
+
+    /// One of the streams: its part of the targets in each pass, which begins and ends at a `turn` of
+    /// all.
+    fn stream(&self, number: usize, turn: &Barrier, clock: &Clock) -> ! {
+        let mut block = vec![0; DISCARD_BYTES];
+        let mut connection = None;
+        loop {
+            turn.wait();
+            let own = self.targets.iter().skip(number).step_by(self.streams);
+            match &self.source {
+                Source::Server(address) => {
+                    download(*address, &mut connection, own, &mut block, clock);
+                }
+                Source::Disk(root) => read_files(root, own, &mut block, clock),
+            }
+            turn.wait();
         }
     }
 }
@@ -129,9 +148,9 @@ fn download<'t>(
     address: SocketAddr,
     connection: &mut Option<TcpStream>,
     targets: impl Iterator<Item = &'t String>,
+    block: &mut [u8],
     clock: &Clock,
 ) {
-    let mut chunk = vec![0; DISCARD_BYTES];
     for target in targets {
         let mut stream = match connection.take() {
             Some(stream) => stream,
@@ -140,7 +159,7 @@ fn download<'t>(
                 Err(_) => continue,
             },
         };
-        if fetch(&mut stream, &mut chunk, (address, target), clock).is_ok() {
+        if fetch(&mut stream, block, (address, target), clock).is_ok() {
             *connection = Some(stream);
         }
     }
@@ -148,7 +167,7 @@ fn download<'t>(
 
 fn fetch(
     stream: &mut TcpStream,
-    chunk: &mut [u8],
+    block: &mut [u8],
     (address, target): (SocketAddr, &str),
     clock: &Clock,
 ) -> io::Result<()> {
@@ -159,11 +178,11 @@ fn fetch(
     let Head {
         bytes, body_bytes, ..
     } = loop {
-        let count = stream.read(&mut chunk[..4096])?;
+        let count = stream.read(&mut block[..4096])?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        received.extend_from_slice(&chunk[..count]);
+        received.extend_from_slice(&block[..count]);
         if let Some(head) = read_head(&received)? {
             break head;
         }
@@ -174,7 +193,7 @@ fn fetch(
         let wanted = (body_bytes - got).min(DISCARD_BYTES as u64) as usize;
         match recv(
             stream.as_raw_fd(),
-            &mut chunk[..wanted],
+            &mut block[..wanted],
             MsgFlags::MSG_TRUNC,
         ) {
             Err(Errno::EINTR) => {}
@@ -190,13 +209,17 @@ fn fetch(
 }
 
 /// Reads each target in turn, in blocks of a MiB.
-fn read_files<'t>(root: &Path, targets: impl Iterator<Item = &'t String>, clock: &Clock) {
-    let mut block = vec![0; DISCARD_BYTES];
+fn read_files<'t>(
+    root: &Path,
+    targets: impl Iterator<Item = &'t String>,
+    block: &mut [u8],
+    clock: &Clock,
+) {
     for target in targets {
         let mut read = || -> io::Result<()> {
             let mut file = File::open(below(root, target))?;
             loop {
-                match file.read(&mut block)? {
+                match file.read(block)? {
                     0 => return Ok(()),
                     count => clock.bytes.fetch_add(count as u64, Ordering::Relaxed),
                 };
