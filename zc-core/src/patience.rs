@@ -4,19 +4,15 @@ use std::io;
 
 use crate::platform;
 
-/// The longest slice that Linux gives, in nanoseconds.
-const LONG_SLICE_NS: u64 = 100_000_000;
-
 /// Makes the calling thread, and no other, one that waits for others anyway: that reads from a disk,
 /// beside a thread with an event loop. It needs no privilege.
 ///
 /// The thread gets the policy
 /// [`SCHED_IDLE`](https://man7.org/linux/man-pages/man7/sched.7.html): beside a thread that uses its
-/// core fully it has 0.3 % of it, and all of one that is free. And it asks for time slices of 100 ms, so
-/// that whoever has shorter ones goes before it at once when it wakes up; Linux before 6.12 has no such
-/// thing, and ignores it. What it asks of a disk waits for nobody because of that: it has the
-/// [priority](https://man7.org/linux/man-pages/man2/ioprio_set.2.html) that others have, unless one
-/// was chosen for it.
+/// core fully it has 0.3 % of it, and all of one that is free. What it asks of a disk waits for nobody
+/// because of that: it has the
+/// [priority](https://man7.org/linux/man-pages/man2/ioprio_set.2.html) that others have, unless one was
+/// chosen for it.
 ///
 /// A thread with another policy than `SCHED_OTHER` has been given it on purpose, and is left as it
 /// is.
@@ -32,5 +28,5 @@ const LONG_SLICE_NS: u64 = 100_000_000;
 pub fn set_patient() -> io::Result<()> {
     // First: a thread of that policy asks for what nobody else asks for, until this is done.
     platform::keep_disk_priority()?;
-    platform::schedule_idle(LONG_SLICE_NS)
+    platform::schedule_idle()
 }

@@ -155,14 +155,13 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Makes the calling thread one of `SCHED_IDLE`, with another time slice in nanoseconds. One with
-/// another policy than `SCHED_OTHER` is left alone.
+/// Makes the calling thread one of `SCHED_IDLE`. One with another policy than `SCHED_OTHER` is left
+/// alone.
 ///
 /// # Errors
 ///
-/// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html). That the
-/// runtime of such a thread is its slice came with Linux 6.12.
-pub(crate) fn schedule_idle(slice_ns: u64) -> io::Result<()> {
+/// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html).
+pub(crate) fn schedule_idle() -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -186,7 +185,6 @@ pub(crate) fn schedule_idle(slice_ns: u64) -> io::Result<()> {
         return Ok(());
     }
     attributes.sched_policy = libc::SCHED_IDLE as u32;
-    attributes.sched_runtime = slice_ns;
     // SAFETY: the kernel reads as many bytes as `attributes.size`, which it has just filled in for a
     // structure of at most `SIZE`, and the pointer is to that structure.
     let answer = unsafe {
@@ -341,7 +339,7 @@ mod tests {
     fn an_idle_thread_is_not_idle_for_the_disk_unless_that_was_chosen() {
         let usual = || {
             keep_disk_priority().expect("no privilege is needed");
-            schedule_idle(100_000_000).expect("no privilege is needed");
+            schedule_idle().expect("no privilege is needed");
             disk_priority()
         };
         assert_eq!(

@@ -71,7 +71,7 @@ pub(crate) fn keep_disk_priority() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn schedule_idle(_slice_ns: u64) -> io::Result<()> {
+pub(crate) fn schedule_idle() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
