@@ -303,9 +303,17 @@ impl Client {
 
     fn more(&mut self) -> std::io::Result<usize> {
         let mut chunk = [0; 65536];
-        let count = self.stream.read(&mut chunk)?;
-        self.buffer.extend_from_slice(&chunk[..count]);
-        Ok(count)
+        loop {
+            match self.stream.read(&mut chunk) {
+                // A read with a time limit ends so where a machine stops for a moment.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&chunk[..count]);
+                    return Ok(count);
+                }
+                failed => return failed,
+            }
+        }
     }
 
     /// The next response, with as much body as its head announces.
