@@ -445,7 +445,10 @@ fn sleeps() -> i64 {
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::io::{Seek, Write};
     use std::os::unix::net::UnixStream;
+
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
     fn cold(length: u64, guard: Guard) -> (File, Outgoing, UnixStream) {
@@ -524,6 +527,30 @@ mod tests {
         let rest = outgoing.advance(&socket, u64::MAX);
         assert_eq!(rest.expect("a socket"), Progress::Complete);
         assert_eq!(outgoing.accepted(), length);
+    }
+
+    #[test]
+    fn the_worker_does_not_look_after_a_window_that_was_waited_for() {
+        let length = 2 * WINDOW_BYTES;
+        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
+        file.write_all(&vec![1; length as usize]).expect("room");
+        file.sync_all().expect("a disk");
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a file");
+        if Residency::probe(&file, 0..length) != Residency::Cold {
+            println!(
+                "the filesystem of the build directory keeps what is dropped, or does not tell"
+            );
+            return;
+        }
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        // As a readahead leaves it: a look would find the rest in memory.
+        file.rewind().expect("a file");
+        io::copy(&mut file, &mut io::sink()).expect("a file");
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(WINDOW_BYTES..length));
+        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
     }
 
     #[test]
