@@ -230,10 +230,18 @@ impl Outgoing {
         Some((file, last))
     }
 
-    /// What was requested of the disk is in memory, or cannot be read.
-    pub(crate) fn requested_is_there(&mut self) {
+    /// The last byte of what was requested of the disk is in memory, or cannot be read: whether all seems
+    /// to be. Where the end of a file was in memory and its beginning was not, it is told of at once.
+    pub(crate) fn requested_is_there(&mut self) -> bool {
         if let Some(since) = self.requested.take() {
             self.waited(since);
+        }
+        match (self.next_window(), self.piece.body()) {
+            (Some(window), Some(body)) => {
+                let first = window.start..window.start + 1;
+                Residency::probe(body.source(), first) != Residency::Cold
+            }
+            _ => true,
         }
     }
 

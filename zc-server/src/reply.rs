@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zc_core::{REQUEST_BYTES, Residency, Transfer};
 use zc_http::{After, HttpTime, Request, Status};
 
-use crate::cache::{CachedFile, Id};
+use crate::cache::{CachedFile, Hot, Id};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::listing::Listing;
 use crate::mounts::Guard;
@@ -22,8 +22,6 @@ use crate::site::Site;
 /// ones are sent by `sendfile` behind a head that is marked `MSG_MORE`. That cost 1.06 times as much with
 /// bodies of 10 KiB, 0.99 times with 16 KiB, 0.91 times with 32 KiB and 0.73 times with 64 KiB.
 const READ_BYTES_MAX: u64 = 16 * 1024;
-/// How long a file counts as being in the page cache after it was found there, in milliseconds.
-const HOT_MS: u64 = 1_000;
 
 /// When a request is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
@@ -294,14 +292,18 @@ impl Terms<'_> {
         if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
             return None;
         }
-        let residency = match file.hot_until_ms {
-            Some(end_ms) if end_ms > now_ms => return Some(Residency::Hot),
-            // It was in memory a while ago, and most often still is: a look costs less there.
-            Some(_) if length > REQUEST_BYTES => Residency::probe(&opened.file, 0..length),
-            Some(_) => Residency::probe_or_request(&opened.file, 0..length),
-            None => Residency::request(&opened.file, 0..length),
+        if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
+            return Some(Residency::Hot);
+        }
+        let residency = if file.hot.is_none() {
+            Residency::request(&opened.file, 0..length)
+        } else if length > REQUEST_BYTES {
+            // Most often it still is: a look costs less there.
+            Residency::probe(&opened.file, 0..length)
+        } else {
+            Residency::probe_or_request(&opened.file, 0..length)
         };
-        file.hot_until_ms = (residency == Residency::Hot).then_some(now_ms + HOT_MS);
+        file.hot = (residency == Residency::Hot).then(|| Hot::found(now_ms));
         Some(residency)
     }
 

@@ -6,6 +6,7 @@
 
 mod harness;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,9 +27,9 @@ const WAYS: [&[&str]; 2] = [&[], &["--io-uring", "off"]];
 struct Slow {
     // Dropped first: a server that reads from the disk keeps it from being unmounted.
     server: Option<Server>,
-    _mounted: Mounted,
+    mounted: Mounted,
     image: SlowFs,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Slow {
@@ -117,16 +118,22 @@ impl Slow {
             let response = server.head_with(&format!("/{index}"), "");
             assert_eq!(response.status, 200);
         }
-        // What the outer file system has read ahead must not answer for it.
-        let outer = std::fs::File::open(outer.join("image")).expect("a file");
+        let slow = Self {
+            server: Some(server),
+            mounted,
+            image: mount,
+            directory,
+        };
+        slow.forget();
+        Some(slow)
+    }
+
+    /// What the outer file system has read ahead must not answer for it.
+    fn forget(&self) {
+        let outer = self.directory.path().join("outer/image");
+        let outer = std::fs::File::open(outer).expect("a file");
         let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
         posix_fadvise(outer, 0, 0, advice).expect("advice");
-        Some(Self {
-            server: Some(server),
-            _mounted: mounted,
-            image: mount,
-            _directory: directory,
-        })
     }
 
     fn server(&mut self) -> &mut Server {
@@ -205,6 +212,29 @@ fn hot_requests_are_answered_while_the_disk_is_not() {
             assert_eq!(log["outcome"], "complete");
             assert!(log["cold_windows"].as_u64() >= Some(1), "{log}");
             assert!(log["disk_us"].as_u64() > Some(0), "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_end_alone_is_in_memory_is_waited_for() {
+    for way in WAYS {
+        let Some(mut slow) = Slow::start(way) else {
+            return;
+        };
+        for index in 0..FILES {
+            let path = slow.mounted.0.join(index.to_string());
+            let file = std::fs::File::open(path).expect("a file");
+            let last = LENGTH as u64 - 1;
+            file.read_exact_at(&mut [0], last).expect("its last byte");
+        }
+        slow.forget();
+        let clients = slow.ask();
+        slow.serve_hot();
+        assert!(clients.iter().all(|client| client.buffered() == 0));
+        slow.answer();
+        for (index, mut client) in clients.into_iter().enumerate() {
+            assert!(client.response(false).body == body(index), "{index}");
         }
     }
 }

@@ -25,9 +25,37 @@ pub(crate) struct CachedFile {
     pub(crate) whole: Option<Prepared>,
     /// 304, as most requests get it.
     pub(crate) not_modified: Option<Prepared>,
-    /// Until when the file counts as being in the page cache, in milliseconds of the worker's clock.
     /// `None` where nobody has looked yet, or it was not there.
-    pub(crate) hot_until_ms: Option<u64>,
+    pub(crate) hot: Option<Hot>,
+}
+
+/// How long a file counts as being in the page cache after it was found there, in milliseconds, while
+/// it is asked for.
+const HOT_MS: u64 = 1_000;
+/// The longest time between two requests for it, in milliseconds. Who sends a file that is there no more
+/// waits for the disk, and everybody else with it; what is read all the time is the last to go.
+const HOT_PAUSE_MS: u64 = 100;
+
+/// When a file was in the page cache, in milliseconds of the worker's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hot {
+    found_ms: u64,
+    asked_ms: u64,
+}
+
+impl Hot {
+    pub(crate) fn found(now_ms: u64) -> Self {
+        Self {
+            found_ms: now_ms,
+            asked_ms: now_ms,
+        }
+    }
+
+    /// The file is asked for: whether it counts as being there without a look.
+    pub(crate) fn ask(&mut self, now_ms: u64) -> bool {
+        let asked_ms = std::mem::replace(&mut self.asked_ms, now_ms);
+        now_ms < self.found_ms + HOT_MS && now_ms < asked_ms + HOT_PAUSE_MS
+    }
 }
 
 impl CachedFile {
@@ -36,7 +64,7 @@ impl CachedFile {
             representation,
             whole: None,
             not_modified: None,
-            hot_until_ms: None,
+            hot: None,
         }
     }
 
@@ -117,4 +145,22 @@ fn is_same(one: &Resource, other: &Resource) -> bool {
         && one.is_negotiated == other.is_negotiated
         && one.declared_tag == other.declared_tag
         && one.path == other.path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_as_in_memory_for_a_while_if_it_is_asked_for() {
+        let mut hot = Hot::found(50);
+        let mut now_ms = 50;
+        while now_ms < 50 + HOT_MS {
+            assert!(hot.ask(now_ms), "{now_ms}");
+            now_ms += HOT_PAUSE_MS - 1;
+        }
+        assert!(!hot.ask(now_ms));
+        let mut hot = Hot::found(50);
+        assert!(!hot.ask(50 + HOT_PAUSE_MS));
+    }
 }

@@ -25,7 +25,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-pub(crate) use entry::{CachedFile, Standing};
+pub(crate) use entry::{CachedFile, Hot, Standing};
 use seen::Seen;
 
 use crate::lookup::{Found, Resource};

@@ -11,6 +11,7 @@ use super::{Allowance, Connection, Fetch, Readiness, Reading, State, Step, sendi
 use crate::context::Context;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
+use crate::outgoing::Outgoing;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
 /// the answer before a reset would discard it.
@@ -127,10 +128,8 @@ impl Connection {
         deadline_ms: u64,
         context: &mut Context,
     ) -> Step {
-        if let (Reading::Done | Reading::Failed, Some(outgoing)) = (reading, &mut response.outgoing)
-        {
-            outgoing.requested_is_there();
-        }
+        let is_there = reading != Reading::Pending
+            && (response.outgoing.as_mut()).is_some_and(Outgoing::requested_is_there);
         match reading {
             Reading::Pending if self.gone => {
                 response.end(self.remote, Outcome::PeerGone, context);
@@ -141,9 +140,9 @@ impl Connection {
                 reading,
                 deadline_ms,
             }),
-            Reading::Done => Step::Go(sending(response, context)),
-            // A thread can tell the reason.
-            Reading::Failed => self.hand_over(response, context),
+            Reading::Done if is_there => Step::Go(sending(response, context)),
+            // A thread reads what is not there yet, and can tell why something cannot be read.
+            Reading::Done | Reading::Failed => self.hand_over(response, context),
         }
     }
 
