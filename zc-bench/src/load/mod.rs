@@ -24,13 +24,11 @@ pub(crate) use response::{Head, read_head};
 
 /// The longest latency that is told apart, in nanoseconds: ten minutes.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
-/// So long before a request is due in an open loop, the loop is awake. Waking up takes longer where
-/// others use the core: until what they do in the kernel is done, 0.2 to 0.3 ms once in 100 times beside
-/// 32 downloads. A request that is late because of that is the client's delay and not the server's.
-const LEAD: Duration = Duration::from_micros(400);
-/// So long after a request was sent in an open loop, the loop does not sleep. It is short, since who
-/// spins takes its core from the downloads that go on beside.
-const SPIN: Duration = Duration::from_micros(200);
+/// So long before a request is due in an open loop, and after it was sent, the loop does not sleep.
+/// Waking up takes longer where others use the core: until what they do in the kernel is done, 0.2 to
+/// 0.3 ms once in 100 times beside 32 downloads. What is late because of that is the client's delay and
+/// not the server's. It is no longer, since who spins takes its core from the downloads.
+const AWAKE: Duration = Duration::from_micros(400);
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -240,10 +238,10 @@ impl<'l> Run<'l> {
         if self.load.rate.is_some() {
             patience = patience.min(self.due.saturating_duration_since(now));
             let is_waiting = self.idle.len() < self.clients.len();
-            if patience <= LEAD || is_waiting && now < self.asked + SPIN {
+            if patience <= AWAKE || is_waiting && now < self.asked + AWAKE {
                 return Duration::ZERO;
             }
-            patience -= LEAD;
+            patience -= AWAKE;
         }
         patience.min(Duration::from_millis(100))
     }
