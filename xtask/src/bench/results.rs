@@ -186,6 +186,9 @@ pub(crate) struct Cold {
     pub(crate) others_bytes_per_second: f64,
     /// What the disk gives to the same number of readers without a server, in bytes per second.
     pub(crate) disk_bytes_per_second: Option<f64>,
+    /// Part of the time that the host took away: the larger of that alone and that beside.
+    #[serde(default)]
+    pub(crate) steal: f64,
 }
 
 /// Idle connections.

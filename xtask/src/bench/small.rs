@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
-use super::load::{Demand, Measured, STEAL_MAX};
+use super::load::{Demand, STEAL_MAX};
 use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
 use super::stats::spread;
 
-/// How often a sample is taken because the host took the time away.
-const TRIES_MAX: u32 = 3;
 /// One of so many samples may be taken again: on a host that takes time all the time, the run still
 /// ends as planned.
 const SAMPLES_FOR_A_RETRY: u32 = 4;
@@ -189,7 +187,7 @@ fn run_scenario(
             if bench.is_stopped() {
                 return Ok(());
             }
-            match measure_quietly(bench, server, &demand, retries) {
+            match bench.measure_quietly(server, &demand, STEAL_MAX, retries) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),
                     server: server.name.clone(),
@@ -289,25 +287,6 @@ fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
             .map(|index| root.join(format!("{}{index}.bin", before.trim_start_matches('/'))))
             .collect(),
         None => vec![root.join(scenario.targets.trim_start_matches('/'))],
-    }
-}
-
-/// Again, when the host took the time away, and as long as there are retries left.
-fn measure_quietly(
-    bench: &Bench,
-    server: &Running,
-    demand: &Demand,
-    retries: &mut u32,
-) -> anyhow::Result<Measured> {
-    let mut tries = 1;
-    loop {
-        let measured = bench.measure(server, demand)?;
-        let is_enough = tries == TRIES_MAX || *retries == 0 || bench.is_stopped();
-        if measured.steal <= STEAL_MAX || is_enough {
-            return Ok(measured);
-        }
-        tries += 1;
-        *retries -= 1;
     }
 }
 

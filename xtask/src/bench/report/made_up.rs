@@ -159,5 +159,6 @@ pub(crate) fn cold(beside: &str, server: &str, together_ms: u64, unanswered: u64
         together: load(together_ms, unanswered),
         others_bytes_per_second: 1e8,
         disk_bytes_per_second: Some(2e8),
+        steal: 0.0,
     }
 }

@@ -2,10 +2,10 @@
 //! the noise.
 
 use super::figures::{Against, Goal, Verdict, goals, label, samples, tail};
-use super::numbers::{count, decimals, list, per_cent, ratio};
+use super::numbers::{count, decimals, list, ratio};
 use super::tables::{beside_name, small_requests};
 use crate::bench::cold::BESIDE;
-use crate::bench::load::STEAL_MAX;
+use crate::bench::load::{STEAL_MAX, STEAL_MAX_OF_TAIL};
 use crate::bench::peers::OURS;
 use crate::bench::results::{Idle, Results};
 use crate::bench::small::SCENARIOS;
@@ -186,19 +186,30 @@ fn of_idle(results: &Results) -> Option<String> {
 }
 
 /// How much of the time the host took away.
-fn of_steal(results: &Results) -> Option<String> {
-    let all = results.samples.len();
-    let stolen = results
-        .samples
-        .iter()
-        .filter(|sample| sample.steal > STEAL_MAX);
-    let stolen = stolen.count();
+fn of_steal(results: &Results) -> Vec<String> {
+    let samples = results.samples.iter().map(|sample| sample.steal);
+    let cold = results.cold.iter().map(|cold| cold.steal);
+    [
+        stolen(samples.collect(), STEAL_MAX, ["sample", "samples"]),
+        stolen(
+            cold.collect(),
+            STEAL_MAX_OF_TAIL,
+            ["measurement", "measurements beside others"],
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn stolen(all: Vec<f64>, limit: f64, [one, many]: [&str; 2]) -> Option<String> {
+    let stolen = all.iter().filter(|steal| **steal > limit).count();
     (stolen > 0).then(|| {
         format!(
             "The machine's host took more than {} % of the time away in {stolen} of {}: differences \
              may be of the host.",
-            per_cent(STEAL_MAX),
-            count(all, "sample", "samples")
+            limit * 100.0,
+            count(all.len(), one, many)
         )
     })
 }
@@ -222,6 +233,16 @@ mod tests {
     #[test]
     fn nothing_is_said_of_nothing() {
         assert!(summary(&empty()).is_empty());
+    }
+
+    #[test]
+    fn what_the_host_took_is_told() {
+        let mut results = empty();
+        results.cold = vec![cold("fuse", "zc", 1, 0), cold("greedy", "zc", 1, 0)];
+        check(&results, &[], &["host"]);
+        results.cold[1].steal = 2.0 * STEAL_MAX_OF_TAIL;
+        let words = "0.2 % of the time away in 1 of 2 measurements beside others";
+        check(&results, &[words], &["sample"]);
     }
 
     #[test]
