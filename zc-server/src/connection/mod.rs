@@ -33,6 +33,7 @@
 //!            the same, and the disk has been    Reading
 //!            asked already
 //! Reading    it is read                         Sending
+//!            its end alone is in memory         Fetching
 //!            it cannot be read                  Fetching, to find out why
 //!            the peer is gone                   closed
 //!            deadline                           Sending 504, then Lingering
