@@ -270,6 +270,9 @@ fn a_client_that_leaves_while_the_disk_is_waited_for_leaves_nothing_behind() {
         slow.mounts[0].treat(operation, Treatment::Hold);
         let clients = slow.ask("cold");
         slow.mounts[0].wait_until_held(operation, 1);
+        // A reset discards a request that nobody has read.
+        let workers = slow.server.workers();
+        wait_until("all requests are taken", || workers.wait_for_events());
         for client in clients {
             // A reset, so that nobody can take it for the end of sending alone.
             socket2::SockRef::from(&client.stream)
