@@ -227,6 +227,8 @@ fn a_file_whose_end_alone_is_in_memory_is_waited_for() {
             let file = std::fs::File::open(path).expect("a file");
             let last = LENGTH as u64 - 1;
             file.read_exact_at(&mut [0], last).expect("its last byte");
+            let there = zc_core::Residency::probe(&file, last..last + 1);
+            assert_eq!(there, zc_core::Residency::Hot, "{index}");
         }
         slow.forget();
         let clients = slow.ask();
