@@ -36,7 +36,7 @@ use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
 use crate::disk::Letter;
 use crate::listener::{Accept, accept};
-use crate::pace::Queued;
+use crate::pace::{Queued, Share};
 use crate::slots::Slots;
 
 /// The token of the ring: no connection's, and not that of a waker.
@@ -389,7 +389,7 @@ impl Reactor {
     }
 
     /// One turn for everyone who was ready when it began, and then for a share of those who are patient
-    /// and of those whose response is under way.
+    /// or of those whose response is under way.
     fn drive_queued(&mut self) {
         let requests = self.ready.len();
         for _ in 0..requests {
@@ -402,19 +402,24 @@ impl Reactor {
             streaming: !self.streaming.is_empty(),
         };
         let now_ms = self.context.now_ms;
-        let share = self.context.pace.share(requests, queued, now_ms);
-        for _ in 0..share.patient {
-            if let Some(token) = self.patient.pop_front() {
-                self.drive(token);
+        match self.context.pace.share(requests, queued, now_ms) {
+            Share::Patient(count) => {
+                for _ in 0..count.min(self.patient.len()) {
+                    if let Some(token) = self.patient.pop_front() {
+                        self.drive(token);
+                    }
+                }
             }
-        }
-        for _ in 0..self.streaming.len() {
-            if self.context.pace.streamed_bytes >= share.streaming_end {
-                return;
-            }
-            if let Some(token) = self.streaming.pop_front() {
-                self.context.pace.begin_turn();
-                self.drive(token);
+            Share::StreamingUntil(bytes) => {
+                for _ in 0..self.streaming.len() {
+                    if self.context.pace.streamed_bytes >= bytes {
+                        return;
+                    }
+                    if let Some(token) = self.streaming.pop_front() {
+                        self.context.pace.begin_turn();
+                        self.drive(token);
+                    }
+                }
             }
         }
     }
