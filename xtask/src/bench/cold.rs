@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
@@ -34,7 +34,7 @@ pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
     let of_each = START + (LOOK + times.warm_up + times.cold) * 2 + START;
     let servers = (1 + others.len()) as u32;
     let kinds = BESIDE.len() as u32;
-    let reading = (START + times.warm_up + times.cold) * READ;
+    let reading = (START + LOOK + times.warm_up + times.cold + START) * READ;
     let making = match times.size {
         Size::Full => MAKE,
         Size::Trial => Duration::ZERO,
@@ -55,7 +55,10 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut retries = u32::try_from(steps).unwrap_or(u32::MAX);
     for round in 0..rounds {
         for &beside in &kinds {
-            let disk = disk_bytes_per_second(bench, beside)?;
+            let disk = match disk_bytes_per_second(bench, beside) {
+                Err(_) if bench.is_stopped() => return Ok(()),
+                disk => disk?,
+            };
             for &peer in &peers {
                 bench.step(format!("{beside}: {}", peer.name));
                 if bench.is_stopped() {
@@ -118,16 +121,7 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str, retries: &mut u32) -> anyhow
         _ => None,
     };
     let server = peer.start(&bench.programs, root, &[], Side::Server)?;
-    let hot = Demand {
-        targets: "/1k.bin".to_owned(),
-        connections: 4,
-        close: false,
-        rate: Some(f64::from(RATE)),
-        warm_up: bench.times.warm_up,
-        measured: bench.times.cold,
-        verify_every: 1000,
-        is_urgent: true,
-    };
+    let hot = small_requests(bench);
     let alone = bench.measure_quietly(&server, &hot, STEAL_MAX_OF_TAIL, retries)?;
     let others = start_others(bench, &server, beside)?;
     let together = bench.measure_quietly(&server, &hot, STEAL_MAX_OF_TAIL, retries);
@@ -148,19 +142,34 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str, retries: &mut u32) -> anyhow
     })
 }
 
-/// What the disk gives to as many readers as there are streams, without a server: the same files, in
-/// the same order, made cold in the same way, for the same time.
+fn small_requests(bench: &Bench) -> Demand {
+    Demand {
+        targets: "/1k.bin".to_owned(),
+        connections: 4,
+        close: false,
+        rate: Some(f64::from(RATE)),
+        warm_up: bench.times.warm_up,
+        measured: bench.times.cold,
+        verify_every: 1000,
+        is_urgent: true,
+    }
+}
+
+/// What the disk gives to as many readers as there are streams, who are sent nothing: the same files, in
+/// the same order, made cold in the same way, for the same time. Beside the same small requests: their
+/// client takes a good part of the core from either.
 fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f64>> {
     let Some(targets) = cold_targets(bench, beside)? else {
         return Ok(None);
     };
-    let root = bench.fixtures.root().as_os_str();
-    let arguments = evicting(bench, streams("--read", root, &targets, COLD_STREAMS));
+    let root = bench.fixtures.root();
+    let server = OURS.start(&bench.programs, root, &[], Side::Server)?;
+    let arguments = evicting(
+        bench,
+        streams("--read", root.as_os_str(), &targets, COLD_STREAMS),
+    );
     let readers = start_helper(bench, &arguments)?;
-    let end = Instant::now() + bench.times.warm_up + bench.times.cold;
-    while Instant::now() < end && !bench.is_stopped() {
-        std::thread::sleep(LOOK);
-    }
+    bench.measure(&server, &small_requests(bench))?;
     Ok(Some(readers.last_line(&bench.stop)?.parse()?))
 }
 

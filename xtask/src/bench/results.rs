@@ -184,7 +184,8 @@ pub(crate) struct Cold {
     pub(crate) together: Load,
     /// What the others got meanwhile, in bytes per second.
     pub(crate) others_bytes_per_second: f64,
-    /// What the disk gives to the same number of readers without a server, in bytes per second.
+    /// What the disk gives to the same number of readers beside the same small requests, in bytes per
+    /// second.
     pub(crate) disk_bytes_per_second: Option<f64>,
     /// Part of the time that the host took away: the larger of that alone and that beside.
     #[serde(default)]
