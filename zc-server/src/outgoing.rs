@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
-use zc_core::{Fetcher, HeadThenFile, PipePool, Progress, Report, Residency, SendError, Transfer};
+use zc_core::{
+    Fetcher, HeadThenFile, PipePool, Progress, REQUEST_BYTES, Report, Residency, SendError,
+    Transfer,
+};
 
 use crate::disk::{Claim, WINDOW_BYTES};
 use crate::listing::Listing;
@@ -354,6 +357,15 @@ impl Outgoing {
         let over = std::mem::replace(&mut self.piece, next);
         self.done.add(&over);
         true
+    }
+
+    /// How much of the file is waited for next, in bytes; 0 where that is so little that the waiting takes
+    /// longer than the reading.
+    pub(crate) fn large_window_bytes(&self) -> u64 {
+        self.next_window()
+            .map(|window| window.end - window.start)
+            .filter(|bytes| *bytes > REQUEST_BYTES)
+            .unwrap_or(0)
     }
 
     /// Whether every byte of files goes by a thread.

@@ -8,17 +8,19 @@ mod mailbox;
 mod queue;
 
 use std::fs::File;
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use std::{fmt, io, thread};
 
 use zc_core::{Fetcher, Progress, SendError};
 
 pub(crate) use mailbox::{Letter, Mailbox};
-use queue::FairQueue;
 pub(crate) use queue::Key;
+use queue::{FairQueue, Running};
 
 use crate::listing::{self, Listing};
 use crate::lookup::Found;
@@ -67,6 +69,8 @@ struct Queue {
     threads: usize,
     /// Those of them that wait for work.
     idle: usize,
+    /// Whether one of the idle looks again when reads that are held back may begin.
+    has_timer: bool,
 }
 
 enum Job {
@@ -136,13 +140,15 @@ impl Disk {
     /// Starts the first thread; there will be at most `threads_max`. At most `queue_max` jobs wait
     /// for one; what comes on top is refused, and its request answered with 503.
     pub(crate) fn start(threads_max: usize, queue_max: usize) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let disk = Self(Arc::new(Shared {
             queue: Mutex::new(Queue {
-                jobs: FairQueue::new(threads_max, queue_max),
+                jobs: FairQueue::new(threads_max, queue_max, cores),
                 stopping: false,
                 threads_max,
                 threads: 1,
                 idle: 0,
+                has_timer: false,
             }),
             changed: Condvar::new(),
             fetcher: Fetcher::new()?,
@@ -220,17 +226,20 @@ impl Shared {
     }
 
     fn push(self: &Arc<Self>, key: Key, job: Job) -> Result<(), Job> {
+        let read_bytes = job.read_bytes();
+        let now = Instant::now();
         let mut queue = self.lock();
         if queue.stopping {
             return Err(job);
         }
-        queue.jobs.push(key, job)?;
-        let wants_thread = queue.jobs.queued() > queue.idle && queue.threads < queue.threads_max;
+        queue.jobs.push(key, job, read_bytes)?;
+        let wanted = queue.wanted(now);
+        let wants_thread = wanted > queue.idle && queue.threads < queue.threads_max;
         let index = queue.threads;
         queue.threads += usize::from(wants_thread);
-        let is_awaited = queue.idle > 0;
-        drop(queue);
         // Else there is nobody to wake: who works looks at the queue when it is done.
+        let is_awaited = queue.idle > 0 && wanted > 0;
+        drop(queue);
         if is_awaited {
             self.changed.notify_one();
         }
@@ -252,45 +261,85 @@ impl Shared {
     fn work(&self) {
         // A worker that shares the core comes first. Where it is refused, things go as they went.
         let _ = zc_core::set_patient();
-        while let Some((key, job)) = self.next() {
+        while let Some((running, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and
             // its connection is told by its deadline.
             let _ = catch_unwind(AssertUnwindSafe(|| job.run(&self.fetcher)));
-            self.finish(key);
+            self.finish(running);
         }
     }
 
-    /// A job is done. Others of its mount may have become possible; one of them this thread takes.
-    fn finish(&self, key: Key) {
+    /// A job is done. Others may have become possible; one of them this thread takes.
+    fn finish(&self, running: Running) {
+        let now = Instant::now();
         let mut queue = self.lock();
-        queue.jobs.finish(key);
-        let is_awaited = queue.idle > 0 && queue.jobs.queued() > 1;
+        queue.jobs.finish(running);
+        let is_awaited = queue.idle > 0 && queue.jobs.possible(now) > 1;
         drop(queue);
         if is_awaited {
             self.changed.notify_one();
         }
     }
 
-    fn next(&self) -> Option<(Key, Job)> {
+    fn next(&self) -> Option<(Running, Job)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
                 return None;
             }
-            if let Some(next) = queue.jobs.pop() {
+            let now = Instant::now();
+            if let Some(next) = queue.jobs.pop(now) {
+                let is_awaited = queue.idle > 0 && queue.wanted(now) > 0;
+                drop(queue);
+                if is_awaited {
+                    self.changed.notify_one();
+                }
                 return Some(next);
             }
+            let held_back = queue.jobs.held_back(now).filter(|_| !queue.has_timer);
             queue.idle += 1;
-            queue = self
-                .changed
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = match held_back {
+                Some(time) => {
+                    queue.has_timer = true;
+                    let waited = self.changed.wait_timeout(queue, time);
+                    let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    queue.has_timer = false;
+                    queue
+                }
+                None => {
+                    let waited = self.changed.wait(queue);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
             queue.idle -= 1;
         }
     }
 }
 
+impl Queue {
+    /// How many of the idle have something to do: a job, or to look when reads that are held back may
+    /// begin.
+    fn wanted(&mut self, now: Instant) -> usize {
+        self.jobs.possible(now) + usize::from(self.wants_timer(now))
+    }
+
+    fn wants_timer(&mut self, now: Instant) -> bool {
+        !self.has_timer && self.jobs.held_back(now).is_some()
+    }
+}
+
 impl Job {
+    /// What it reads of a file and waits for, in bytes, if that is much.
+    fn read_bytes(&self) -> u64 {
+        match self {
+            Self::Asked {
+                work: Work::Read(outgoing),
+                ..
+            } => outgoing.large_window_bytes(),
+            Self::Asked { .. } | Self::Close(_) => 0,
+        }
+    }
+
     fn run(self, fetcher: &Fetcher) {
         let (work, claim, reply) = match self {
             Self::Close(file) => return drop(file),
@@ -343,146 +392,4 @@ impl fmt::Debug for Work {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resolve::ResolveError;
-    use mio::{Poll, Token, Waker};
-    use std::sync::mpsc;
-
-    const THREADS: usize = 4;
-
-    fn mailbox() -> (Poll, Mailbox) {
-        let poll = Poll::new().expect("epoll");
-        let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
-        (poll, Mailbox::new(Arc::new(waker)))
-    }
-
-    fn nothing_found() -> Answer {
-        Answer::Found(Found::Nothing(ResolveError::NotFound))
-    }
-
-    #[test]
-    fn answers_arrive_and_a_panic_ends_no_thread() {
-        let disk = Disk::start(THREADS, 100).expect("threads");
-        let (mut poll, mailbox) = mailbox();
-        let reply = |token| Reply {
-            mailbox: mailbox.clone(),
-            token: Token(token),
-        };
-        let mut tickets = Vec::new();
-        for _ in 0..2 * THREADS {
-            let work = Work::LookUp(Box::new(|_| panic!("on purpose")));
-            tickets.push(disk.submit(1, work, reply(1)).expect("room"));
-        }
-        let work = Work::LookUp(Box::new(|_| nothing_found()));
-        tickets.push(disk.submit(1, work, reply(7)).expect("room"));
-        let mut events = mio::Events::with_capacity(1);
-        while events.is_empty() {
-            poll.poll(&mut events, None).expect("epoll");
-        }
-        let letters = mailbox.take();
-        assert!(
-            matches!(letters[..], [Letter::Answer(Token(7), Answer::Found(_))]),
-            "{letters:?}"
-        );
-    }
-
-    #[test]
-    fn a_worker_comes_before_the_threads() {
-        let disk = Disk::start(1, 100).expect("a thread");
-        let (_poll, mailbox) = mailbox();
-        let (told, policy) = mpsc::channel();
-        let work = Work::LookUp(Box::new(move |_| {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("proc(5)");
-            let (_, behind_name) = stat.rsplit_once(')').expect("a name");
-            let policy = behind_name.split_whitespace().nth(38).map(str::to_owned);
-            told.send(policy).expect("heard");
-            nothing_found()
-        }));
-        let reply = Reply {
-            mailbox,
-            token: Token(1),
-        };
-        let _ticket = disk.submit(1, work, reply).expect("room");
-        // SCHED_IDLE, see proc(5).
-        assert_eq!(policy.recv().expect("told").as_deref(), Some("5"));
-    }
-
-    #[test]
-    fn there_are_as_many_threads_as_are_needed_and_no_more() {
-        let disk = Disk::start(THREADS, 100).expect("a thread");
-        let (_poll, mailbox) = mailbox();
-        let (release, held) = mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let (did, begun) = mpsc::channel();
-        let mut tickets = Vec::new();
-        // Each mount may have a thread while one is free.
-        for mount in 0..2 * THREADS as Key {
-            let (held, did) = (Arc::clone(&held), did.clone());
-            let work = Work::LookUp(Box::new(move |_| {
-                did.send(()).expect("heard");
-                let _ = held.lock().expect("no panic").recv();
-                nothing_found()
-            }));
-            let reply = Reply {
-                mailbox: mailbox.clone(),
-                token: Token(1),
-            };
-            tickets.push(disk.submit(mount, work, reply).expect("room"));
-        }
-        for _ in 0..THREADS {
-            begun.recv().expect("as many as there are threads");
-        }
-        assert_eq!(disk.0.lock().threads, THREADS);
-        assert!(begun.try_recv().is_err());
-        drop(release);
-        for _ in 0..THREADS {
-            begun.recv().expect("the others after them");
-        }
-        assert_eq!(disk.0.lock().threads, THREADS);
-    }
-
-    #[test]
-    fn work_that_is_taken_back_is_not_done() {
-        let disk = Disk::start(1, 100).expect("a thread");
-        let (_poll, mailbox) = mailbox();
-        let reply = || Reply {
-            mailbox: mailbox.clone(),
-            token: Token(1),
-        };
-        let (release, held) = mpsc::channel::<()>();
-        let blocking = Work::LookUp(Box::new(move |_| {
-            let _ = held.recv();
-            nothing_found()
-        }));
-        let _blocking = disk.submit(1, blocking, reply()).expect("room");
-        let (did, done) = mpsc::channel();
-        let noted = |word: &'static str| {
-            let did = did.clone();
-            Work::LookUp(Box::new(move |_| {
-                did.send(word).expect("heard");
-                nothing_found()
-            }))
-        };
-        let cancelled = disk.submit(1, noted("cancelled"), reply()).expect("room");
-        let dropped = disk.submit(1, noted("dropped"), reply()).expect("room");
-        let _kept = disk.submit(1, noted("kept"), reply()).expect("room");
-        assert!(cancelled.cancel());
-        drop(dropped);
-        drop(release);
-        assert_eq!(done.recv(), Ok("kept"));
-        assert!(done.try_recv().is_err());
-    }
-
-    #[test]
-    fn a_claim_has_one_winner() {
-        let claim = Claim::default();
-        let ticket = Ticket(claim.clone());
-        assert!(claim.take() && claim.take());
-        assert!(!ticket.cancel());
-        let claim = Claim::default();
-        let ticket = Ticket(claim.clone());
-        assert!(ticket.cancel());
-        assert!(!claim.take() && claim.is_cancelled());
-    }
-}
+mod tests;
