@@ -85,8 +85,9 @@ impl Fetcher {
     }
 
     /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes
-    /// were. The bytes go by `sendfile` to `/dev/null`, which copies none of them; where that is
-    /// refused they are read into a buffer and thrown away.
+    /// were. All of it is requested first, whatever the readahead; keep it to a few MiB. The bytes go by
+    /// `sendfile` to `/dev/null`, which copies none of them; where that is refused they are read into a
+    /// buffer and thrown away.
     ///
     /// # Errors
     ///
