@@ -67,7 +67,7 @@ struct Queue {
     threads_max: usize,
     /// Threads that were started; none ends before the server does.
     threads: usize,
-    /// Those of them that wait for work.
+    /// Those of them that wait for work, or have not begun to look for it.
     idle: usize,
     /// Whether one of the idle looks again when reads that are held back may begin.
     has_timer: bool,
@@ -147,7 +147,7 @@ impl Disk {
                 stopping: false,
                 threads_max,
                 threads: 1,
-                idle: 0,
+                idle: 1,
                 has_timer: false,
             }),
             changed: Condvar::new(),
@@ -166,7 +166,8 @@ impl Disk {
             claim: claim.clone(),
             reply,
         };
-        match self.0.push(key, job) {
+        let read_bytes = job.read_bytes();
+        match self.0.push(key, job, read_bytes) {
             Ok(()) => Ok(Ticket(claim)),
             Err(_) => Err(QueueFull),
         }
@@ -215,7 +216,7 @@ pub(crate) struct Closer {
 impl Closer {
     /// With the queue full it is closed here and now: a descriptor must not be lost.
     pub(crate) fn close(&self, file: File) {
-        let _ = self.shared.push(self.key, Job::Close(file));
+        let _ = self.shared.push(self.key, Job::Close(file), 0);
     }
 }
 
@@ -225,29 +226,39 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(self: &Arc<Self>, key: Key, job: Job) -> Result<(), Job> {
-        let read_bytes = job.read_bytes();
-        let now = Instant::now();
+    /// `read_bytes` is what the job reads of a file and waits for, if that is much.
+    fn push(self: &Arc<Self>, key: Key, job: Job, read_bytes: u64) -> Result<(), Job> {
         let mut queue = self.lock();
         if queue.stopping {
             return Err(job);
         }
         queue.jobs.push(key, job, read_bytes)?;
-        let wanted = queue.wanted(now);
+        self.call_for_threads(queue, Instant::now());
+        Ok(())
+    }
+
+    /// Sees to it that somebody takes what is possible, and that somebody looks again when reads that are
+    /// held back may begin: who works may do so for ever.
+    fn call_for_threads(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
+        let possible = queue.jobs.possible(now);
+        let are_held_back = queue.jobs.held_back(now).is_some();
+        let wanted = possible + usize::from(are_held_back);
         let wants_thread = wanted > queue.idle && queue.threads < queue.threads_max;
         let index = queue.threads;
         queue.threads += usize::from(wants_thread);
         // Else there is nobody to wake: who works looks at the queue when it is done.
-        let is_awaited = queue.idle > 0 && wanted > 0;
+        let is_awaited = queue.idle > 0 && (possible > 0 || are_held_back && !queue.has_timer);
+        queue.idle += usize::from(wants_thread);
         drop(queue);
         if is_awaited {
             self.changed.notify_one();
         }
         if wants_thread && self.spawn(index).is_err() {
             // Those that there are go on; the next job tries again.
-            self.lock().threads -= 1;
+            let mut queue = self.lock();
+            queue.threads -= 1;
+            queue.idle -= 1;
         }
-        Ok(())
     }
 
     fn spawn(self: &Arc<Self>, index: usize) -> io::Result<()> {
@@ -258,9 +269,10 @@ impl Shared {
         Ok(())
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         // A worker that shares the core comes first. Where it is refused, things go as they went.
         let _ = zc_core::set_patient();
+        self.lock().idle -= 1;
         while let Some((running, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and
             // its connection is told by its deadline.
@@ -281,7 +293,7 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<(Running, Job)> {
+    fn next(self: &Arc<Self>) -> Option<(Running, Job)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
@@ -289,11 +301,7 @@ impl Shared {
             }
             let now = Instant::now();
             if let Some(next) = queue.jobs.pop(now) {
-                let is_awaited = queue.idle > 0 && queue.wanted(now) > 0;
-                drop(queue);
-                if is_awaited {
-                    self.changed.notify_one();
-                }
+                self.call_for_threads(queue, now);
                 return Some(next);
             }
             let held_back = queue.jobs.held_back(now).filter(|_| !queue.has_timer);
@@ -313,18 +321,6 @@ impl Shared {
             };
             queue.idle -= 1;
         }
-    }
-}
-
-impl Queue {
-    /// How many of the idle have something to do: a job, or to look when reads that are held back may
-    /// begin.
-    fn wanted(&mut self, now: Instant) -> usize {
-        self.jobs.possible(now) + usize::from(self.wants_timer(now))
-    }
-
-    fn wants_timer(&mut self, now: Instant) -> bool {
-        !self.has_timer && self.jobs.held_back(now).is_some()
     }
 }
 

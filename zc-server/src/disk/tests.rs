@@ -164,20 +164,49 @@ fn unread() -> Outgoing {
 #[test]
 fn reads_that_wait_for_others_begin_without_their_end() {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let reads = 2 * cores + 2;
+    // As many as half of the threads may be of one mount.
+    let disk = Disk::start(2 * reads, 100).expect("a thread");
+    let (_poll, mailbox) = mailbox();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let (did, begun) = mpsc::channel();
+    for _ in 0..reads {
+        let (held, did) = (Arc::clone(&held), did.clone());
+        let work = Work::LookUp(Box::new(move |_| {
+            did.send(()).expect("heard");
+            let _ = held.lock().expect("no panic").recv();
+            nothing_found()
+        }));
+        let job = Job::Asked {
+            work,
+            claim: Claim::default(),
+            reply: Reply {
+                mailbox: mailbox.clone(),
+                token: Token(1),
+            },
+        };
+        assert!(disk.0.push(1, job, WINDOW_BYTES).is_ok());
+    }
+    for _ in 0..reads {
+        begun.recv().expect("all of them, though none ends");
+    }
+    drop(release);
+}
+
+#[test]
+fn long_reads_are_held_back_and_other_work_passes_them() {
+    const HOURS_BYTES: u64 = 1 << 42;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let disk = Disk::start(2 * cores + THREADS, 100).expect("a thread");
-    let mut held = Vec::new();
     {
         let mut queue = disk.0.lock();
         for mount in 0..cores as Key {
-            let file = tempfile::tempfile().expect("a file");
-            let job = Job::Close(file);
-            queue
-                .jobs
-                .push(100 + mount, job, WINDOW_BYTES)
-                .ok()
-                .expect("room");
+            let job = Job::Close(tempfile::tempfile().expect("a file"));
+            let pushed = queue.jobs.push(100 + mount, job, HOURS_BYTES);
+            assert!(pushed.is_ok());
             // Begun, by nobody who would end it.
-            held.push(queue.jobs.pop(Instant::now()).expect("the read"));
+            assert!(queue.jobs.pop(Instant::now()).is_some());
         }
     }
     let (mut poll, mailbox) = mailbox();
@@ -185,23 +214,18 @@ fn reads_that_wait_for_others_begin_without_their_end() {
         mailbox: mailbox.clone(),
         token: Token(token),
     };
-    let mut tickets = Vec::new();
-    for token in 1..=3 {
-        let work = Work::Read(Box::new(unread()));
-        tickets.push(disk.submit(1, work, reply(token)).expect("room"));
-    }
+    let read = Work::Read(Box::new(unread()));
+    let look_up = Work::LookUp(Box::new(|_| nothing_found()));
+    let _read = disk.submit(1, read, reply(1)).expect("room");
+    let _look_up = disk.submit(1, look_up, reply(2)).expect("room");
     let mut events = mio::Events::with_capacity(1);
-    let mut tokens = Vec::new();
-    while tokens.len() < tickets.len() {
+    while events.is_empty() {
         poll.poll(&mut events, None).expect("epoll");
-        for letter in mailbox.take() {
-            match letter {
-                Letter::Answer(Token(token), Answer::Sent(_, Ok(_))) => tokens.push(token),
-                other => panic!("{other:?}"),
-            }
-        }
     }
-    tokens.sort_unstable();
-    assert_eq!(tokens, [1, 2, 3]);
-    assert_eq!(disk.0.lock().jobs.queued(), 0);
+    let letters = mailbox.take();
+    assert!(
+        matches!(letters[..], [Letter::Answer(Token(2), Answer::Found(_))]),
+        "{letters:?}"
+    );
+    assert_eq!(disk.0.lock().jobs.queued(), 1);
 }
