@@ -4,7 +4,9 @@ mod harness;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::SystemTime;
 
 use harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -150,6 +152,55 @@ fn hot_requests_are_answered_while_looking_up_and_opening_are_held() {
         assert!(clients.iter().all(|client| client.buffered() == 0));
         slow.mounts[0].treat(operation, Treatment::Answer);
         assert_all_arrive(clients, length);
+    }
+}
+
+#[test]
+fn hot_requests_are_answered_while_all_that_belongs_to_a_response_is_looked_for() {
+    let length = 10_000;
+    let options = [
+        "--cache-ttl=0",
+        "--precompressed=gz",
+        "--error-page=404=cold/1",
+    ];
+    let Some(slow) = Slow::start(&["cold"], length, &options) else {
+        return;
+    };
+    // Its sidecar alone lies on the slow one.
+    slow.server.write("page", b"page");
+    let page = File::open(slow.server.path("page")).expect("a file");
+    page.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
+    symlink("cold/0", slow.server.path("page.gz")).expect("a link");
+    let kept = slow.server.get("/cold/2");
+    assert_eq!(kept.status, 200);
+    let etag = kept.field("etag").expect("a tag");
+    for (what, target, fields, status, index) in [
+        ("a sidecar", "/page", "Accept-Encoding: gzip\r\n", 200, 0),
+        ("an error page", "/none", "", 404, 1),
+        ("a kept file", "/cold/2", "", 200, 2),
+        (
+            "a kept validator",
+            "/cold/2",
+            &format!("If-None-Match: {etag}\r\n"),
+            304,
+            2,
+        ),
+    ] {
+        slow.mounts[0].treat(Operation::LookUp, Treatment::Hold);
+        let mut client = slow.server.connect();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: t\r\n{fields}\r\n");
+        client.send(request.as_bytes());
+        slow.mounts[0].wait_until_held(Operation::LookUp, 1);
+        slow.serve_hot();
+        assert_eq!(client.buffered(), 0, "{what}");
+        slow.mounts[0].treat(Operation::LookUp, Treatment::Answer);
+        let response = client.response(false);
+        assert_eq!(response.status, status, "{what}");
+        let expected = match status {
+            304 => Vec::new(),
+            _ => slow_fs::pattern(SEED + index, 0, length as usize),
+        };
+        assert!(response.body == expected, "{what}");
     }
 }
 
