@@ -5,20 +5,21 @@
 //! buffers are bounded; where standard output cannot keep up, whole lines are dropped and counted,
 //! and the count is said on standard error.
 
+mod format;
+
 use std::{
     io::{self, Write},
     mem,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+pub(crate) use format::Entry;
 
 use crate::config::LogFormat;
 
@@ -35,192 +36,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before another try where standard output was made nonblocking and is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
-
-/// What is known of one response when it is over.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<'a> {
-    /// When the response was over.
-    pub(crate) time: SystemTime,
-    /// The peer.
-    pub(crate) remote: SocketAddr,
-    /// The request line as received, without its line end. Empty if none came.
-    pub(crate) request_line: &'a [u8],
-    /// The `Referer` field, or empty.
-    pub(crate) referer: &'a [u8],
-    /// The `User-Agent` field, or empty.
-    pub(crate) user_agent: &'a [u8],
-    /// The status code that was sent; none where the request was given up before it had an answer.
-    pub(crate) status: Option<u16>,
-    /// Bytes of the head that the socket took.
-    pub(crate) head_bytes: u64,
-    /// Bytes of the body that the socket took.
-    pub(crate) body_bytes: u64,
-    /// How the body was moved: `sendfile`, `copy`, `memory` or `none`.
-    pub(crate) path: &'static str,
-    /// Why the asked method was given up, if it was.
-    pub(crate) fallback: Option<String>,
-    /// System calls that sent.
-    pub(crate) calls: u64,
-    /// Times that the socket was full.
-    pub(crate) would_blocks: u64,
-    /// Times that a thread of the disk carried the response on, since the disk had to be waited for.
-    pub(crate) cold_windows: u64,
-    /// How long that took, in microseconds.
-    pub(crate) disk_micros: u64,
-    /// From the first byte of the request to the last of the response, in microseconds.
-    pub(crate) micros: u64,
-    /// How it ended: `complete`, `truncated`, `peer_gone`, `stalled`, `disk_timeout`, `failed` or
-    /// `shutdown`.
-    pub(crate) outcome: &'static str,
-}
-
-/// Appends the line of `entry`, with its line end, to `out`. [`LogFormat::Off`] appends nothing.
-///
-/// Whatever came from the peer is escaped: every byte but printable ASCII, and also the quote and
-/// the backslash, is written as `\xHH`. A line thus cannot be broken or forged, a terminal not be
-/// controlled, and the bytes can be had back.
-pub(crate) fn format(entry: &Entry<'_>, format: LogFormat, out: &mut Vec<u8>) {
-    match format {
-        LogFormat::Off => return,
-        LogFormat::Clf => common(entry, out),
-        LogFormat::Combined => {
-            common(entry, out);
-            for field in [entry.referer, entry.user_agent] {
-                out.extend_from_slice(b" \"");
-                escape_or_dash(field, out);
-                out.push(b'"');
-            }
-            put(
-                out,
-                format_args!(
-                    " method={} us={} outcome={}",
-                    entry.path, entry.micros, entry.outcome
-                ),
-            );
-        }
-        LogFormat::Json => json(entry, out),
-    }
-    out.push(b'\n');
-}
-
-/// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
-fn common(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
-    put(out, format_args!("{} - - [{time}] \"", entry.remote.ip()));
-    escape_or_dash(entry.request_line, out);
-    match entry.status {
-        Some(status) => put(out, format_args!("\" {status} ")),
-        None => out.extend_from_slice(b"\" - "),
-    }
-    match entry.body_bytes {
-        0 => out.push(b'-'),
-        bytes => put(out, format_args!("{bytes}")),
-    }
-}
-
-/// One JSON object. The fields are always the same, and absent ones are `null`.
-fn json(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    // The target is whatever lies between the outer spaces; a line that is not in three parts is
-    // all target, so that nothing is lost.
-    let line = entry.request_line;
-    let outer = (
-        line.iter().position(|&byte| byte == b' '),
-        line.iter().rposition(|&byte| byte == b' '),
-    );
-    let (method, target, protocol) = match outer {
-        (Some(first), Some(last)) if first < last => {
-            (&line[..first], &line[first + 1..last], &line[last + 1..])
-        }
-        _ => (&line[..0], line, &line[..0]),
-    };
-    put(
-        out,
-        format_args!(
-            "{{\"time\":\"{:.6}\",\"remote\":\"{}\"",
-            timestamp(entry.time),
-            entry.remote
-        ),
-    );
-    json_text(out, "method", method);
-    json_text(out, "target", target);
-    json_text(out, "protocol", protocol);
-    match entry.status {
-        Some(status) => put(out, format_args!(",\"status\":{status}")),
-        None => out.extend_from_slice(b",\"status\":null"),
-    }
-    put(
-        out,
-        format_args!(
-            ",\"head_bytes\":{},\"bytes\":{},\"path\":\"{}\"",
-            entry.head_bytes, entry.body_bytes, entry.path
-        ),
-    );
-    json_text(
-        out,
-        "fallback",
-        entry.fallback.as_deref().unwrap_or_default().as_bytes(),
-    );
-    put(
-        out,
-        format_args!(
-            ",\"calls\":{},\"would_blocks\":{},\"cold_windows\":{},\"disk_us\":{},\"us\":{},\
-             \"outcome\":\"{}\"",
-            entry.calls,
-            entry.would_blocks,
-            entry.cold_windows,
-            entry.disk_micros,
-            entry.micros,
-            entry.outcome
-        ),
-    );
-    json_text(out, "referer", entry.referer);
-    json_text(out, "user_agent", entry.user_agent);
-    out.push(b'}');
-}
-
-/// Appends `,"name":"text"`, or `null` for an empty text.
-fn json_text(out: &mut Vec<u8>, name: &str, text: &[u8]) {
-    put(out, format_args!(",\"{name}\":"));
-    if text.is_empty() {
-        out.extend_from_slice(b"null");
-        return;
-    }
-    let mut escaped = Vec::with_capacity(text.len());
-    escape(text, &mut escaped);
-    // The escaped text is ASCII, so that nothing is replaced; a `Vec` takes every write.
-    let _ = serde_json::to_writer(out, &*String::from_utf8_lossy(&escaped));
-}
-
-/// Appends escaped text, or `-` where there is none.
-fn escape_or_dash(text: &[u8], out: &mut Vec<u8>) {
-    if text.is_empty() {
-        out.push(b'-');
-    } else {
-        escape(text, out);
-    }
-}
-
-/// Appends text with `\xHH` for all but printable ASCII, and for the quote and the backslash.
-fn escape(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => put(out, format_args!("\\x{byte:02X}")),
-            b' '..=b'~' => out.push(byte),
-            _ => put(out, format_args!("\\x{byte:02X}")),
-        }
-    }
-}
-
-/// Appends formatted text.
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // A `Vec` takes every write.
-    let _ = out.write_fmt(text);
-}
-
-/// The time as a timestamp; a clock that is outside of years -9999 to 9999 is shown as 1970.
-fn timestamp(time: SystemTime) -> Timestamp {
-    Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
-}
 
 /// What the sinks and the writer share beside the queue.
 #[derive(Debug, Default)]
@@ -320,7 +135,7 @@ impl Sink {
             return;
         }
         let before = self.buffer.len();
-        format(entry, self.format, &mut self.buffer);
+        format::format(entry, self.format, &mut self.buffer);
         if self.buffer.len() > BUFFER_BYTES_MAX {
             self.shared.drop_lines(&self.buffer[before..]);
             self.buffer.truncate(before);
@@ -512,191 +327,14 @@ impl<O: Write, D: Write> Drain<O, D> {
 /// Standard output is a pipe that nobody reads.
 #[derive(Debug)]
 struct ReaderGone;
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{PipeReader, Read},
-        net::Ipv6Addr,
+    use std::io::{PipeReader, Read};
+
+    use super::{
+        format::tests::{entry, line},
+        *,
     };
-
-    use serde_json::Value;
-
-    use super::*;
-
-    fn entry() -> Entry<'static> {
-        Entry {
-            // The example of Apache's manual, 2000-10-10 20:55:36 UTC.
-            time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
-            remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
-            request_line: b"GET /apache_pb.gif HTTP/1.0",
-            referer: b"http://www.example.com/start.html",
-            user_agent: b"Mozilla/4.08 [en] (Win98; I ;Nav)",
-            status: Some(200),
-            head_bytes: 180,
-            body_bytes: 2326,
-            path: "sendfile",
-            fallback: None,
-            calls: 3,
-            would_blocks: 1,
-            cold_windows: 2,
-            disk_micros: 345,
-            micros: 1234,
-            outcome: "complete",
-        }
-    }
-
-    fn hostile() -> Entry<'static> {
-        Entry {
-            remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
-            request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
-            referer: b"",
-            user_agent: b"x\" 200 1\r\n{}",
-            body_bytes: 0,
-            fallback: Some("sendfile: EINVAL \"odd\"".to_owned()),
-            ..entry()
-        }
-    }
-
-    fn line(entry: &Entry<'_>, log_format: LogFormat) -> String {
-        let mut out = Vec::new();
-        format(entry, log_format, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn common_log_format() {
-        assert_eq!(
-            line(&entry(), LogFormat::Clf),
-            "127.0.0.1 - - [10/Oct/2000:20:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326\n"
-        );
-        assert_eq!(
-            line(&hostile(), LogFormat::Clf),
-            "::1 - - [10/Oct/2000:20:55:36 +0000] \
-             \"GET /a\\x22b\\x5Cc\\x1B[2J\\x0A\\xFF\\xC3\\xA9\\x7F HTTP/1.1\" 200 -\n"
-        );
-        let nothing = Entry {
-            request_line: b"",
-            ..entry()
-        };
-        assert!(line(&nothing, LogFormat::Clf).contains("] \"-\" 200"));
-    }
-
-    #[test]
-    fn combined_log_format() {
-        assert_eq!(
-            line(&entry(), LogFormat::Combined),
-            "127.0.0.1 - - [10/Oct/2000:20:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \
-             \"http://www.example.com/start.html\" \"Mozilla/4.08 [en] (Win98; I ;Nav)\" \
-             method=sendfile us=1234 outcome=complete\n"
-        );
-        assert!(line(&hostile(), LogFormat::Combined).ends_with(
-            " 200 - \"-\" \"x\\x22 200 1\\x0D\\x0A{}\" method=sendfile us=1234 outcome=complete\n"
-        ));
-    }
-
-    #[test]
-    fn a_request_without_an_answer_has_no_status() {
-        let entry = Entry {
-            status: None,
-            body_bytes: 0,
-            ..entry()
-        };
-        let text = line(&entry, LogFormat::Clf);
-        assert!(text.ends_with("HTTP/1.0\" - -\n"), "{text}");
-        let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
-        assert_eq!(value["status"], Value::Null);
-    }
-
-    #[test]
-    fn json_lines() {
-        let text = line(&entry(), LogFormat::Json);
-        assert!(
-            text.starts_with("{\"time\":\"2000-10-10T20:55:36.000042Z\","),
-            "{text}"
-        );
-        let value: Value = serde_json::from_str(&text).unwrap();
-        let expected = serde_json::json!({
-            "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711", "method": "GET",
-            "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
-            "bytes": 2326, "path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
-            "us": 1234, "outcome": "complete", "referer": "http://www.example.com/start.html",
-            "user_agent": "Mozilla/4.08 [en] (Win98; I ;Nav)"
-        });
-        assert_eq!(value, expected);
-
-        let value: Value = serde_json::from_str(&line(&hostile(), LogFormat::Json)).unwrap();
-        assert_eq!(value["remote"], "[::1]:1");
-        assert_eq!(
-            value["target"],
-            "/a\\x22b\\x5Cc\\x1B[2J\\x0A\\xFF\\xC3\\xA9\\x7F"
-        );
-        assert_eq!(value["fallback"], "sendfile: EINVAL \\x22odd\\x22");
-        assert_eq!(value["referer"], Value::Null);
-    }
-
-    #[test]
-    fn json_splits_the_request_line_at_its_outer_spaces() {
-        for (request_line, method, target, protocol) in [
-            (
-                "GET /a b HTTP/1.1",
-                Value::from("GET"),
-                "/a b",
-                Value::from("HTTP/1.1"),
-            ),
-            ("GET /a", Value::Null, "GET /a", Value::Null),
-            ("nonsense", Value::Null, "nonsense", Value::Null),
-        ] {
-            let entry = Entry {
-                request_line: request_line.as_bytes(),
-                ..entry()
-            };
-            let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
-            assert_eq!(value["method"], method, "{request_line}");
-            assert_eq!(value["target"], target, "{request_line}");
-            assert_eq!(value["protocol"], protocol, "{request_line}");
-        }
-    }
-
-    #[test]
-    fn any_bytes_make_one_printable_line() {
-        let all: Vec<u8> = (0..=u8::MAX).collect();
-        let entry = Entry {
-            request_line: &all,
-            referer: &all,
-            user_agent: &all,
-            ..entry()
-        };
-        for log_format in [LogFormat::Clf, LogFormat::Combined, LogFormat::Json] {
-            let text = line(&entry, log_format);
-            let body = text.strip_suffix('\n').unwrap();
-            assert!(
-                body.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
-                "{body}"
-            );
-            let quotes = body.bytes().filter(|&byte| byte == b'"').count();
-            assert_eq!(quotes % 2, 0);
-        }
-        // The escaped text gives the bytes back.
-        let mut escaped = Vec::new();
-        escape(&all, &mut escaped);
-        assert_eq!(unescape(&escaped), all);
-    }
-
-    fn unescape(mut text: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while let Some((&byte, rest)) = text.split_first() {
-            if byte == b'\\' {
-                let digits = str::from_utf8(&rest[1..3]).unwrap();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                text = &rest[3..];
-            } else {
-                bytes.push(byte);
-                text = rest;
-            }
-        }
-        bytes
-    }
 
     #[test]
     fn every_line_of_every_worker_arrives() {
