@@ -1,6 +1,8 @@
 //! A file system in user space whose every operation can be made slow, held back, or failed on
 //! command: what object stores, network shares and dying disks do by themselves.
 
+mod tree;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
@@ -11,10 +13,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request, SessionACL,
+    BackgroundSession, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, Request, SessionACL,
 };
+
+use tree::Tree;
+pub use tree::{Content, pattern};
 
 /// Reads that the kernel may have under way at once: past any number of streams in a test.
 const BACKGROUND_MAX: u16 = 1024;
@@ -45,39 +50,6 @@ pub enum Treatment {
     Hold,
     /// It fails with this `errno`.
     Fail(i32),
-}
-
-/// The bytes of a file.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// These bytes.
-    Bytes(Arc<[u8]>),
-    /// So many bytes that differ from place to place; see [`pattern`].
-    Pattern {
-        /// Files with different seeds have different bytes.
-        seed: u64,
-        /// The length in bytes.
-        length: u64,
-    },
-}
-
-/// The `length` bytes at `offset` of the file with this seed.
-#[must_use]
-pub fn pattern(seed: u64, offset: u64, length: usize) -> Vec<u8> {
-    let word = |index: u64| {
-        let mixed = (index ^ seed.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-    };
-    let start = (offset % 8) as usize;
-    let mut bytes = Vec::with_capacity(length + 16);
-    let mut index = offset / 8;
-    while bytes.len() < start + length {
-        bytes.extend_from_slice(&word(index).to_le_bytes());
-        index += 1;
-    }
-    bytes.drain(..start);
-    bytes.truncate(length);
-    bytes
 }
 
 /// A mounted file system; unmounted when it is dropped, with every operation still held failed.
@@ -116,15 +88,7 @@ impl SlowFs {
 
     /// Adds a file, and the directories above it. `path` is relative to the mount point.
     pub fn add(&self, path: impl AsRef<Path>, content: Content) {
-        let mut state = self.shared.lock();
-        let mut parent = INodeNo::ROOT.0;
-        let mut names: Vec<_> = path.as_ref().iter().map(OsStr::to_owned).collect();
-        let Some(last) = names.pop() else { return };
-        for name in names {
-            parent = state.directory(parent, name.as_bytes());
-        }
-        let number = state.add_node(Node::File(content));
-        state.link(parent, last.as_bytes(), number);
+        self.shared.lock().tree.add(path.as_ref(), content);
     }
 
     /// Gives the file at `path`, relative to the mount point, another content, as somebody does who
@@ -134,13 +98,7 @@ impl SlowFs {
     ///
     /// When there is no such file.
     pub fn set_content(&self, path: impl AsRef<Path>, content: Content) {
-        let mut state = self.shared.lock();
-        let mut number = INodeNo::ROOT.0;
-        for name in path.as_ref() {
-            let child = state.child(INodeNo(number), name.as_bytes());
-            number = child.unwrap_or_else(|| panic!("no file {}", path.as_ref().display()));
-        }
-        state.nodes[number as usize - 1] = Node::File(content);
+        self.shared.lock().tree.set_content(path.as_ref(), content);
     }
 
     /// Treats `operation` like this from now on. What was held of it is answered or failed first.
@@ -214,17 +172,10 @@ struct Shared {
 }
 
 struct State {
-    /// The node of number `n` stands at `n - 1`; the root has number 1.
-    nodes: Vec<Node>,
+    tree: Tree,
     treatments: BTreeMap<Operation, Treatment>,
     held: Vec<(Operation, Answer)>,
     counts: BTreeMap<Operation, u64>,
-}
-
-#[derive(Debug)]
-enum Node {
-    Directory(BTreeMap<Vec<u8>, u64>),
-    File(Content),
 }
 
 /// Sends a reply: the real one, or an error.
@@ -234,7 +185,7 @@ impl Shared {
     fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                nodes: vec![Node::Directory(BTreeMap::new())],
+                tree: Tree::default(),
                 treatments: BTreeMap::new(),
                 held: Vec::new(),
                 counts: BTreeMap::new(),
@@ -281,99 +232,6 @@ impl Shared {
     }
 }
 
-impl State {
-    fn node(&self, number: INodeNo) -> Option<&Node> {
-        self.nodes
-            .get(usize::try_from(number.0).ok()?.checked_sub(1)?)
-    }
-
-    fn add_node(&mut self, node: Node) -> u64 {
-        self.nodes.push(node);
-        self.nodes.len() as u64
-    }
-
-    fn link(&mut self, parent: u64, name: &[u8], number: u64) {
-        if let Some(Node::Directory(entries)) = self.nodes.get_mut(parent as usize - 1) {
-            entries.insert(name.to_vec(), number);
-        }
-    }
-
-    /// The directory `name` in `parent`, made if it is not there.
-    fn directory(&mut self, parent: u64, name: &[u8]) -> u64 {
-        if let Some(number) = self.child(INodeNo(parent), name) {
-            return number;
-        }
-        let number = self.add_node(Node::Directory(BTreeMap::new()));
-        self.link(parent, name, number);
-        number
-    }
-
-    fn child(&self, parent: INodeNo, name: &[u8]) -> Option<u64> {
-        match self.node(parent)? {
-            Node::Directory(entries) => entries.get(name).copied(),
-            Node::File(_) => None,
-        }
-    }
-
-    fn attributes(&self, number: INodeNo, time: SystemTime) -> Option<FileAttr> {
-        let (kind, perm, size) = match self.node(number)? {
-            Node::Directory(_) => (FileType::Directory, 0o755, 0),
-            Node::File(Content::Bytes(bytes)) => (FileType::RegularFile, 0o644, bytes.len() as u64),
-            Node::File(Content::Pattern { length, .. }) => (FileType::RegularFile, 0o644, *length),
-        };
-        Some(FileAttr {
-            ino: number,
-            size,
-            blocks: size.div_ceil(512),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            crtime: time,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        })
-    }
-
-    fn read(&self, number: INodeNo, offset: u64, size: u32) -> Option<Vec<u8>> {
-        let Node::File(content) = self.node(number)? else {
-            return None;
-        };
-        Some(match content {
-            Content::Bytes(bytes) => {
-                let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
-                let end = start.saturating_add(size as usize).min(bytes.len());
-                bytes[start..end].to_vec()
-            }
-            Content::Pattern { seed, length } => {
-                let count = length.saturating_sub(offset).min(u64::from(size));
-                pattern(*seed, offset, count as usize)
-            }
-        })
-    }
-
-    /// Names, kinds and numbers of a directory, `.` and `..` first.
-    fn entries(&self, number: INodeNo) -> Option<Vec<(Vec<u8>, FileType, u64)>> {
-        let Node::Directory(entries) = self.node(number)? else {
-            return None;
-        };
-        let own = [&b"."[..], b".."].map(|name| (name.to_vec(), FileType::Directory, number.0));
-        let others = entries.iter().map(|(name, &number)| {
-            let kind = match self.node(INodeNo(number)) {
-                Some(Node::Directory(_)) => FileType::Directory,
-                _ => FileType::RegularFile,
-            };
-            (name.clone(), kind, number)
-        });
-        Some(own.into_iter().chain(others).collect())
-    }
-}
-
 /// What the kernel talks to. Nothing is remembered by the kernel beyond an answer (times to live
 /// of 0), so that every look-up comes here.
 struct Driver(Arc<Shared>);
@@ -388,8 +246,8 @@ impl Filesystem for Driver {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = {
             let state = self.0.lock();
-            let number = state.child(parent, name.as_bytes());
-            number.and_then(|number| state.attributes(INodeNo(number), self.0.mounted_at))
+            let number = state.tree.child(parent, name.as_bytes());
+            number.and_then(|number| state.tree.attributes(INodeNo(number), self.0.mounted_at))
         };
         self.0
             .treat(Operation::LookUp, move |error| match (error, found) {
@@ -402,7 +260,7 @@ impl Filesystem for Driver {
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let found = self.0.lock().attributes(number, self.0.mounted_at);
+        let found = self.0.lock().tree.attributes(number, self.0.mounted_at);
         self.0
             .treat(Operation::LookUp, move |error| match (error, found) {
                 (Some(errno), _) => reply.error(errno),
@@ -454,7 +312,7 @@ impl Filesystem for Driver {
         self.0.treat(Operation::Read, move |error| {
             let bytes = match error {
                 Some(errno) => return reply.error(errno),
-                None => shared.lock().read(number, offset, size),
+                None => shared.lock().tree.read(number, offset, size),
             };
             match bytes {
                 Some(bytes) => reply.data(&bytes),
@@ -471,7 +329,7 @@ impl Filesystem for Driver {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let entries = self.0.lock().entries(number);
+        let entries = self.0.lock().tree.entries(number);
         self.0.treat(Operation::List, move |error| {
             let entries = match (error, entries) {
                 (Some(errno), _) => return reply.error(errno),
@@ -493,7 +351,7 @@ impl Filesystem for Driver {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State")
-            .field("nodes", &self.nodes.len())
+            .field("tree", &self.tree)
             .field("treatments", &self.treatments)
             .field("held", &self.held.len())
             .field("counts", &self.counts)

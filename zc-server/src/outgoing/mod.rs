@@ -6,6 +6,8 @@
 //! [requested](Outgoing::take_requested) of the disk already; where nobody can tell what is in memory, a
 //! thread [sends too](Outgoing::advance_and_wait).
 
+mod following;
+
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -15,18 +17,16 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{
-    Fetcher, HeadThenFile, PipePool, Progress, REQUEST_BYTES, Report, Residency, SendError,
-    Transfer,
+    Fetcher, HeadThenFile, Progress, REQUEST_BYTES, Report, Residency, SendError, Transfer,
 };
 
+pub(crate) use following::{Following, Parts, Source};
+
 use crate::disk::{Claim, WINDOW_BYTES};
-use crate::listing::Listing;
-use crate::mounts::{Guard, Mount};
+use crate::mounts::Guard;
 use crate::reply::Ready;
 use crate::resolve::Handle;
 
-/// Bytes of a listing that are written out at a time: a small part of a turn.
-const LISTING_PIECE_BYTES: usize = 32 * 1024;
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
@@ -75,37 +75,6 @@ pub(crate) struct Figures {
     pub(crate) cold: Cold,
 }
 
-/// Where further pieces come from.
-#[derive(Debug)]
-pub(crate) enum Following {
-    Nothing,
-    Parts(Box<Parts>),
-    Listing {
-        listing: Box<Listing>,
-        chunked: bool,
-        ended: bool,
-    },
-}
-
-/// Parts of a file, each behind some bytes, and bytes behind the last.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) source: Source,
-    pub(crate) parts: std::vec::IntoIter<(BytesMut, Range<u64>)>,
-    pub(crate) closing: Option<BytesMut>,
-}
-
-/// A file and the way its bytes are to go.
-#[derive(Debug, Clone)]
-pub(crate) struct Source {
-    pub(crate) file: Arc<Handle>,
-    pub(crate) mount: Arc<Mount>,
-    pub(crate) guard: Guard,
-    pub(crate) method: zc_core::Method,
-    /// For the method `splice` alone.
-    pub(crate) pipes: Option<PipePool>,
-}
-
 /// What was accepted of pieces that are over.
 #[derive(Debug, Default)]
 struct Done {
@@ -125,24 +94,6 @@ impl Figures {
             was_read: ready.was_read,
             would_blocks: 0,
             cold: Cold::default(),
-        }
-    }
-}
-
-impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
-        let file = Arc::clone(&self.file);
-        let mut transfer = Transfer::new(file, range.start, range.end - range.start);
-        transfer = transfer.with_method(self.method);
-        if self.guard == Guard::Probed {
-            transfer = transfer.with_residency_window(WINDOW_BYTES);
-        }
-        if let Some(pipes) = &self.pipes {
-            transfer = transfer.with_pipes(pipes.clone());
-        }
-        match self.mount.file_system {
-            Some(kind) => transfer.with_file_system(kind),
-            None => transfer,
         }
     }
 }
@@ -411,51 +362,6 @@ impl Done {
     }
 }
 
-impl Following {
-    fn next(&mut self) -> Option<Piece> {
-        match self {
-            Self::Nothing => None,
-            Self::Parts(parts) => match parts.parts.next() {
-                Some((head, range)) => Some(HeadThenFile::new(head, parts.source.transfer(range))),
-                None => Some(HeadThenFile::with_optional_body(
-                    parts.closing.take()?,
-                    None,
-                )),
-            },
-            Self::Listing { ended: true, .. } => None,
-            Self::Listing {
-                listing,
-                chunked,
-                ended,
-            } => {
-                let mut part = Vec::with_capacity(LISTING_PIECE_BYTES + 1024);
-                *ended = !listing.write(&mut part, LISTING_PIECE_BYTES);
-                let bytes = if *chunked {
-                    chunk(&part, *ended)
-                } else {
-                    BytesMut::from(&part[..])
-                };
-                Some(HeadThenFile::with_optional_body(bytes, None))
-            }
-        }
-    }
-}
-
-/// One chunk, and the last one behind it where the body ends
-/// ([RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1)).
-fn chunk(part: &[u8], is_last: bool) -> BytesMut {
-    let mut bytes = BytesMut::with_capacity(part.len() + 32);
-    if !part.is_empty() {
-        bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
-        bytes.extend_from_slice(part);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    if is_last {
-        bytes.extend_from_slice(b"0\r\n\r\n");
-    }
-    bytes
-}
-
 /// How often this thread has waited for something, as far as the system tells.
 fn sleeps() -> i64 {
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
@@ -571,15 +477,5 @@ mod tests {
         let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(asked, Progress::NeedsDisk(WINDOW_BYTES..length));
         assert_eq!(outgoing.accepted(), WINDOW_BYTES);
-    }
-
-    #[test]
-    fn chunks_are_framed() {
-        assert_eq!(
-            &chunk(b"hello, world!!!!", false)[..],
-            b"10\r\nhello, world!!!!\r\n"
-        );
-        assert_eq!(&chunk(b"a", true)[..], b"1\r\na\r\n0\r\n\r\n");
-        assert_eq!(&chunk(b"", true)[..], b"0\r\n\r\n");
     }
 }
