@@ -63,8 +63,10 @@ pub(super) enum Event {
     },
     /// The connection ended after its last response.
     Closed,
-    /// The connection ended inside a response, or while it had none.
+    /// The connection ended before its response did.
     Ended,
+    /// The connection ended while nothing was asked, which is the server's right.
+    EndedIdle,
 }
 
 impl Client {
@@ -121,8 +123,8 @@ impl Client {
         }
         loop {
             let progress = match self.state {
-                State::Idle => return Ok(self.look_for_end(Event::Ended)),
-                State::Over => return Ok(self.look_for_end(Event::Closed)),
+                State::Idle => return self.look_for_end(Event::EndedIdle),
+                State::Over => return self.look_for_end(Event::Closed),
                 State::Head => self.read_head()?,
                 State::Body {
                     status,
@@ -271,11 +273,14 @@ impl Client {
     }
 
     /// Between responses nothing comes but the end.
-    fn look_for_end(&mut self, end: Event) -> Event {
-        match self.stream.read(&mut [0]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Waits,
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Event::Waits,
-            _ => end,
+    fn look_for_end(&mut self, end: Event) -> io::Result<Event> {
+        match outcome(self.stream.read(&mut [0]))? {
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "bytes that belong to no response",
+            )),
+            Err(Progress::End) => Ok(end),
+            Err(_) => Ok(Event::Waits),
         }
     }
 }

@@ -69,7 +69,7 @@ pub struct Outcome {
     pub body_bytes: u64,
     /// Responses with another status.
     pub other_status: u64,
-    /// Connections that failed or ended too early.
+    /// Connections that ended before their response did.
     pub errors: u64,
     /// Responses that were compared with their file and equal.
     pub verified: u64,
@@ -281,6 +281,8 @@ impl<'l> Run<'l> {
                     self.idle.push(index);
                     return Ok(());
                 }
+                // It is among the idle already.
+                Event::EndedIdle => return self.reconnect(index, poll),
             }
         }
     }
@@ -451,3 +453,6 @@ fn cpu_time() -> Duration {
     use nix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
+
+#[cfg(test)]
+mod tests;
