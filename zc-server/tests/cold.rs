@@ -171,6 +171,7 @@ fn hot_requests_are_answered_while_all_that_belongs_to_a_response_is_looked_for(
     let page = File::open(slow.server.path("page")).expect("a file");
     page.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
     symlink("cold/0", slow.server.path("page.gz")).expect("a link");
+    slow.server.wait_until_settled("/cold/2");
     let kept = slow.server.get("/cold/2");
     assert_eq!(kept.status, 200);
     let etag = kept.field("etag").expect("a tag");

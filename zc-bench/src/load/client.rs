@@ -272,15 +272,17 @@ impl Client {
         self.state = State::Over;
     }
 
-    /// Between responses nothing comes but the end.
+    /// Between responses nothing comes but the end, before which a server may say 408
+    /// ([RFC 9110 §15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)).
     fn look_for_end(&mut self, end: Event) -> io::Result<Event> {
-        match outcome(self.stream.read(&mut [0]))? {
+        match outcome(self.stream.read(&mut self.head))? {
+            Ok(count) if self.head[..count].starts_with(b"HTTP/1.1 408 ") => Ok(end),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "bytes that belong to no response",
             )),
             Err(Progress::End) => Ok(end),
-            Err(_) => Ok(Event::Waits),
+            Err(Progress::Some | Progress::WouldBlock) => Ok(Event::Waits),
         }
     }
 }
