@@ -58,6 +58,29 @@ const IN_MEMORY: [i64; 5] = [
     0x9584_58f6, // hugetlbfs
 ];
 
+/// Filesystems whose files are interfaces of the kernel: it makes up what reading one gives, and the
+/// length that `stat(2)` tells is 0 or has nothing to do with that (`linux/magic.h`).
+const SYNTHETIC: [i64; 18] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x6265_6570, // configfs
+    0x7363_6673, // securityfs
+    0xcafe_4a11, // bpf
+    0xde5e_81e4, // efivarfs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x4249_4e4d, // binfmt_misc
+    0x6573_5543, // fusectl
+    0x0765_5821, // resctrl
+    0x6e73_6673, // nsfs
+    0x6e66_7364, // nfsd
+    0x6759_6969, // rpc_pipefs
+];
+
 impl FileSystem {
     /// Asks `fstatfs(2)` on which filesystem `file` is.
     ///
@@ -90,6 +113,13 @@ impl FileSystem {
     #[must_use]
     pub fn is_in_memory(self) -> bool {
         IN_MEMORY.contains(&self.magic())
+    }
+
+    /// Whether the files are interfaces of the kernel (proc, sysfs and their like), whose lengths say
+    /// nothing about what reading gives.
+    #[must_use]
+    pub fn is_synthetic(self) -> bool {
+        SYNTHETIC.contains(&self.magic())
     }
 
     /// A 32-bit magic number may arrive sign-extended.
