@@ -108,7 +108,9 @@ pub use framing::{BodyFraming, body_framing};
 pub use grammar::is_token;
 pub use headers::{FIELDS_MAX, Headers};
 pub use method::Method;
-pub use negotiation::{AcceptEncoding, Coding, Quality, prefers_media_type};
+pub use negotiation::{
+    AcceptEncoding, Coding, MediaAcceptance, Quality, media_acceptance, prefers_media_type,
+};
 pub use persistence::{After, persistence};
 pub use range::{PARTS_MAX, Parts, RangeOutcome, resolve_range};
 pub use request::{Limits, Parse, Request, parse};

@@ -137,21 +137,66 @@ pub fn prefers_media_type(headers: &Headers<'_>, this: &str, other: &str) -> boo
     media_quality(headers, this) > media_quality(headers, other)
 }
 
+/// What the `Accept` fields say of one media type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaAcceptance {
+    /// It is named and wanted.
+    Named,
+    /// It is covered by a range such as `*/*`, or there is no such field.
+    Covered,
+    /// Others are wanted and this one is not.
+    Refused,
+}
+
+/// What the `Accept` fields say of `media_type`, which is written `type/subtype` in lower case
+/// ([RFC 9110 §12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
+///
+/// A browser names `text/html` where it navigates, and not where a page fetches something. Parameters
+/// are treated as by [`prefers_media_type`].
+pub fn media_acceptance(headers: &Headers<'_>, media_type: &str) -> MediaAcceptance {
+    if headers.get("accept").is_none() {
+        return MediaAcceptance::Covered;
+    }
+    match best_range(headers, media_type) {
+        (_, 0) => MediaAcceptance::Refused,
+        (Specificity::Type, _) => MediaAcceptance::Named,
+        _ => MediaAcceptance::Covered,
+    }
+}
+
 /// The quality of the most specific range that covers `media_type`; 0 when none does.
 fn media_quality(headers: &Headers<'_>, media_type: &str) -> Quality {
+    best_range(headers, media_type).1
+}
+
+/// How closely a media range names a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Specificity {
+    /// Not at all.
+    None,
+    /// `*/*`
+    Any,
+    /// `text/*`
+    Kind,
+    /// `text/html`
+    Type,
+}
+
+/// The most specific range that covers `media_type`, and its quality.
+fn best_range(headers: &Headers<'_>, media_type: &str) -> (Specificity, Quality) {
     let kind = media_type.split('/').next().unwrap_or_default().as_bytes();
-    let mut best = (0, 0);
+    let mut best = (Specificity::None, 0);
     let elements = headers.get_all("accept").flat_map(list_pieces);
     for (range, quality) in elements.filter_map(weighted) {
         let specificity = if range.eq_ignore_ascii_case(media_type.as_bytes()) {
-            3
+            Specificity::Type
         } else if range
             .strip_suffix(b"/*")
             .is_some_and(|start| start.eq_ignore_ascii_case(kind))
         {
-            2
+            Specificity::Kind
         } else if range == b"*/*" {
-            1
+            Specificity::Any
         } else {
             continue;
         };
@@ -159,7 +204,7 @@ fn media_quality(headers: &Headers<'_>, media_type: &str) -> Quality {
             best = (specificity, quality);
         }
     }
-    best.1
+    best
 }
 
 /// One element of a list and its weight; `None` when it is empty or its weight malformed.
@@ -328,6 +373,30 @@ mod tests {
                 prefers_media_type(headers, "application/json", "text/html")
             });
             assert_eq!(prefers, expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_navigation_names_html_and_a_fetch_does_not() {
+        use MediaAcceptance::{Covered, Named, Refused};
+        let rows = [
+            ("", Covered),
+            ("Accept: */*\r\n", Covered),
+            ("Accept: text/css,*/*;q=0.1\r\n", Covered),
+            ("Accept: text/*\r\n", Covered),
+            ("Accept: image/avif,image/webp,*/*;q=0.8\r\n", Covered),
+            (
+                "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n",
+                Named,
+            ),
+            ("Accept: Text/HTML;q=0.1\r\n", Named),
+            ("Accept: application/json\r\n", Refused),
+            ("Accept: text/html;q=0, */*\r\n", Refused),
+            ("Accept: \r\n", Refused),
+        ];
+        for (fields, expected) in rows {
+            let said = with_headers(fields, |headers| media_acceptance(headers, "text/html"));
+            assert_eq!(said, expected, "{fields:?}");
         }
     }
 }
