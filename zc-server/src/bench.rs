@@ -2,25 +2,26 @@
 
 use crate::cache::{Bounds, Cache, Key, Standing};
 use crate::lookup::Found;
-use crate::resolve::ResolveError;
+use crate::resolve::{ResolveError, RootId};
 
 /// Longer than any measurement.
 const TTL_MS: u64 = 1 << 40;
 
 /// The directory of a worker's cache: paths, and what is known to stand there.
 #[derive(Debug)]
-pub struct Directory(Cache);
+pub struct Directory(Cache, RootId);
 
 impl Directory {
     /// A directory that has room for so many paths.
     #[must_use]
     pub fn new(paths: usize) -> Self {
-        Self(Cache::new(Bounds {
+        let bounds = Bounds {
             entries: paths,
             bytes: usize::MAX,
             inline_max: 0,
             ttl_ms: TTL_MS,
-        }))
+        };
+        Self(Cache::new(bounds), RootId::next())
     }
 
     /// Takes in that nothing stands at `path`. True when it is kept, which it is from the second
@@ -28,21 +29,21 @@ impl Directory {
     pub fn insert(&mut self, path: &[u8]) -> bool {
         let found = Found::Nothing(ResolveError::NotFound);
         let make = |_| unreachable!("nothing was found");
-        self.0.settle(key(path), found, 0, make).is_ok()
+        self.0.settle(key(self.1, path), found, 0, make).is_ok()
     }
 
     /// Whether it is known that nothing stands at `path`.
     pub fn is_missing(&mut self, path: &[u8]) -> bool {
         self.0
-            .get(key(path), 1)
+            .get(key(self.1, path), 1)
             .and_then(|id| self.0.standing(id))
             .is_some_and(|standing| matches!(standing, Standing::Missing))
     }
 }
 
-fn key(path: &[u8]) -> Key<'_> {
+fn key(root: RootId, path: &[u8]) -> Key<'_> {
     Key {
-        root: 1,
+        root,
         path,
         is_directory: false,
         preference: 0,

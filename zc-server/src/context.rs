@@ -14,6 +14,7 @@ use crate::input::Scratch;
 use crate::pace::Pace;
 use crate::prepared::DATE_BYTES;
 use crate::reply::{Buffers, Moment, Place, Ready};
+use crate::roots::Roots;
 use crate::site::Site;
 
 /// The limits of time that a connection is held to, in milliseconds.
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) path_buffer: Vec<u8>,
     pub(crate) buffers: Buffers,
     pub(crate) boxes: Boxes,
+    pub(crate) roots: Roots,
     pub(crate) cache: Cache,
     pub(crate) log: Option<Sink>,
     /// Where answers of the disk are left for this worker.
@@ -64,6 +66,21 @@ impl Context {
             date: self.date,
             now_ms: self.now_ms,
         }
+    }
+
+    /// Lets go of what nobody uses. To be called once a turn.
+    pub(crate) fn sweep(&mut self) {
+        self.roots.sweep(&self.site.roots, self.now_ms);
+        while let Some(root) = self.roots.take_retired() {
+            self.cache.forget(root);
+        }
+        self.cache.sweep(self.now_ms);
+    }
+
+    /// When [`sweep`](Self::sweep) is due although nothing else happens.
+    pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
+        let due = [self.cache.next_sweep_ms(), self.roots.next_sweep_ms()];
+        due.into_iter().flatten().min()
     }
 
     /// All bytes of a response that was made last, or is kept ready.

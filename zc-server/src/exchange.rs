@@ -124,6 +124,7 @@ pub(crate) fn accept_request<'b>(
     let lent = Lent {
         site: &context.site,
         moment: &moment,
+        roots: &mut context.roots,
         cache: &mut context.cache,
         buffers: &mut context.buffers,
         path: &mut context.path_buffer,

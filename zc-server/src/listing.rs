@@ -11,8 +11,10 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
+use crate::file_state::FileState;
+use crate::natural;
 use crate::page;
-use crate::resolve::{FileState, Opened, Patience, Root};
+use crate::resolve::{Opened, Patience, Root};
 
 /// The most entries of one listing. A directory that has more is refused: nobody reads it, and a
 /// page of it would be hundreds of megabytes.
@@ -53,6 +55,8 @@ pub(crate) struct Request {
     pub(crate) directory: OwnedFd,
     /// The decoded path, empty for the root.
     pub(crate) path: Vec<u8>,
+    /// How many directories below the root the client takes the page to be.
+    pub(crate) depth: usize,
     pub(crate) hidden: bool,
     pub(crate) view: View,
     pub(crate) memory: Budget,
@@ -62,6 +66,7 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Listing {
     path: Vec<u8>,
+    depth: usize,
     view: View,
     entries: Vec<Entry>,
     /// All names, one behind the other.
@@ -132,12 +137,14 @@ impl Request {
         let mut memory = Reservation::new(self.memory.clone());
         let mut listing = Listing {
             path: self.path.clone(),
+            depth: self.depth,
             view: self.view,
             entries: Vec::new(),
             names: Vec::new(),
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
+        let is_synthetic = self.root.is_synthetic(&self.directory)?;
         let mut directory = Dir::from_fd(self.directory.try_clone()?)?;
         for entry in directory.iter() {
             let entry = entry?;
@@ -149,6 +156,9 @@ impl Request {
             let Some((is_directory, state)) = self.look_at(name, entry.file_type()) else {
                 continue;
             };
+            if is_synthetic && !is_directory {
+                continue;
+            }
             if listing.entries.len() >= ENTRIES_MAX {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
@@ -211,7 +221,7 @@ impl Listing {
             view,
             ..
         } = self;
-        let by_name = |a: &Entry, b: &Entry| a.name(names).cmp(b.name(names));
+        let by_name = |a: &Entry, b: &Entry| natural::compare(a.name(names), b.name(names));
         entries.sort_unstable_by(|a, b| {
             let by_key = match view.key {
                 Key::Name => by_name(a, b),
@@ -240,7 +250,7 @@ impl Listing {
         while out.len() < bytes {
             self.stage = match self.stage {
                 Stage::Start => {
-                    page::start(out, &self.path, self.view);
+                    page::start(out, &self.path, self.depth, self.view);
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
@@ -321,13 +331,12 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, files::Symlinks};
+    use crate::config::files::Symlinks;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
-        let root = config::Root::Directory(directory.canonicalize().expect("a directory"));
-        let root = Root::open(&root, symlinks, Arc::default(), Arc::default());
+        let root = Root::open(directory, symlinks, Arc::default());
         let root = Arc::new(root.expect("a root"));
         let Ok(Opened::Directory(fd)) = root.open_path(b"", Patience::Any) else {
             panic!("no directory");
@@ -336,6 +345,7 @@ mod tests {
             root,
             directory: fd,
             path: Vec::new(),
+            depth: 0,
             hidden,
             view: View::from_query(Some(query.as_bytes()), false),
             memory: Budget::default(),

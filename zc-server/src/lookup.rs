@@ -5,11 +5,13 @@
 
 use std::os::fd::OwnedFd;
 
-use zc_http::{AcceptEncoding, Coding, EntityTag};
+use zc_http::{AcceptEncoding, Coding, EntityTag, MediaAcceptance};
 
+use crate::config::files::EntityTags;
+use crate::declared::declared_tag;
+use crate::precompressed;
 use crate::resolve::{OpenFile, Opened, Patience, ResolveError, Root};
 use crate::site::Rules;
-use crate::validators::declared_tag;
 
 /// Names below it are served whatever is hidden: certificates are asked for there (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
@@ -22,6 +24,8 @@ pub(crate) struct Query<'a> {
     /// Whether the target ended in a slash.
     pub(crate) is_directory: bool,
     pub(crate) accepted: AcceptEncoding,
+    /// What the client says of `text/html`: whether it navigates.
+    pub(crate) html: MediaAcceptance,
     pub(crate) patience: Patience,
 }
 
@@ -45,7 +49,9 @@ pub(crate) struct Resource {
     pub(crate) coding: Coding,
     /// Whether another request for the path could be given another coding.
     pub(crate) is_negotiated: bool,
-    /// What a sidecar says of a file whose time says nothing.
+    /// Whether it is the page of a program in the browser, sent for a path where nothing is.
+    pub(crate) is_fallback: bool,
+    /// The entity-tag that a sidecar or an attribute gives the file.
     pub(crate) declared_tag: Option<EntityTag>,
     /// The path that was opened, without the extension of a coding: type and rules follow from it.
     pub(crate) path: Vec<u8>,
@@ -53,13 +59,19 @@ pub(crate) struct Resource {
 
 /// Looks for what the query names.
 pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
-    if !rules.hidden && root.only().is_none() && is_hidden(query.path) {
+    if !rules.hidden && !root.is_file() && is_hidden(query.path) {
         return Found::Nothing(ResolveError::NotFound);
     }
     let found = find(root, rules, query);
     match (found, &rules.spa) {
-        (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query.path) => {
-            at(root, rules, spa, query)
+        (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query) => {
+            match at(root, rules, spa, query) {
+                Found::File(resource) => Found::File(Box::new(Resource {
+                    is_fallback: true,
+                    ..*resource
+                })),
+                found => found,
+            }
         }
         (found, _) => found,
     }
@@ -72,6 +84,7 @@ pub(crate) fn error_page(root: &Root, path: &[u8], patience: Patience) -> Found 
             file,
             coding: Coding::Identity,
             is_negotiated: false,
+            is_fallback: false,
             declared_tag: None,
             path: path.to_vec(),
         })),
@@ -79,9 +92,25 @@ pub(crate) fn error_page(root: &Root, path: &[u8], patience: Patience) -> Found 
     }
 }
 
-/// A number of the order in which a client wants codings: of two clients with the same one both are
+/// A number of what the answer depends on beside the path: of two clients with the same one both are
 /// given the same. Below [`PREFERENCES`].
-pub(crate) fn preference(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
+pub(crate) fn preference(query: &Query<'_>, rules: &Rules) -> u16 {
+    let html = match (&rules.spa, query.html) {
+        (None, _) | (_, MediaAcceptance::Covered) => 0,
+        (_, MediaAcceptance::Named) => 1,
+        (_, MediaAcceptance::Refused) => 2,
+    };
+    html * CODING_ORDERS + coding_order(query.accepted, &rules.precompressed)
+}
+
+/// Above every number that [`preference`] answers.
+pub(crate) const PREFERENCES: u16 = 3 * CODING_ORDERS;
+
+/// Above every number that [`coding_order`] answers.
+const CODING_ORDERS: u16 = 0o10000;
+
+/// A number of the order in which a client wants codings.
+fn coding_order(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
     if ready.is_empty() {
         return 0;
     }
@@ -100,18 +129,17 @@ pub(crate) fn preference(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
     })
 }
 
-/// Above every number that [`preference`] answers.
-pub(crate) const PREFERENCES: u16 = 0o10000;
-
 fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
-    if let Some(name) = root.only() {
-        if !query.path.is_empty() && (query.path != name || query.is_directory) {
+    if root.is_file() {
+        // Its name with a slash behind it would be that of a directory.
+        let is_name = query.path.is_empty() || !query.is_directory;
+        let Some(name) = root.only(query.path).filter(|_| is_name) else {
             return Found::Nothing(ResolveError::NotFound);
-        }
+        };
         // One file and nothing beside it.
         let found = root
             .open_file(name, query.patience)
-            .and_then(|file| whole(root, name, file, query.patience));
+            .and_then(|file| whole(root, rules, name, file, query.patience));
         return found.map_or_else(Found::Nothing, |resource| Found::File(Box::new(resource)));
     }
     if query.is_directory {
@@ -129,7 +157,13 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
         };
         match at(root, rules, &path, query) {
             // An index that is a directory is none.
-            Found::Redirect | Found::Nothing(ResolveError::NotFound) => {}
+            Found::Redirect => {}
+            // One that cannot be served, such as a link that leads outside, hides the listing too.
+            Found::Nothing(ResolveError::NotFound) => match root.has_entry(&path, query.patience) {
+                Ok(false) => {}
+                Ok(true) => return Found::Nothing(ResolveError::NotFound),
+                Err(error) => return Found::Nothing(error),
+            },
             found => return found,
         }
     }
@@ -167,8 +201,10 @@ fn negotiate(
     let resource = loop {
         match query.accepted.choose(&ready) {
             None if is_negotiated => return Ok(Found::NotAcceptable),
-            None | Some(Coding::Identity) => break whole(root, path, original, query.patience)?,
-            Some(coding) => match sibling(root, path, &original, coding, query.patience)? {
+            None | Some(Coding::Identity) => {
+                break whole(root, rules, path, original, query.patience)?;
+            }
+            Some(coding) => match sibling(root, rules, path, &original, coding, query.patience)? {
                 Some(resource) => break resource,
                 None => ready.retain(|&other| other != coding),
             },
@@ -180,9 +216,10 @@ fn negotiate(
     })))
 }
 
-/// `NAME.br` and its like, unless it is older than what it was made of.
+/// `NAME.br` and its like, where it is ready to be sent for the original.
 fn sibling(
     root: &Root,
+    rules: &Rules,
     path: &[u8],
     original: &OpenFile,
     coding: Coding,
@@ -190,31 +227,40 @@ fn sibling(
 ) -> Result<Option<Resource>, ResolveError> {
     let name = [path, extension_of(coding)].concat();
     let file = match root.open_file(&name, patience) {
-        Ok(file) if file.state.mtime_ns >= original.state.mtime_ns => file,
+        Ok(file) => file,
         Err(ResolveError::Waits) => return Err(ResolveError::Waits),
-        // Stale, absent or unreadable: the original is there.
-        Ok(_) | Err(_) => return Ok(None),
+        // Absent or unreadable: the original is there.
+        Err(_) => return Ok(None),
     };
+    if !precompressed::is_ready(&file, original, coding, patience)? {
+        return Ok(None);
+    }
+    let resource = whole(root, rules, &name, file, patience)?;
     Ok(Some(Resource {
-        declared_tag: declared_tag(root, &name, &file, patience)?,
-        file,
         coding,
-        is_negotiated: true,
         path: path.to_vec(),
+        ..resource
     }))
 }
 
+/// A file as it is.
 fn whole(
     root: &Root,
+    rules: &Rules,
     path: &[u8],
     file: OpenFile,
     patience: Patience,
 ) -> Result<Resource, ResolveError> {
+    let declared_tag = match rules.etags {
+        EntityTags::Off => None,
+        EntityTags::Auto | EntityTags::Declared => declared_tag(root, path, &file, patience)?,
+    };
     Ok(Resource {
-        declared_tag: declared_tag(root, path, &file, patience)?,
+        declared_tag,
         file,
         coding: Coding::Identity,
         is_negotiated: false,
+        is_fallback: false,
         path: path.to_vec(),
     })
 }
@@ -235,10 +281,15 @@ fn is_hidden(path: &[u8]) -> bool {
     segments.any(|segment| segment.starts_with(b"."))
 }
 
-/// Whether a path may be a route of a program in the browser: its last segment has no extension, so
-/// that it is no file which is missing.
-fn is_route(path: &[u8]) -> bool {
-    crate::mime::extension(path).is_none()
+/// Whether a path where nothing is may be a route of a program in the browser, and not a file that is
+/// missing: a client that navigates asks for `text/html`. One that says nothing about it, as scripts
+/// and tools do, is judged by whether the last segment has an extension.
+fn is_route(query: Query<'_>) -> bool {
+    match query.html {
+        MediaAcceptance::Named => true,
+        MediaAcceptance::Covered => crate::mime::extension(query.path).is_none(),
+        MediaAcceptance::Refused => false,
+    }
 }
 
 #[cfg(test)]
@@ -302,29 +353,41 @@ mod tests {
             subsets.iter().map(|ready| client.choose(ready)).collect()
         };
         for one in &clients {
-            assert!(preference(*one, &CODINGS) < PREFERENCES);
+            assert!(coding_order(*one, &CODINGS) < CODING_ORDERS);
             for other in &clients {
-                if preference(*one, &CODINGS) == preference(*other, &CODINGS) {
+                if coding_order(*one, &CODINGS) == coding_order(*other, &CODINGS) {
                     assert_eq!(choices(one), choices(other), "{one:?} {other:?}");
                 }
             }
         }
         assert_ne!(
-            preference(accepted("gzip"), &CODINGS),
-            preference(accepted("br, gzip"), &CODINGS)
+            coding_order(accepted("gzip"), &CODINGS),
+            coding_order(accepted("br, gzip"), &CODINGS)
         );
     }
 
     #[test]
-    fn a_missing_asset_is_no_route() {
-        for (path, expected) in [
-            (&b""[..], true),
-            (b"users/7", true),
-            (b"v1.2/users", true),
-            (b"app.js", false),
-            (b"users/photo.png", false),
+    fn a_missing_asset_is_no_route_and_whoever_navigates_is_on_one() {
+        use MediaAcceptance::{Covered, Named, Refused};
+        for (path, html, expected) in [
+            (&b""[..], Covered, true),
+            (b"users/7", Covered, true),
+            (b"v1.2/users", Covered, true),
+            (b"app.js", Covered, false),
+            (b"users/photo.png", Covered, false),
+            (b"users/john.doe", Named, true),
+            (b"pkg/vue@3.4.1", Named, true),
+            (b"v1.2", Named, true),
+            (b"api/users", Refused, false),
         ] {
-            assert_eq!(is_route(path), expected, "{}", path.escape_ascii());
+            let query = Query {
+                path,
+                is_directory: false,
+                accepted: AcceptEncoding::IDENTITY,
+                html,
+                patience: Patience::Any,
+            };
+            assert_eq!(is_route(query), expected, "{}", path.escape_ascii());
         }
     }
 }

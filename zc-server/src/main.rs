@@ -6,7 +6,8 @@ use std::thread;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use zc_server::{Args, Config, Handle, Outcome, Server};
+use zc_server::tagging::{self, Tagged};
+use zc_server::{Args, Command, Config, EtagArgs, Handle, Outcome, Server};
 
 /// The root or an address could not be used, or the server failed.
 const EXIT_FAILURE: u8 = 1;
@@ -14,7 +15,11 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_CUT: u8 = 3;
 
 fn main() -> ExitCode {
-    let config = match Config::from_args(Args::parse()) {
+    let args = Args::parse();
+    if let Some(Command::Etag(args)) = &args.command {
+        return write_tags(args);
+    }
+    let config = match Config::from_args(args) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("zc-server: {error}");
@@ -34,8 +39,38 @@ fn main() -> ExitCode {
     }
 }
 
+/// `zc-server etag`: what was done is said on standard output, what failed on standard error.
+fn write_tags(args: &EtagArgs) -> ExitCode {
+    match tagging::write_tags(args, |line| eprintln!("zc-server: {line}")) {
+        Ok(tagged) => {
+            let Tagged {
+                written,
+                up_to_date,
+                declared,
+                failed,
+            } = tagged;
+            println!(
+                "{written} tags written, {up_to_date} up to date, {declared} declared by others, \
+                 {failed} failed"
+            );
+            match failed {
+                0 => ExitCode::SUCCESS,
+                _ => ExitCode::from(EXIT_FAILURE),
+            }
+        }
+        Err(error) => {
+            let root = args.root.display();
+            eprintln!("zc-server: {root} cannot be read: {error}; name a directory or a file");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
 fn serve(config: Config) -> anyhow::Result<Outcome> {
-    let root = config.root.path();
+    let root = config.root.path().to_owned();
+    // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
+    // it stays.
+    let _ = std::env::set_current_dir("/");
     let server = Server::bind(config)?;
     stop_on_signals(server.handle())?;
     eprintln!(

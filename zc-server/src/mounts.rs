@@ -9,8 +9,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zc_core::{FileSystem, Residency};
+use zc_http::EntityTag;
 
 use crate::disk::{Closer, Handle, Key};
+use crate::file_state::Clock;
+use crate::memo::Memo;
+use crate::precompressed::Content;
 
 /// One filesystem, as it is met.
 #[derive(Debug)]
@@ -22,6 +26,10 @@ pub(crate) struct Mount {
     nowait: AtomicU8,
     /// Where files are closed whose closing may wait.
     closer: Option<Closer>,
+    /// The entity-tags that extended attributes of its files declare, or that they declare none.
+    attributes: Memo<Option<Box<EntityTag>>>,
+    /// What precompressed sidecars among its files were found to be.
+    codings: Memo<Content>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +40,8 @@ enum Kind {
     Local,
     /// Somebody else is asked for everything.
     Remote,
+    /// Interfaces of the kernel, whose lengths say nothing about what reading gives.
+    Synthetic,
 }
 
 /// How bytes are sent without a worker waiting for them.
@@ -58,6 +68,7 @@ impl Mount {
         let file_system = FileSystem::of(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
+            Some(kind) if kind.is_synthetic() => Kind::Synthetic,
             Some(kind) if kind.is_in_memory() => Kind::Memory,
             // One that does not tell what it is is treated as a disk: it will be asked.
             _ => Kind::Local,
@@ -70,6 +81,8 @@ impl Mount {
             closer: disk
                 .filter(|_| kind == Kind::Remote)
                 .map(|disk| disk.closer(key)),
+            attributes: Memo::default(),
+            codings: Memo::default(),
         }
     }
 
@@ -83,10 +96,39 @@ impl Mount {
         self.kind == Kind::Remote
     }
 
+    /// Whether its files are in memory: nothing that is asked of it waits.
+    pub(crate) fn is_memory(&self) -> bool {
+        self.kind == Kind::Memory
+    }
+
+    /// What is known of the attributes of its files.
+    pub(crate) fn attributes(&self) -> &Memo<Option<Box<EntityTag>>> {
+        &self.attributes
+    }
+
+    /// What is known of the precompressed sidecars among its files.
+    pub(crate) fn codings(&self) -> &Memo<Content> {
+        &self.codings
+    }
+
+    /// Whether its files are interfaces of the kernel, such as those below `/proc`: nothing that can
+    /// be served.
+    pub(crate) fn is_synthetic(&self) -> bool {
+        self.kind == Kind::Synthetic
+    }
+
+    /// Whose clock the times of its files are taken from.
+    pub(crate) fn clock(&self) -> Clock {
+        match self.kind {
+            Kind::Remote => Clock::Another,
+            Kind::Memory | Kind::Local | Kind::Synthetic => Clock::Ours,
+        }
+    }
+
     /// How the bytes of `file`, which is on this mount and not empty, are to go.
     pub(crate) fn guard(&self, file: impl AsFd) -> Guard {
         match self.kind {
-            Kind::Memory => return Guard::Trusted,
+            Kind::Memory | Kind::Synthetic => return Guard::Trusted,
             Kind::Remote => return Guard::Offloaded,
             Kind::Local => {}
         }

@@ -15,8 +15,9 @@ const STYLE: &str = include_str!("page.css");
 /// The units that sizes are shown in, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
-/// What stands before the first entry. `path` is the decoded path, empty for the root.
-pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], view: View) {
+/// What stands before the first entry. `path` is the decoded path, empty for the root, and `depth` how
+/// many segments the path of the request has.
+pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
     if view.format == Format::Json {
         return out.push(b'[');
     }
@@ -33,7 +34,7 @@ pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], view: View) {
             if path.is_empty() { "" } else { "/" },
         ),
     );
-    breadcrumbs(out, path);
+    breadcrumbs(out, path, depth);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
     for (key, word, title) in [
         (Key::Name, "name", "Name"),
@@ -75,20 +76,24 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     }
 }
 
-/// A link to each directory on the way.
-fn breadcrumbs(out: &mut Vec<u8>, path: &[u8]) {
+/// A link to each directory on the way. They are relative, so that they hold below a proxy that serves
+/// the root under a prefix.
+fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     let segments: Vec<_> = match path {
         [] => Vec::new(),
         path => path.split(|&byte| byte == b'/').collect(),
     };
-    put(out, format_args!("<a href=\"/\">/</a>"));
+    let up = |steps: usize| match steps {
+        0 => "./".to_owned(),
+        _ => "../".repeat(steps),
+    };
+    put(out, format_args!("<a href=\"{}\">/</a>", up(depth)));
     for (index, segment) in segments.iter().enumerate() {
-        let up = "../".repeat(segments.len() - 1 - index);
-        let up = if up.is_empty() { "./" } else { &up };
         put(
             out,
             format_args!(
-                "<wbr><a href=\"{up}\"><bdi>{}</bdi>/</a>",
+                "<wbr><a href=\"{}\"><bdi>{}</bdi>/</a>",
+                up(segments.len() - 1 - index),
                 html_escape::encode_safe(&shown(segment))
             ),
         );
@@ -240,7 +245,7 @@ mod tests {
             let decoded: Vec<u8> = percent_encoding::percent_decode_str(href).collect();
             assert_eq!(decoded, name, "the link leads to the very name");
             assert!(html.contains(&format!("href=\"{href}\"")), "{html}");
-            let page = written(|out| start(out, name, view(Format::Html)));
+            let page = written(|out| start(out, name, 0, view(Format::Html)));
             assert!(
                 !page.contains("<script") && !page.contains("onmouseover=\"x"),
                 "{page}"
@@ -271,7 +276,7 @@ mod tests {
     fn a_json_page_is_json_with_any_number_of_entries() {
         for count in 0..3 {
             let page = written(|out| {
-                start(out, b"a", view(Format::Json));
+                start(out, b"a", 0, view(Format::Json));
                 for index in 0..count {
                     let entry = Row {
                         name: b"n",
@@ -320,7 +325,7 @@ mod tests {
                 key,
                 descending,
             };
-            written(|out| start(out, b"", view))
+            written(|out| start(out, b"", 0, view))
         };
         let sorts = |page: &str, word: &str, order: &str| {
             page.contains(&format!(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use zc_http::{
     HttpTime, Method, Parts, Precondition, RangeOutcome, Request, Status, evaluate,
     prefers_media_type, range_applies, resolve_range,
@@ -18,8 +18,6 @@ pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// The same for a whole path.
-const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
 /// The answer to one request, before it is written out.
 #[derive(Debug, Clone)]
@@ -191,11 +189,16 @@ pub(crate) fn wants_download(query: Option<&[u8]>) -> bool {
     query.is_some_and(|query| zc_http::query_value(query, "download").is_some())
 }
 
-/// Where a directory asked for without its final slash is redirected: the normalised path, so that
-/// the location begins with exactly one slash and never names another host, and the query as it came.
+/// Where a directory asked for without its final slash is redirected: the last segment of `path`, the
+/// path as it was sent, with a slash behind it, and the query as it came.
+///
+/// It is a relative reference, so that it holds below a proxy that serves the root under a prefix. It
+/// begins with `./`, so that it names neither a scheme nor another host.
 pub(crate) fn directory_location(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
-    let mut location = vec![b'/'];
-    for piece in percent_encode(path, PATH) {
+    let segment = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    let decoded: Vec<u8> = percent_decode(segment).collect();
+    let mut location = b"./".to_vec();
+    for piece in percent_encode(&decoded, SEGMENT) {
         location.extend_from_slice(piece.as_bytes());
     }
     location.push(b'/');
@@ -204,6 +207,12 @@ pub(crate) fn directory_location(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
         location.extend_from_slice(query);
     }
     location
+}
+
+/// How many directories below the root a client takes the target of `path`, as it was sent, to be.
+pub(crate) fn depth(path: &[u8]) -> usize {
+    let slashes = path.iter().filter(|&&byte| byte == b'/').count();
+    slashes.saturating_sub(1)
 }
 
 /// What the `method` parameter of a query asks for, where `--method-override` allows it.
@@ -237,10 +246,13 @@ mod tests {
     #[test]
     fn a_directory_location_never_names_another_host() {
         let rows = [
-            (&b"a"[..], None, "/a/"),
-            (b"a/b c", Some(&b"x=1&y"[..]), "/a/b%20c/?x=1&y"),
-            (b"evil.example", None, "/evil.example/"),
-            (b"\xff\r\n\\", None, "/%FF%0D%0A%5C/"),
+            (&b"/a"[..], None, "./a/"),
+            (b"/a/b%20c", Some(&b"x=1&y"[..]), "./b%20c/?x=1&y"),
+            (b"//evil.example", None, "./evil.example/"),
+            (b"/a%2fb", None, "./a%2Fb/"),
+            (b"/https:", None, "./https%3A/"),
+            (b"/%ff%0D%0A\\", None, "./%FF%0D%0A%5C/"),
+            (b"/%2561", None, "./%2561/"),
         ];
         for (path, query, expected) in rows {
             assert_eq!(directory_location(path, query), expected.as_bytes());

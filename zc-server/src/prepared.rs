@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt;
 
 use zc_http::{After, HttpTime, Method, Version};
 
+use crate::file_state::FileState;
 use crate::mounts::Guard;
 use crate::plan::{self, Plan};
 use crate::render::{Framing, render};
 use crate::representation::Representation;
-use crate::resolve::FileState;
 use crate::site::Site;
 
 /// The length of an IMF-fixdate.
@@ -36,8 +36,8 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, site: &Site) -> bool {
         && framing.grant == plan::grant(site.rules.cors.as_ref(), None)
 }
 
-/// The 200 for `file`, with its bytes if it is not longer than `inline_max`, can be read without
-/// waiting, and did not change a moment ago: then it may change again without its times telling.
+/// The 200 for `file`, with its bytes if it is not longer than `inline_max` and can be read without
+/// waiting.
 pub(crate) fn whole(
     file: &Representation,
     inline_max: u64,
@@ -46,8 +46,7 @@ pub(crate) fn whole(
 ) -> Prepared {
     let mut bytes = Vec::new();
     let head_bytes = head(&Plan::Whole(file), site, now, &mut bytes);
-    let has_body =
-        file.length() <= inline_max && !file.is_fresh && append_content(file, site, &mut bytes);
+    let has_body = file.length() <= inline_max && append_content(file, site, &mut bytes);
     bytes.shrink_to_fit();
     Prepared::new(bytes, head_bytes, has_body, now)
 }
@@ -69,6 +68,7 @@ fn head(plan: &Plan<'_>, site: &Site, now: HttpTime, bytes: &mut Vec<u8>) -> usi
         lines: &site.rules.lines,
         grant: plan::grant(site.rules.cors.as_ref(), None),
         disposition: None,
+        has_routes: site.rules.spa.is_some(),
     };
     debug_assert!(is_ordinary(&framing, site));
     render(plan, framing, bytes).head_end

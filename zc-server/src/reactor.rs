@@ -176,7 +176,7 @@ impl Reactor {
             self.take_reads();
             self.accept_all();
             self.drive_queued();
-            self.context.cache.sweep(self.context.now_ms);
+            self.context.sweep();
             self.wheel.expire(self.context.now_ms, &mut expired);
             for token in expired.drain(..) {
                 self.check_deadline(token);
@@ -215,7 +215,7 @@ impl Reactor {
             pause_end,
             self.grace_deadline_ms,
             log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
-            self.context.cache.next_sweep_ms(),
+            self.context.next_sweep_ms(),
         ]
         .into_iter()
         .flatten()

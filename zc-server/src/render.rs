@@ -36,6 +36,8 @@ pub(crate) struct Framing<'a> {
     pub(crate) grant: Grant<'a>,
     /// The value of `Content-Disposition`, where the client asks for a download.
     pub(crate) disposition: Option<&'a str>,
+    /// Whether clients that navigate are sent the page of a program where nothing is.
+    pub(crate) has_routes: bool,
 }
 
 /// What [`render`] leaves to be sent after the head.
@@ -66,7 +68,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
     let head = head
         .lines(framing.lines)
         .persistence(framing.after, framing.version);
-    let head = vary(grant(head, framing.grant), plan, framing.grant);
+    let head = vary(grant(head, framing.grant), plan, framing);
     match plan {
         Plan::Whole(file) => {
             let head = representation(head, file, &file.content_type, framing.disposition);
@@ -181,22 +183,30 @@ fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {
 
 /// The fields of the request that the answer depends on
 /// ([RFC 9110 §12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
-fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, grant: Grant<'_>) -> Head<'b> {
-    let negotiated = match plan {
+fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
+    let (by_coding, by_type) = match plan {
         Plan::Whole(file)
         | Plan::Part(file, _)
         | Plan::Parts(file, _)
-        | Plan::NotModified(file) => file.resource.is_negotiated.then_some("Accept-Encoding"),
+        | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
         // Another client might accept what is there.
-        Plan::Message(Status::NotAcceptable) => Some("Accept-Encoding"),
-        Plan::Listing(_) => Some("Accept"),
-        _ => None,
+        Plan::Message(Status::NotAcceptable) => (true, false),
+        Plan::Listing(_) => (false, true),
+        // One that navigates is sent a page.
+        Plan::Message(Status::NotFound) | Plan::Page(Status::NotFound, _) => {
+            (false, framing.has_routes)
+        }
+        _ => (false, false),
     };
-    match (negotiated, grant.varies) {
-        (None, false) => head,
-        (None, true) => head.field("Vary", b"Origin"),
-        (Some(name), false) => head.field("Vary", name.as_bytes()),
-        (Some(name), true) => head.field("Vary", format!("{name}, Origin").as_bytes()),
+    match (by_coding, by_type, framing.grant.varies) {
+        (false, false, false) => head,
+        (true, false, false) => head.field("Vary", b"Accept-Encoding"),
+        (false, true, false) => head.field("Vary", b"Accept"),
+        (false, false, true) => head.field("Vary", b"Origin"),
+        (true, true, false) => head.field("Vary", b"Accept-Encoding, Accept"),
+        (true, false, true) => head.field("Vary", b"Accept-Encoding, Origin"),
+        (false, true, true) => head.field("Vary", b"Accept, Origin"),
+        (true, true, true) => head.field("Vary", b"Accept-Encoding, Accept, Origin"),
     }
 }
 

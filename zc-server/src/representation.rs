@@ -3,8 +3,9 @@
 use zc_http::{HttpTime, Validators};
 
 use crate::lookup::Resource;
+use crate::resolve::OpenFile;
 use crate::site::Rules;
-use crate::validators::{is_fresh, validators};
+use crate::validators::validators;
 
 /// A file and the fields of its responses, as far as they depend on the file alone.
 #[derive(Debug)]
@@ -13,19 +14,18 @@ pub(crate) struct Representation {
     pub(crate) validators: Validators,
     pub(crate) content_type: String,
     pub(crate) cache_control: Option<String>,
-    /// Whether the file changed a moment ago and may change again without its times telling: then
-    /// its validators are good for that moment only.
-    pub(crate) is_fresh: bool,
 }
 
 impl Representation {
     pub(crate) fn new(resource: Resource, rules: &Rules, now: HttpTime) -> Self {
-        let state = &resource.file.state;
+        let OpenFile {
+            state, stability, ..
+        } = &resource.file;
+        let (declared, coding) = (resource.declared_tag, resource.coding);
         Self {
-            validators: validators(state, resource.declared_tag, resource.coding, now),
+            validators: validators(state, *stability, declared, coding, rules.etags, now),
             content_type: rules.types.of(&resource.path).into_owned(),
             cache_control: rules.cache_control(&resource.path).map(str::to_owned),
-            is_fresh: is_fresh(state, now),
             resource,
         }
     }

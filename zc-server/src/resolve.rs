@@ -11,17 +11,19 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fmt, io};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fmt, fs, io};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use crate::config::{self, files::Symlinks};
+use crate::config::files::Symlinks;
 use crate::disk::{Closer, Key};
+use crate::file_state::{FileState, Stability, coarse_now_ns};
 use crate::mounts::{Mount, MountTable, Mounts};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
@@ -37,19 +39,61 @@ const OPEN_FLAGS: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NOCTTY);
 
 /// A directory that is served, held open.
+///
+/// It is what the path of ROOT or of a site named when it was opened, and stays that, wherever the
+/// path leads since: [`RootPath`](crate::roots::RootPath) follows the path.
 #[derive(Debug)]
 pub(crate) struct Root {
+    id: RootId,
+    identity: Identity,
+    /// Opened by `O_PATH`, which takes search permission and not read permission.
     directory: OwnedFd,
     /// Its path when it was opened, canonical.
     path: PathBuf,
     /// The one file that is served, when ROOT names a file.
-    only: Option<Vec<u8>>,
+    only: Option<OnlyFile>,
     symlinks: Symlinks,
     /// The device and the mount of the root, which most files are on.
     device: u64,
     mount: Arc<Mount>,
     mounts: Arc<Mounts>,
-    table: Arc<MountTable>,
+    table: MountTable,
+}
+
+/// A number that no other root of this process has, or had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RootId(u64);
+
+impl RootId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What tells two files or directories apart as long as both exist, or are held open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: (u32, u32),
+    inode: u64,
+    /// 0 before Linux 5.8, which does not tell it.
+    mount: u64,
+}
+
+/// The file that ROOT names.
+#[derive(Debug)]
+struct OnlyFile {
+    /// Its name in the directory.
+    name: Vec<u8>,
+    /// The last segment of ROOT, where that is a link with another name.
+    given: Option<Vec<u8>>,
+    /// Keeps its inode number from being given to another file.
+    _held: OwnedFd,
 }
 
 /// Whether an open may wait.
@@ -75,6 +119,8 @@ pub(crate) enum Opened {
 pub(crate) struct OpenFile {
     pub(crate) file: Arc<Handle>,
     pub(crate) state: FileState,
+    /// Whether a change of the file since then is sure to show.
+    pub(crate) stability: Stability,
     pub(crate) mount: Arc<Mount>,
 }
 
@@ -128,18 +174,6 @@ impl Drop for Handle {
     }
 }
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileState {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) length: u64,
-    /// When the bytes were last written, as told by whoever wrote them; nanoseconds since 1970.
-    pub(crate) mtime_ns: i128,
-    /// When bytes or metadata last changed, as told by the kernel; nanoseconds since 1970.
-    pub(crate) ctime_ns: i128,
-}
-
 /// Why nothing is served from a path.
 #[derive(Debug)]
 pub(crate) enum ResolveError {
@@ -157,34 +191,56 @@ pub(crate) enum ResolveError {
 }
 
 impl Root {
-    /// Opens the root, and asks for `openat2` once so that its absence is known at the start.
-    pub(crate) fn open(
-        root: &config::Root,
-        symlinks: Symlinks,
-        mounts: Arc<Mounts>,
-        table: Arc<MountTable>,
-    ) -> io::Result<Self> {
-        let (path, only) = match root {
-            config::Root::Directory(directory) => (directory, None),
-            config::Root::File { directory, name } => (directory, Some(name.as_bytes().to_vec())),
+    /// Opens what `path`, absolute, names now. It waits as long as that takes.
+    pub(crate) fn open(path: &Path, symlinks: Symlinks, mounts: Arc<Mounts>) -> io::Result<Self> {
+        let canonical = fs::canonicalize(path)?;
+        let named = open_here(&canonical, OFlag::O_PATH, ResolveFlag::empty())?;
+        let identity = Identity::of(&named)?;
+        let (directory, only) = match kind_of(fstat(&named)?.st_mode) {
+            SFlag::S_IFDIR => (canonical, None),
+            SFlag::S_IFREG => {
+                let split = canonical.parent().zip(canonical.file_name());
+                let (directory, name) = split.ok_or(io::ErrorKind::NotFound)?;
+                let given = path.file_name().filter(|&given| given != name);
+                let only = OnlyFile {
+                    name: name.as_bytes().to_vec(),
+                    given: given.map(|given| given.as_bytes().to_vec()),
+                    _held: named.try_clone()?,
+                };
+                (directory.to_owned(), Some(only))
+            }
+            _ => return Err(io::ErrorKind::NotADirectory.into()),
         };
-        let directory = OwnedFd::from(File::open(path)?);
-        openat2(
-            &directory,
-            Path::new("."),
-            how(OFlag::O_PATH, ResolveFlag::RESOLVE_BENEATH),
-        )?;
-        let device = fstat(&directory)?.st_dev;
+        let opened = match only {
+            None => named,
+            Some(_) => open_here(
+                &directory,
+                OFlag::O_PATH | OFlag::O_DIRECTORY,
+                ResolveFlag::empty(),
+            )?,
+        };
+        let device = fstat(&opened)?.st_dev;
         Ok(Self {
-            mount: mounts.of(device, &directory),
-            directory,
-            path: path.clone(),
+            id: RootId::next(),
+            identity,
+            mount: mounts.of(device, &opened),
+            directory: opened,
+            path: directory,
             only,
             symlinks,
             device,
             mounts,
-            table,
+            table: MountTable::read(),
         })
+    }
+
+    pub(crate) fn id(&self) -> RootId {
+        self.id
+    }
+
+    /// What its path named when it was opened.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The mount that `path` is on, as far as that can be told without asking it: whom work on it
@@ -193,9 +249,17 @@ impl Root {
         self.table.key_of(&self.path.join(OsStr::from_bytes(path)))
     }
 
-    /// The one name that is served, when ROOT names a file.
-    pub(crate) fn only(&self) -> Option<&[u8]> {
-        self.only.as_deref()
+    /// Whether it serves one file and nothing beside it.
+    pub(crate) fn is_file(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// Of a root that is one file the name of that, if `path` asks for it: by its name, by the one
+    /// that ROOT has, or by `/`.
+    pub(crate) fn only(&self, path: &[u8]) -> Option<&[u8]> {
+        let only = self.only.as_ref()?;
+        let is_it = path.is_empty() || path == only.name || Some(path) == only.given.as_deref();
+        is_it.then_some(&only.name)
     }
 
     /// Opens what `path` names. `path` is decoded, relative and free of dot segments; empty for the
@@ -209,19 +273,26 @@ impl Root {
             Patience::Any => self.open_fd(path).map_err(ResolveError::from_errno)?,
             // Opening itself would ask somebody else.
             Patience::Cached if self.mount.is_remote() => return Err(ResolveError::Waits),
-            Patience::Cached => self.open_cached(path)?,
+            Patience::Cached => self.open_cached(path, OPEN_FLAGS)?,
         };
+        // Before the state is asked for: what is in the past now stays so.
+        let now_ns = coarse_now_ns();
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
                 let mount = if stat.st_dev == self.device {
                     Arc::clone(&self.mount)
                 } else {
                     self.mounts.of(stat.st_dev, &fd)
                 };
+                if mount.is_synthetic() {
+                    return Err(ResolveError::NotFound);
+                }
+                let state = FileState::from(&stat);
                 Ok(Opened::File(OpenFile {
                     file: Arc::new(Handle::new(File::from(fd), &mount)),
-                    state: FileState::from(&stat),
+                    state,
+                    stability: state.stability(now_ns, mount.clock()),
                     mount,
                 }))
             }
@@ -242,16 +313,45 @@ impl Root {
         }
     }
 
+    /// Whether something that is no directory stands at `path`, be it a link that leads nowhere.
+    pub(crate) fn has_entry(&self, path: &[u8], patience: Patience) -> Result<bool, ResolveError> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let opened = match patience {
+            Patience::Any => open(
+                self.directory.as_fd(),
+                path,
+                flags,
+                ResolveFlag::RESOLVE_BENEATH,
+            )
+            .map_err(ResolveError::from_errno),
+            Patience::Cached => self.open_cached(path, flags),
+        };
+        match opened {
+            Ok(fd) => {
+                let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
+                Ok(kind_of(stat.st_mode) != SFlag::S_IFDIR)
+            }
+            Err(ResolveError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the files in an open directory are interfaces of the kernel: nothing that is served.
+    pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
+        let device = fstat(&directory)?.st_dev;
+        Ok(self.mounts.of(device, &directory).is_synthetic())
+    }
+
     /// Opens what can be told from memory, and is on the mount of the root: of another one nobody
     /// knows before whether opening asks a server.
-    fn open_cached(&self, path: &[u8]) -> Result<OwnedFd, ResolveError> {
+    fn open_cached(&self, path: &[u8], flags: OFlag) -> Result<OwnedFd, ResolveError> {
         let resolve = match self.symlinks {
             Symlinks::Deny => ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
             Symlinks::Within => ResolveFlag::RESOLVE_BENEATH,
             Symlinks::Follow => ResolveFlag::empty(),
         };
         let resolve = resolve | RESOLVE_CACHED | ResolveFlag::RESOLVE_NO_XDEV;
-        match openat2(&self.directory, as_path(path), how(OPEN_FLAGS, resolve)) {
+        match openat2(&self.directory, as_path(path), how(flags, resolve)) {
             Ok(fd) => Ok(fd),
             // EAGAIN: not in memory, or a rename is under way. EXDEV: another mount, or a link that
             // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
@@ -303,7 +403,7 @@ impl Root {
             ResolveFlag::empty(),
         )
         .ok()?;
-        let real = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let real = |fd: &OwnedFd| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
         // Asked each time: the root may have been renamed.
         let root = real(&self.directory).ok()?;
         let below = real(&target).ok()?.strip_prefix(root).ok()?.to_owned();
@@ -313,44 +413,46 @@ impl Root {
             below
         })
     }
-
-    /// The first bytes of a small file, at most `bytes_max`; `None` when there is no such file. It
-    /// waits as long as it takes.
-    pub(crate) fn read_small(&self, path: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
-        let file = self.open_file(path, Patience::Any).ok()?.file;
-        let mut bytes = vec![0; bytes_max];
-        let count = file.file().read_at(&mut bytes, 0).ok()?;
-        bytes.truncate(count);
-        Some(bytes)
-    }
 }
 
-impl FileState {
-    pub(crate) fn mtime_seconds(&self) -> i64 {
-        // Seconds since 1970 fitted 64 bits when the kernel told them.
-        i64::try_from(self.mtime_ns.div_euclid(NS_PER_SECOND)).unwrap_or(i64::MAX)
+impl Identity {
+    /// That of an open file or directory, as the kernel has it in memory: nobody else is asked.
+    fn of(fd: impl AsFd) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        Self::told_by(fd, Path::new(""), flags)
     }
-}
 
-const NS_PER_SECOND: i128 = 1_000_000_000;
-
-impl FileState {
-    /// What `fstat(2)` says of an open file.
-    pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
-        Ok(Self::from(&fstat(file)?))
+    fn told_by(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Self> {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let told = statx(directory, path, flags, wanted)?;
+        let has_mount = told.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+        Ok(Self {
+            device: (told.stx_dev_major, told.stx_dev_minor),
+            inode: told.stx_ino,
+            mount: if has_mount { told.stx_mnt_id } else { 0 },
+        })
     }
-}
 
-impl From<&FileStat> for FileState {
-    fn from(stat: &FileStat) -> Self {
-        let ns = |seconds: i64, ns: i64| i128::from(seconds) * NS_PER_SECOND + i128::from(ns);
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            length: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
-            ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+    /// That of what `path`, absolute, names now.
+    ///
+    /// # Errors
+    ///
+    /// What `openat2(2)` and `statx(2)` report. With [`Patience::Cached`] all but those of
+    /// [`is_missing`](Self::is_missing) mean that it cannot be told without waiting.
+    pub(crate) fn named_by(path: &Path, patience: Patience) -> io::Result<Self> {
+        match patience {
+            Patience::Cached => Self::of(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
+            // Without a descriptor, of which there may be none left.
+            Patience::Any => Self::told_by(CWD, path, AtFlags::STATX_DONT_SYNC),
         }
+    }
+
+    /// Whether the error says that a path names nothing.
+    pub(crate) fn is_missing(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
     }
 }
 
@@ -401,6 +503,24 @@ fn open(
             answer => return answer,
         }
     }
+}
+
+/// Opens a path of the configuration, which may lead anywhere.
+fn open_here(path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC)
+        .mode(Mode::empty())
+        .resolve(resolve);
+    loop {
+        match openat2(AT_FDCWD, path, how) {
+            Err(Errno::EINTR) => {}
+            answer => return answer,
+        }
+    }
+}
+
+fn kind_of(mode: u32) -> SFlag {
+    SFlag::from_bits_truncate(mode) & SFlag::S_IFMT
 }
 
 /// The path below the root, for the kernel; the root itself is `.`.

@@ -3,7 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use zc_http::{AcceptEncoding, After, Method, Request, Status, Target, Version, decode_path};
+use zc_http::{
+    AcceptEncoding, After, MediaAcceptance, Method, Request, Status, Target, Version, decode_path,
+    media_acceptance,
+};
 
 use crate::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::disk::{self, Key, Work};
@@ -15,6 +18,7 @@ use crate::render::Framing;
 use crate::reply::{Buffers, Moment, Reply, Terms};
 use crate::representation::Representation;
 use crate::resolve::{Patience, ResolveError, Root};
+use crate::roots::{Answering, RootPath, Roots, Told};
 use crate::site::Site;
 
 /// What becomes of a request.
@@ -34,6 +38,7 @@ pub(crate) enum Responded {
 pub(crate) struct Lent<'a> {
     pub(crate) site: &'a Arc<Site>,
     pub(crate) moment: &'a Moment,
+    pub(crate) roots: &'a mut Roots,
     pub(crate) cache: &'a mut Cache,
     pub(crate) buffers: &'a mut Buffers,
     /// Overwritten by the decoded path.
@@ -45,15 +50,28 @@ pub(crate) struct Lent<'a> {
 pub(crate) struct Known {
     /// When it was asked first, in milliseconds of the worker's clock.
     asked_ms: Option<u64>,
+    root: KnownRoot,
     found: Option<Found>,
     page: Option<Found>,
     listing: Option<io::Result<Listing>>,
+}
+
+/// The root that a request is answered from, once that is settled: it stays the same to the end.
+#[derive(Debug, Default)]
+enum KnownRoot {
+    #[default]
+    Unknown,
+    /// The one that the worker had.
+    Own(Arc<Root>),
+    /// What a thread was told, which is news for the worker.
+    LookedUp(Told),
 }
 
 impl Known {
     /// Adds an answer. What was sent is for nobody who asks here.
     pub(crate) fn add(&mut self, answer: disk::Answer) {
         match answer {
+            disk::Answer::Root(told) => self.root = KnownRoot::LookedUp(told),
             disk::Answer::Found(found) => self.found = Some(found),
             disk::Answer::Page(page) => self.page = Some(page),
             disk::Answer::Listing(listing) => self.listing = Some(listing),
@@ -63,8 +81,7 @@ impl Known {
 }
 
 /// Where to look for what a request names.
-struct Asked<'s> {
-    root: &'s Arc<Root>,
+struct Asked {
     method: zc_core::Method,
     is_directory: bool,
 }
@@ -86,14 +103,41 @@ pub(crate) fn respond(
     let Lent {
         site,
         moment,
+        roots,
         cache,
         buffers,
         path,
     } = lent;
+    let index = site.root_of(request);
+    let Some(root_path) = site.roots.get(index) else {
+        // A site's place is one of the list.
+        return Responded::Reply(refuse(Status::InternalServerError, site, moment, buffers));
+    };
+    let mut known = known;
+    let told = known.as_mut().map(|known| {
+        let asked_ms = known.asked_ms.unwrap_or(moment.now_ms);
+        (std::mem::take(&mut known.root), asked_ms)
+    });
+    let answering = match &told {
+        Some((KnownRoot::Own(root), _)) => Answering::Root(root),
+        // Asked again when the cache has no descriptors any more.
+        Some((KnownRoot::LookedUp(Told::Exhausted), _)) if cache.yield_descriptors() => {
+            Answering::Unknown
+        }
+        Some((KnownRoot::LookedUp(told), asked_ms)) => {
+            roots.install(index, told, *asked_ms);
+            Answering::from(told)
+        }
+        Some((KnownRoot::Unknown, _)) | None => {
+            roots.current(index, root_path, site.patience(), moment.now_ms)
+        }
+    };
     let mut responder = Responder {
         request,
         site,
         moment,
+        root_path,
+        root: answering,
         cache,
         buffers,
         known,
@@ -121,6 +165,7 @@ pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut
         lines: &site.rules.lines,
         grant: Grant::NONE,
         disposition: None,
+        has_routes: site.rules.spa.is_some(),
     };
     let terms = Terms {
         site,
@@ -135,6 +180,8 @@ struct Responder<'a, 'r> {
     request: &'a Request<'r>,
     site: &'a Arc<Site>,
     moment: &'a Moment,
+    root_path: &'a Arc<RootPath>,
+    root: Answering<'a>,
     cache: &'a mut Cache,
     buffers: &'a mut Buffers,
     known: Option<Box<Known>>,
@@ -142,30 +189,37 @@ struct Responder<'a, 'r> {
 
 impl<'a> Responder<'a, '_> {
     /// Answers with what stands at `path`.
-    fn resource(mut self, asked: &Asked<'_>, path: &[u8]) -> Responded {
-        let accepted = AcceptEncoding::of(&self.request.headers);
+    fn resource(mut self, asked: &Asked, path: &[u8]) -> Responded {
+        let rules = &self.site.rules;
         let query = Query {
             path,
             is_directory: asked.is_directory,
-            accepted,
+            accepted: AcceptEncoding::of(&self.request.headers),
+            html: match rules.spa {
+                Some(_) => media_acceptance(&self.request.headers, "text/html"),
+                None => MediaAcceptance::Covered,
+            },
             patience: self.site.patience(),
         };
+        let root = match self.root {
+            Answering::Root(root) => root,
+            Answering::Missing | Answering::Exhausted => {
+                return self.plain_error(Status::ServiceUnavailable);
+            }
+            Answering::Unknown => return self.ask_for_root(),
+        };
         let key = CacheKey {
-            root: Arc::as_ptr(asked.root).addr(),
+            root: root.id(),
             path,
             is_directory: asked.is_directory,
-            preference: preference(accepted, &self.site.rules.precompressed),
+            preference: preference(&query, rules),
         };
         let told = self.known.as_mut().and_then(|known| known.found.take());
-        let rules = &self.site.rules;
-        match self.stands(key, told, || look_up(asked.root, rules, query)) {
-            Stands::Waits => {
-                let (mount, work) = ask_for(query, asked.root, self.site);
-                self.ask(mount, work)
-            }
+        match self.stands(key, told, || look_up(root, rules, query)) {
+            Stands::Waits => self.ask_for(root, query),
             Stands::Kept(id) => match self.cache.standing(id) {
                 Some(Standing::File(_)) => self.kept_file(id, asked),
-                Some(Standing::Redirect) => self.redirect(path),
+                Some(Standing::Redirect) => self.redirect(),
                 Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
                 Some(Standing::Missing) | None => self.error(Status::NotFound),
             },
@@ -176,16 +230,17 @@ impl<'a> Responder<'a, '_> {
             }
             Stands::Loose(Found::Directory(directory)) => {
                 let list = listing::Request {
-                    root: Arc::clone(asked.root),
+                    root: Arc::clone(root),
                     directory,
                     path: path.to_vec(),
+                    depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
                     view: plan::view(self.request),
                     memory: self.site.listings.clone(),
                 };
-                self.ask(asked.root.key_of(path), Work::List(Box::new(list)))
+                self.ask(root.key_of(path), Work::List(Box::new(list)))
             }
-            Stands::Loose(Found::Redirect) => self.redirect(path),
+            Stands::Loose(Found::Redirect) => self.redirect(),
             Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Stands::Loose(Found::Nothing(error)) => {
                 let status = status_of(&error, self.site);
@@ -238,7 +293,7 @@ impl<'a> Responder<'a, '_> {
         Stands::Kept(id)
     }
 
-    fn kept_file(self, id: Id, asked: &Asked<'_>) -> Responded {
+    fn kept_file(self, id: Id, asked: &Asked) -> Responded {
         let Some(Standing::File(file)) = self.cache.standing(id) else {
             unreachable!("asked before");
         };
@@ -253,7 +308,7 @@ impl<'a> Responder<'a, '_> {
         Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
     }
 
-    fn loose_file(self, resource: Resource, asked: &Asked<'_>) -> Responded {
+    fn loose_file(self, resource: Resource, asked: &Asked) -> Responded {
         let representation = Representation::new(resource, &self.site.rules, self.moment.now);
         let disposition = disposition(self.request, &representation);
         let terms = terms(
@@ -286,8 +341,10 @@ impl<'a> Responder<'a, '_> {
         self.error(status)
     }
 
-    fn redirect(self, path: &[u8]) -> Responded {
-        let location = plan::directory_location(path, self.request.target.query());
+    fn redirect(self) -> Responded {
+        let target = self.request.target;
+        let path = target.path().unwrap_or_default();
+        let location = plan::directory_location(path, target.query());
         self.message(Plan::Redirect { location })
     }
 
@@ -305,9 +362,13 @@ impl<'a> Responder<'a, '_> {
         let Some(path) = self.site.rules.error_page(status) else {
             return self.plain_error(status);
         };
-        let root = self.site.root_of(self.request);
+        let root = match self.root {
+            Answering::Root(root) => root,
+            Answering::Missing | Answering::Exhausted => return self.plain_error(status),
+            Answering::Unknown => return self.ask_for_root(),
+        };
         let key = CacheKey {
-            root: Arc::as_ptr(root).addr(),
+            root: root.id(),
             path,
             is_directory: false,
             preference: PREFERENCES,
@@ -316,11 +377,10 @@ impl<'a> Responder<'a, '_> {
         let patience = self.site.patience();
         match self.stands(key, told, || error_page(root, path, patience)) {
             Stands::Waits => {
-                let (root, path) = (Arc::clone(root), path.to_vec());
-                let mount = root.key_of(&[]);
+                let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
                 let look_up =
                     move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
-                self.ask(mount, Work::LookUp(Box::new(look_up)))
+                self.ask(key, Work::LookUp(Box::new(look_up)))
             }
             Stands::Kept(id) => {
                 let terms = self.plain_terms();
@@ -361,9 +421,38 @@ impl<'a> Responder<'a, '_> {
         terms(self.request, self.site, self.moment, self.site.method, None)
     }
 
+    /// Has a thread look up what the path of the root names.
+    fn ask_for_root(self) -> Responded {
+        let root_path = Arc::clone(self.root_path);
+        let key = root_path.key();
+        let look_up = move |_: &_| disk::Answer::Root(root_path.look_up());
+        self.ask(key, Work::LookUp(Box::new(look_up)))
+    }
+
+    /// Has a thread do the same look-up, which may wait.
+    fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
+        let key = root.key_of(query.path);
+        let (root, site, path) = (Arc::clone(root), Arc::clone(self.site), query.path.to_vec());
+        let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
+        let look_up = move |_: &_| {
+            let query = Query {
+                path: &path,
+                is_directory,
+                accepted,
+                html,
+                patience: Patience::Any,
+            };
+            disk::Answer::Found(look_up(&root, &site.rules, query))
+        };
+        self.ask(key, Work::LookUp(Box::new(look_up)))
+    }
+
     fn ask(self, mount: Key, work: Work) -> Responded {
         let mut known = self.known.unwrap_or_default();
         known.asked_ms.get_or_insert(self.moment.now_ms);
+        if let Answering::Root(root) = self.root {
+            known.root = KnownRoot::Own(Arc::clone(root));
+        }
         Responded::Ask(known, mount, work)
     }
 }
@@ -386,36 +475,19 @@ fn terms<'a>(
             lines: &site.rules.lines,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
+            has_routes: site.rules.spa.is_some(),
         },
         moment,
         method,
     }
 }
 
-/// The same look-up, for a thread that may wait.
-fn ask_for(query: Query<'_>, root: &Arc<Root>, site: &Arc<Site>) -> (Key, Work) {
-    let (root, site) = (Arc::clone(root), Arc::clone(site));
-    let key = root.key_of(query.path);
-    let path = query.path.to_vec();
-    let (is_directory, accepted) = (query.is_directory, query.accepted);
-    let look_up = move |_: &_| {
-        let query = Query {
-            path: &path,
-            is_directory,
-            accepted,
-            patience: Patience::Any,
-        };
-        disk::Answer::Found(look_up(&root, &site.rules, query))
-    };
-    (key, Work::LookUp(Box::new(look_up)))
-}
-
 /// What the request names and how it is to be sent, or the answer that needs no look at a file.
-fn examine<'s>(
+fn examine(
     request: &Request<'_>,
-    site: &'s Site,
+    site: &Site,
     path_buffer: &mut Vec<u8>,
-) -> Result<Asked<'s>, plan::Unlooked> {
+) -> Result<Asked, plan::Unlooked> {
     if let Some(unlooked) = plan::without_a_look(request) {
         return Err(unlooked);
     }
@@ -432,7 +504,6 @@ fn examine<'s>(
     let path =
         decode_path(path, path_buffer).map_err(|error| plan::Unlooked::Message(error.status()))?;
     Ok(Asked {
-        root: site.root_of(request),
         method,
         is_directory: path.is_directory || path.bytes.is_empty(),
     })

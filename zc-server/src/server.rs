@@ -23,6 +23,7 @@ use crate::listener::{BindError, bind_all, pacing_warning};
 use crate::pace::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::reply::Buffers;
+use crate::roots::Roots;
 use crate::site::Site;
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -120,6 +121,7 @@ impl Server {
                 path_buffer: Vec::new(),
                 buffers: Buffers::default(),
                 boxes: Boxes::default(),
+                roots: Roots::new(site.roots.len(), config.cache.ttl_ms),
                 cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: worker.mailbox,

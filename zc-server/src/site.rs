@@ -6,19 +6,23 @@ use std::sync::Arc;
 use zc_core::PipePool;
 use zc_http::{Coding, Request, Status, Target};
 
-use crate::config::Config;
-use crate::config::files::{CacheControl, Cors, Files};
+use crate::config::files::{CacheControl, Cors, EntityTags, Files};
+use crate::config::{self, Config};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Disk;
 use crate::listing;
 use crate::mime::Types;
-use crate::mounts::{Guard, MountTable, Mounts};
-use crate::resolve::{OpenFile, Patience, Root};
+use crate::mounts::{Guard, Mounts};
+use crate::resolve::{OpenFile, Patience};
+use crate::roots::RootPath;
 
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
 pub(crate) struct Site {
-    roots: Roots,
+    /// The paths that are served: of ROOT, and then of the sites.
+    pub(crate) roots: Vec<Arc<RootPath>>,
+    /// The hosts of the sites, in lower case.
+    hosts: Vec<String>,
     pub(crate) rules: Rules,
     pub(crate) method: zc_core::Method,
     pub(crate) method_override: bool,
@@ -34,13 +38,6 @@ pub(crate) struct Site {
     pub(crate) diagnostics: Diagnostics,
 }
 
-#[derive(Debug)]
-struct Roots {
-    default: Arc<Root>,
-    /// By host, in lower case.
-    by_host: Vec<(String, Arc<Root>)>,
-}
-
 /// How files become responses.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -50,6 +47,7 @@ pub(crate) struct Rules {
     error_pages: Vec<(u16, Vec<u8>)>,
     cache_control: Vec<CacheControl>,
     pub(crate) types: Types,
+    pub(crate) etags: EntityTags,
     pub(crate) hidden: bool,
     pub(crate) precompressed: Vec<Coding>,
     pub(crate) cors: Option<Cors>,
@@ -63,19 +61,16 @@ impl Site {
         // Each connection waits for one thing at a time, and may leave a file to be closed.
         let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
         let mounts = Arc::new(Mounts::new(disk.handle()));
-        let table = Arc::new(MountTable::read());
-        let open = |root| {
-            let (mounts, table) = (Arc::clone(&mounts), Arc::clone(&table));
-            let root = Root::open(root, config.files.symlinks, mounts, table)?;
-            Ok::<_, io::Error>(Arc::new(root))
+        let open = |root: &config::Root| {
+            let (mounts, diagnostics) = (Arc::clone(&mounts), diagnostics.clone());
+            let path = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics)?;
+            Ok(Arc::new(path))
         };
-        let by_host = config.files.sites.iter();
-        let by_host = by_host.map(|site| Ok((site.host.clone(), open(&site.root)?)));
+        let sites = &config.files.sites;
+        let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
         Ok(Self {
-            roots: Roots {
-                default: open(&config.root)?,
-                by_host: by_host.collect::<io::Result<_>>()?,
-            },
+            roots: roots.map(open).collect::<io::Result<_>>()?,
+            hosts: sites.iter().map(|site| site.host.clone()).collect(),
             rules: Rules::new(&config.files),
             method: config.method,
             method_override: config.method_override,
@@ -106,23 +101,21 @@ impl Site {
         }
     }
 
-    /// The root that serves the host of this request
+    /// The place in [`roots`](Self::roots) of the one that serves the host of this request
     /// ([RFC 9112 §3.3](https://www.rfc-editor.org/rfc/rfc9112#section-3.3)).
-    pub(crate) fn root_of(&self, request: &Request<'_>) -> &Arc<Root> {
-        if self.roots.by_host.is_empty() {
-            return &self.roots.default;
+    pub(crate) fn root_of(&self, request: &Request<'_>) -> usize {
+        if self.hosts.is_empty() {
+            return 0;
         }
         let authority = match request.target {
             Target::Absolute { authority, .. } => authority,
             _ => request.headers.get("host").unwrap_or_default(),
         };
         let host = host_of(authority);
-        let own = self
-            .roots
-            .by_host
-            .iter()
-            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
-        own.map_or(&self.roots.default, |(_, root)| root)
+        let mut hosts = self.hosts.iter();
+        let site = hosts.position(|name| name.as_bytes().eq_ignore_ascii_case(host));
+        // ROOT comes first, and serves all other hosts.
+        site.map_or(0, |site| site + 1)
     }
 }
 
@@ -130,8 +123,7 @@ impl Rules {
     fn new(files: &Files) -> Self {
         let bytes = |path: &std::path::Path| path.as_os_str().as_encoded_bytes().to_vec();
         let mut lines = Vec::new();
-        let has_server =
-            |field: &crate::config::files::Field| field.name.eq_ignore_ascii_case("server");
+        let has_server = |field: &config::files::Field| field.name.eq_ignore_ascii_case("server");
         if !files.fields.iter().any(has_server) {
             lines.extend_from_slice(b"Server: zc\r\n");
         }
@@ -149,6 +141,7 @@ impl Rules {
                 .collect(),
             cache_control: files.cache_control.clone(),
             types: Types::new(files.types.clone(), files.default_type.clone()),
+            etags: files.etags,
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),

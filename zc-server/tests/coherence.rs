@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
-use harness::{Server, binary, temp_root};
+use harness::{Server, binary, codings, temp_root};
 
 const TTLS: [Duration; 2] = [Duration::from_millis(200), Duration::ZERO];
 /// Connections to each server.
@@ -406,7 +406,7 @@ fn precompressed_files_that_come_go_and_age() {
     for (name, length) in FILES {
         let coded = |version| State {
             coding: Some("gzip"),
-            ..State::file(content(version, length))
+            ..State::file(codings::gzip(&content(version, length)))
         };
         let states = vec![State::file(content(1, length)), coded(2), coded(3)];
         put(&stage.path(name), &states[0].body, 10);

@@ -271,6 +271,8 @@ fn curl_decodes_what_lies_ready_in_each_coding() {
         let coded = home.read(&format!("file.{extension}"));
         server.write("file", &body);
         server.write(&format!("file.{extension}"), &coded);
+        server.wait_until_settled("/file");
+        log.so_far(&server);
         let url = server.url("/file");
         curl(&home, &["--compressed", "-o", "decoded", &url]);
         assert!(home.read("decoded") == body);

@@ -3,8 +3,11 @@
 mod harness;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 
-use harness::{Server, temp_root};
+use harness::clients::Home;
+use harness::nginx::Nginx;
+use harness::{Server, binary, temp_root};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
 
 #[test]
@@ -30,13 +33,13 @@ fn a_redirect_never_leads_to_another_host() {
     std::fs::create_dir(server.path("d")).expect("a directory");
     std::fs::create_dir(server.path("evil.example")).expect("a directory");
     for (target, location) in [
-        ("/d", "/d/"),
-        ("/d?a=b&c", "/d/?a=b&c"),
-        ("//d", "/d/"),
-        ("///d?x", "/d/?x"),
-        ("//evil.example", "/evil.example/"),
-        ("/.//evil.example", "/evil.example/"),
-        ("http://other.example//evil.example", "/evil.example/"),
+        ("/d", "./d/"),
+        ("/d?a=b&c", "./d/?a=b&c"),
+        ("//d", "./d/"),
+        ("///d?x", "./d/?x"),
+        ("//evil.example", "./evil.example/"),
+        ("/.//evil.example", "./evil.example/"),
+        ("http://other.example//evil.example", "./evil.example/"),
     ] {
         let response = server.get(target);
         assert_eq!(
@@ -183,7 +186,7 @@ fn others_are_served_while_a_directory_is_read() {
     };
     mount.add("file", Content::Bytes(b"x".as_slice().into()));
     let served = root.path().to_owned();
-    let server = Server::start_with(harness::binary(), root, &served, &[]);
+    let server = Server::start_with(binary(), root, &served, &[]);
     mount.treat(Operation::List, Treatment::Hold);
     let mut waiting = server.connect();
     waiting.send(b"GET /slow/ HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -203,4 +206,93 @@ fn others_are_served_while_a_directory_is_read() {
     // A directory that cannot be read is an error of ours.
     mount.treat(Operation::List, Treatment::Fail(nix::libc::EIO));
     assert_eq!(server.get("/slow/").status, 500);
+}
+
+/// A proxy that serves the root under a prefix, and takes that off, sends on what it is given.
+#[test]
+fn redirects_and_links_hold_below_a_prefix() {
+    let Some(home) = Home::for_clients(&["curl", "nginx"]) else {
+        return;
+    };
+    let server = Server::start(&[]);
+    server.write("a b/c/file", b"reached");
+    server.write("top", b"top");
+    let location = format!(
+        "location /files/ {{ proxy_pass http://{}/; }}",
+        server.address
+    );
+    let nginx = Nginx::start(&home, &location);
+    let follow = |target: &str| {
+        let how = ["-sS", "-f", "-L", "-w", "\n%{url_effective}"];
+        let said = home.succeed("curl", &[&how[..], &[&nginx.url(target)]].concat());
+        let (page, reached) = said.rsplit_once('\n').expect("two parts");
+        (page.to_owned(), reached.to_owned())
+    };
+    let (page, reached) = follow("/files/a%20b/c");
+    assert_eq!(reached, nginx.url("/files/a%20b/c/"));
+    let links: Vec<_> = page
+        .split("<a href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(links, ["../../", "../", "./", "../", "file"]);
+    for (link, expected) in [("../../", "top"), ("../", "c/"), ("./", "file")] {
+        let (page, reached) = follow(&format!("/files/a%20b/c/{link}"));
+        assert!(reached.starts_with(&nginx.url("/files/")), "{reached}");
+        assert!(
+            page.contains(&format!("href=\"{expected}\"")),
+            "{link}: {page}"
+        );
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_served_hides_the_listing_too() {
+    let outside = temp_root();
+    std::fs::write(outside.path().join("page"), b"outside").expect("a file");
+    for options in [&[][..], &["--cold-guard", "off"], &["--symlinks", "deny"]] {
+        let server = Server::start(options);
+        server.write("outside/secret", b"x");
+        server.write("nowhere/secret", b"x");
+        server.write("directory/secret", b"x");
+        let link = |target: &std::path::Path, name: &str| {
+            symlink(target, server.path(name)).expect("a link");
+        };
+        link(&outside.path().join("page"), "outside/index.html");
+        link("gone".as_ref(), "nowhere/index.html");
+        for target in ["/outside/", "/nowhere/"] {
+            let response = server.get(target);
+            assert_eq!(response.status, 404, "{target} {options:?}");
+            assert!(!response.body.windows(6).any(|bytes| bytes == b"secret"));
+        }
+        // An index that is a directory is none.
+        std::fs::create_dir(server.path("directory/index.html")).expect("a directory");
+        assert_eq!(server.get("/directory/").status, 200);
+    }
+}
+
+/// Their lengths are 0 or made up: a response of that length would be a lie.
+#[test]
+fn files_that_are_interfaces_of_the_kernel_are_not_served() {
+    let server = Server::start_with(
+        binary(),
+        temp_root(),
+        std::path::Path::new("/proc/sys/kernel"),
+        &[],
+    );
+    for target in ["/ostype", "/random/uuid"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    let names = |target: &str| -> Vec<String> {
+        let response = server.get_with(target, "Accept: application/json\r\n");
+        let page: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
+        let entries = page.as_array().expect("a list").iter();
+        entries.map(|entry| entry["href"].to_string()).collect()
+    };
+    let listed = names("/");
+    assert!(listed.contains(&"\"random/\"".to_owned()), "{listed:?}");
+    assert!(
+        listed.iter().all(|href| href.ends_with("/\"")),
+        "{listed:?}"
+    );
 }

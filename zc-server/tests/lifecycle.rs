@@ -217,6 +217,9 @@ fn a_named_method_and_the_default_one_are_logged() {
 fn a_connection_without_a_request_is_the_kernels_unless_told_otherwise() {
     for (word, accepted) in [("on", 1), ("off", 2)] {
         let server = Server::start(&["--defer-accept", word, "--congestion", "cubic"]);
+        // The root is opened by the first request.
+        let mut first = server.connect();
+        assert_eq!(first.get("/missing").status, 404);
         let before = server.descriptors();
         let _silent = server.connect();
         // Accepted in order: with this one answered, the one before would have been taken, too.

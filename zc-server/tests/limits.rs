@@ -139,6 +139,9 @@ fn files_that_are_kept_open_make_room_for_connections() {
     let mut client = server.connect();
     for index in 0..FILES {
         server.write(&format!("{index}"), b"x");
+    }
+    server.wait_until_settled(&format!("/{}", FILES - 1));
+    for index in 0..FILES {
         for _ in 0..2 {
             assert_eq!(client.get(&format!("/{index}")).status, 200);
         }

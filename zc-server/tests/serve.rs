@@ -180,10 +180,10 @@ fn directories_redirect_and_serve_their_index() {
     assert_eq!(server.get("/").body, b"root");
     assert_eq!(server.get("/a%20b/").body, b"sub");
     let rows = [
-        ("/a%20b", 301, Some("/a%20b/")),
-        ("/a%20b?x=1&y=%2f", 301, Some("/a%20b/?x=1&y=%2f")),
-        ("//a%20b", 301, Some("/a%20b/")),
-        ("/./a%20b", 301, Some("/a%20b/")),
+        ("/a%20b", 301, Some("./a%20b/")),
+        ("/a%20b?x=1&y=%2f", 301, Some("./a%20b/?x=1&y=%2f")),
+        ("//a%20b", 301, Some("./a%20b/")),
+        ("/./a%20b", 301, Some("./a%20b/")),
         ("/bare/file/", 404, None),
     ];
     for (target, status, location) in rows {

@@ -65,6 +65,41 @@ fn routes_of_a_program_in_the_browser_get_its_page() {
     assert_eq!(named.get("/route").body, b"shell");
 }
 
+/// What a browser says where it navigates, where a page loads a script or a picture, and where a script
+/// fetches data.
+#[test]
+fn who_navigates_is_on_a_route_whatever_its_name() {
+    const NAVIGATES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let server = Server::start(&["--spa", "--cache-ttl", "10s"]);
+    server.write("index.html", b"app");
+    server.write("app.js", b"script");
+    for _ in 0..3 {
+        for (target, accept, status) in [
+            ("/users/john.doe", NAVIGATES, 200),
+            ("/pkg/vue@3.4.1", NAVIGATES, 200),
+            ("/v1.2", NAVIGATES, 200),
+            ("/v1.2", "*/*", 404),
+            ("/missing.js", "*/*", 404),
+            ("/photo.png", "image/avif,image/webp,*/*;q=0.8", 404),
+            ("/users/7", "*/*", 200),
+            ("/api/users", "application/json", 404),
+            ("/users/7", "text/html;q=0, */*", 404),
+        ] {
+            let response = server.get_with(target, &format!("Accept: {accept}\r\n"));
+            assert_eq!(response.status, status, "{target} for {accept}");
+            let vary = response
+                .field("vary")
+                .expect("another client is answered otherwise");
+            assert!(vary.split(", ").any(|name| name == "Accept"), "{vary}");
+            assert_eq!(response.body == b"app", status == 200);
+        }
+        // What is there is the same for all.
+        let script = server.get_with("/app.js", &format!("Accept: {NAVIGATES}\r\n"));
+        assert_eq!((script.status, &script.body[..]), (200, &b"script"[..]));
+        assert_eq!(script.field("vary"), Some("Accept-Encoding"));
+    }
+}
+
 #[test]
 fn errors_have_their_pages_and_keep_their_status() {
     let mut server = Server::start(&[
@@ -330,7 +365,7 @@ fn links_within_the_root_are_followed_and_others_are_not_there() {
     }
     assert_eq!(
         server.get("/directory").field("location"),
-        Some("/directory/")
+        Some("./directory/")
     );
     assert_eq!(server.get("/directory/").status, 200);
     let missing = server.get("/nothing");

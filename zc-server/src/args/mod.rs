@@ -1,19 +1,21 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
 mod cache;
+mod etag;
 mod network;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use zc_core::Method;
 
 use crate::config::LogFormat;
-use crate::config::files::{CacheControl, ErrorPage, Field, MediaType, Symlinks};
+use crate::config::files::{CacheControl, EntityTags, ErrorPage, Field, MediaType, Symlinks};
 use crate::values;
 pub use cache::CacheArgs;
+pub use etag::{EtagArgs, TagStore};
 pub use network::NetworkArgs;
 
 /// What `--help` ends with.
@@ -26,6 +28,7 @@ Examples:
   zc-server --bind 127.0.0.1:8080 --bind '[::1]:8080' .
                                         on two addresses
   zc-server image.iso                   one file and nothing beside it
+  zc-server etag /srv/www               write entity-tags from the contents of files
   zc-server --access-log json | jq .outcome
                                         how each response ended";
 
@@ -36,7 +39,12 @@ const FIELDS: &str = "Fields of responses";
 /// Serves the files below a directory, or one file, over HTTP/1.1 with sendfile(2).
 #[derive(Debug, Clone, Parser)]
 #[command(name = "zc-server", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Args {
+    /// What is done instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Directory to serve, or one regular file.
     #[arg(default_value = ".")]
     pub root: PathBuf,
@@ -234,6 +242,17 @@ pub struct Args {
     )]
     pub precompressed: Vec<Precompressed>,
 
+    /// Where entity-tags come from.
+    #[arg(
+        long,
+        env = "ZC_ETAG",
+        hide_env_values = true,
+        value_enum,
+        default_value = "auto",
+        help_heading = FILES
+    )]
+    pub etag: EntityTags,
+
     /// Serve names that begin with a dot. `/.well-known/` is served in any case.
     #[arg(
         long,
@@ -255,8 +274,8 @@ pub struct Args {
     )]
     pub symlinks: Symlinks,
 
-    /// Send FILE for a path where nothing is and whose last segment has no extension, as programs
-    /// in the browser want it for their own routes.
+    /// Send FILE for a path where nothing is, to browsers that navigate there; other clients get it for
+    /// paths without an extension.
     #[arg(
         long,
         value_name = "FILE",
@@ -358,6 +377,13 @@ pub struct Args {
         help_heading = FIELDS
     )]
     pub default_type: String,
+}
+
+/// What can be done instead of serving. A directory of such a name is served as `./NAME`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Writes entity-tags of contents.
+    Etag(EtagArgs),
 }
 
 /// Whether workers wait for the disk.

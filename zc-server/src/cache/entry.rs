@@ -1,9 +1,10 @@
 //! What is kept of one path.
 
+use crate::file_state::{FileState, Stability};
 use crate::lookup::{Found, Resource};
 use crate::prepared::Prepared;
 use crate::representation::Representation;
-use crate::resolve::{FileState, ResolveError};
+use crate::resolve::ResolveError;
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -99,20 +100,22 @@ impl Standing {
         make: impl FnOnce(Resource) -> CachedFile,
     ) -> Result<Self, Found> {
         match found {
-            Found::File(resource) => Ok(Self::File(Box::new(make(*resource)))),
+            // A file that changed a moment ago may change again without its times telling.
+            Found::File(resource) if resource.file.stability == Stability::Settled => {
+                Ok(Self::File(Box::new(make(*resource))))
+            }
             Found::Redirect => Ok(Self::Redirect),
             Found::NotAcceptable => Ok(Self::NotAcceptable),
             Found::Nothing(ResolveError::NotFound) => Ok(Self::Missing),
-            Found::Directory(_) | Found::Nothing(_) => Err(found),
+            Found::File(_) | Found::Directory(_) | Found::Nothing(_) => Err(found),
         }
     }
 
-    /// Whether the disk has told the same again. What a file that changed a moment ago is known by
-    /// holds for that moment only, and is never the same.
+    /// Whether the disk has told the same again.
     pub(super) fn is_still(&self, found: &Found) -> bool {
         match (self, found) {
             (Self::File(kept), Found::File(resource)) => {
-                !kept.representation.is_fresh && is_same(&kept.representation.resource, resource)
+                is_same(&kept.representation.resource, resource)
             }
             (Self::Redirect, Found::Redirect)
             | (Self::NotAcceptable, Found::NotAcceptable)

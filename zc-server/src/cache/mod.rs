@@ -10,6 +10,7 @@
 //!   chooses them goes round.
 //! * Where descriptors run out, all entries are dropped, since connections need them more, and there
 //!   may be half as many as there were; that grows again in a minute or so.
+//! * The entries of a root that was let go are dropped a few at a time.
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
@@ -30,6 +31,7 @@ use seen::Seen;
 
 use crate::lookup::{Found, Resource};
 use crate::prepared::Prepared;
+use crate::resolve::RootId;
 
 /// How long an entry is kept that nobody asks for, in milliseconds.
 const UNUSED_MS: u64 = 10_000;
@@ -37,6 +39,9 @@ const UNUSED_MS: u64 = 10_000;
 const SWEEP_MS: u64 = 1_000;
 /// How many entries one sweep looks at, at most: about a tenth of a millisecond.
 const SWEEP_ENTRIES_MAX: usize = 4096;
+/// How many places one turn looks through for entries of a root that was let go: closing as many
+/// files takes less than a millisecond.
+const FORGET_PLACES: usize = 512;
 /// In how many sweeps as many entries are allowed again as ever.
 const RECOVERY_SWEEPS: usize = 64;
 /// Of how many entries the least recently used is dropped for want of room.
@@ -58,8 +63,7 @@ pub(crate) struct Bounds {
 /// What an entry is found by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key<'a> {
-    /// A number of the root.
-    pub(crate) root: usize,
+    pub(crate) root: RootId,
     /// Decoded, relative, free of dot segments.
     pub(crate) path: &'a [u8],
     /// Whether the target ended in a slash.
@@ -88,12 +92,16 @@ pub(crate) struct Cache {
     /// Paths that were asked for once.
     seen: Seen,
     swept_ms: u64,
+    /// Roots of which no entry is to be kept.
+    forgotten: Vec<RootId>,
+    /// The place where entries of those are looked for next.
+    forget_at: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     hash: u64,
-    root: usize,
+    root: RootId,
     path: Box<[u8]>,
     is_directory: bool,
     preference: u16,
@@ -118,6 +126,8 @@ impl Cache {
             hand: 0,
             seen: Seen::new(bounds.entries),
             swept_ms: 0,
+            forgotten: Vec::new(),
+            forget_at: 0,
         }
     }
 
@@ -284,8 +294,32 @@ impl Cache {
         count > 0
     }
 
+    /// Drops the entries of a root that was let go, in this turn and the next ones. None may come to
+    /// it after this.
+    pub(crate) fn forget(&mut self, root: RootId) {
+        self.forgotten.push(root);
+        self.forget_at = 0;
+    }
+
+    fn drop_forgotten(&mut self) {
+        let end = self.entries.capacity().min(self.forget_at + FORGET_PLACES);
+        for place in self.forget_at..end {
+            let entry = self.entries.get(place);
+            if entry.is_some_and(|entry| self.forgotten.contains(&entry.root)) {
+                self.remove(Id(place as u32));
+            }
+        }
+        self.forget_at = end;
+        if end == self.entries.capacity() {
+            self.forgotten.clear();
+        }
+    }
+
     /// Drops what nobody has asked for in a while. To be called once a turn.
     pub(crate) fn sweep(&mut self, now_ms: u64) {
+        if !self.forgotten.is_empty() {
+            self.drop_forgotten();
+        }
         if now_ms.saturating_sub(self.swept_ms) < SWEEP_MS {
             return;
         }
@@ -305,6 +339,9 @@ impl Cache {
 
     /// When [`sweep`](Self::sweep) is due although nothing else happens.
     pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
+        if !self.forgotten.is_empty() {
+            return Some(0);
+        }
         (!self.entries.is_empty()).then_some(self.swept_ms + SWEEP_MS)
     }
 

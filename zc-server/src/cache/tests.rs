@@ -2,15 +2,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use zc_http::{AcceptEncoding, HttpTime, Limits, Parse, parse};
+use zc_http::{AcceptEncoding, HttpTime, MediaAcceptance};
 
 use super::*;
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
+use crate::file_state::Stability;
 use crate::lookup::{Query, look_up};
 use crate::prepared;
 use crate::representation::Representation;
-use crate::resolve::{Patience, Root};
+use crate::resolve::{Patience, ResolveError, Root};
+use crate::roots::Told;
 use crate::site::Site;
 
 const TTL_MS: u64 = 1_000;
@@ -28,7 +30,6 @@ struct Files {
     directory: tempfile::TempDir,
     site: Site,
     root: Arc<Root>,
-    /// Long after the files were made.
     now: HttpTime,
 }
 
@@ -39,17 +40,14 @@ impl Files {
         let config = Config::for_root(directory.path()).expect("a root");
         let diagnostics = Diagnostics::start().expect("a thread");
         let site = Site::open(&config, diagnostics).expect("a root");
-        let head = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n";
-        let Ok(Parse::Complete(request)) = parse(head, &Limits::default()) else {
-            panic!("a request");
+        let Told::Root(root) = site.roots[0].look_up() else {
+            panic!("a root");
         };
-        let root = Arc::clone(site.root_of(&request));
-        let seconds = HttpTime::from(SystemTime::now()).unix_seconds();
         let files = Self {
             directory,
             site,
             root,
-            now: HttpTime::from_unix_seconds(seconds.cast_signed() + 3600),
+            now: HttpTime::from(SystemTime::now()),
         };
         for name in names {
             files.write(name, &vec![name.as_bytes()[0]; LENGTH]);
@@ -65,11 +63,24 @@ impl Files {
         std::fs::write(self.path(name), bytes).expect("a file");
     }
 
+    /// What stands there once nobody can take it for being written.
     fn found(&self, name: &str) -> Found {
+        loop {
+            match self.found_now(name) {
+                Found::File(resource) if resource.file.stability != Stability::Settled => {
+                    std::thread::yield_now();
+                }
+                found => return found,
+            }
+        }
+    }
+
+    fn found_now(&self, name: &str) -> Found {
         let query = Query {
             path: name.as_bytes(),
             is_directory: false,
             accepted: AcceptEncoding::IDENTITY,
+            html: MediaAcceptance::Covered,
             patience: Patience::Any,
         };
         look_up(&self.root, &self.site.rules, query)
@@ -78,14 +89,19 @@ impl Files {
     /// What a request does: `None` where nothing is kept of the path.
     fn ask(&self, cache: &mut Cache, name: &str, now_ms: u64) -> Option<Id> {
         let key = key(name);
-        if let Some(id) = cache.get(key, now_ms) {
-            return Some(id);
+        match cache.get(key, now_ms) {
+            Some(id) => Some(id),
+            None => self.settle(cache, name, self.found(name), now_ms),
         }
+    }
+
+    fn settle(&self, cache: &mut Cache, name: &str, found: Found, now_ms: u64) -> Option<Id> {
+        let key = key(name);
         let make = |resource| {
             let rules = &self.site.rules;
             CachedFile::new(Representation::new(resource, rules, self.now))
         };
-        let id = cache.settle(key, self.found(name), now_ms, make).ok()?;
+        let id = cache.settle(key, found, now_ms, make).ok()?;
         let inline_max = cache.bounds().inline_max;
         if let Some(Standing::File(file)) = cache.standing(id)
             && file.whole.is_none()
@@ -105,7 +121,7 @@ impl Files {
 
 fn key(name: &str) -> Key<'_> {
     Key {
-        root: 1,
+        root: RootId::of(1),
         path: name.as_bytes(),
         is_directory: false,
         preference: 0,
@@ -288,15 +304,58 @@ fn without_a_time_to_live_each_request_asks_the_disk() {
 }
 
 #[test]
-fn the_bytes_of_a_file_that_changed_a_moment_ago_are_not_kept() {
-    let mut files = Files::new(&["a"]);
-    let (late, mut cache) = (files.now, Cache::new(BOUNDS));
-    files.now = HttpTime::from(SystemTime::now());
-    let id = files.ask_twice(&mut cache, "a", 0).expect("kept");
-    assert_eq!(body(&cache, id), None);
-    files.now = late;
-    let id = files.ask(&mut cache, "a", TTL_MS).expect("kept");
+fn a_file_that_changed_a_moment_ago_is_not_kept() {
+    let files = Files::new(&["a"]);
+    let mut cache = Cache::new(BOUNDS);
+    files.ask(&mut cache, "a", 0);
+    // The time of its metadata is now, that of its bytes is not; again where the test was stopped
+    // between the two calls.
+    let found = loop {
+        let permissions = std::fs::metadata(files.path("a")).expect("a file");
+        std::fs::set_permissions(files.path("a"), permissions.permissions()).expect("chmod");
+        match files.found_now("a") {
+            Found::File(resource) if resource.file.stability == Stability::Settled => {}
+            found => break found,
+        }
+    };
+    assert_eq!(files.settle(&mut cache, "a", found, 0), None);
+    assert!(cache.entries.is_empty());
+    let id = files.ask(&mut cache, "a", 0).expect("kept");
     assert_eq!(body(&cache, id), Some(&[b'a'; LENGTH][..]));
+}
+
+#[test]
+fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
+    let names: Vec<String> = (0..FORGET_PLACES + 10).map(|n| n.to_string()).collect();
+    let files = Files::new(&[]);
+    let mut cache = Cache::new(Bounds {
+        entries: 2 * names.len(),
+        ..BOUNDS
+    });
+    for name in &names {
+        // Nothing stands there, which is kept, too.
+        files.ask_twice(&mut cache, name, 0).expect("kept");
+    }
+    let other = Key {
+        root: RootId::of(2),
+        ..key("0")
+    };
+    let missing = || Found::Nothing(ResolveError::NotFound);
+    let make = |_| unreachable!("nothing was found");
+    for _ in 0..2 {
+        let _ = cache.settle(other, missing(), 0, make);
+    }
+    cache.forget(RootId::of(1));
+    assert_eq!(cache.next_sweep_ms(), Some(0), "at once");
+    cache.sweep(1);
+    let left = cache.entries.len();
+    assert!(left > 1 && left <= names.len(), "{left}");
+    while cache.next_sweep_ms() == Some(0) {
+        cache.sweep(1);
+    }
+    assert_eq!(cache.entries.len(), 1);
+    assert!(cache.get(other, 1).is_some());
+    assert_bounded(&cache);
 }
 
 #[test]
@@ -352,7 +411,10 @@ fn every_part_of_a_key_counts() {
     let own = key("a");
     assert!(cache.get(own, 0).is_some());
     for other in [
-        Key { root: 2, ..own },
+        Key {
+            root: RootId::of(2),
+            ..own
+        },
         Key { path: b"b", ..own },
         Key {
             is_directory: true,

@@ -32,6 +32,8 @@ pub struct Files {
     pub default_type: String,
     /// Media types by extension, before those that are known.
     pub types: Vec<MediaType>,
+    /// Where entity-tags come from.
+    pub etags: EntityTags,
     /// Whether names that begin with a dot are served; `/.well-known/` always is.
     pub hidden: bool,
     /// Which symbolic links are followed.
@@ -53,6 +55,7 @@ impl Default for Files {
             cors: None,
             default_type: crate::mime::UNKNOWN.to_owned(),
             types: Vec::new(),
+            etags: EntityTags::Auto,
             hidden: false,
             symlinks: Symlinks::Within,
             precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
@@ -112,6 +115,18 @@ pub enum Cors {
     Any,
     /// Those of these origins.
     Origins(Vec<String>),
+}
+
+/// Where entity-tags come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum EntityTags {
+    /// A sidecar `NAME.etag`, the extended attribute `user.etag`, else modification time and length.
+    #[default]
+    Auto,
+    /// A sidecar or the attribute alone; a file without them has none.
+    Declared,
+    /// No response has one.
+    Off,
 }
 
 /// Which symbolic links are followed.

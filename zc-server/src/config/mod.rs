@@ -255,6 +255,7 @@ fn files_from(args: &Args) -> Result<Files, ConfigError> {
         },
         default_type: args.default_type.clone(),
         types: args.types.clone(),
+        etags: args.etag,
         hidden: args.hidden,
         symlinks: args.symlinks,
         precompressed: precompressed_from(&args.precompressed)?,
@@ -421,30 +422,22 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_made_canonical() {
+    fn the_path_of_a_root_is_made_absolute_and_its_links_stay() {
         let temp = tempfile::tempdir().unwrap();
-        let directory = temp.path().canonicalize().unwrap().join("real");
-        fs::create_dir(&directory).unwrap();
-        symlink(&directory, temp.path().join("link")).unwrap();
-        let config = Config::for_root(temp.path().join("link/../link")).unwrap();
-        assert_eq!(config.root, Root::Directory(directory));
-    }
-
-    #[test]
-    fn a_file_is_split_from_its_directory() {
-        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("real")).unwrap();
         fs::write(temp.path().join("page"), "x").unwrap();
-        symlink("page", temp.path().join("link")).unwrap();
-        let expected = Root::File {
-            directory: temp.path().canonicalize().unwrap(),
-            name: "page".into(),
-        };
-        for name in ["page", "link"] {
-            assert_eq!(
-                Config::for_root(temp.path().join(name)).unwrap().root,
-                expected
-            );
+        symlink("real", temp.path().join("link")).unwrap();
+        for name in ["real", "link", "link/../page"] {
+            let path = temp.path().join(name);
+            let config = Config::for_root(&path).unwrap();
+            assert_eq!(config.root.path(), path);
         }
+        let here = Config::for_root(".").unwrap();
+        let below = Config::for_root("src/lib.rs").unwrap();
+        assert!(here.root.path().is_absolute());
+        assert_eq!(below.root.path(), here.root.path().join("src/lib.rs"));
+        let same = |path: &Path| path.canonicalize().unwrap();
+        assert_eq!(same(here.root.path()), same(Path::new(".")));
     }
 
     #[test]

@@ -1,36 +1,25 @@
 //! What is served: found, and checked to be readable, before the server starts.
 
-use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{env, fs, io};
 
 use super::ConfigError;
 
-/// What is served: everything below a directory, or one file.
+/// What is served, by its path: everything below a directory, or one file.
+///
+/// The path is followed anew while the server runs: when it comes to name another directory or file,
+/// because a symbolic link was replaced, a directory renamed or a filesystem mounted, that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Root {
-    /// Everything below this directory.
-    Directory(
-        /// Canonical: absolute and without symbolic links.
-        PathBuf,
-    ),
-    /// One regular file. If it was named through a symbolic link, this is where the link led at
-    /// start.
-    File {
-        /// The directory that the file is in; canonical.
-        directory: PathBuf,
-        /// The file's name in that directory.
-        name: OsString,
-    },
+pub struct Root {
+    path: PathBuf,
 }
 
 impl Root {
-    /// The path of the directory or of the file; canonical.
-    pub fn path(&self) -> PathBuf {
-        match self {
-            Self::Directory(directory) => directory.clone(),
-            Self::File { directory, name } => directory.join(name),
-        }
+    /// The path as it was given, made absolute. Symbolic links and `..` are left in it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Finds out what `path` is, and that it can be read now.
@@ -44,29 +33,40 @@ impl Root {
                 error,
             },
         };
-        let canonical = path.canonicalize().map_err(unreadable)?;
-        let metadata = canonical.metadata().map_err(unreadable)?;
+        let absolute = absolute(path).map_err(unreadable)?;
+        let metadata = absolute.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
-            // Two permissions: to list the directory, and to reach what is in it.
-            fs::read_dir(&canonical).map_err(unreadable)?;
-            canonical.join(".").metadata().map_err(unreadable)?;
-            return Ok(Self::Directory(canonical));
-        }
-        // Asked before the file is opened, since opening a FIFO would wait for its writer.
-        if !metadata.is_file() {
+            // Reaching what is in it is enough: without read permission it is served and not listed.
+            absolute.join(".").metadata().map_err(unreadable)?;
+        } else if metadata.is_file() {
+            fs::File::open(&absolute).map_err(unreadable)?;
+        } else {
+            // Not opened: opening a FIFO would wait for its writer.
             return Err(ConfigError::RootUnservable {
                 path: path.to_owned(),
             });
         }
-        fs::File::open(&canonical).map_err(unreadable)?;
-        match (canonical.parent(), canonical.file_name()) {
-            (Some(directory), Some(name)) => Ok(Self::File {
-                directory: directory.to_owned(),
-                name: name.to_owned(),
-            }),
-            _ => Err(ConfigError::RootUnservable {
-                path: path.to_owned(),
-            }),
-        }
+        Ok(Self { path: absolute })
     }
+}
+
+/// The path from `/` on. What a relative one starts at is the directory by which the shell came here
+/// (`PWD`), links included: who starts the server in `current`, a link, means what that link names.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    if path.is_absolute() || path.as_os_str().is_empty() {
+        return Ok(path.to_owned());
+    }
+    let here = fs::metadata(".")?;
+    let is_here = |directory: &PathBuf| {
+        let same = |found: fs::Metadata| (found.dev(), found.ino()) == (here.dev(), here.ino());
+        directory.is_absolute() && fs::metadata(directory).is_ok_and(same)
+    };
+    let directory = env::var_os("PWD").map(PathBuf::from).filter(is_here);
+    let directory = directory.map_or_else(env::current_dir, Ok)?;
+    // A root of `.` is named by the directory itself.
+    Ok(match path.strip_prefix(".") {
+        Ok(rest) if rest.as_os_str().is_empty() => directory,
+        Ok(rest) => directory.join(rest),
+        Err(_) => directory.join(path),
+    })
 }

@@ -25,6 +25,7 @@ use queue::{FairQueue, Running};
 use crate::listing::{self, Listing};
 use crate::lookup::Found;
 use crate::outgoing::Outgoing;
+use crate::roots::Told;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
 pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
@@ -32,6 +33,8 @@ pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 /// What was asked for, for the connection that asked.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// What the path of a root names.
+    Root(Told),
     Found(Found),
     /// The page of an error.
     Page(Found),

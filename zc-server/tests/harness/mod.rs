@@ -14,13 +14,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub(crate) mod clients;
+pub(crate) mod codings;
 pub(crate) mod load;
+pub(crate) mod nginx;
 mod workers;
 
 use workers::Workers;
 
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
+
+/// How old the times of a file must be before it counts as settled, and a little more.
+pub(crate) const SETTLED: Duration = Duration::from_millis(25);
 
 /// Tries again and again until `condition` holds. When that hangs it fails, and says `what` was waited for.
 #[track_caller]
@@ -125,7 +130,13 @@ impl Server {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).expect("a directory");
         }
-        std::fs::write(path, bytes).expect("a file");
+        std::fs::write(&path, bytes).expect("a file");
+        // As though it had been written a minute ago: of a file that was written in this second not all
+        // is said.
+        let file = std::fs::File::options().write(true).open(path);
+        let written = std::time::SystemTime::now() - Duration::from_secs(60);
+        file.and_then(|file| file.set_modified(written))
+            .expect("a time");
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -146,17 +157,15 @@ impl Server {
         ))
     }
 
-    /// Waits until the file is no longer taken for one that is being written: its tag then stays.
+    /// Waits until the file at `target`, which changes no more, has its tag and its date and may be
+    /// kept: until the clock that gave it its times has moved on.
     pub(crate) fn wait_until_settled(&self, target: &str) {
-        let is_fresh = |response: Response| {
-            response
-                .field("etag")
-                .is_some_and(|tag| tag.ends_with("-f\""))
-        };
-        let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-        while is_fresh(self.head_with(target, "")) {
-            // Nothing ever comes: a pause between two looks, and no more.
-            let _ = nobody.recv_timeout(Duration::from_millis(100));
+        wait_until("the file has a date", || {
+            self.head_with(target, "").field("last-modified").is_some()
+        });
+        let began = Instant::now();
+        while began.elapsed() < SETTLED {
+            std::thread::yield_now();
         }
     }
 
