@@ -40,9 +40,7 @@ impl SendError {
         };
         Self { sent, kind, source }
     }
-}
 
-impl SendError {
     /// The failure of a source of which nothing was sent yet.
     #[must_use]
     pub fn of_source(source: io::Error) -> Self {
@@ -51,6 +49,12 @@ impl SendError {
             kind: SendErrorKind::Failed,
             source,
         }
+    }
+
+    /// True when nothing is wrong on this side: the peer went away.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.kind == SendErrorKind::PeerGone
     }
 }
 

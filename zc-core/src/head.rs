@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
-use crate::{Progress, Report, SendError, SendErrorKind, Tally, Transfer};
+use crate::{Progress, Report, SendError, Tally, Transfer};
 
 /// Whether more bytes follow the ones being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,13 +175,5 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     /// Bytes of head and body that the sink accepted; it grows exactly when there is progress.
     pub fn accepted(&self) -> u64 {
         self.head_sent as u64 + self.body_report().map_or(0, Report::bytes)
-    }
-}
-
-impl SendError {
-    /// True when nothing is wrong on this side: the peer went away.
-    #[must_use]
-    pub fn is_peer_gone(&self) -> bool {
-        self.kind == SendErrorKind::PeerGone
     }
 }
