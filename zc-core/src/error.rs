@@ -92,3 +92,15 @@ impl std::error::Error for SendError {
         Some(&self.source)
     }
 }
+
+/// For functions that answer [`io::Result`]: gives up what was sent, and keeps what went wrong.
+///
+/// The answer is [`source`](SendError::source) itself, with its [`kind`](io::Error::kind) and its
+/// [`raw_os_error`](io::Error::raw_os_error). Lost are [`sent`](SendError::sent), the bytes that went
+/// in the failed call, and [`SendErrorKind`]. A [`Transfer`](crate::Transfer) still has the number of
+/// all its bytes in its report.
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        error.source
+    }
+}
