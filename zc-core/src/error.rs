@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 /// A failed send, and how much of it had succeeded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SendError {
     /// Bytes that the sink accepted in the same call, before the failure.
     pub sent: u64,
@@ -15,6 +16,7 @@ pub struct SendError {
 
 /// What the caller of a failed send can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendErrorKind {
     /// The sink accepts nothing now: wait until it is writable. [`Transfer`](crate::Transfer) makes
     /// an outcome of it.

@@ -53,6 +53,7 @@ pub fn copy_file_range(
 /// What [`copy_file`] did.
 #[must_use = "a source that ended early is told here, and not by an error"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct FileCopyReport {
     /// What went by `copy_file_range(2)`.
     pub in_kernel: Sent,

@@ -58,6 +58,13 @@
 //! * A peer that is gone raises `SIGPIPE` unless the program ignores it, as Rust programs do by
 //!   default.
 //!
+//! # What may grow
+//!
+//! Methods, paths, kinds of errors, of sinks and of refusals, and the reports are
+//! `#[non_exhaustive]`: a later version may know more of them, and matching on them needs a wildcard.
+//! [`Progress`], [`Residency`] and [`Follows`] are complete: a new reason to stop, an answer that is
+//! none of the three, would have to be handled by every caller, and the compiler should say where.
+//!
 //! # Example
 //!
 //! ```

@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 /// How a transfer is asked to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Method {
     /// `sendfile`, and a copy loop where the kernel refuses it; the reason is kept in the report.
     #[default]
@@ -18,6 +19,7 @@ pub enum Method {
 
 /// The path that bytes took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Path {
     /// From the page cache to the socket, by `sendfile(2)`.
     Sendfile,
@@ -40,6 +42,7 @@ pub struct Fallback {
 
 /// Why a path was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The kernel, the filesystem or a seccomp filter refused it with this `errno`.
     Refused {

@@ -130,6 +130,7 @@ impl FileSystem {
 
 /// The kind of descriptor that bytes are sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SinkKind {
     /// A socket of IPv4 or IPv6.
     Inet,

@@ -13,6 +13,7 @@ use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
 
 /// How a receive is asked to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ReceiveMethod {
     /// `splice`, and a copy loop where the kernel refuses it or the pool has no pipe; the reason
     /// is kept in the report.
@@ -26,6 +27,7 @@ pub enum ReceiveMethod {
 
 /// What a receive did so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ReceiveReport {
     /// What reached the file by `splice(2)`; calls into the pipe and out of it both count.
     pub splice: Tally,

@@ -15,6 +15,7 @@ pub struct Tally {
 
 /// What a transfer did so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Report {
     /// What went by `sendfile(2)`.
     pub sendfile: Tally,

@@ -189,6 +189,7 @@ fn system_calls_are_counted_one_by_one() {
                 Path::Splice => assert_eq!(report.splice.calls, 2 * step),
                 // One pread fills the buffer, whatever the budget; then there is a write a step.
                 Path::Copy => assert_eq!(report.copy.calls, 1 + step),
+                other => panic!("no test knows the calls of {other:?}"),
             }
             assert_only_path(report, method, 10 * step);
         }

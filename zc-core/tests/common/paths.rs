@@ -23,6 +23,7 @@ pub fn path_of(method: Method) -> Path {
         Method::Auto if PORTABLE => Path::Copy,
         Method::Auto | Method::Sendfile => Path::Sendfile,
         Method::Splice => Path::Splice,
+        other => panic!("no test knows the path of {other:?}"),
     }
 }
 
@@ -65,6 +66,7 @@ pub fn assert_only_path(report: &Report, method: Method, bytes: u64) {
         Path::Sendfile => (report.sendfile, [report.splice, report.copy]),
         Path::Splice => (report.splice, [report.sendfile, report.copy]),
         Path::Copy => (report.copy, [report.splice, report.sendfile]),
+        other => panic!("no test knows the tally of {other:?}"),
     };
     assert_eq!(used.bytes, bytes);
     let refused_calls = u64::from(fallback_of(method).is_some());
