@@ -83,7 +83,7 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     /// Sends until the end, until the sink would block, or until `budget` bytes of body went. The
     /// head is not counted against the budget.
     ///
-    /// A body that was made [careful](Transfer::with_residency_window) is asked for its first window
+    /// A body with a [residency window](Transfer::with_residency_window) is asked for its first window
     /// before the head goes: [`Progress::NeedsDisk`] then comes while nothing is sent, and another
     /// answer could still be given.
     ///

@@ -53,8 +53,8 @@
 //! * Pages go by reference. Whoever writes to the file after `advance` returned may still change
 //!   bytes that the peer has yet to receive. Replace files by `rename(2)`, do not overwrite them.
 //! * *Sent* means accepted by the socket's buffer, not delivered to the peer.
-//! * The disk is not nonblocking: a page that is not in memory is waited for, unless the transfer
-//!   was [made careful](Transfer::with_residency_window).
+//! * The disk is not nonblocking: a page that is not in memory is waited for, unless the transfer has
+//!   a [residency window](Transfer::with_residency_window).
 //! * A peer that is gone raises `SIGPIPE` unless the program ignores it, as Rust programs do by
 //!   default.
 //!
@@ -119,6 +119,7 @@ mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod transfer;
+mod window;
 
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;

@@ -16,7 +16,7 @@ pub enum Progress {
     BudgetSpent,
     /// This range of the source is not known to be in memory, and sending it could wait for the
     /// disk: bring it in, or accept the wait, and advance again. Only a transfer
-    /// [made careful](crate::Transfer::with_residency_window) says so.
+    /// with a [residency window](crate::Transfer::with_residency_window) says so.
     NeedsDisk(Range<u64>),
     /// The source ended before the promised length. The sink cannot be used for anything that is
     /// framed by that length: close it.

@@ -8,12 +8,16 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::{Fallback, Method, Path, Progress, Report, Residency, SendError, SourceTruncated};
+use crate::window::Window;
+use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
 ///
 /// `F` is whatever owns or borrows the descriptor of the file: `File`, `&File`, `Arc<File>`,
 /// `OwnedFd`. The sink is named at each [`advance`](Self::advance) and must be the same each time.
+///
+/// A page that is not in memory is waited for, unless the transfer has a residency window: see
+/// [without waiting for the disk](#without-waiting-for-the-disk).
 #[derive(Debug)]
 pub struct Transfer<F> {
     source: F,
@@ -41,43 +45,6 @@ enum Route {
     Splice(Option<PooledPipe>),
     /// The buffer's bytes are those at `offset`; made when the first byte is copied.
     Copy(Option<CopyBuffer>),
-}
-
-/// How far the source is known, or assumed, to be in memory.
-#[derive(Debug)]
-struct Window {
-    bytes: u64,
-    /// The file offset up to which the caller vouches.
-    vouched: u64,
-    /// The one up to which a look was had, whatever it showed.
-    looked: u64,
-    /// The end of the last window that was absent, which the caller has waited for.
-    fetched: u64,
-    next: Look,
-}
-
-/// How it is found out whether the next window is in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// By a look at its ends, which are believed of what is between.
-    AtEnds,
-    /// Not at all: it counts as absent, as the one before did.
-    Spared,
-}
-
-impl Window {
-    /// Sending up to this file offset is not expected to wait for the disk, or may.
-    fn end(&self) -> u64 {
-        self.vouched.max(self.looked)
-    }
-
-    /// A call of `advance` ended at `offset`, inside a window that was waited for: by the time of the
-    /// next one the rest may be gone.
-    fn stopped_at(&mut self, offset: u64) {
-        if self.next == Look::Spared {
-            self.looked = offset;
-        }
-    }
 }
 
 /// What one step of a route did.
@@ -143,52 +110,6 @@ impl<F: AsFd> Transfer<F> {
     pub fn with_pipes(mut self, pipes: PipePool) -> Self {
         self.pipes = Some(pipes);
         self
-    }
-
-    /// Answers [`Progress::NeedsDisk`] before each window of `bytes` (at least 1) of which not both
-    /// ends are in memory, instead of waiting for the disk. The `advance` after that answer sends
-    /// of the window what the sink takes, without a further look.
-    ///
-    /// After such an answer each further window has the same, without a look, until the caller
-    /// [asks for looks](Self::look_again): at a file that is being read from the disk a look would make
-    /// the caller's thread read ahead, which takes up to 0.3 ms for 8 MiB, and it would be told that what
-    /// the kernel has read ahead is there. What a call of `advance` has left over of a window that was
-    /// waited for is looked at again.
-    #[must_use]
-    pub fn with_residency_window(mut self, bytes: u64) -> Self {
-        self.residency = Some(Window {
-            bytes: bytes.max(1),
-            vouched: self.offset,
-            looked: self.offset,
-            fetched: self.offset,
-            next: Look::AtEnds,
-        });
-        self
-    }
-
-    /// Sends without a look what lies before the file offset `end`, because the caller knows it to be
-    /// in memory, or accepts the wait. Matters to a transfer made
-    /// [careful](Self::with_residency_window) alone.
-    pub fn vouch_until(&mut self, end: u64) {
-        if let Some(window) = &mut self.residency {
-            window.vouched = window.vouched.max(end);
-        }
-    }
-
-    /// Answers [`Progress::NeedsDisk`] without a look from the next window on, because the caller has
-    /// had one. Matters to a transfer made [careful](Self::with_residency_window) alone.
-    pub fn expect_cold(&mut self) {
-        if let Some(window) = &mut self.residency {
-            window.next = Look::Spared;
-        }
-    }
-
-    /// Looks at windows again after one that was absent, because several since were in memory. Matters
-    /// to a transfer made [careful](Self::with_residency_window) alone.
-    pub fn look_again(&mut self) {
-        if let Some(window) = &mut self.residency {
-            window.next = Look::AtEnds;
-        }
     }
 
     /// What the bytes are taken from.
@@ -294,33 +215,6 @@ impl<F: AsFd> Transfer<F> {
         Ok(Progress::Complete)
     }
 
-    /// Looks at the next window of a [careful](Self::with_residency_window) transfer, unless that was
-    /// done: answers it when it has to be waited for. Nothing is sent. The `advance` after that sends
-    /// the window without a further look.
-    ///
-    /// For callers that would do something else before the first `advance` if they knew.
-    pub fn ask_residency(&mut self) -> Option<Range<u64>> {
-        let window = self.residency.as_mut()?;
-        if self.remaining == 0 || self.offset < window.end() {
-            return None;
-        }
-        let is_rest = self.offset < window.fetched;
-        let bytes = if is_rest {
-            window.fetched - self.offset
-        } else {
-            window.bytes.min(self.remaining)
-        };
-        let range = self.offset..self.offset.saturating_add(bytes);
-        window.looked = range.end;
-        let may_look = is_rest || window.next == Look::AtEnds;
-        if may_look && Residency::probe(&self.source, range.clone()) == Residency::Hot {
-            return None;
-        }
-        window.next = Look::Spared;
-        window.fetched = range.end;
-        Some(range)
-    }
-
     /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how
     /// many may go in this call of `advance`.
     fn step(&mut self, sink: BorrowedFd<'_>, count: u64, left: u64) -> io::Result<Step> {
@@ -413,5 +307,63 @@ impl<F: AsFd> Transfer<F> {
             self.file_system = FileSystem::of(&self.source).ok();
         }
         self.file_system
+    }
+}
+
+/// # Without waiting for the disk
+///
+/// `sendfile(2)` waits for a page that is not in memory, on a nonblocking socket too, and everything
+/// else on that thread waits with it. A transfer with a *residency window* looks first whether its
+/// next bytes are in memory, and answers [`Progress::NeedsDisk`] where they are not. The caller then
+/// has them read elsewhere, by a [`DiskPool`](crate::DiskPool) or a thread with a
+/// [`Fetcher`](crate::Fetcher), and advances again; or it advances at once, and waits.
+///
+/// On a transfer without a residency window the other methods here do nothing.
+impl<F: AsFd> Transfer<F> {
+    /// Looks at each window of `bytes` of the source before sending it; 0 counts as 1, and more than a
+    /// few MiB is [too long for a look](crate::Residency::probe). Where not both ends of a window are in
+    /// memory, [`advance`](Self::advance) answers [`Progress::NeedsDisk`]. The `advance` after that answer sends what the sink takes of the window
+    /// without a further look. To be chosen before the first `advance`.
+    ///
+    /// After one window that was not in memory all the next ones count as not in memory, without a
+    /// look, until the caller [asks for looks](Self::look_again). At a file that is being read from the
+    /// disk a look would make the caller's thread read ahead, which takes up to 0.3 ms for 8 MiB, and
+    /// would find in memory what was read ahead. What one `advance` leaves of a window that was waited
+    /// for is looked at again by the next.
+    #[must_use]
+    pub fn with_residency_window(mut self, bytes: u64) -> Self {
+        self.residency = Some(Window::new(bytes, self.offset));
+        self
+    }
+
+    /// Sends without a look what lies before the file offset `end`, because the caller knows it to be
+    /// in memory, or accepts the wait.
+    pub fn vouch_until(&mut self, end: u64) {
+        if let Some(window) = &mut self.residency {
+            window.vouch_until(end);
+        }
+    }
+
+    /// Takes the next windows for not in memory, without a look, because the caller has had one.
+    pub fn expect_cold(&mut self) {
+        if let Some(window) = &mut self.residency {
+            window.expect_cold();
+        }
+    }
+
+    /// Looks at windows again, after one that was not in memory, because several since were.
+    pub fn look_again(&mut self) {
+        if let Some(window) = &mut self.residency {
+            window.look_again();
+        }
+    }
+
+    /// Looks at the next window, unless that was done: answers it when it has to be waited for. Nothing
+    /// is sent. The `advance` after that sends the window without a further look.
+    ///
+    /// For callers that would do something else before the first `advance` if they knew.
+    pub fn ask_residency(&mut self) -> Option<Range<u64>> {
+        let window = self.residency.as_mut()?;
+        window.ask(&self.source, self.offset, self.remaining)
     }
 }
