@@ -18,6 +18,50 @@ use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated
 ///
 /// A page that is not in memory is waited for, unless the transfer has a residency window: see
 /// [without waiting for the disk](#without-waiting-for-the-disk).
+///
+/// # Example
+///
+/// A nonblocking socket takes what fits, and the rest when it is writable again:
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::os::fd::AsFd;
+///
+/// use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+/// use zc_core::{Progress, Transfer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // More than any socket buffer takes.
+/// let bytes = vec![7; 64 << 20];
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(&bytes)?;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut peer = TcpStream::connect(listener.local_addr()?)?;
+/// let (socket, _) = listener.accept()?;
+/// socket.set_nonblocking(true)?;
+///
+/// let mut transfer = Transfer::new(&file, 0, bytes.len() as u64);
+/// // Nobody reads yet.
+/// assert_eq!(transfer.advance(&socket, u64::MAX)?, Progress::WouldBlock);
+/// assert!(transfer.remaining() > 0);
+///
+/// let reader = std::thread::spawn(move || {
+///     let mut received = Vec::new();
+///     peer.read_to_end(&mut received).map(|_| received)
+/// });
+/// while transfer.advance(&socket, u64::MAX)? == Progress::WouldBlock {
+///     let mut writable = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+///     poll(&mut writable, PollTimeout::NONE)?;
+/// }
+/// assert_eq!(transfer.remaining(), 0);
+///
+/// drop(socket);
+/// assert!(reader.join().expect("no panic")? == bytes);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Transfer<F> {
     source: F,
@@ -154,6 +198,49 @@ impl<F: AsFd> Transfer<F> {
     /// [`SendError`] says how many bytes this call had sent before it failed; they are counted in
     /// the report and in [`offset`](Self::offset) too. With [`Method::Auto`] a refusal of
     /// `sendfile` is no error: the transfer goes on by copying and keeps the reason.
+    ///
+    /// # Example
+    ///
+    /// Turns of 64 KiB on a socket that is full now and then:
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use zc_core::{Progress, Transfer};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bytes = vec![7; 4 << 20];
+    /// let mut file = tempfile::tempfile()?;
+    /// file.write_all(&bytes)?;
+    /// let (socket, mut peer) = UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    ///
+    /// let mut received = Vec::new();
+    /// let mut transfer = Transfer::new(&file, 0, bytes.len() as u64);
+    /// loop {
+    ///     match transfer.advance(&socket, 64 << 10)? {
+    ///         Progress::Complete => break,
+    ///         // Here a reactor waits for the socket to be writable; this peer makes room.
+    ///         Progress::WouldBlock => {
+    ///             let mut chunk = [0; 16 << 10];
+    ///             let count = peer.read(&mut chunk)?;
+    ///             received.extend_from_slice(&chunk[..count]);
+    ///         }
+    ///         // Here a reactor serves the others first.
+    ///         Progress::BudgetSpent => {}
+    ///         Progress::NeedsDisk(_) => unreachable!("it has no residency window"),
+    ///         Progress::SourceTruncated(truncated) => return Err(truncated.into()),
+    ///     }
+    /// }
+    /// assert!(transfer.report().would_blocks > 0);
+    ///
+    /// drop(socket);
+    /// peer.read_to_end(&mut received)?;
+    /// assert!(received == bytes);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn advance(&mut self, sink: impl AsFd, budget: u64) -> Result<Progress, SendError> {
         let answer = self.advance_to_stop(sink.as_fd(), budget);
         if let (Ok(Progress::WouldBlock | Progress::BudgetSpent), Some(window)) =
