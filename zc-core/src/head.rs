@@ -1,12 +1,13 @@
 //! Bytes before a body, held back so that both share a segment.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
-use crate::{Progress, Report, SendError, Tally, Transfer};
+use crate::cork::Cork;
+use crate::{CORK_BYTES_MIN, Progress, Report, SendError, Tally, Transfer};
 
 /// Whether more bytes follow the ones being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,9 @@ pub enum Follows {
 
 /// Sends `bytes` on the socket `sink`; answers how many it accepted.
 ///
-/// A partial send is not an error: send the rest later, with the same [`Follows`]. `TCP_CORK` is
-/// never used: it costs two system calls and, for small bodies, a segment.
+/// A partial send is not an error: send the rest later, with the same [`Follows`]. `TCP_CORK` is not
+/// used here: it costs two system calls and, for small bodies, a segment. [`HeadThenFile`] sets it
+/// around long ones.
 ///
 /// # Errors
 ///
@@ -53,6 +55,30 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 /// The head is marked `MSG_MORE` where body bytes follow, so that the first of them share its
 /// segment, and the count given to the kernel for the body is exact, so that its end leaves at
 /// once. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`.
+///
+/// # Long bodies
+///
+/// Around a body of [`CORK_BYTES_MIN`] or more, [or another length](Self::with_cork_from), a TCP socket
+/// is corked ([`TCP_CORK`]): it sends full segments only, which costs less for each byte. That takes
+/// two system calls for each response. The cork is on the socket, whichever descriptor of it is named.
+///
+/// | when [`advance`](Self::advance) answers | the socket | |
+/// | --- | --- | --- |
+/// | `Complete` | is not corked | the last byte has left when the caller sees it |
+/// | `NeedsDisk` | is not corked | what was accepted leaves before the disk is waited for; the next `advance` corks again |
+/// | `SourceTruncated`, an error | is not corked | what was accepted leaves |
+/// | `WouldBlock` | is corked | full segments go on leaving, and it is writable again before they are gone |
+/// | `BudgetSpent` | is corked | the next `advance` brings what the last segment lacks |
+///
+/// At most one segment is ever held back, and by the kernel for 200 ms at most. So much later it may
+/// arrive when the caller rests after `BudgetSpent`, and when a body without a
+/// [residency window](Transfer::with_residency_window) waits for the disk in the middle of a call.
+/// Where that matters, as with files of a network, choose [never](Self::with_cork_from) to cork.
+///
+/// A send that is dropped in the middle leaves the socket corked. Its head promised more, so that there
+/// is nothing to do with the socket but to close it, which sends what was accepted.
+///
+/// [`TCP_CORK`]: https://man7.org/linux/man-pages/man7/tcp.7.html
 #[derive(Debug)]
 pub struct HeadThenFile<H, F> {
     head: H,
@@ -61,6 +87,7 @@ pub struct HeadThenFile<H, F> {
     head_calls: u64,
     head_would_blocks: u64,
     body: Option<Transfer<F>>,
+    cork: Cork,
 }
 
 impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
@@ -71,13 +98,24 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
 
     /// A head that may stand alone.
     pub fn with_optional_body(head: H, body: Option<Transfer<F>>) -> Self {
+        let length = body.as_ref().map_or(0, Transfer::remaining);
         Self {
             head,
             head_sent: 0,
             head_calls: 0,
             head_would_blocks: 0,
             body,
+            cork: Cork::of_body(length, CORK_BYTES_MIN),
         }
+    }
+
+    /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`
+    /// means never. To be chosen before the first `advance`.
+    #[must_use]
+    pub fn with_cork_from(mut self, bytes: u64) -> Self {
+        let length = self.body.as_ref().map_or(0, Transfer::remaining);
+        self.cork = Cork::of_body(length, bytes);
+        self
     }
 
     /// Sends until the end, until the sink would block, or until `budget` bytes of body went. The
@@ -94,12 +132,33 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     /// As [`Transfer::advance`]; `sent` then counts head and body bytes of this call.
     pub fn advance(&mut self, sink: impl AsFd, budget: u64) -> Result<Progress, SendError> {
         let sink = sink.as_fd();
+        let before = self.accepted();
+        let answer = self.advance_to_stop(sink, budget);
+        let uncorked = match &answer {
+            // More bytes follow soon. A full socket has many segments to send, and is writable again when a
+            // third of them is gone: before the uneven end would be due.
+            Ok(Progress::WouldBlock | Progress::BudgetSpent) => Ok(()),
+            Ok(Progress::NeedsDisk(_)) | Err(_) => self.cork.pause(sink),
+            Ok(Progress::Complete | Progress::SourceTruncated(_)) => self.cork.end(sink),
+        };
+        match (answer, uncorked) {
+            (Ok(_), Err(error)) => Err(SendError::new(self.accepted() - before, error)),
+            (answer, _) => answer,
+        }
+    }
+
+    fn advance_to_stop(
+        &mut self,
+        sink: BorrowedFd<'_>,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
         let before = self.head_sent;
         if self.head_sent == 0
             && let Some(range) = self.body.as_mut().and_then(Transfer::ask_residency)
         {
             return Ok(Progress::NeedsDisk(range));
         }
+        self.cork.set(sink);
         match self.advance_head(sink) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -162,7 +221,8 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
         self.body.as_mut()
     }
 
-    /// Ends the send where it stands, and gives back what held the head.
+    /// Ends the send where it stands, and gives back what held the head. A send that was not complete
+    /// [may leave the socket corked](Self#long-bodies).
     pub fn into_head(self) -> H {
         self.head
     }

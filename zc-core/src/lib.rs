@@ -98,6 +98,7 @@
 
 mod blocking;
 mod copy;
+mod cork;
 mod disk;
 mod error;
 mod file_copy;
@@ -123,6 +124,7 @@ mod window;
 
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
+pub use cork::CORK_BYTES_MIN;
 pub use disk::{DiskPool, Fetcher, QueueFull};
 pub use error::{SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};

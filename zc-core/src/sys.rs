@@ -35,15 +35,29 @@ pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
 /// `ENOPROTOOPT` or `ENOTSOCK` when `listener` is not a TCP socket. See `TCP_DEFER_ACCEPT` in
 /// [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html).
 pub fn set_defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
-    let seconds = libc::c_int::from(seconds);
-    // SAFETY: the option is read as one `int` through the pointer, which points to one that lives
-    // until the call returns, and the length is its size.
+    set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds.into())
+}
+
+/// Has the socket `sink` hold back a segment that is not full, or sends what it held back.
+///
+/// # Errors
+///
+/// `ENOTSOCK`, `ENOPROTOOPT` or `EOPNOTSUPP` when `sink` is not a TCP socket. See `TCP_CORK` in
+/// [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html).
+pub(crate) fn set_cork(sink: impl AsFd, holds_back: bool) -> io::Result<()> {
+    set_tcp_option(sink, libc::TCP_CORK, holds_back.into())
+}
+
+/// Sets an option that is a number, by [`setsockopt(2)`](https://man7.org/linux/man-pages/man2/setsockopt.2.html).
+fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: an option is read through the pointer, which points to an `int` that lives until the
+    // call returns, and the length is its size: an option of another size is refused.
     let answer = unsafe {
         libc::setsockopt(
-            listener.as_fd().as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const seconds).cast(),
+            option,
+            (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };

@@ -75,6 +75,11 @@ pub(crate) fn schedule_idle() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
+/// Segments leave as they are.
+pub(crate) fn set_cork(_sink: impl AsFd, _holds_back: bool) -> io::Result<()> {
+    Err(Errno::ENOSYS.into())
+}
+
 /// Bytes that a socket's peer has not acknowledged: not told here.
 ///
 /// # Errors

@@ -1,0 +1,119 @@
+//! `TCP_CORK` around long bodies: full segments while the body goes, and the end of it at once.
+
+use std::io;
+use std::os::fd::AsFd;
+
+/// The shortest body around which [`HeadThenFile`](crate::HeadThenFile) sets `TCP_CORK`, in bytes.
+///
+/// `sendfile(2)` gives the socket 64 KiB at a time, which is no whole number of segments. `MSG_MORE`
+/// holds the uneven end back only within a call: acknowledgements that come between two calls send it
+/// as a small segment. A corked socket does not. With segments of 1448 bytes 300 MB took 27,300
+/// segments and 0.129 s of CPU per GB instead of 32,800 and 0.144; 1 MiB took 0.135 s per GB instead of
+/// 0.144. 100 KiB took 0.229 instead of 0.173. Where between the two it begins to pay was not measured.
+pub const CORK_BYTES_MIN: u64 = 512 << 10;
+
+/// Whether the socket holds back a segment that is not full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cork {
+    /// It does not, and is not asked to.
+    Unwanted,
+    /// It does not; it is to from the next byte on.
+    Wanted,
+    /// It does.
+    Set,
+}
+
+impl Cork {
+    /// For a body of `length` bytes, where one of `min` bytes is long.
+    pub(crate) fn of_body(length: u64, min: u64) -> Self {
+        if length < min {
+            Self::Unwanted
+        } else {
+            Self::Wanted
+        }
+    }
+
+    /// Bytes are about to be sent. A sink that is no TCP socket refuses, and is not asked again; whether
+    /// something is wrong with it the sending tells.
+    pub(crate) fn set(&mut self, sink: impl AsFd) {
+        if *self == Self::Wanted {
+            *self = match crate::platform::set_cork(sink, true) {
+                Ok(()) => Self::Set,
+                Err(_) => Self::Unwanted,
+            };
+        }
+    }
+
+    /// No bytes are sent for now: what is held back leaves.
+    pub(crate) fn pause(&mut self, sink: impl AsFd) -> io::Result<()> {
+        self.clear(sink, Self::Wanted)
+    }
+
+    /// No more bytes are sent: what is held back leaves.
+    pub(crate) fn end(&mut self, sink: impl AsFd) -> io::Result<()> {
+        self.clear(sink, Self::Unwanted)
+    }
+
+    fn clear(&mut self, sink: impl AsFd, then: Self) -> io::Result<()> {
+        if *self == Self::Set {
+            crate::platform::set_cork(sink, false)?;
+            *self = then;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn from_the_least_length_on_a_body_is_long() {
+        for (length, min, expected) in [
+            (0, 1, Cork::Unwanted),
+            (1, 1, Cork::Wanted),
+            (99, 100, Cork::Unwanted),
+            (100, 100, Cork::Wanted),
+            (1 << 40, u64::MAX, Cork::Unwanted),
+        ] {
+            assert_eq!(Cork::of_body(length, min), expected, "{length} of {min}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tcp_socket_is_asked_once() {
+        let (unix, _peer) = UnixStream::pair().expect("a pair");
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let (_reader, pipe) = io::pipe().expect("a pipe");
+        let file = tempfile::tempfile().expect("a file");
+        for sink in [unix.as_fd(), udp.as_fd(), pipe.as_fd(), file.as_fd()] {
+            let mut cork = Cork::Wanted;
+            cork.set(sink);
+            assert_eq!(cork, Cork::Unwanted);
+            cork.pause(sink).expect("nothing to do");
+            cork.end(sink).expect("nothing to do");
+            assert_eq!(cork, Cork::Unwanted);
+        }
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    fn after_a_pause_it_is_set_again_and_after_the_end_it_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let socket = std::net::TcpStream::connect(address).expect("us");
+        let is_set = || socket2::SockRef::from(&socket).tcp_cork().expect("TCP");
+        let mut cork = Cork::Wanted;
+        cork.set(&socket);
+        assert!(is_set());
+        cork.pause(&socket).expect("TCP");
+        assert!(!is_set());
+        cork.set(&socket);
+        assert!(is_set());
+        cork.end(&socket).expect("TCP");
+        assert!(!is_set());
+        cork.set(&socket);
+        assert!(!is_set());
+    }
+}
