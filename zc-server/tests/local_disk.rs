@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harness::segments::Inbox;
 use harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc::EIO;
@@ -23,7 +24,10 @@ const HOT: usize = 200;
 /// Both ways to wait.
 const WAYS: [&[&str]; 2] = [&[], &["--io-uring", "off"]];
 
-/// A server of a root on such a disk: `hot`, in memory, and `0`, `1` and so on, which are not.
+/// What the server reads of a long file in one go, in bytes.
+const WINDOW: usize = 2 << 20;
+
+/// A server of a root on such a disk: `hot`, in memory, and `0`, `1` and so on and `long`, which are not.
 struct Slow {
     // Dropped first: a server that reads from the disk keeps it from being unmounted.
     server: Option<Server>,
@@ -72,11 +76,17 @@ fn body(index: usize) -> Vec<u8> {
     pattern(LENGTH, 40 + index as u64)
 }
 
+/// Of more than two windows.
+fn long_body() -> Vec<u8> {
+    pattern(2 * WINDOW + 100_003, 39)
+}
+
 /// An image with the files of the root. `None` where that cannot be made.
 fn image(directory: &Path) -> Option<Vec<u8>> {
     let files = directory.join("files");
     std::fs::create_dir(&files).expect("a directory");
     std::fs::write(files.join("hot"), b"hot").expect("a file");
+    std::fs::write(files.join("long"), long_body()).expect("a file");
     for index in 0..FILES {
         std::fs::write(files.join(index.to_string()), body(index)).expect("a file");
     }
@@ -214,6 +224,37 @@ fn hot_requests_are_answered_while_the_disk_is_not() {
             assert!(log["disk_us"].as_u64() > Some(0), "{log}");
         }
     }
+}
+
+#[test]
+fn what_was_sent_of_a_long_file_is_at_the_client_before_the_disk_answers() {
+    let Some(mut slow) = Slow::start(&[]) else {
+        return;
+    };
+    let body = long_body();
+    // The first window is in memory, and nothing is read ahead.
+    let file = std::fs::File::open(slow.mounted.0.join("long")).expect("a file");
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("advice");
+    file.read_exact_at(&mut vec![0; WINDOW], 0)
+        .expect("a window");
+    assert_eq!(slow.server().head_with("/long", "").status, 200);
+    slow.forget();
+    slow.image.treat(Operation::Read, Treatment::Hold);
+    let mut inbox = Inbox::connect(slow.server());
+    inbox.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
+    wait_until("a thread waits for the second window", || {
+        inbox.drain();
+        slow.waiting_threads() == 1
+    });
+    inbox.expect_all_that_was_sent();
+    assert!(inbox.bytes().ends_with(&body[..WINDOW]));
+    slow.answer();
+    wait_until("the end", || {
+        inbox.drain();
+        inbox.bytes().ends_with(&body[WINDOW..])
+    });
+    assert!(inbox.response().body == body);
+    assert_eq!(slow.cold_log()["outcome"], "complete");
 }
 
 #[test]

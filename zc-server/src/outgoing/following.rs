@@ -46,6 +46,16 @@ pub(crate) struct Source {
     pub(crate) pipes: Option<PipePool>,
 }
 
+/// A head and a part of a file, on their way under `guard`.
+pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: Guard) -> Piece {
+    let piece = HeadThenFile::with_optional_body(head, body);
+    match guard {
+        // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
+        Guard::Offloaded => piece.with_cork_from(u64::MAX),
+        Guard::Trusted | Guard::Probed | Guard::Requested => piece,
+    }
+}
+
 impl Source {
     pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
         let file = Arc::clone(&self.file);
@@ -69,7 +79,10 @@ impl Following {
         match self {
             Self::Nothing => None,
             Self::Parts(parts) => match parts.parts.next() {
-                Some((head, range)) => Some(HeadThenFile::new(head, parts.source.transfer(range))),
+                Some((head, range)) => {
+                    let source = &parts.source;
+                    Some(piece(head, Some(source.transfer(range)), source.guard))
+                }
                 None => Some(HeadThenFile::with_optional_body(
                     parts.closing.take()?,
                     None,

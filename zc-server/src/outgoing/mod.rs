@@ -108,7 +108,7 @@ impl Outgoing {
     ) -> Self {
         Self {
             head_bytes: head.len() as u64,
-            piece: HeadThenFile::with_optional_body(head, body),
+            piece: following::piece(head, body, guard),
             following,
             done: Done::default(),
             guard,

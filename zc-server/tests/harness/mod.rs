@@ -17,6 +17,7 @@ pub(crate) mod clients;
 pub(crate) mod codings;
 pub(crate) mod load;
 pub(crate) mod nginx;
+pub(crate) mod segments;
 mod workers;
 
 use workers::Workers;
