@@ -58,25 +58,26 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 ///
 /// # Long bodies
 ///
-/// Around a body of [`CORK_BYTES_MIN`] or more, [or another length](Self::with_cork_from), a TCP socket
-/// is corked ([`TCP_CORK`]): it sends full segments only, which costs less for each byte. That takes
-/// two system calls for each response. The cork is on the socket, whichever descriptor of it is named.
+/// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_from), is sent with
+/// [`TCP_CORK`] set: the socket sends full segments only, which costs less CPU for each byte. That takes
+/// two system calls for each body. A sink that is not a TCP socket is asked once, and sent to without.
 ///
-/// | when [`advance`](Self::advance) answers | the socket | |
+/// | [`advance`](Self::advance) answers | `TCP_CORK` | so that |
 /// | --- | --- | --- |
-/// | `Complete` | is not corked | the last byte has left when the caller sees it |
-/// | `NeedsDisk` | is not corked | what was accepted leaves before the disk is waited for; the next `advance` corks again |
-/// | `SourceTruncated`, an error | is not corked | what was accepted leaves |
-/// | `WouldBlock` | is corked | full segments go on leaving, and it is writable again before they are gone |
-/// | `BudgetSpent` | is corked | the next `advance` brings what the last segment lacks |
+/// | `Complete` | is off | nothing of the body is held back when the caller sees it |
+/// | `NeedsDisk` | is off | what was accepted leaves before the disk is waited for; the next `advance` sets it again |
+/// | `SourceTruncated`, an error | is off | what was accepted leaves |
+/// | `WouldBlock` | is on | full segments go on leaving, and the socket is writable before they are gone |
+/// | `BudgetSpent` | is on | the next `advance` brings what the last segment lacks |
 ///
-/// At most one segment is ever held back, and by the kernel for 200 ms at most. So much later it may
-/// arrive when the caller rests after `BudgetSpent`, and when a body without a
-/// [residency window](Transfer::with_residency_window) waits for the disk in the middle of a call.
-/// Where that matters, as with files of a network, choose [never](Self::with_cork_from) to cork.
+/// Less than one segment is held back, and by the kernel for 200 ms at most. It arrives that late when
+/// the caller rests after `BudgetSpent`, or when a body without a
+/// [residency window](Transfer::with_residency_window) waits for the disk in the middle of a call. Where
+/// that matters, as with files on a network filesystem, [never cork](Self::with_cork_from).
 ///
-/// A send that is dropped in the middle leaves the socket corked. Its head promised more, so that there
-/// is nothing to do with the socket but to close it, which sends what was accepted.
+/// The option belongs to the socket: a send may go on by another descriptor of it, and one that the
+/// caller has set is off at the end. A send that is dropped in the middle leaves it on. Its head promised
+/// more bytes, so the socket can only be closed, and closing sends what was accepted.
 ///
 /// [`TCP_CORK`]: https://man7.org/linux/man-pages/man7/tcp.7.html
 #[derive(Debug)]

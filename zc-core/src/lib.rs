@@ -145,7 +145,12 @@ pub use sent::Sent;
 pub use splice::splice;
 pub use transfer::Transfer;
 
-/// The examples of the README, compiled.
+/// The examples of the READMEs, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}
+mod readme {
+    #[doc = include_str!("../README.md")]
+    mod of_the_crate {}
+
+    #[doc = include_str!("../../README.md")]
+    mod of_the_repository {}
+}
