@@ -66,6 +66,8 @@ pub enum StartError {
     Bind(BindError),
     /// The root could not be opened.
     Root(io::Error),
+    /// The threads that wait for the disk could not be started.
+    Disk(io::Error),
     /// A system call that every run needs failed.
     Io(io::Error),
     /// A worker panicked: a bug of ours. The others were stopped.
@@ -80,7 +82,7 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
-        let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
+        let site = Arc::new(Site::open(&config, diagnostics)?);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
         if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
@@ -299,6 +301,7 @@ impl fmt::Display for StartError {
                  later is needed"
             ),
             Self::Root(error) => write!(f, "cannot open the root: {error}"),
+            Self::Disk(error) => write!(f, "cannot start the threads of the disk: {error}"),
             Self::Io(error) => write!(f, "a system call failed: {error}"),
             Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),
         }

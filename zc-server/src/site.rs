@@ -1,6 +1,5 @@
 //! What is served and how: the part of the configuration that answers depend on, made ready.
 
-use std::io;
 use std::sync::Arc;
 
 use zc_core::PipePool;
@@ -14,6 +13,7 @@ use crate::listing;
 use crate::mime::Types;
 use crate::mounts::{Guard, MountTable, Mounts};
 use crate::resolve::{OpenFile, Patience, Root};
+use crate::server::StartError;
 
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
@@ -59,22 +59,23 @@ pub(crate) struct Rules {
 
 impl Site {
     /// Opens the roots.
-    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
+    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> Result<Self, StartError> {
         // Each connection waits for one thing at a time, and may leave a file to be closed.
-        let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
+        let disk = Disk::start(config.disk_threads, config.connections_max * 2);
+        let disk = disk.map_err(StartError::Disk)?;
         let mounts = Arc::new(Mounts::new(disk.handle()));
         let table = Arc::new(MountTable::read());
         let open = |root| {
             let (mounts, table) = (Arc::clone(&mounts), Arc::clone(&table));
-            let root = Root::open(root, config.files.symlinks, mounts, table)?;
-            Ok::<_, io::Error>(Arc::new(root))
+            let root = Root::open(root, config.files.symlinks, mounts, table);
+            root.map(Arc::new).map_err(StartError::Root)
         };
         let by_host = config.files.sites.iter();
         let by_host = by_host.map(|site| Ok((site.host.clone(), open(&site.root)?)));
         Ok(Self {
             roots: Roots {
                 default: open(&config.root)?,
-                by_host: by_host.collect::<io::Result<_>>()?,
+                by_host: by_host.collect::<Result<_, _>>()?,
             },
             rules: Rules::new(&config.files),
             method: config.method,

@@ -4,6 +4,7 @@ mod harness;
 
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
@@ -150,6 +151,36 @@ fn wrong_arguments_name_the_thing_and_the_mend() {
             );
         }
     }
+}
+
+#[test]
+fn a_missing_dev_null_is_named() {
+    // A mount namespace whose /dev is empty, as in a chroot that nobody has filled.
+    let in_namespace = |program: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount -t tmpfs tmpfs /dev && exec \"$0\" \"$@\"");
+        command
+            .args(program)
+            .output()
+            .expect("unshare of util-linux")
+    };
+    if !in_namespace(&["true"]).status.success() {
+        println!("no mount namespaces here: nothing to test");
+        return;
+    }
+    let root = temp_root();
+    let path = root.path().to_str().expect("UTF-8");
+    let output = in_namespace(&[
+        env!("CARGO_BIN_EXE_zc-server"),
+        "--bind",
+        "127.0.0.1:0",
+        path,
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/dev/null: No such file"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
