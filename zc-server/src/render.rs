@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use bytes::BytesMut;
-use zc_http::{After, Coding, HeadWriter, HttpTime, Method, Parts, Status, Version};
+use zc_http::{After, HeadWriter, HttpTime, Method, Parts, Status, Version};
 
 use crate::listing::Format;
 use crate::plan::{Grant, Plan};
@@ -102,7 +102,8 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
         }
         Plan::Page(status, file) => {
             let head = status_fields(head, *status);
-            head.field("Content-Type", file.content_type.as_bytes())
+            let head = head.field("Content-Type", file.content_type.as_bytes());
+            content_encoding(head, file)
                 .number("Content-Length", file.length())
                 .finish();
             file_rest(out, framing.method, 0..file.length())
@@ -144,15 +145,19 @@ fn representation<'b>(
     disposition: Option<&str>,
 ) -> Head<'b> {
     let head = head.field("Content-Type", content_type.as_bytes());
-    let head = match file.resource.coding {
-        Coding::Identity => head,
-        coded => head.field("Content-Encoding", coded.token().as_bytes()),
-    };
+    let head = content_encoding(head, file);
     let head = match disposition {
         Some(value) => head.field("Content-Disposition", value.as_bytes()),
         None => head,
     };
     cache_fields(head, file)
+}
+
+fn content_encoding<'b>(head: Head<'b>, file: &Representation) -> Head<'b> {
+    match file.content_encoding() {
+        Some(coding) => head.field("Content-Encoding", coding.as_bytes()),
+        None => head,
+    }
 }
 
 /// What a 304 has as well

@@ -1,6 +1,6 @@
 //! A file as it would be sent: what the disk told of it, and the fields that follow from that.
 
-use zc_http::{HttpTime, Validators};
+use zc_http::{Coding, HttpTime, Validators};
 
 use crate::lookup::Resource;
 use crate::site::Rules;
@@ -12,6 +12,8 @@ pub(crate) struct Representation {
     pub(crate) resource: Resource,
     pub(crate) validators: Validators,
     pub(crate) content_type: String,
+    /// The coding of its bytes that is not a matter of negotiation.
+    own_coding: Option<String>,
     pub(crate) cache_control: Option<String>,
     /// Whether the file changed a moment ago and may change again without its times telling: then
     /// its validators are good for that moment only.
@@ -21,12 +23,23 @@ pub(crate) struct Representation {
 impl Representation {
     pub(crate) fn new(resource: Resource, rules: &Rules, now: HttpTime) -> Self {
         let state = &resource.file.state;
+        let own_coding = rules.own_coding(&resource.path);
         Self {
             validators: validators(state, resource.declared_tag, resource.coding, now),
-            content_type: rules.types.of(&resource.path).into_owned(),
+            content_type: rules.types.of(&resource.path, own_coding).into_owned(),
+            own_coding: own_coding.map(str::to_owned),
             cache_control: rules.cache_control(&resource.path).map(str::to_owned),
             is_fresh: is_fresh(state, now),
             resource,
+        }
+    }
+
+    /// The value of `Content-Encoding`, where it has one.
+    pub(crate) fn content_encoding(&self) -> Option<&str> {
+        match (&self.own_coding, self.resource.coding) {
+            (Some(own), _) => Some(own),
+            (None, Coding::Identity) => None,
+            (None, coded) => Some(coded.token()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::config::files::{CacheControl, Cors, Files};
 use crate::diagnostics::Diagnostics;
 use crate::disk::Disk;
 use crate::listing;
-use crate::mime::Types;
+use crate::mime::{self, Types};
 use crate::mounts::{Guard, MountTable, Mounts};
 use crate::resolve::{OpenFile, Patience, Root};
 use crate::server::StartError;
@@ -149,7 +149,11 @@ impl Rules {
                 .map(|page| (page.code, bytes(&page.file)))
                 .collect(),
             cache_control: files.cache_control.clone(),
-            types: Types::new(files.types.clone(), files.default_type.clone()),
+            types: Types::new(
+                files.types.clone(),
+                files.default_type.clone(),
+                files.charset.clone(),
+            ),
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
@@ -162,6 +166,12 @@ impl Rules {
         let mut pages = self.error_pages.iter();
         let page = pages.find(|(code, _)| *code == status.code())?;
         Some(&page.1)
+    }
+
+    /// The content coding that the bytes of the file at `path` are in by themselves. Such a file goes
+    /// out as it is, whatever is accepted, and nothing is looked for beside it.
+    pub(crate) fn own_coding(&self, path: &[u8]) -> Option<&str> {
+        mime::coding_of(path)
     }
 
     /// What caches are told of a path.

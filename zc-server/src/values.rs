@@ -10,7 +10,7 @@ use globset::GlobBuilder;
 use zc_core::Method;
 use zc_http::is_token;
 
-use crate::config::files::{CacheControl, ErrorPage, Field, MediaType};
+use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
     CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX, THREADS_MAX,
 };
@@ -254,15 +254,25 @@ pub(crate) fn extension_type(text: &str) -> Result<MediaType, String> {
         .split_once('=')
         .ok_or_else(|| "no `=` between extension and type: write it as md=text/plain".to_owned())?;
     let extension = extension.strip_prefix('.').unwrap_or(extension);
-    if extension.is_empty() || extension.contains(['/', '.']) {
+    if extension.contains('/') || extension.split('.').any(str::is_empty) {
         return Err(format!(
-            "`{extension}` is no extension: write it as md=text/plain"
+            "`{extension}` is no extension: write it as md=text/plain or wasm.gz=application/wasm"
         ));
     }
     Ok(MediaType {
-        extension: extension.to_lowercase(),
+        extension: extension.to_ascii_lowercase(),
         media_type: media_type(name)?,
     })
+}
+
+/// Parses `auto`, `off` or the name of a charset.
+pub(crate) fn charset(text: &str) -> Result<Charset, String> {
+    match text {
+        "auto" => Ok(Charset::Auto),
+        "off" => Ok(Charset::Off),
+        name if is_token(name.as_bytes()) => Ok(Charset::Named(name.to_owned())),
+        _ => Err("no name of a charset: write it as utf-8, or give auto or off".to_owned()),
+    }
 }
 
 /// Parses `HOST=DIR`; the directory is looked at later.
@@ -413,11 +423,27 @@ mod tests {
             (&*rule.extension, &*rule.media_type),
             ("md", "text/plain; charset=utf-8")
         );
+        let rule = extension_type("Wasm.gz=application/wasm").expect("valid");
+        assert_eq!(rule.extension, "wasm.gz");
+        assert_eq!(
+            charset("Shift_JIS"),
+            Ok(Charset::Named("Shift_JIS".to_owned()))
+        );
+        assert_eq!(
+            (charset("auto"), charset("off")),
+            (Ok(Charset::Auto), Ok(Charset::Off))
+        );
+        for wrong in ["", "utf-8; x", "a b", "\"utf-8\""] {
+            assert!(charset(wrong).is_err(), "{wrong:?}");
+        }
         for wrong in [
             "md",
             "md=",
             "=text/plain",
-            "tar.gz=a/b",
+            ".=text/plain",
+            "gz.=text/plain",
+            "tar..gz=text/plain",
+            "a/b=text/plain",
             "md=text",
             "md=a/b/c",
             "md=/",

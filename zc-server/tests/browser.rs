@@ -306,3 +306,52 @@ fn chromium_shows_a_listing_by_day_by_night_and_on_a_phone() {
         }
     }
 }
+
+/// Reads texts in encodings of their own, and reports what came out of them.
+const READER: &str = r#"<!DOCTYPE html>
+<title>reader</title>
+<iframe id="page" src="page.html"></iframe>
+<iframe id="notes" src="notes.txt"></iframe>
+<img id="picture" src="picture.svgz">
+<script>
+onload = () => {
+  const request = new XMLHttpRequest();
+  request.open("GET", "feed.xml");
+  request.onload = () => fetch("/report?" + [
+    page.contentDocument.title,
+    notes.contentDocument.body.textContent.trim(),
+    request.responseXML.documentElement.textContent,
+    picture.naturalWidth,
+  ].map(encodeURIComponent).join("&"));
+  request.send();
+};
+</script>
+"#;
+
+#[test]
+fn chromium_reads_each_text_in_its_own_encoding() {
+    let Some(home) = Home::for_clients(&["chromium", "gzip"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    server.write("reader.html", READER.as_bytes());
+    // The title is U+65E5 U+672C.
+    let page = b"<!DOCTYPE html><meta charset=Shift_JIS><title>\x93\xfa\x96\x7b</title>";
+    server.write("page.html", page);
+    let feed = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>caf\xe9</a>";
+    server.write("feed.xml", feed);
+    server.write("notes.txt", "na\u{ef}ve".as_bytes());
+    home.write(
+        "picture.svg",
+        b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"42\" height=\"7\"/>",
+    );
+    home.succeed("gzip", &["picture.svg"]);
+    server.write("picture.svgz", &home.read("picture.svg.gz"));
+    let browser = Browser::open(&home, &server.url("/reader.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    let report = lines.last().expect("the report");
+    let expected = "/report?%E6%97%A5%E6%9C%AC&na%C3%AFve&caf%C3%A9&42";
+    assert_eq!(report["target"], expected);
+}

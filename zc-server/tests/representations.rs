@@ -197,7 +197,7 @@ fn the_coding_is_chosen_by_the_client_and_each_has_its_own_tag() {
         assert_eq!(response.status, 200, "{fields}");
         assert_eq!(response.field("content-encoding"), coding, "{fields}");
         assert_eq!(response.field("vary"), Some("Accept-Encoding"), "{fields}");
-        let expected_type = Some("text/javascript; charset=utf-8");
+        let expected_type = Some("text/javascript");
         assert_eq!(response.field("content-type"), expected_type, "{fields}");
         let name = match coding {
             None => "page.js",

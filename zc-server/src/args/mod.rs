@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use zc_core::Method;
 
 use crate::config::LogFormat;
-use crate::config::files::{CacheControl, ErrorPage, Field, MediaType, Symlinks};
+use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType, Symlinks};
 use crate::values;
 pub use cache::CacheArgs;
 pub use network::NetworkArgs;
@@ -335,7 +335,8 @@ pub struct Args {
     )]
     pub cors: Vec<String>,
 
-    /// Media type of files with this extension; may be repeated.
+    /// Media type of files whose names end in .EXT, such as `log` or `wasm.gz`; may be repeated, and the
+    /// longest that matches counts.
     #[arg(
         long = "mime",
         value_name = "EXT=TYPE",
@@ -358,6 +359,19 @@ pub struct Args {
         help_heading = FIELDS
     )]
     pub default_type: String,
+
+    /// Charset of text types. `auto` adds utf-8 to text that cannot declare its encoding itself, and
+    /// none to HTML, XML, CSS and JavaScript; NAME is added to all text but XML; `off` adds none.
+    #[arg(
+        long,
+        value_name = "auto|off|NAME",
+        env = "ZC_CHARSET",
+        hide_env_values = true,
+        default_value = "auto",
+        value_parser = values::charset,
+        help_heading = FIELDS
+    )]
+    pub charset: Charset,
 }
 
 /// Whether workers wait for the disk.
@@ -465,6 +479,7 @@ mod tests {
             ("--cors", "example.org", "https://example.org"),
             ("--mime", "md", "write it as md=text/plain"),
             ("--default-type", "text", "write it as text/plain"),
+            ("--charset", "utf 8", "write it as utf-8"),
             ("--site", "a.b", "write it as example.org="),
             ("--symlinks", "all", "within"),
             ("--precompressed", "lzma", "zst"),

@@ -32,6 +32,8 @@ pub struct Files {
     pub default_type: String,
     /// Media types by extension, before those that are known.
     pub types: Vec<MediaType>,
+    /// The charset of text whose type is neither of the above.
+    pub charset: Charset,
     /// Whether names that begin with a dot are served; `/.well-known/` always is.
     pub hidden: bool,
     /// Which symbolic links are followed.
@@ -53,6 +55,7 @@ impl Default for Files {
             cors: None,
             default_type: crate::mime::UNKNOWN.to_owned(),
             types: Vec::new(),
+            charset: Charset::Auto,
             hidden: false,
             symlinks: Symlinks::Within,
             precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
@@ -99,10 +102,23 @@ pub struct Field {
 /// The media type of an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaType {
-    /// The extension, in lower case and without a dot.
+    /// The extension, in lower case and without a dot at its start; `wasm.gz` is one, too.
     pub extension: String,
     /// Its type, with parameters where it has some.
     pub media_type: String,
+}
+
+/// Which charset the types of text are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charset {
+    /// UTF-8 where the text has no way to declare its encoding itself, and none elsewhere: a charset in
+    /// the head overrides `<meta charset>`, `@charset` and the declaration of XML
+    /// ([RFC 7303 §3](https://www.rfc-editor.org/rfc/rfc7303#section-3)).
+    Auto,
+    /// None.
+    Off,
+    /// This one, for all text but XML.
+    Named(String),
 }
 
 /// Whose scripts may read responses ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).

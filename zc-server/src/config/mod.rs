@@ -255,6 +255,7 @@ fn files_from(args: &Args) -> Result<Files, ConfigError> {
         },
         default_type: args.default_type.clone(),
         types: args.types.clone(),
+        charset: args.charset.clone(),
         hidden: args.hidden,
         symlinks: args.symlinks,
         precompressed: precompressed_from(&args.precompressed)?,
