@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zc_server::{Args, Config, Handle, Outcome, Server};
@@ -14,7 +13,7 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_CUT: u8 = 3;
 
 fn main() -> ExitCode {
-    let config = match Config::from_args(Args::parse()) {
+    let config = match Config::from_args(Args::from_process()) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("zc-server: {error}");

@@ -226,6 +226,35 @@ fn several_addresses_and_an_unread_environment() {
 }
 
 #[test]
+fn the_environment_has_a_value_on_each_line_and_an_empty_variable_is_none() {
+    let root = temp_root();
+    std::fs::write(root.path().join("f"), b"x").expect("a file");
+    let mut command = binary();
+    command
+        .env("ZC_ROOT", root.path())
+        .env("ZC_BIND", "127.0.0.1:0\n127.0.0.1:0\n")
+        .env("ZC_HEADER", "X-A: one, two\nX-B: three\n")
+        .env("ZC_THREADS", "")
+        .env("ZC_LISTING", "");
+    let server = Server::start_from(command, root);
+    let response = server.get("/f");
+    assert_eq!(response.body, b"x");
+    assert_eq!(response.field("x-a"), Some("one, two"));
+    assert_eq!(response.field("x-b"), Some("three"));
+    let mut wrong = binary();
+    let output = wrong
+        .env("ZC_BIND", "nonsense")
+        .output()
+        .expect("the binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("nonsense") && said.contains("ZC_BIND"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_named_method_and_the_default_one_are_logged() {
     for (method, path) in [
         ("auto", "sendfile"),

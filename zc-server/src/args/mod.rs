@@ -1,6 +1,7 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
 mod cache;
+mod environment;
 mod network;
 
 use std::net::SocketAddr;
@@ -20,6 +21,10 @@ pub use network::NetworkArgs;
 const EXAMPLES: &str = "\
 Durations: a bare number is seconds; or with a unit, as 500ms, 10s, 1m. At most 24h.
 
+Environment: a variable counts where its option is not on the command line. An empty variable counts as
+not set. Where an option may be repeated, its variable has one value on each line; commas separate the
+values of --bind, --index, --precompressed and --cors as well.
+
 Examples:
   zc-server                             the current directory, on 127.0.0.1:8080
   zc-server --bind 0.0.0.0:80 /srv/www  a directory, on every IPv4 address
@@ -38,11 +43,11 @@ const FIELDS: &str = "Fields of responses";
 #[command(name = "zc-server", version, after_help = EXAMPLES)]
 pub struct Args {
     /// Directory to serve, or one regular file.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", env = "ZC_ROOT", hide_env_values = true)]
     pub root: PathBuf,
 
     /// Address and port to listen on, such as `127.0.0.1:8080` or `[::1]:8080`; may be repeated. Port 0 lets the
-    /// system choose. Several in the variable are separated by commas.
+    /// system choose.
     #[arg(
         long = "bind",
         value_name = "ADDR",
@@ -276,7 +281,6 @@ pub struct Args {
         value_name = "CODE=FILE",
         env = "ZC_ERROR_PAGE",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::error_page,
         help_heading = FILES
     )]
@@ -288,7 +292,6 @@ pub struct Args {
         value_name = "HOST=DIR",
         env = "ZC_SITE",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::site,
         help_heading = FILES
     )]
@@ -301,7 +304,6 @@ pub struct Args {
         value_name = "GLOB=VALUE",
         env = "ZC_CACHE_CONTROL",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::cache_control,
         help_heading = FIELDS
     )]
@@ -313,7 +315,6 @@ pub struct Args {
         value_name = "NAME: VALUE",
         env = "ZC_HEADER",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::field,
         help_heading = FIELDS
     )]
@@ -342,7 +343,6 @@ pub struct Args {
         value_name = "EXT=TYPE",
         env = "ZC_MIME",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::extension_type,
         help_heading = FIELDS
     )]
@@ -415,126 +415,4 @@ pub enum Precompressed {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{CommandFactory, error::ErrorKind};
-
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from([&["zc-server"], words].concat())
-    }
-
-    #[test]
-    fn the_command_is_consistent_and_every_option_has_a_variable() {
-        let command = Args::command();
-        command.clone().debug_assert();
-        for option in command
-            .get_opts()
-            .filter(|option| option.get_id() != "help" && option.get_id() != "version")
-        {
-            let long = option.get_long().expect("every option has a long name");
-            let expected = format!("ZC_{}", long.replace('-', "_").to_uppercase());
-            let variable = option.get_env().and_then(|name| name.to_str());
-            assert_eq!(variable, Some(expected.as_str()));
-            assert!(option.get_help().is_some(), "{long} has no help");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        let args = parsed(&["--bind", "0.0.0.0:80", "--bind=[::1]:0", "www"]).expect("valid");
-        assert_eq!(
-            args.binds,
-            ["0.0.0.0:80".parse().unwrap(), "[::1]:0".parse().unwrap()]
-        );
-        assert_eq!(args.root, PathBuf::from("www"));
-        let args = parsed(&["--bind", "127.0.0.1:1,127.0.0.1:2"]).expect("valid");
-        assert_eq!(args.binds.len(), 2);
-        for wrong in [
-            "localhost:80",
-            "127.0.0.1",
-            "::1:80:",
-            "127.0.0.1:65536",
-            "",
-        ] {
-            let error = parsed(&["--bind", wrong]).expect_err(wrong);
-            assert_eq!(error.exit_code(), 2, "{wrong}");
-            assert!(error.to_string().contains("[::1]:8080"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_value_that_is_wrong_is_named_with_its_option() {
-        for (option, wrong, mend) in [
-            ("--idle-timeout", "0", "from 1ms to 24h"),
-            ("--cache-files", "-1", "from 0 to"),
-            ("--cache-bytes", "12 apples", "64MiB"),
-            ("--inline-max", "65KiB", "at most 64KiB"),
-            ("--cache-ttl", "25h", "over a day"),
-            ("--index", "a/b", "a name and not a path"),
-            ("--spa", "/etc/passwd", "not a path below the root"),
-            ("--error-page", "404", "write it as 404="),
-            ("--cache-control", "*.js", "no `=`"),
-            ("--header", "Date: now", "not yours to set"),
-            ("--cors", "example.org", "https://example.org"),
-            ("--mime", "md", "write it as md=text/plain"),
-            ("--default-type", "text", "write it as text/plain"),
-            ("--charset", "utf 8", "write it as utf-8"),
-            ("--site", "a.b", "write it as example.org="),
-            ("--symlinks", "all", "within"),
-            ("--precompressed", "lzma", "zst"),
-            ("--listing", "maybe", "off"),
-        ] {
-            let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
-            assert_eq!(error.exit_code(), 2);
-            let text = error.to_string();
-            assert!(
-                text.contains(option) && text.contains(wrong) && text.contains(mend),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_optional_value_does_not_swallow_the_root() {
-        let args = parsed(&["--spa", "--cors", "www"]).expect("valid");
-        assert_eq!(args.root, PathBuf::from("www"));
-        assert_eq!(args.spa, Some(PathBuf::from("index.html")));
-        assert_eq!(args.cors, ["*"]);
-        let args = parsed(&["--spa=app.html", "--cors=https://a.b", "--cors=https://c.d"]);
-        let args = args.expect("valid");
-        assert_eq!(args.spa, Some(PathBuf::from("app.html")));
-        assert_eq!(args.cors, ["https://a.b", "https://c.d"]);
-        let args = parsed(&[]).expect("valid");
-        assert_eq!((args.spa, args.cors.len()), (None, 0));
-    }
-
-    #[test]
-    fn counts() {
-        assert_eq!(parsed(&["--threads", "3"]).expect("valid").threads, Some(3));
-        for option in ["--threads", "--max-connections", "--disk-threads"] {
-            for wrong in ["0", "-1", "many", "99999999999", "99999999999999999999999"] {
-                let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
-                assert_eq!(error.exit_code(), 2);
-                assert!(error.to_string().contains(option), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn names() {
-        let args = parsed(&[
-            "--method",
-            "copy",
-            "--access-log",
-            "clf",
-            "--method-override",
-        ])
-        .expect("valid");
-        assert_eq!(args.method, Method::Copy);
-        assert_eq!(args.access_log, LogFormat::Clf);
-        assert!(args.method_override);
-        let error = parsed(&["--method", "mmap"]).expect_err("no such method");
-        assert_eq!(error.kind(), ErrorKind::InvalidValue);
-    }
-}
+mod tests;

@@ -86,9 +86,15 @@ impl Server {
             command.args(["--threads", threads]);
         }
         let threads = threads.parse().expect("a number of threads");
+        command.args(options).arg(served);
+        let mut server = Self::start_from(command, root);
+        server.threads = threads;
+        server
+    }
+
+    /// `command` is the binary with all its arguments.
+    pub(crate) fn start_from(mut command: Command, root: tempfile::TempDir) -> Self {
         let mut child = command
-            .args(options)
-            .arg(served)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -108,7 +114,7 @@ impl Server {
         };
         Self {
             child,
-            threads,
+            threads: 1,
             address,
             stdout,
             root,
