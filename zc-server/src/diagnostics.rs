@@ -36,6 +36,12 @@ impl Diagnostics {
     }
 }
 
+/// A number of things, as it is said: `1 line`, `2 lines`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 fn write_lines(lines: &Receiver<String>, mut output: impl Write) {
     let mut interval_began = Instant::now();
     let mut written = 0;

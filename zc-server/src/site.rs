@@ -113,11 +113,7 @@ impl Site {
         if self.roots.by_host.is_empty() {
             return &self.roots.default;
         }
-        let authority = match request.target {
-            Target::Absolute { authority, .. } => authority,
-            _ => request.headers.get("host").unwrap_or_default(),
-        };
-        let host = host_of(authority);
+        let host = host_of(authority(request));
         let own = self
             .roots
             .by_host
@@ -186,6 +182,16 @@ impl Rules {
             .iter()
             .find(|rule| rule.glob.is_match(path))?;
         Some(&rule.value)
+    }
+}
+
+/// The host that a request is for, with the port if it has one: the authority of the target comes before
+/// the `Host` field ([RFC 9112 §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)). Empty where
+/// there is neither.
+pub(crate) fn authority<'b>(request: &Request<'b>) -> &'b [u8] {
+    match request.target {
+        Target::Absolute { authority, .. } => authority,
+        _ => request.headers.get("host").unwrap_or_default(),
     }
 }
 

@@ -156,7 +156,7 @@ fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
     lines.extend(log.so_far(&server));
     for line in lines.iter().filter(|line| is_video(line)) {
         assert_eq!(
-            (&line["status"], &line["path"]),
+            (&line["status"], &line["send_path"]),
             (&206.into(), &"sendfile".into())
         );
     }

@@ -266,7 +266,7 @@ fn a_named_method_and_the_default_one_are_logged() {
         server.write("f", &pattern(50_000, 41));
         assert_eq!(server.get("/f").body.len(), 50_000);
         let log = server.log();
-        assert_eq!(log["path"], path, "{log}");
+        assert_eq!(log["send_path"], path, "{log}");
         assert_eq!(log["target"], "/f", "{log}");
         assert_eq!(log["method"], "GET", "{log}");
         assert!(log["us"].as_u64().is_some(), "{log}");
@@ -317,6 +317,48 @@ fn watched_by_each_worker(server: &Server) -> Vec<usize> {
         .map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count())
         .filter(|&watched| watched > 0)
         .collect()
+}
+
+#[test]
+fn a_full_disk_below_the_log_is_told_as_that() {
+    let root = temp_root();
+    let mut command = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_zc-server");
+    command.args(["-c", "exec \"$0\" \"$@\" >/dev/full", binary]);
+    let served = root.path().to_owned();
+    let server = Server::start_with(command, root, &served, &[]);
+    assert_eq!(server.get("/none").status, 404);
+    server.signal(Signal::SIGTERM);
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("1 line dropped") && said.contains("No space left"),
+        "{said}"
+    );
+    assert!(!said.contains("keep up"), "{said}");
+}
+
+#[test]
+fn the_log_has_the_host_that_was_asked_for() {
+    let mut server = Server::start(&[]);
+    server.write("f", b"x");
+    for (target, host, expected) in [
+        ("/f", "Example.org:8080", "Example.org:8080".into()),
+        (
+            "http://target.example/f",
+            "field.example",
+            "target.example".into(),
+        ),
+        ("/f", "", serde_json::Value::Null),
+        ("/%zz", "bad.example", "bad.example".into()),
+    ] {
+        server.request(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let log = server.log();
+        assert_eq!(log["host"], expected, "{log}");
+        assert_eq!(log["path"], serde_json::Value::Null, "{log}");
+    }
+    server.request("GET /f HTTP/1.1\r\n\r\n");
+    assert_eq!(server.log()["host"], serde_json::Value::Null);
 }
 
 #[test]

@@ -279,13 +279,13 @@ fn pip_installs_from_an_index_that_is_a_listing() {
     let fetched = |line: &&serde_json::Value| {
         line["target"] == format!("/{served}")
             && line["status"] == 200
-            && line["path"] == "sendfile"
+            && line["send_path"] == "sendfile"
     };
     assert_eq!(lines.iter().filter(fetched).count(), 2, "{lines:#?}");
     assert!(
         lines
             .iter()
-            .any(|line| line["target"] == "/simple/zc-wheel/" && line["path"] == "memory")
+            .any(|line| line["target"] == "/simple/zc-wheel/" && line["send_path"] == "memory")
     );
 }
 

@@ -103,7 +103,7 @@ fn several_ranges_come_in_parts_by_each_method() {
         }
         let log = server.log();
         assert_eq!(
-            (&log["path"], &log["outcome"]),
+            (&log["send_path"], &log["outcome"]),
             (&method.into(), &"complete".into())
         );
         assert_eq!(
@@ -261,7 +261,7 @@ fn ranges_are_of_the_coding_that_is_sent_and_by_sendfile() {
     );
     assert_eq!(response.field("content-encoding"), Some("br"));
     assert!(response.body == brotli[50_000..80_000]);
-    assert_eq!(server.log()["path"], "sendfile");
+    assert_eq!(server.log()["send_path"], "sendfile");
 }
 
 #[test]

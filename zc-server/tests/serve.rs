@@ -27,7 +27,7 @@ fn bodies_of_every_size_arrive_whole_by_each_method() {
             let log = server.log();
             assert_eq!(log["bytes"].as_u64(), Some(size as u64));
             let expected_path = if size == 0 { "none" } else { path };
-            assert_eq!(log["path"], expected_path, "{log}");
+            assert_eq!(log["send_path"], expected_path, "{log}");
         }
     }
 }

@@ -83,7 +83,7 @@ fn errors_have_their_pages_and_keep_their_status() {
     );
     let log = server.log();
     assert_eq!(
-        (&log["path"], &log["status"]),
+        (&log["send_path"], &log["status"]),
         (&"sendfile".into(), &404.into())
     );
     let range = server.get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n");
