@@ -187,6 +187,12 @@ impl Root {
         })
     }
 
+    /// Where the file or the directory at `path` is in the file system.
+    pub(crate) fn path_of(&self, path: &[u8]) -> PathBuf {
+        let name = self.only.as_deref().unwrap_or(path);
+        self.path.join(OsStr::from_bytes(name))
+    }
+
     /// The mount that `path` is on, as far as that can be told without asking it: whom work on it
     /// has to be shared with.
     pub(crate) fn key_of(&self, path: &[u8]) -> Key {

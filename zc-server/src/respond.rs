@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zc_http::{AcceptEncoding, After, Method, Request, Status, Target, Version, decode_path};
 
 use crate::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
+use crate::diagnostics::OneLine;
 use crate::disk::{self, Key, Work};
 use crate::listing::{self, Listing};
 use crate::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
@@ -103,7 +104,7 @@ pub(crate) fn respond(
         .as_mut()
         .and_then(|known| known.listing.take())
     {
-        return responder.listing(listing);
+        return responder.listing(listing, path);
     }
     match examine(request, site, path) {
         Ok(asked) => responder.resource(&asked, path),
@@ -188,7 +189,7 @@ impl<'a> Responder<'a, '_> {
             Stands::Loose(Found::Redirect) => self.redirect(path),
             Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Stands::Loose(Found::Nothing(error)) => {
-                let status = status_of(&error, self.site);
+                let status = status_of(&error, asked, path, self.site);
                 self.error(status)
             }
         }
@@ -268,7 +269,7 @@ impl<'a> Responder<'a, '_> {
     }
 
     /// Answers a request for a listing that was read, or could not be.
-    fn listing(self, listing: io::Result<Listing>) -> Responded {
+    fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
         let error = match listing {
             Ok(listing) => {
                 let terms = self.plain_terms();
@@ -281,8 +282,11 @@ impl<'a> Responder<'a, '_> {
             io::ErrorKind::PermissionDenied => Status::Forbidden,
             _ => Status::InternalServerError,
         };
-        let line = format!("cannot list a directory: {error}");
-        self.site.diagnostics.say(line);
+        if let Ok(asked) = examine(self.request, self.site, path_buffer) {
+            let path = asked.root.path_of(path_buffer);
+            let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
+            self.site.diagnostics.say_of_file(line);
+        }
         self.error(status)
     }
 
@@ -345,9 +349,14 @@ impl<'a> Responder<'a, '_> {
 
     /// Whatever is wrong with the page, the error is the one to be told.
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
-        let code = status.code();
-        let line = format!("the page for {code} cannot be opened: {error}");
-        self.site.diagnostics.say(line);
+        let root = self.site.root_of(self.request);
+        let page = self.site.rules.error_page(status).unwrap_or_default();
+        let (code, path) = (status.code(), root.path_of(page));
+        let line = format!(
+            "cannot open the page for {code}, `{}`: {error}",
+            OneLine(&path)
+        );
+        self.site.diagnostics.say_of_file(line);
         self.plain_error(status)
     }
 
@@ -444,13 +453,17 @@ fn disposition(request: &Request<'_>, file: &Representation) -> Option<String> {
 }
 
 /// The one place where a failure of ours becomes a status.
-fn status_of(error: &ResolveError, site: &Site) -> Status {
+fn status_of(error: &ResolveError, asked: &Asked<'_>, path: &[u8], site: &Site) -> Status {
     let status = match error {
         ResolveError::NotFound => return Status::NotFound,
-        ResolveError::Forbidden => return Status::Forbidden,
+        ResolveError::Forbidden => Status::Forbidden,
         ResolveError::Exhausted(_) => Status::ServiceUnavailable,
         ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
     };
-    site.diagnostics.say(format!("cannot open a file: {error}"));
+    let path = asked.root.path_of(path);
+    let is_directory = asked.is_directory && asked.root.only().is_none();
+    let or_index = if is_directory { " or its index" } else { "" };
+    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
+    site.diagnostics.say_of_file(line);
     status
 }

@@ -41,6 +41,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
+    diagnostics: Diagnostics,
 }
 
 /// Stops a running server from another thread.
@@ -82,7 +83,7 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
-        let site = Arc::new(Site::open(&config, diagnostics)?);
+        let site = Arc::new(Site::open(&config, diagnostics.clone())?);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
         if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
@@ -146,6 +147,7 @@ impl Server {
             addresses: bound.addresses,
             handle: Handle { shared, wakers },
             log_writer,
+            diagnostics,
         })
     }
 
@@ -171,6 +173,7 @@ impl Server {
             reactors,
             handle,
             log_writer,
+            diagnostics,
             ..
         } = self;
         let workers: Vec<_> = reactors
@@ -203,6 +206,7 @@ impl Server {
         if let Some(writer) = log_writer {
             writer.finish();
         }
+        diagnostics.finish();
         Ok(match result? {
             0 => Outcome::Drained,
             cut => Outcome::Cut(cut),

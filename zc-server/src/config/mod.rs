@@ -18,6 +18,7 @@ use zc_core::Method;
 use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
+use crate::diagnostics::OneLine;
 use files::{Cors, Files, Site};
 pub use network::{Congestion, Network};
 pub use root::Root;
@@ -384,21 +385,6 @@ impl Error for ConfigError {
             Self::RootUnreadable { error, .. } => Some(error),
             _ => None,
         }
-    }
-}
-
-/// A path that cannot break the line it is shown in.
-struct OneLine<'path>(&'path Path);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_string_lossy().chars().try_for_each(|char| {
-            if char.is_control() {
-                write!(f, "{}", char.escape_debug())
-            } else {
-                write!(f, "{char}")
-            }
-        })
     }
 }
 
