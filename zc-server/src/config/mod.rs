@@ -1,15 +1,14 @@
 //! What a server is told to do: validated, with units in the names.
 
+mod error;
 pub mod files;
 mod network;
 mod root;
 
 use std::{
-    error::Error,
-    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZero,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -18,7 +17,7 @@ use zc_core::Method;
 use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
-use crate::diagnostics::OneLine;
+pub use error::ConfigError;
 use files::{Cors, Files, Site};
 pub use network::{Congestion, Network};
 pub use root::Root;
@@ -285,107 +284,6 @@ fn threads_default() -> usize {
     thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(THREADS_MAX)
-}
-
-/// Why a configuration cannot be served. Displayed in one line that names the mend.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The root does not exist.
-    RootMissing {
-        /// The root as given.
-        path: PathBuf,
-    },
-    /// The root exists and cannot be read.
-    RootUnreadable {
-        /// The root as given.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The root is neither a directory nor a regular file.
-    RootUnservable {
-        /// The root as given.
-        path: PathBuf,
-    },
-    /// The same address and port is to be listened on twice.
-    BindRepeated {
-        /// The address that is named again.
-        address: SocketAddr,
-    },
-    /// The same host has two roots.
-    SiteRepeated {
-        /// The host that is named again.
-        host: String,
-    },
-    /// No precompressed files, and some.
-    PrecompressedOffBesideOthers,
-}
-
-impl ConfigError {
-    /// The code that a program should exit with: 2 for wrong usage, 1 for all else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::RootMissing { .. }
-            | Self::RootUnreadable { .. }
-            | Self::RootUnservable { .. } => 1,
-            Self::BindRepeated { .. }
-            | Self::SiteRepeated { .. }
-            | Self::PrecompressedOffBesideOthers => 2,
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RootMissing { path } => write!(
-                f,
-                "root `{}` does not exist: name a directory or a file",
-                OneLine(path)
-            ),
-            Self::RootUnreadable { path, error }
-                if error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                write!(
-                    f,
-                    "root `{}` cannot be read: permission denied; \
-                     give this user read and search permission, or name another root",
-                    OneLine(path)
-                )
-            }
-            Self::RootUnreadable { path, error } => {
-                write!(
-                    f,
-                    "root `{}` cannot be read: {error}; name another root",
-                    OneLine(path)
-                )
-            }
-            Self::RootUnservable { path } => write!(
-                f,
-                "root `{}` is neither a directory nor a regular file: name one of those",
-                OneLine(path)
-            ),
-            Self::BindRepeated { address } => {
-                write!(f, "address {address} is given twice: give each --bind once")
-            }
-            Self::SiteRepeated { host } => {
-                write!(f, "site {host} is given twice: give each --site once")
-            }
-            Self::PrecompressedOffBesideOthers => f.write_str(
-                "--precompressed is `off` and more than that: give `off` alone, or a list of br, zst, gz",
-            ),
-        }
-    }
-}
-
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::RootUnreadable { error, .. } => Some(error),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
