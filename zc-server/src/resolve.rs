@@ -187,10 +187,14 @@ impl Root {
         })
     }
 
-    /// Where the file or the directory at `path` is in the file system.
+    /// Where the file or the directory that is asked for by `path` is in the file system.
     pub(crate) fn path_of(&self, path: &[u8]) -> PathBuf {
-        let name = self.only.as_deref().unwrap_or(path);
-        self.path.join(OsStr::from_bytes(name))
+        self.path_below(self.only.as_deref().unwrap_or(path))
+    }
+
+    /// Where `path` below the root is in the file system.
+    pub(crate) fn path_below(&self, path: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(path))
     }
 
     /// The mount that `path` is on, as far as that can be told without asking it: whom work on it

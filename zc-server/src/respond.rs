@@ -351,7 +351,7 @@ impl<'a> Responder<'a, '_> {
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
         let root = self.site.root_of(self.request);
         let page = self.site.rules.error_page(status).unwrap_or_default();
-        let (code, path) = (status.code(), root.path_of(page));
+        let (code, path) = (status.code(), root.path_below(page));
         let line = format!(
             "cannot open the page for {code}, `{}`: {error}",
             OneLine(&path)

@@ -1,6 +1,7 @@
 //! Starts the workers, and owns their end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{fmt, io, thread};
@@ -15,7 +16,7 @@ use crate::balance::Balance;
 use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
@@ -67,6 +68,15 @@ pub enum StartError {
     Bind(BindError),
     /// The root could not be opened.
     Root(io::Error),
+    /// A page of the configuration could not be opened.
+    Page {
+        /// The option that names it, with its value.
+        option: String,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The threads that wait for the disk could not be started.
     Disk(io::Error),
     /// A system call that every run needs failed.
@@ -305,6 +315,15 @@ impl fmt::Display for StartError {
                  later is needed"
             ),
             Self::Root(error) => write!(f, "cannot open the root: {error}"),
+            Self::Page {
+                option,
+                path,
+                reason,
+            } => write!(
+                f,
+                "{option}: `{}`: {reason}; create that file, or name another below the root",
+                OneLine(path)
+            ),
             Self::Disk(error) => write!(f, "cannot start the threads of the disk: {error}"),
             Self::Io(error) => write!(f, "a system call failed: {error}"),
             Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),

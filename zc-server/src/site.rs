@@ -7,7 +7,7 @@ use zc_http::{Coding, Request, Status, Target};
 
 use crate::config::Config;
 use crate::config::files::{CacheControl, Cors, Files};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Disk;
 use crate::listing;
 use crate::mime::{self, Types};
@@ -72,11 +72,13 @@ impl Site {
         };
         let by_host = config.files.sites.iter();
         let by_host = by_host.map(|site| Ok((site.host.clone(), open(&site.root)?)));
+        let roots = Roots {
+            default: open(&config.root)?,
+            by_host: by_host.collect::<Result<_, _>>()?,
+        };
+        roots.check_pages(&config.files)?;
         Ok(Self {
-            roots: Roots {
-                default: open(&config.root)?,
-                by_host: by_host.collect::<Result<_, _>>()?,
-            },
+            roots,
             rules: Rules::new(&config.files),
             method: config.method,
             method_override: config.method_override,
@@ -120,6 +122,29 @@ impl Site {
             .iter()
             .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
         own.map_or(&self.roots.default, |(_, root)| root)
+    }
+}
+
+impl Roots {
+    /// Opens each page of the configuration once, so that one that is missing is told of at the start and
+    /// not by the first request that wants it. Every site needs its own.
+    fn check_pages(&self, files: &Files) -> Result<(), StartError> {
+        let spa = files.spa.iter().map(|file| ("--spa=".to_owned(), file));
+        let errors = files.error_pages.iter();
+        let errors = errors.map(|page| (format!("--error-page {}=", page.code), &page.file));
+        for (option, file) in spa.chain(errors) {
+            let name = file.as_os_str().as_encoded_bytes();
+            let sites = self.by_host.iter().map(|(_, root)| root);
+            for root in sites.chain([&self.default]) {
+                let opened = root.open_file(name, Patience::Any);
+                opened.map_err(|error| StartError::Page {
+                    option: format!("{option}{}", OneLine(file)),
+                    path: root.path_below(name),
+                    reason: error.to_string(),
+                })?;
+            }
+        }
+        Ok(())
     }
 }
 

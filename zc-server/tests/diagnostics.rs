@@ -91,6 +91,22 @@ fn a_file_that_is_cut_while_it_is_sent_is_named() {
 }
 
 #[test]
+fn the_page_of_an_error_that_has_gone_is_named_once() {
+    let server = Server::start_over(&[("oops.html", b"oops")], &["--error-page=404=oops.html"]);
+    let path = server.path("oops.html").canonicalize().expect("a path");
+    std::fs::remove_file(&path).expect("a file");
+    for _ in 0..20 {
+        assert_eq!(server.get("/none").body, b"404 Not Found\n");
+    }
+    let said = said_by(server);
+    let line = format!(
+        "cannot open the page for 404, `{}`: not found",
+        path.display()
+    );
+    assert_eq!(said.matches(&line).count(), 1, "{said}");
+}
+
+#[test]
 fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
     let root = temp_root();
     let mount = match SlowFs::mount(root.path()) {
@@ -111,7 +127,7 @@ fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
         .display()
         .to_string();
     let served = root.path().to_owned();
-    let options = ["--disk-timeout", "300ms", "--error-page=500=dir"];
+    let options = ["--disk-timeout", "300ms"];
     let server = Server::start_with(binary(), root, &served, &options);
     let fail = Treatment::Fail(EIO);
     for (operation, treatment, target, status) in [
@@ -130,7 +146,6 @@ fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
         format!(": `{path}/unread`: "),
         format!("cannot list the directory `{path}/dir`: Input/output error"),
         format!("`{path}/hung`: the disk did not answer in time for "),
-        format!("cannot open the page for 500, `{path}/dir`: not found"),
     ] {
         assert!(said.contains(&line), "{line} is not in: {said}");
     }

@@ -184,6 +184,74 @@ fn a_missing_dev_null_is_named() {
 }
 
 #[test]
+fn pages_that_are_missing_are_told_of_at_the_start() {
+    let root = temp_root();
+    let (main, site) = (root.path().join("main"), root.path().join("site"));
+    for directory in [&main, &site] {
+        std::fs::create_dir(directory).expect("a directory");
+    }
+    std::fs::write(main.join("page.html"), b"x").expect("a file");
+    std::fs::create_dir(main.join("dir")).expect("a directory");
+    std::os::unix::fs::symlink("../site", main.join("out")).expect("a link");
+    std::fs::write(site.join("secret.html"), b"x").expect("a file");
+    let main = main.canonicalize().expect("a path");
+    let site = site.canonicalize().expect("a path");
+    let shown = |directory: &std::path::Path| directory.display().to_string();
+    let site_option = format!("--site=one.example={}", shown(&site));
+    let rows: [(&[&str], &str, String); 6] = [
+        (
+            &["--spa"],
+            "--spa=index.html",
+            format!("`{}/index.html`", shown(&main)),
+        ),
+        (
+            &["--error-page", "404=no/page.html"],
+            "--error-page 404=no/page.html",
+            format!("`{}/no/page.html`", shown(&main)),
+        ),
+        (
+            &["--spa=dir"],
+            "--spa=dir",
+            format!("`{}/dir`", shown(&main)),
+        ),
+        // What is outside the root is not there.
+        (
+            &["--spa=out/secret.html"],
+            "--spa=out/secret.html",
+            format!("`{}/out", shown(&main)),
+        ),
+        // Every site needs its own.
+        (
+            &["--spa=page.html", &site_option],
+            "--spa=page.html",
+            shown(&site),
+        ),
+        (
+            &["--site=one.example=/no/such/root"],
+            "--site one.example=/no/such/root: ",
+            "`/no/such/root` does not exist".to_owned(),
+        ),
+    ];
+    for (options, option, path) in rows {
+        let arguments = [
+            options,
+            &["--bind=127.0.0.1:0", main.to_str().expect("UTF-8")],
+        ]
+        .concat();
+        let (code, said) = run(&arguments);
+        assert_eq!(
+            (code, said.lines().count()),
+            (Some(1), 1),
+            "{options:?}: {said}"
+        );
+        assert!(
+            said.contains(option) && said.contains(&path),
+            "{options:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn help_names_every_flag_of_the_readme() {
     let output = binary().arg("--help").output().expect("the binary");
     assert!(output.status.success());

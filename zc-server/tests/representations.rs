@@ -164,7 +164,7 @@ fn if_range_wants_the_very_state() {
 
 /// A server with `page.js` and its three codings.
 fn with_codings(options: &[&str]) -> Server {
-    let server = Server::start(options);
+    let server = Server::start_over(&[("oops.html", b"<p>Not here</p>")], options);
     server.write("page.js", b"identity, the original bytes");
     server.write("page.js.gz", b"gzip");
     // Longer than the original.
@@ -408,7 +408,6 @@ fn head_equals_get_in_every_field() {
         "*.js=max-age=5",
         "--error-page=404=oops.html",
     ]);
-    server.write("oops.html", b"<p>Not here</p>");
     server.write("d/empty", b"");
     server.write("i/index.html", b"index");
     server.wait_until_settled("/page.js.br");

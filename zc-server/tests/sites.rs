@@ -35,8 +35,8 @@ fn an_unknown_expectation_fails() {
 
 #[test]
 fn routes_of_a_program_in_the_browser_get_its_page() {
-    let server = Server::start(&["--spa", "--listing", "off"]);
-    server.write("index.html", b"app");
+    let files: [(&str, &[u8]); 1] = [("index.html", b"app")];
+    let server = Server::start_over(&files, &["--spa", "--listing", "off"]);
     server.write("app.js", b"script");
     for target in [
         "/",
@@ -57,22 +57,29 @@ fn routes_of_a_program_in_the_browser_get_its_page() {
     for target in ["/missing.js", "/users/photo.png", "/.env"] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
-    let named = Server::start(&["--spa=app/shell.html"]);
-    named.write("app/shell.html", b"shell");
+    let files: [(&str, &[u8]); 1] = [("app/shell.html", b"shell")];
+    let named = Server::start_over(&files, &["--spa=app/shell.html"]);
     assert_eq!(named.get("/route").body, b"shell");
 }
 
 #[test]
 fn errors_have_their_pages_and_keep_their_status() {
-    let mut server = Server::start(&[
-        "--error-page",
-        "404=errors/404.html",
-        "--error-page=405=errors/405.txt",
-        "--error-page=400=missing.html",
-    ]);
     let page = harness::pattern(200_000, 9);
-    server.write("errors/404.html", &page);
-    server.write("errors/405.txt", b"not so");
+    let files: [(&str, &[u8]); 3] = [
+        ("errors/404.html", &page),
+        ("errors/405.txt", b"not so"),
+        ("errors/400.html", b"gone soon"),
+    ];
+    let mut server = Server::start_over(
+        &files,
+        &[
+            "--error-page",
+            "404=errors/404.html",
+            "--error-page=405=errors/405.txt",
+            "--error-page=400=errors/400.html",
+        ],
+    );
+    std::fs::remove_file(server.path("errors/400.html")).expect("a file");
     let response = server.get("/none");
     assert_eq!(response.status, 404);
     assert_eq!(response.field("content-type"), Some("text/html"));
@@ -91,7 +98,7 @@ fn errors_have_their_pages_and_keep_their_status() {
     let post = server.request("POST / HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!((post.status, &post.body[..]), (405, &b"not so"[..]));
     assert_eq!(post.field("allow"), Some("GET, HEAD, OPTIONS"));
-    // A page that is not there leaves the error as it is.
+    // A page that is not there any more leaves the error as it is.
     let bad = server.get("/%zz");
     assert_eq!(
         (bad.status, &bad.body[..]),

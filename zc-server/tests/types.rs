@@ -68,9 +68,8 @@ fn a_configured_extension_may_have_several_parts() {
 
 #[test]
 fn a_compressed_picture_goes_out_in_its_coding_whatever_is_accepted() {
-    let server = Server::start(&["--error-page=405=pic.svgz"]);
     let body = pattern(5000, 3);
-    server.write("pic.svgz", &body);
+    let server = Server::start_over(&[("pic.svgz", &body)], &["--error-page=405=pic.svgz"]);
     server.write("pic.svgz.br", b"never asked for");
     server.write("pic.svgz.gz", b"never asked for");
     for fields in [

@@ -261,7 +261,7 @@ pub struct Args {
     pub symlinks: Symlinks,
 
     /// Send FILE for a path where nothing is and whose last segment has no extension, as programs
-    /// in the browser want it for their own routes.
+    /// in the browser want it for their own routes. The file must be there when the server starts.
     #[arg(
         long,
         value_name = "FILE",
@@ -275,7 +275,8 @@ pub struct Args {
     )]
     pub spa: Option<PathBuf>,
 
-    /// Send FILE, from below the root, with the status CODE; may be repeated.
+    /// Send FILE, from below the root, with the status CODE; may be repeated. The file must be there when
+    /// the server starts.
     #[arg(
         long = "error-page",
         value_name = "CODE=FILE",

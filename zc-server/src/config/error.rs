@@ -28,6 +28,13 @@ pub enum ConfigError {
         /// The root as given.
         path: PathBuf,
     },
+    /// The root of a site cannot be served.
+    Site {
+        /// The value of the option, as given.
+        site: String,
+        /// Why not.
+        error: Box<Self>,
+    },
     /// The same address and port is to be listened on twice.
     BindRepeated {
         /// The address that is named again.
@@ -49,6 +56,7 @@ impl ConfigError {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. } => 1,
+            Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::SiteRepeated { .. }
             | Self::PrecompressedOffBesideOthers => 2,
@@ -86,6 +94,9 @@ impl fmt::Display for ConfigError {
                 "root `{}` is neither a directory nor a regular file: name one of those",
                 OneLine(path)
             ),
+            Self::Site { site, error } => {
+                write!(f, "--site {}: {error}", OneLine(site.as_ref()))
+            }
             Self::BindRepeated { address } => {
                 write!(f, "address {address} is given twice: give each --bind once")
             }
@@ -103,6 +114,7 @@ impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::RootUnreadable { error, .. } => Some(error),
+            Self::Site { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -224,9 +224,13 @@ impl Config {
 
 fn files_from(args: &Args) -> Result<Files, ConfigError> {
     let sites = args.sites.iter().map(|(host, directory)| {
+        let root = Root::open(directory).map_err(|error| ConfigError::Site {
+            site: format!("{host}={}", directory.display()),
+            error: Box::new(error),
+        })?;
         Ok(Site {
             host: host.clone(),
-            root: Root::open(directory)?,
+            root,
         })
     });
     let sites = sites.collect::<Result<Vec<_>, _>>()?;

@@ -72,6 +72,19 @@ impl Server {
         Self::start_with(binary(), root, &served, options)
     }
 
+    /// One worker over a new root with these files.
+    pub(crate) fn start_over(files: &[(&str, &[u8])], options: &[&str]) -> Self {
+        let root = temp_root();
+        for (name, bytes) in files {
+            let path = root.path().join(name);
+            let parent = path.parent().expect("below the root");
+            std::fs::create_dir_all(parent).expect("a directory");
+            std::fs::write(path, bytes).expect("a file");
+        }
+        let served = root.path().to_owned();
+        Self::start_with(binary(), root, &served, options)
+    }
+
     /// `command` is the binary, or something that becomes it.
     pub(crate) fn start_with(
         mut command: Command,
