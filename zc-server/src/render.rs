@@ -172,7 +172,7 @@ fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
     if let Some(value) = &file.cache_control {
         head = head.field("Cache-Control", value.as_bytes());
     }
-    head
+    head.lines(&file.lines)
 }
 
 fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {

@@ -15,6 +15,8 @@ pub(crate) struct Representation {
     /// The coding of its bytes that is not a matter of negotiation.
     own_coding: Option<String>,
     pub(crate) cache_control: Option<String>,
+    /// Further fields, as lines of a head.
+    pub(crate) lines: Vec<u8>,
     /// Whether the file changed a moment ago and may change again without its times telling: then
     /// its validators are good for that moment only.
     pub(crate) is_fresh: bool,
@@ -28,6 +30,7 @@ impl Representation {
             validators: validators(state, resource.declared_tag, resource.coding, now),
             content_type: rules.types.of(&resource.path, own_coding).into_owned(),
             own_coding: own_coding.map(str::to_owned),
+            lines: rules.file_lines(&resource.path),
             cache_control: rules.cache_control(&resource.path).map(str::to_owned),
             is_fresh: is_fresh(state, now),
             resource,

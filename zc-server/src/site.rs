@@ -1,12 +1,16 @@
 //! What is served and how: the part of the configuration that answers depend on, made ready.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use globset::GlobMatcher;
 use zc_core::PipePool;
 use zc_http::{Coding, Request, Status, Target};
 
 use crate::config::Config;
-use crate::config::files::{CacheControl, Cors, Files};
+use crate::config::files::{CacheControl, Cors, Field, Files};
 use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Disk;
 use crate::listing;
@@ -55,6 +59,10 @@ pub(crate) struct Rules {
     pub(crate) cors: Option<Cors>,
     /// Fields of every response, as lines of a head.
     pub(crate) lines: Vec<u8>,
+    /// Fields of the files that a glob matches, each as a line of a head.
+    file_lines: Vec<(GlobMatcher, Vec<u8>)>,
+    /// The codings that the bytes of files are in by themselves.
+    codings: Vec<(GlobMatcher, String)>,
 }
 
 impl Site {
@@ -150,15 +158,23 @@ impl Roots {
 
 impl Rules {
     fn new(files: &Files) -> Self {
-        let bytes = |path: &std::path::Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
+        let line = |field: &Field| format!("{}: {}\r\n", field.name, field.value).into_bytes();
         let mut lines = Vec::new();
-        let has_server =
-            |field: &crate::config::files::Field| field.name.eq_ignore_ascii_case("server");
-        if !files.fields.iter().any(has_server) {
+        if !files.fields.iter().any(is_server) {
             lines.extend_from_slice(b"Server: zc\r\n");
         }
+        let (mut file_lines, mut codings) = (Vec::new(), Vec::new());
         for field in &files.fields {
-            lines.extend_from_slice(format!("{}: {}\r\n", field.name, field.value).as_bytes());
+            match &field.glob {
+                None if field.value.is_empty() => {}
+                None => lines.extend(line(field)),
+                Some(glob) if field.name.eq_ignore_ascii_case("content-encoding") => {
+                    codings.push((glob.clone(), field.value.clone()));
+                }
+                Some(glob) => file_lines.push((glob.clone(), line(field))),
+            }
         }
         Self {
             index: files.index.clone(),
@@ -179,6 +195,8 @@ impl Rules {
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
             lines,
+            file_lines,
+            codings,
         }
     }
 
@@ -192,22 +210,29 @@ impl Rules {
     /// The content coding that the bytes of the file at `path` are in by themselves. Such a file goes
     /// out as it is, whatever is accepted, and nothing is looked for beside it.
     pub(crate) fn own_coding(&self, path: &[u8]) -> Option<&str> {
-        mime::coding_of(path)
+        let mut codings = self.codings.iter();
+        let configured = codings.find(|(glob, _)| glob.is_match(as_path(path)));
+        let configured = configured.map(|(_, coding)| coding.as_str());
+        configured.or_else(|| mime::coding_of(path))
+    }
+
+    /// The fields of the file at `path` that not every response has, as lines of a head.
+    pub(crate) fn file_lines(&self, path: &[u8]) -> Vec<u8> {
+        let lines = self.file_lines.iter();
+        let lines = lines.filter(|(glob, _)| glob.is_match(as_path(path)));
+        lines.flat_map(|(_, line)| line).copied().collect()
     }
 
     /// What caches are told of a path.
     pub(crate) fn cache_control(&self, path: &[u8]) -> Option<&str> {
-        use std::os::unix::ffi::OsStrExt;
-        if self.cache_control.is_empty() {
-            return None;
-        }
-        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
-        let rule = self
-            .cache_control
-            .iter()
-            .find(|rule| rule.glob.is_match(path))?;
+        let mut rules = self.cache_control.iter();
+        let rule = rules.find(|rule| rule.glob.is_match(as_path(path)))?;
         Some(&rule.value)
     }
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
 }
 
 /// The host that a request is for, with the port if it has one: the authority of the target comes before

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use zc_core::Method;
 use zc_http::is_token;
 
@@ -26,7 +26,10 @@ const FIELDS_OF_OURS: [(&str, &str); 21] = [
     ("cache-control", "use --cache-control '**=VALUE'"),
     ("connection", "the server decides it"),
     ("content-disposition", "it follows from ?download"),
-    ("content-encoding", "use --precompressed"),
+    (
+        "content-encoding",
+        "use --precompressed, or name the files, as in '*.wasm.gz=Content-Encoding: gzip'",
+    ),
     ("content-length", "it follows from the file"),
     ("content-range", "it follows from the request"),
     ("content-type", "use --mime or --default-type"),
@@ -186,44 +189,76 @@ pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
     })
 }
 
-/// Parses `GLOB=VALUE`. In the glob `*` stops at slashes and `**` does not.
+/// Parses `GLOB=VALUE`.
 pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
     let form = "write it as '*.js=max-age=3600' or 'assets/**=immutable'";
     let (glob, value) = text
         .split_once('=')
         .ok_or_else(|| format!("no `=` between glob and value: {form}"))?;
+    Ok(CacheControl {
+        glob: path_glob(glob, form)?,
+        value: field_value(value)?,
+    })
+}
+
+/// Parses a glob over paths below the root: `*` stops at slashes and `**` does not. `form` is what the
+/// whole value should look like.
+fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
+    if text.is_empty() {
+        return Err(format!("no glob before the `=`: {form}"));
+    }
     // A glob without a slash is meant for names in every directory, as in a .gitignore.
-    let everywhere = match glob.strip_prefix('/') {
+    let everywhere = match text.strip_prefix('/') {
         Some(from_root) => from_root.to_owned(),
-        None if glob.contains('/') => glob.to_owned(),
-        None => format!("**/{glob}"),
+        None if text.contains('/') => text.to_owned(),
+        None => format!("**/{text}"),
     };
     let glob = GlobBuilder::new(&everywhere)
         .literal_separator(true)
         .build()
         .map_err(|error| format!("{}: {form}", error.kind()))?;
-    Ok(CacheControl {
-        glob: glob.compile_matcher(),
-        value: field_value(value)?,
-    })
+    Ok(glob.compile_matcher())
 }
 
-/// Parses `Name: value`.
+/// Parses `Name: value`, or `GLOB=Name: value`.
 pub(crate) fn field(text: &str) -> Result<Field, String> {
-    let form = "write it as 'Name: value'";
-    let (name, value) = text
+    let form = "write it as 'Name: value' or '*.js=Name: value'";
+    // A name has no `=`, so that one before the colon ends a glob.
+    let (glob, line) = match text.split_once('=') {
+        Some((glob, line)) if !glob.contains(':') => (Some(path_glob(glob, form)?), line),
+        _ => (None, text),
+    };
+    let (name, value) = line
         .split_once(':')
         .ok_or_else(|| format!("no `:` between name and value: {form}"))?;
     if !is_token(name.as_bytes()) {
         return Err(format!("`{name}` is no name of a field: {form}"));
     }
-    let lower = name.to_ascii_lowercase();
-    if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
-        return Err(format!("`{name}` is not yours to set: {instead}"));
-    }
+    let value = match (name.to_ascii_lowercase().as_str(), &glob) {
+        ("server", Some(_)) => {
+            return Err(format!("`{name}` is for all responses: leave out the glob"));
+        }
+        // Without a value it is left out.
+        ("server", None) if value.trim_ascii().is_empty() => String::new(),
+        ("content-encoding", Some(_)) => match field_value(value)? {
+            coding if is_token(coding.as_bytes()) => coding.to_ascii_lowercase(),
+            coding => {
+                return Err(format!(
+                    "`{coding}` is no content coding: give gzip, br or zstd"
+                ));
+            }
+        },
+        (lower, _) => {
+            if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
+                return Err(format!("`{name}` is not yours to set: {instead}"));
+            }
+            field_value(value)?
+        }
+    };
     Ok(Field {
+        glob,
         name: name.to_owned(),
-        value: field_value(value)?,
+        value,
     })
 }
 
@@ -362,7 +397,7 @@ mod tests {
         }
         let rule = cache_control("*.js=public, max-age=3600").expect("valid");
         assert_eq!(rule.value, "public, max-age=3600");
-        for wrong in ["*.js", "*.js=", "[=a", "*.js=a\r\nb: c"] {
+        for wrong in ["*.js", "*.js=", "[=a", "=a", "*.js=a\r\nb: c"] {
             assert!(cache_control(wrong).is_err(), "{wrong}");
         }
     }
@@ -373,6 +408,22 @@ mod tests {
         assert_eq!((&*parsed.name, &*parsed.value), ("X-Frame-Options", "DENY"));
         assert!(field("Content-Security-Policy: default-src 'self'; img-src *").is_ok());
         assert!(field("Server: other").is_ok());
+        assert_eq!(field("Server:").expect("valid").value, "");
+        let globs = |text: &str| field(text).expect(text).glob;
+        for plain in [
+            "X: a=b",
+            "Link: </a=b>; rel=c",
+            "X=Y".replace('=', ": ").as_str(),
+        ] {
+            assert!(globs(plain).is_none(), "{plain}");
+        }
+        let js = globs("lib/*.js=X-A: b=c").expect("a glob");
+        assert!(js.is_match("lib/a.js") && !js.is_match("a.js"));
+        let parsed = field("*.wasm.gz=Content-Encoding: GZIP").expect("valid");
+        assert_eq!(
+            (&*parsed.name, &*parsed.value),
+            ("Content-Encoding", "gzip")
+        );
         for (wrong, mend) in [
             ("X", "write it as 'Name: value'"),
             (": a", "write it as 'Name: value'"),
@@ -382,6 +433,15 @@ mod tests {
             ("content-length: 5", "it follows from the file"),
             ("Cache-Control: no-store", "use --cache-control"),
             ("Transfer-Encoding: chunked", "the server decides it"),
+            ("*.js=Transfer-Encoding: chunked", "the server decides it"),
+            ("Content-Encoding: gzip", "name the files"),
+            ("*.gz=Content-Encoding: ", "give one"),
+            ("*.gz=Content-Encoding: gzip, br", "give gzip"),
+            ("*.js=Server: x", "leave out the glob"),
+            ("*.js=Server:", "leave out the glob"),
+            ("*.js=X", "write it as 'Name: value'"),
+            ("=X: y", "no glob"),
+            ("[=X: y", "write it as"),
         ] {
             let error = field(wrong).expect_err(wrong);
             assert!(error.contains(mend), "{wrong}: {error}");

@@ -355,3 +355,41 @@ fn chromium_reads_each_text_in_its_own_encoding() {
     let expected = "/report?%E6%97%A5%E6%9C%AC&na%C3%AFve&caf%C3%A9&42";
     assert_eq!(report["target"], expected);
 }
+
+/// A module of WebAssembly: its function `answer` returns 42.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\
+    \x07\x0a\x01\x06answer\0\0\x0a\x06\x01\x04\0\x41\x2a\x0b";
+
+/// Compiles a module while it comes, which takes the right type and the right coding.
+const STREAMER: &str = r#"<!DOCTYPE html>
+<title>streamer</title>
+<script src="lib.js.gz"></script>
+<script>
+WebAssembly.instantiateStreaming(fetch("game.wasm.gz"))
+  .then(loaded => fetch("/report?answer=" + loaded.instance.exports.answer() + "&script=" + script))
+  .catch(error => fetch("/report?error=" + encodeURIComponent(error)));
+</script>
+"#;
+
+#[test]
+fn chromium_compiles_a_module_that_is_stored_compressed() {
+    let Some(home) = Home::for_clients(&["chromium", "gzip"]) else {
+        return;
+    };
+    let mut server = Server::start(&[
+        "--mime=wasm.gz=application/wasm",
+        "--header=*.gz=Content-Encoding: gzip",
+    ]);
+    let log = server.follow_log();
+    server.write("streamer.html", STREAMER.as_bytes());
+    for (name, bytes) in [("game.wasm", MODULE), ("lib.js", b"const script = 7;")] {
+        home.write(name, bytes);
+        home.succeed("gzip", &[name]);
+        server.write(&format!("{name}.gz"), &home.read(&format!("{name}.gz")));
+    }
+    let browser = Browser::open(&home, &server.url("/streamer.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    let report = lines.last().expect("the report");
+    assert_eq!(report["target"], "/report?answer=42&script=7");
+}

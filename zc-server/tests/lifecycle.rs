@@ -267,10 +267,10 @@ fn help_names_every_flag_of_the_readme() {
         count += 1;
     }
     assert!(count >= 26, "{count}");
-    // And the other way round.
+    // And the other way round; further in are their descriptions.
     for line in help
         .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .filter_map(|line| line.strip_prefix("      --"))
     {
         let name = line.split([' ', '[', '<']).next().expect("a name");
         let is_told = readme.contains(&format!("| `--{name}"));

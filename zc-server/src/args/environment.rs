@@ -98,9 +98,8 @@ fn joined(one: &[u8], other: &[u8]) -> OsString {
 
 /// Says which variable an error is about, if it is about one of those that were used.
 fn blame(mut error: clap::Error, used: &[&Arg]) -> clap::Error {
-    let about = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(about)) => about,
-        _ => return error,
+    let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
+        return error;
     };
     let arg = used.iter().find(|arg| arg.to_string() == *about);
     if let Some(name) = arg.and_then(|arg| arg.get_env()) {

@@ -21,9 +21,9 @@ pub use network::NetworkArgs;
 const EXAMPLES: &str = "\
 Durations: a bare number is seconds; or with a unit, as 500ms, 10s, 1m. At most 24h.
 
-Environment: a variable counts where its option is not on the command line. An empty variable counts as
-not set. Where an option may be repeated, its variable has one value on each line; commas separate the
-values of --bind, --index, --precompressed and --cors as well.
+Environment: a variable counts where its option is not on the command line. An empty variable
+counts as not set. Where an option may be repeated, its variable has one value on each line;
+commas separate the values of --bind, --index, --precompressed and --cors as well.
 
 Examples:
   zc-server                             the current directory, on 127.0.0.1:8080
@@ -310,10 +310,12 @@ pub struct Args {
     )]
     pub cache_control: Vec<CacheControl>,
 
-    /// A field for every response; may be repeated.
+    /// A field for every response or, with GLOB, for the files that it matches, as in --cache-control; may
+    /// be repeated, and all that match are sent, in order. `Server:` leaves that field out.
+    /// `GLOB=Content-Encoding: gzip` is for files whose bytes are in that coding.
     #[arg(
         long = "header",
-        value_name = "NAME: VALUE",
+        value_name = "[GLOB=]NAME: VALUE",
         env = "ZC_HEADER",
         hide_env_values = true,
         value_parser = values::field,

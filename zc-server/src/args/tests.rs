@@ -26,10 +26,7 @@ fn the_command_is_consistent_and_every_option_has_a_variable() {
     let command = Args::command();
     command.clone().debug_assert();
     for option in command.get_arguments() {
-        let long = match option.get_long() {
-            Some(long) => long,
-            None => "root",
-        };
+        let long = option.get_long().unwrap_or("root");
         let expected = format!("ZC_{}", long.replace('-', "_").to_uppercase());
         let variable = option.get_env().and_then(|name| name.to_str());
         assert_eq!(variable, Some(expected.as_str()));
@@ -164,7 +161,7 @@ const SAMPLES: [(&str, [&str; 2]); 9] = [
     ("--error-page", ["404=a,b.html", "403=c.html"]),
     ("--site", ["a.example=/srv/a,b", "c.example=/srv/c"]),
     ("--cache-control", ["*.js=public, max-age=5", "**=no-cache"]),
-    ("--header", ["X-A: b, c", "X-D: e"]),
+    ("--header", ["X-A: b, c", "*.js=X-D: e"]),
     ("--cors", ["https://a.example", "https://b.example"]),
     ("--mime", ["log=text/x-log", "md=text/plain"]),
 ];

@@ -24,7 +24,7 @@ pub struct Files {
     pub error_pages: Vec<ErrorPage>,
     /// `Cache-Control` by path; the first that matches.
     pub cache_control: Vec<CacheControl>,
-    /// Fields that every response has.
+    /// Fields of responses; all that match, in this order.
     pub fields: Vec<Field>,
     /// Other origins whose scripts may read the responses.
     pub cors: Option<Cors>,
@@ -90,12 +90,15 @@ pub struct CacheControl {
     pub value: String,
 }
 
-/// A field of every response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A field of responses.
+#[derive(Debug, Clone)]
 pub struct Field {
+    /// Which files have it, matched against the path below the root without a slash at its start. `None`
+    /// for every response. `Content-Encoding` is for files alone: their bytes are in that coding.
+    pub glob: Option<GlobMatcher>,
     /// Its name.
     pub name: String,
-    /// Its value.
+    /// Its value. Empty for `Server` alone, which is then left out.
     pub value: String,
 }
 

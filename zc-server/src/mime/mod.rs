@@ -125,7 +125,7 @@ fn known(name: &[u8]) -> Option<&'static str> {
     if let Some((_, media_type, _)) = by_name {
         return Some(media_type);
     }
-    let dots = (1..name.len()).filter(|&at| name[at] == b'.');
+    let mut dots = (1..name.len()).filter(|&at| name[at] == b'.');
     // The longest extension first.
     let in_table = |at: usize| {
         let extension = &name[at + 1..];
@@ -134,7 +134,7 @@ fn known(name: &[u8]) -> Option<&'static str> {
     };
     dots.clone().find_map(in_table).or_else(|| {
         // Every extension that it knows is UTF-8.
-        let extension = str::from_utf8(&name[dots.last()? + 1..]).ok()?;
+        let extension = str::from_utf8(&name[dots.next_back()? + 1..]).ok()?;
         mime_guess::from_ext(extension).first_raw()
     })
 }
