@@ -15,9 +15,6 @@ use crate::representation::Representation;
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
 /// How long a client is asked to wait when we are out of descriptors or busy, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// The fields that scripts of other origins may send: those that ask for a part or a validation.
-const CORS_REQUEST_FIELDS: &[u8] = b"Accept, Cache-Control, If-Match, If-Modified-Since, \
-    If-None-Match, If-Range, If-Unmodified-Since, Range";
 /// The fields that scripts of other origins may read, beside those that everybody may.
 const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Content-Encoding, \
     Content-Range, Date, ETag";
@@ -113,7 +110,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let is_granted = *preflight && framing.grant.origin.is_some();
             if is_granted {
                 head.field("Access-Control-Allow-Methods", ALLOW)
-                    .field("Access-Control-Allow-Headers", CORS_REQUEST_FIELDS)
+                    .field("Access-Control-Allow-Headers", framing.grant.request_fields)
                     .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
                     .finish();
             } else {

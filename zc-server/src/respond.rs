@@ -165,12 +165,12 @@ impl<'a> Responder<'a, '_> {
                 self.ask(mount, work)
             }
             Stands::Kept(id) => match self.cache.standing(id) {
-                Some(Standing::File(_)) => self.kept_file(id, asked),
+                Some(Standing::File(_)) => self.kept_file(id, asked, path),
                 Some(Standing::Redirect) => self.redirect(path),
                 Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
                 Some(Standing::Missing) | None => self.error(Status::NotFound),
             },
-            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked),
+            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked, path),
             Stands::Loose(Found::Directory(_)) if self.request.method == Method::Head => {
                 let plan = Plan::Listing(plan::view(self.request).format);
                 self.message(plan)
@@ -239,11 +239,11 @@ impl<'a> Responder<'a, '_> {
         Stands::Kept(id)
     }
 
-    fn kept_file(self, id: Id, asked: &Asked<'_>) -> Responded {
+    fn kept_file(self, id: Id, asked: &Asked<'_>, path: &[u8]) -> Responded {
         let Some(Standing::File(file)) = self.cache.standing(id) else {
             unreachable!("asked before");
         };
-        let disposition = disposition(self.request, &file.representation);
+        let disposition = disposition(self.request, &file.representation, asked, path, self.site);
         let terms = terms(
             self.request,
             self.site,
@@ -254,9 +254,9 @@ impl<'a> Responder<'a, '_> {
         Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
     }
 
-    fn loose_file(self, resource: Resource, asked: &Asked<'_>) -> Responded {
+    fn loose_file(self, resource: Resource, asked: &Asked<'_>, path: &[u8]) -> Responded {
         let representation = Representation::new(resource, &self.site.rules, self.moment.now);
-        let disposition = disposition(self.request, &representation);
+        let disposition = disposition(self.request, &representation, asked, path, self.site);
         let terms = terms(
             self.request,
             self.site,
@@ -447,9 +447,19 @@ fn examine<'s>(
     })
 }
 
-/// The value of `Content-Disposition`, where the request asks for a download.
-fn disposition(request: &Request<'_>, file: &Representation) -> Option<String> {
-    plan::wants_download(request.target.query()).then(|| plan::disposition(&file.resource.path))
+/// The value of `Content-Disposition`, where a file is asked for by its own path and to be downloaded. An
+/// index and the page of a program in the browser are to be shown, whatever the query says.
+fn disposition(
+    request: &Request<'_>,
+    file: &Representation,
+    asked: &Asked<'_>,
+    path: &[u8],
+    site: &Site,
+) -> Option<String> {
+    let file = &file.resource.path[..];
+    let wants = site.rules.download_query && plan::wants_download(request.target.query());
+    let is_own = file == path || asked.root.only() == Some(file);
+    (wants && is_own).then(|| plan::disposition(file))
 }
 
 /// The one place where a failure of ours becomes a status.

@@ -57,6 +57,8 @@ pub(crate) struct Rules {
     pub(crate) hidden: bool,
     pub(crate) precompressed: Vec<Coding>,
     pub(crate) cors: Option<Cors>,
+    /// Whether a query may ask for a download.
+    pub(crate) download_query: bool,
     /// Fields of every response, as lines of a head.
     pub(crate) lines: Vec<u8>,
     /// Fields of the files that a glob matches, each as a line of a head.
@@ -194,6 +196,7 @@ impl Rules {
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
+            download_query: files.download_query,
             lines,
             file_lines,
             codings,

@@ -262,6 +262,14 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
     })
 }
 
+/// Parses the name of a field of a request, or `*`.
+pub(crate) fn field_name(text: &str) -> Result<String, String> {
+    match text.trim() {
+        name if is_token(name.as_bytes()) => Ok(name.to_owned()),
+        _ => Err("no name of a field: write it as If-None-Match, or as a list A,B,C".to_owned()),
+    }
+}
+
 /// Parses an origin, or `*`.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
     let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {

@@ -1,9 +1,11 @@
-//! Headless Chromium plays and seeks a video, and shows and sorts a listing. What happens in a page
-//! is told by its script, which asks for `/report?…`, and so stands in the access log.
+//! Headless Chromium plays and seeks a video, shows and sorts a listing, reads texts in their encodings,
+//! compiles a module and asks another origin. What happens in a page is told by its script, which asks
+//! for `/report?…`, and so stands in the access log.
 
 mod harness;
 
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use harness::clients::{Home, said};
 use harness::{Server, pattern};
@@ -27,24 +29,41 @@ const ALWAYS: [&str; 13] = [
     "--user-data-dir=profile",
 ];
 
+/// One at a time: a browser takes all that a small machine has.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Chromium with a page open, until it is dropped.
-struct Browser(Option<Child>);
+struct Browser {
+    child: Option<Child>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+fn take_turn() -> MutexGuard<'static, ()> {
+    // A test that failed in its turn is no reason for the others.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Browser {
     fn open(home: &Home, url: &str) -> Self {
+        let turn = take_turn();
         let mut command = home.command("chromium");
         // Without a port for a debugger it would end when the page is there.
         command
             .args(ALWAYS)
             .args(["--remote-debugging-port=0", url]);
         let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
-        Self(Some(piped.spawn().expect("timeout(1) starts")))
+        Self {
+            child: Some(piped.spawn().expect("timeout(1) starts")),
+            _turn: turn,
+        }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let Some(child) = self.0.take() else { return };
+        let Some(child) = self.child.take() else {
+            return;
+        };
         // timeout(1) hands the signal on. The pipe ends when the last process of the browser does,
         // so that none writes into the profile while that is removed.
         let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
@@ -214,7 +233,9 @@ impl Picture {
         let size = format!("--window-size={width},{height}");
         let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
         let shot = [&size, &scheme, "--screenshot=picture.png", url];
+        let turn = take_turn();
         let output = home.run("chromium", &[&ALWAYS[..], &shot].concat());
+        drop(turn);
         said(&output, "chromium");
         let png = home.read("picture.png");
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "a PNG");
@@ -392,4 +413,35 @@ fn chromium_compiles_a_module_that_is_stored_compressed() {
     drop(browser);
     let report = lines.last().expect("the report");
     assert_eq!(report["target"], "/report?answer=42&script=7");
+}
+
+/// Asks another origin for a part of a file, with the fields that libraries add.
+const ASKER: &str = r#"<!DOCTYPE html>
+<title>asker</title>
+<script>
+fetch("http://OTHER/f", {headers: {Range: "bytes=1-2", "If-Range": '"x"', "X-Requested-With": "asker", "Cache-Control": "no-cache"}})
+  .then(response => response.text())
+  .then(text => fetch("/report?text=" + text), error => fetch("/report?" + encodeURIComponent(error)));
+</script>
+"#;
+
+#[test]
+fn chromium_asks_another_origin_with_the_usual_fields() {
+    let Some(home) = Home::for_clients(&["chromium"]) else {
+        return;
+    };
+    let other = Server::start(&["--cors"]);
+    other.write("f", b"granted");
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    let page = ASKER.replace("OTHER", &other.address.to_string());
+    server.write("asker.html", page.as_bytes());
+    let browser = Browser::open(&home, &server.url("/asker.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    // The tag is none of the file's, so that all of it is sent.
+    assert_eq!(
+        lines.last().expect("the report")["target"],
+        "/report?text=granted"
+    );
 }

@@ -29,7 +29,8 @@ fn a_file_that_may_not_be_read_is_named_once() {
     let served = root.path().join("root");
     std::fs::create_dir(&served).expect("a directory");
     let close = |name: &str| {
-        std::fs::set_permissions(served.join(name), PermissionsExt::from_mode(0)).expect("chmod");
+        std::fs::set_permissions(served.join(name), PermissionsExt::from_mode(0o000))
+            .expect("chmod");
     };
     for name in ["closed", "two\nlines"] {
         std::fs::write(served.join(name), b"SECRET").expect("a file");

@@ -199,10 +199,101 @@ fn other_origins_are_granted_what_the_configuration_says() {
     let fields = granted
         .field("access-control-allow-headers")
         .expect("names");
-    assert!(fields.contains("Range"), "{fields}");
+    for name in [
+        "Range",
+        "If-Range",
+        "If-None-Match",
+        "If-Modified-Since",
+        "If-Match",
+    ] {
+        assert!(
+            fields.split(", ").any(|field| field == name),
+            "{name}: {fields}"
+        );
+    }
+    for name in [
+        "Content-Type",
+        "Authorization",
+        "X-Requested-With",
+        "Pragma",
+        "Cache-Control",
+    ] {
+        assert!(
+            fields.split(", ").any(|field| field == name),
+            "{name}: {fields}"
+        );
+    }
     let refused = preflight("https://x.y");
     assert_eq!(refused.field("access-control-allow-origin"), None);
     assert_eq!(refused.field("access-control-allow-methods"), None);
+}
+
+#[test]
+fn the_fields_that_other_origins_may_send_are_configured() {
+    let server = Server::start(&[
+        "--cors",
+        "--cors-headers=X-A,x-b",
+        "--cors-headers",
+        "Range",
+    ]);
+    let preflight = server.request(
+        "OPTIONS /f HTTP/1.1\r\nHost: t\r\nOrigin: https://a.b\r\n\
+         Access-Control-Request-Method: GET\r\n\r\n",
+    );
+    let fields = preflight.field("access-control-allow-headers");
+    assert_eq!(fields, Some("X-A, x-b, Range"));
+}
+
+#[test]
+fn a_download_is_of_a_file_by_its_own_path() {
+    let files: [(&str, &[u8]); 4] = [
+        ("index.html", b"app"),
+        ("dir/index.html", b"index"),
+        ("film.mkv", b"film"),
+        ("film.mkv.gz", b"coded"),
+    ];
+    let server = Server::start_over(&files, &["--spa"]);
+    let off = Server::start_over(&files, &["--spa", "--download-query", "off"]);
+    for (target, name) in [
+        ("/film.mkv?download", Some("film.mkv")),
+        ("/film.mkv?download=1&x", Some("film.mkv")),
+        ("/dir/index.html?download", Some("index.html")),
+        ("/film.mkv", None),
+        ("/?download", None),
+        ("/dir/?download", None),
+        ("/a/route?download", None),
+    ] {
+        let expected = name.map(|name| format!("attachment; filename=\"{name}\""));
+        // The second time it comes out of the cache.
+        for fields in ["", "", "Accept-Encoding: gzip\r\n", "Range: bytes=0-1\r\n"] {
+            let response = server.get_with(target, fields);
+            assert!([200, 206].contains(&response.status), "{target}");
+            let disposition = response.field("content-disposition");
+            assert_eq!(disposition, expected.as_deref(), "{target} {fields}");
+            let response = off.get_with(target, fields);
+            assert_eq!(
+                response.field("content-disposition"),
+                None,
+                "{target} {fields}"
+            );
+        }
+    }
+    // A file as root is that file by either path.
+    let root = temp_root();
+    std::fs::write(root.path().join("film.mkv"), b"film").expect("a file");
+    let served = root.path().join("film.mkv");
+    let single = Server::start_with(binary(), root, &served, &[]);
+    for target in ["/?download", "/film.mkv?download"] {
+        let disposition = single
+            .get(target)
+            .field("content-disposition")
+            .map(str::to_owned);
+        assert_eq!(
+            disposition.as_deref(),
+            Some("attachment; filename=\"film.mkv\""),
+            "{target}"
+        );
+    }
 }
 
 #[test]

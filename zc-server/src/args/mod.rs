@@ -12,7 +12,9 @@ use clap::{Parser, ValueEnum};
 use zc_core::Method;
 
 use crate::config::LogFormat;
-use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType, Symlinks};
+use crate::config::files::{
+    CORS_REQUEST_FIELDS, CacheControl, Charset, ErrorPage, Field, MediaType, Symlinks,
+};
 use crate::values;
 pub use cache::CacheArgs;
 pub use network::NetworkArgs;
@@ -23,7 +25,7 @@ Durations: a bare number is seconds; or with a unit, as 500ms, 10s, 1m. At most 
 
 Environment: a variable counts where its option is not on the command line. An empty variable
 counts as not set. Where an option may be repeated, its variable has one value on each line;
-commas separate the values of --bind, --index, --precompressed and --cors as well.
+commas separate the values of --bind, --index, --precompressed, --cors and --cors-headers as well.
 
 Examples:
   zc-server                             the current directory, on 127.0.0.1:8080
@@ -338,6 +340,33 @@ pub struct Args {
         help_heading = FIELDS
     )]
     pub cors: Vec<String>,
+
+    /// Fields that requests of such scripts may have, in place of these; may be repeated. `*` is for any
+    /// but Authorization.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "ZC_CORS_HEADERS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        requires = "cors",
+        default_value = CORS_REQUEST_FIELDS,
+        value_parser = values::field_name,
+        help_heading = FIELDS
+    )]
+    pub cors_headers: Vec<String>,
+
+    /// Whether `?download` behind the path of a file asks for a `Content-Disposition`, by which browsers
+    /// save the file. Never for an index or the page of --spa.
+    #[arg(
+        long,
+        env = "ZC_DOWNLOAD_QUERY",
+        hide_env_values = true,
+        value_enum,
+        default_value = "on",
+        help_heading = FIELDS
+    )]
+    pub download_query: Switch,
 
     /// Media type of files whose names end in .EXT, such as `log` or `wasm.gz`; may be repeated, and the
     /// longest that matches counts.

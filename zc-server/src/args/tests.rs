@@ -74,6 +74,8 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--mime", "md", "write it as md=text/plain"),
         ("--default-type", "text", "write it as text/plain"),
         ("--charset", "utf 8", "write it as utf-8"),
+        ("--cors-headers", "A:", "write it as If-None-Match"),
+        ("--download-query", "maybe", "off"),
         ("--site", "a.b", "write it as example.org="),
         ("--symlinks", "all", "within"),
         ("--precompressed", "lzma", "zst"),
@@ -101,6 +103,9 @@ fn an_optional_value_does_not_swallow_the_root() {
     assert_eq!(args.cors, ["https://a.b", "https://c.d"]);
     let args = parsed(&[]).expect("valid");
     assert_eq!((args.spa, args.cors.len()), (None, 0));
+    assert_eq!(args.cors_headers.join(", "), CORS_REQUEST_FIELDS);
+    let error = parsed(&["--cors-headers=X-A"]).expect_err("nobody may send them");
+    assert!(error.to_string().contains("--cors"), "{error}");
 }
 
 #[test]
@@ -154,7 +159,7 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 /// Two values of each option that may be repeated.
-const SAMPLES: [(&str, [&str; 2]); 9] = [
+const SAMPLES: [(&str, [&str; 2]); 10] = [
     ("--bind", ["127.0.0.1:1", "[::1]:2"]),
     ("--index", ["index.html", "home.htm"]),
     ("--precompressed", ["zst", "br"]),
@@ -163,6 +168,7 @@ const SAMPLES: [(&str, [&str; 2]); 9] = [
     ("--cache-control", ["*.js=public, max-age=5", "**=no-cache"]),
     ("--header", ["X-A: b, c", "*.js=X-D: e"]),
     ("--cors", ["https://a.example", "https://b.example"]),
+    ("--cors-headers", ["X-A", "X-B"]),
     ("--mime", ["log=text/x-log", "md=text/plain"]),
 ];
 
@@ -177,7 +183,13 @@ fn a_variable_has_a_value_on_each_line_for_every_option_that_may_be_repeated() {
         let samples = SAMPLES.iter().find(|(name, _)| *name == long);
         let [one, two] = samples.unwrap_or_else(|| panic!("no sample of {long}")).1;
         let words = [one, two].map(|value| format!("{long}={value}"));
-        let typed = parsed(&[&words[0], &words[1]]).expect("valid");
+        // What one of them is for.
+        let cors = if long == "--cors-headers" {
+            &["--cors"][..]
+        } else {
+            &[]
+        };
+        let typed = parsed(&[&[&*words[0], &*words[1]], cors].concat()).expect("valid");
         let has_commas = option.get_value_delimiter() == Some(',');
         assert_eq!(has_commas, !one.contains(',') && long != "--mime", "{long}");
         let mut texts = vec![
@@ -190,7 +202,7 @@ fn a_variable_has_a_value_on_each_line_for_every_option_that_may_be_repeated() {
             texts.push(format!(" {one} , {two} ,\n"));
         }
         for text in texts {
-            let read = parsed_with(&[], &[(&variable, &text)]).expect(&text);
+            let read = parsed_with(cors, &[(&variable, &text)]).expect(&text);
             assert_eq!(
                 format!("{read:?}"),
                 format!("{typed:?}"),

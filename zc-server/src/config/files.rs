@@ -9,6 +9,11 @@ use zc_http::Coding;
 
 use super::Root;
 
+/// The fields that requests of scripts of other origins may have where nothing else is configured: those
+/// that ask for a part or a validation, and those that libraries add to every request.
+pub const CORS_REQUEST_FIELDS: &str = "Accept, Authorization, Cache-Control, Content-Type, If-Match, \
+    If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Pragma, Range, X-Requested-With";
+
 /// How files become responses. [`Default`] is what the command line does without options.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -26,8 +31,10 @@ pub struct Files {
     pub cache_control: Vec<CacheControl>,
     /// Fields of responses; all that match, in this order.
     pub fields: Vec<Field>,
-    /// Other origins whose scripts may read the responses.
+    /// What scripts of other origins may do; `None` for nothing.
     pub cors: Option<Cors>,
+    /// Whether `?download` asks for a `Content-Disposition`.
+    pub download_query: bool,
     /// The media type of a file whose name says nothing.
     pub default_type: String,
     /// Media types by extension, before those that are known.
@@ -53,6 +60,7 @@ impl Default for Files {
             cache_control: Vec::new(),
             fields: Vec::new(),
             cors: None,
+            download_query: true,
             default_type: crate::mime::UNKNOWN.to_owned(),
             types: Vec::new(),
             charset: Charset::Auto,
@@ -124,13 +132,22 @@ pub enum Charset {
     Named(String),
 }
 
-/// Whose scripts may read responses ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
+/// What scripts of other origins may do ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cors {
+pub struct Cors {
+    /// Whose scripts may read responses.
+    pub origins: Origins,
+    /// The names of the fields that their requests may have, separated by commas.
+    pub request_fields: String,
+}
+
+/// Whose scripts may read responses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
     /// Everybody's.
     Any,
     /// Those of these origins.
-    Origins(Vec<String>),
+    Listed(Vec<String>),
 }
 
 /// Which symbolic links are followed.

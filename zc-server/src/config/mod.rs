@@ -18,7 +18,7 @@ use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
 pub use error::ConfigError;
-use files::{Cors, Files, Site};
+use files::{Cors, Files, Origins, Site};
 pub use network::{Congestion, Network};
 pub use root::Root;
 
@@ -252,17 +252,26 @@ fn files_from(args: &Args) -> Result<Files, ConfigError> {
         error_pages: args.error_pages.clone(),
         cache_control: args.cache_control.clone(),
         fields: args.fields.clone(),
-        cors: match &args.cors[..] {
-            [] => None,
-            origins if origins.iter().any(|origin| origin == "*") => Some(Cors::Any),
-            origins => Some(Cors::Origins(origins.to_vec())),
-        },
+        cors: cors_from(args),
+        download_query: args.download_query == Switch::On,
         default_type: args.default_type.clone(),
         types: args.types.clone(),
         charset: args.charset.clone(),
         hidden: args.hidden,
         symlinks: args.symlinks,
         precompressed: precompressed_from(&args.precompressed)?,
+    })
+}
+
+fn cors_from(args: &Args) -> Option<Cors> {
+    let origins = match &args.cors[..] {
+        [] => return None,
+        origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
+        origins => Origins::Listed(origins.to_vec()),
+    };
+    Some(Cors {
+        origins,
+        request_fields: args.cors_headers.join(", "),
     })
 }
 
