@@ -10,7 +10,7 @@
 //! let mut config = Config::for_root("public")?;
 //! config.binds = vec!["127.0.0.1:0".parse()?];
 //! let server = Server::bind(config)?;
-//! println!("listening on {:?}", server.addresses());
+//! println!("listening on {:?}", server.listening());
 //! let handle = server.handle(); // `handle.stop()` from another thread drains and ends it
 //! let outcome = server.run()?;
 //! # let _ = (handle, outcome);
@@ -63,5 +63,5 @@ mod values;
 
 pub use args::{Args, CacheArgs, NetworkArgs};
 pub use config::{Config, ConfigError};
-pub use listener::BindError;
+pub use listener::{BindError, Listening};
 pub use server::{Handle, Outcome, Server, StartError};

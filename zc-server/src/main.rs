@@ -42,8 +42,8 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
         env!("CARGO_PKG_VERSION"),
         root.display()
     );
-    for address in server.addresses() {
-        eprintln!("  http://{address}/");
+    for listening in server.listening() {
+        eprintln!("  {listening}");
     }
     eprintln!("stop with Ctrl-C");
     Ok(server.run()?)

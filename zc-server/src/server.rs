@@ -1,6 +1,5 @@
 //! Starts the workers, and owns their end.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +19,7 @@ use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
-use crate::listener::{BindError, bind_all, pacing_warning};
+use crate::listener::{BindError, Listening, bind_all, pacing_warning};
 use crate::pace::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::reply::Buffers;
@@ -39,7 +38,7 @@ const DESCRIPTORS_RESERVED: u64 = 64;
 #[derive(Debug)]
 pub struct Server {
     reactors: Vec<Reactor>,
-    addresses: Vec<SocketAddr>,
+    listening: Vec<Listening>,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
@@ -154,17 +153,17 @@ impl Server {
         }
         Ok(Self {
             reactors,
-            addresses: bound.addresses,
+            listening: bound.listening,
             handle: Handle { shared, wakers },
             log_writer,
             diagnostics,
         })
     }
 
-    /// The addresses that are listened on, with the ports that were chosen for port 0.
+    /// Where the server listens.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
     }
 
     /// A handle that can stop this server.

@@ -1,6 +1,5 @@
 //! The values of options, from text. Each error says what is wrong and what to write instead.
 
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use zc_http::is_token;
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
-    CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX, THREADS_MAX,
+    Bind, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX,
+    ParseBindError, THREADS_MAX,
 };
 
 /// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
@@ -46,11 +46,10 @@ const FIELDS_OF_OURS: [(&str, &str); 21] = [
     ("vary", "the server decides it"),
 ];
 
-/// Parses `IP:PORT` or `[IPv6]:PORT`; names are not looked up.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "not an IP address with a port: write it as 127.0.0.1:8080 or [::1]:8080".to_owned()
-    })
+/// Parses where to listen.
+pub(crate) fn bind(text: &str) -> Result<Bind, String> {
+    text.parse()
+        .map_err(|error: ParseBindError| error.to_string())
 }
 
 /// Parses a count of threads.

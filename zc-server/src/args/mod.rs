@@ -4,17 +4,16 @@ mod cache;
 mod environment;
 mod network;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use zc_core::Method;
 
-use crate::config::LogFormat;
 use crate::config::files::{
     CORS_REQUEST_FIELDS, CacheControl, Charset, ErrorPage, Field, MediaType, Symlinks,
 };
+use crate::config::{Bind, LogFormat};
 use crate::values;
 pub use cache::CacheArgs;
 pub use network::NetworkArgs;
@@ -29,8 +28,8 @@ commas separate the values of --bind, --index, --precompressed, --cors and --cor
 
 Examples:
   zc-server                             the current directory, on 127.0.0.1:8080
-  zc-server --bind 0.0.0.0:80 /srv/www  a directory, on every IPv4 address
-  zc-server --bind 127.0.0.1:8080 --bind '[::1]:8080' .
+  zc-server --bind :80 /srv/www         a directory, on every address of this machine
+  zc-server --bind 127.0.0.1:8080 --bind 10.0.0.7:8080 .
                                         on two addresses
   zc-server image.iso                   one file and nothing beside it
   zc-server --access-log json | jq .outcome
@@ -48,8 +47,9 @@ pub struct Args {
     #[arg(default_value = ".", env = "ZC_ROOT", hide_env_values = true)]
     pub root: PathBuf,
 
-    /// Address and port to listen on, such as `127.0.0.1:8080` or `[::1]:8080`; may be repeated. Port 0 lets the
-    /// system choose.
+    /// Where to listen: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `localhost:8080` for this machine alone,
+    /// `:8080` or `[::]:8080` for every address by IPv4 and IPv6; may be repeated. Port 0 lets the system
+    /// choose.
     #[arg(
         long = "bind",
         value_name = "ADDR",
@@ -57,9 +57,9 @@ pub struct Args {
         hide_env_values = true,
         value_delimiter = ',',
         default_value = "127.0.0.1:8080",
-        value_parser = values::address
+        value_parser = values::bind
     )]
-    pub binds: Vec<SocketAddr>,
+    pub binds: Vec<Bind>,
 
     /// Worker threads. [default: one for each processor]
     #[arg(long, value_name = "N", env = "ZC_THREADS", hide_env_values = true, value_parser = values::threads)]

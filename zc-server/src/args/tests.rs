@@ -39,13 +39,20 @@ fn addresses() {
     let args = parsed(&["--bind", "0.0.0.0:80", "--bind=[::1]:0", "www"]).expect("valid");
     assert_eq!(
         args.binds,
-        ["0.0.0.0:80".parse().unwrap(), "[::1]:0".parse().unwrap()]
+        ["0.0.0.0:80", "[::1]:0"].map(|text| text.parse().unwrap())
     );
     assert_eq!(args.root, PathBuf::from("www"));
     let args = parsed(&["--bind", "127.0.0.1:1,127.0.0.1:2"]).expect("valid");
     assert_eq!(args.binds.len(), 2);
+    let args = parsed(&["--bind=8080,:80", "--bind", "localhost:8081"]).expect("valid");
+    let expected = [
+        Bind::Loopback(8080),
+        Bind::Everywhere(80),
+        Bind::Loopback(8081),
+    ];
+    assert_eq!(args.binds, expected);
     for wrong in [
-        "localhost:80",
+        "example.org:80",
         "127.0.0.1",
         "::1:80:",
         "127.0.0.1:65536",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use super::Bind;
 use crate::diagnostics::OneLine;
 
 /// Why a configuration cannot be served. Displayed in one line that names the mend.
@@ -37,7 +38,11 @@ pub enum ConfigError {
     },
     /// The same address and port is to be listened on twice.
     BindRepeated {
-        /// The address that is named again.
+        /// The one that is named first.
+        one: Bind,
+        /// The one that is named then.
+        other: Bind,
+        /// The address that both have.
         address: SocketAddr,
     },
     /// The same host has two roots.
@@ -97,9 +102,17 @@ impl fmt::Display for ConfigError {
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
-            Self::BindRepeated { address } => {
-                write!(f, "address {address} is given twice: give each --bind once")
+            Self::BindRepeated { one, other, .. } if one == other => {
+                write!(f, "--bind {one} is given twice: give each address once")
             }
+            Self::BindRepeated {
+                one,
+                other,
+                address,
+            } => write!(
+                f,
+                "--bind {one} and --bind {other} both listen on {address}: leave one of them out"
+            ),
             Self::SiteRepeated { host } => {
                 write!(f, "site {host} is given twice: give each --site once")
             }

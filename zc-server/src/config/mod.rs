@@ -1,5 +1,6 @@
 //! What a server is told to do: validated, with units in the names.
 
+mod bind;
 mod error;
 pub mod files;
 mod network;
@@ -17,6 +18,7 @@ use zc_core::Method;
 use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
+pub use bind::{Bind, ParseBindError};
 pub use error::ConfigError;
 use files::{Cors, Files, Origins, Site};
 pub use network::{Congestion, Network};
@@ -72,8 +74,8 @@ pub const CONNECTIONS_MAX_LIMIT: usize = 10_000_000;
 pub struct Config {
     /// What is served.
     pub root: Root,
-    /// Addresses to listen on; port 0 lets the system choose.
-    pub binds: Vec<SocketAddr>,
+    /// Where to listen.
+    pub binds: Vec<Bind>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
     /// How file bytes reach the socket.
@@ -156,11 +158,15 @@ impl Config {
     /// If the root cannot be served, or an address is named twice. The message names the mend, and
     /// [`ConfigError::exit_code`] the code to exit with.
     pub fn from_args(args: Args) -> Result<Self, ConfigError> {
-        let first_again = |(index, address): &(usize, &SocketAddr)| {
-            address.port() != 0 && args.binds[..*index].contains(address)
-        };
-        if let Some((_, &address)) = args.binds.iter().enumerate().find(first_again) {
-            return Err(ConfigError::BindRepeated { address });
+        for (index, &other) in args.binds.iter().enumerate() {
+            let common = |&one: &Bind| Some((one, one.common(other)?));
+            if let Some((one, address)) = args.binds[..index].iter().find_map(common) {
+                return Err(ConfigError::BindRepeated {
+                    one,
+                    other,
+                    address,
+                });
+            }
         }
         let files = files_from(&args)?;
         Ok(Self {
@@ -201,7 +207,7 @@ impl Config {
     pub fn for_root(root: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Ok(Self {
             root: Root::open(root.as_ref())?,
-            binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))],
+            binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)).into()],
             threads: threads_default(),
             method: Method::Auto,
             method_override: false,
@@ -385,7 +391,12 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert_eq!(
             error.to_string(),
-            "address 127.0.0.1:1 is given twice: give each --bind once"
+            "--bind 127.0.0.1:1 is given twice: give each address once"
+        );
+        let error = Config::from_args(parsed(":1,127.0.0.1:1")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1: leave one of them out"
         );
         // With port 0 the system chooses two different ports.
         assert!(Config::from_args(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());

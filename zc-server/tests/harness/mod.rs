@@ -38,6 +38,8 @@ pub(crate) struct Server {
     threads: usize,
     pub(crate) address: SocketAddr,
     stdout: Option<BufReader<ChildStdout>>,
+    /// What it said up to the first address.
+    said: String,
     pub(crate) root: tempfile::TempDir,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -120,19 +122,34 @@ impl Server {
             let mut line = String::new();
             let count = stderr.read_line(&mut line).expect("stderr is readable");
             assert!(count > 0, "the server ended before it listened: {said}");
-            if let Some(rest) = line.trim().strip_prefix("http://") {
-                break rest.trim_end_matches('/').parse().expect("an address");
-            }
             said.push_str(&line);
+            if let Some(rest) = line.trim().strip_prefix("http://") {
+                let address = rest.split('/').next().expect("a piece");
+                break address.parse().expect("an address");
+            }
         };
         Self {
             child,
             threads: 1,
             address,
             stdout,
+            said,
             root,
             stderr,
         }
+    }
+
+    /// All that it said at its start, which ends in how to stop it.
+    pub(crate) fn banner(mut self) -> String {
+        let mut said = std::mem::take(&mut self.said);
+        while !said.contains("Ctrl-C") {
+            let count = self
+                .stderr
+                .read_line(&mut said)
+                .expect("stderr is readable");
+            assert!(count > 0, "the server ended: {said}");
+        }
+        said
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
