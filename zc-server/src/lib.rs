@@ -37,6 +37,7 @@ mod context;
 mod deadline;
 mod diagnostics;
 mod disk;
+mod drain;
 mod exchange;
 mod input;
 mod listener;

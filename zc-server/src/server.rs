@@ -17,6 +17,7 @@ use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
 use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Mailbox;
+use crate::drain::DrainCount;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
 use crate::listener::{BindError, Listening, bind_all, pacing_warning};
@@ -58,6 +59,16 @@ pub enum Outcome {
     Drained,
     /// The grace period ended before so many responses did.
     Cut(usize),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => f.write_str("every response was sent"),
+            Self::Cut(1) => f.write_str("1 response was cut"),
+            Self::Cut(number) => write!(f, "{number} responses were cut"),
+        }
+    }
 }
 
 /// Why a server could not start, or could not go on.
@@ -106,6 +117,7 @@ impl Server {
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
             balance: Balance::new(workers.iter().map(|worker| worker.mailbox.clone())),
+            drain: DrainCount::of_workers(workers.len()),
             grace_ms: config.grace_ms,
         });
         let (sink, log_writer) = match config.access_log {

@@ -22,7 +22,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn a_signal_drains_and_exits_0() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let server = Server::start(&["--threads", "2"]);
         let body = pattern(BIG, 31);
         server.write("f", &body);
@@ -110,7 +110,94 @@ fn the_grace_period_ends_what_does_not_end() {
     assert_eq!(server.log()["outcome"], "shutdown");
     let (status, said) = server.wait();
     assert_eq!(status.code(), Some(3));
-    assert!(said.contains("1 response"), "{said}");
+    assert!(
+        said.contains("the grace period ended, 1 response was cut\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("1 response under way, waiting at most 300 ms; "),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_first_signal_says_what_is_waited_for() {
+    let mut server = Server::start(&["--threads", "3"]);
+    let body = pattern(BIG, 34);
+    server.write("f", &body);
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut one = [0; 1];
+        client
+            .stream
+            .peek(&mut one)
+            .expect("the transfer is under way");
+    }
+    // Nobody waits for one that is idle.
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/missing").status, 404);
+    server.signal(Signal::SIGINT);
+    let line = server.said_with("under way");
+    let expected =
+        "zc-server: 4 responses under way, waiting at most 30 s; press Ctrl-C again to end now\n";
+    assert_eq!(line, expected);
+    for client in &mut clients {
+        assert!(client.response(false).body == body);
+    }
+    drop(clients);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn other_signals_are_answered_and_end_nothing() {
+    let mut server = Server::start(&[]);
+    let body = pattern(BIG, 35);
+    server.write("f", &body);
+    let mut busy = server.connect();
+    busy.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    for (signal, words) in [
+        (Signal::SIGHUP, "SIGHUP: there is nothing to reopen"),
+        (Signal::SIGUSR1, "SIGUSR1: there is nothing to reopen"),
+        (Signal::SIGUSR2, "SIGUSR2 is ignored"),
+    ] {
+        server.signal(signal);
+        server.said_with(words);
+    }
+    assert!(busy.response(false).body == body, "it goes on");
+    assert_eq!(
+        busy.get("/missing").status,
+        404,
+        "and so does the connection"
+    );
+    drop(busy);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_nothing() {
+    let mut server = Server::start(&[]);
+    server.write("f", b"x");
+    server.close_stderr();
+    // What is said to nobody: by the thread of the signals, and by a worker.
+    server.signal(Signal::SIGHUP);
+    let mut busy = server.connect();
+    server.write("big", &pattern(BIG, 36));
+    busy.send(b"GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(busy.response(false).body.len(), BIG);
+    busy.expect_end();
+    drop(busy);
+    assert_eq!(server.wait().0.code(), Some(0));
 }
 
 #[test]

@@ -128,7 +128,7 @@ pub struct Args {
     )]
     pub stall_timeout_ms: u64,
 
-    /// Time that responses under way have to end after SIGTERM or SIGINT.
+    /// Time that responses under way have to end after SIGINT, SIGTERM or SIGQUIT.
     #[arg(
         long = "grace-period",
         value_name = "DURATION",

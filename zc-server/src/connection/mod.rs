@@ -243,6 +243,15 @@ impl Connection {
         )
     }
 
+    /// Whether there is a response to be waited for: under way, or about to be.
+    pub(crate) fn has_response(&self) -> bool {
+        match self.state {
+            State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
+            State::Resolving { .. } | State::Draining { .. } => true,
+            State::Sending { .. } | State::Reading { .. } | State::Fetching { .. } => true,
+        }
+    }
+
     /// Whether its requests are for what is on the disk, as far as the last one tells.
     pub(crate) fn has_waited(&self) -> bool {
         self.has_waited

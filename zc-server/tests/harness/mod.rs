@@ -41,7 +41,7 @@ pub(crate) struct Server {
     /// What it said up to the first address.
     said: String,
     pub(crate) root: tempfile::TempDir,
-    stderr: BufReader<std::process::ChildStderr>,
+    stderr: Box<dyn BufRead + Send + Sync>,
 }
 
 /// A temporary root that every user may read.
@@ -135,8 +135,13 @@ impl Server {
             stdout,
             said,
             root,
-            stderr,
+            stderr: Box::new(stderr),
         }
+    }
+
+    /// From now on nobody reads what it says.
+    pub(crate) fn close_stderr(&mut self) {
+        self.stderr = Box::new(std::io::empty());
     }
 
     /// All that it said at its start, which ends in how to stop it.
@@ -230,6 +235,21 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("our own child");
+    }
+
+    /// The next line on standard error with these words; blocks until it is there.
+    pub(crate) fn said_with(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self
+                .stderr
+                .read_line(&mut line)
+                .expect("stderr is readable");
+            assert!(count > 0, "the server ended and did not say {words}");
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     /// Waits for its end; answers its status and what it said on standard error.
