@@ -144,7 +144,7 @@ pub enum LogFormat {
     Off,
     /// Common log format, as Apache and nginx write it.
     Clf,
-    /// Combined log format, then method, microseconds and outcome.
+    /// Combined log format, then host, send path, microseconds and outcome.
     Combined,
     /// One JSON object on each line.
     Json,
