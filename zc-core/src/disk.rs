@@ -13,6 +13,9 @@ use std::{fmt, io};
 use crate::copy::CopyBuffer;
 use crate::patience::set_patient;
 
+/// The device that a range is sent to in order to bring it in.
+const NULL: &str = "/dev/null";
+
 /// Threads that bring ranges of files into the page cache and then call back.
 ///
 /// For ranges that are not [`Hot`](crate::Residency::Hot): hand the file and the range over, go on
@@ -77,11 +80,13 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// What opening `/dev/null` reports.
+    /// What opening `/dev/null` reports; the message names it.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            null: OpenOptions::new().write(true).open("/dev/null")?,
-        })
+        let null = OpenOptions::new().write(true).open(NULL);
+        let null = null.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot open {NULL}: {error}"))
+        })?;
+        Ok(Self { null })
     }
 
     /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes

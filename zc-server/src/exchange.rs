@@ -13,6 +13,7 @@ use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
 use crate::outgoing::{Figures, Outgoing};
 use crate::reply::{Ready, Reply, Stream};
 use crate::respond::{Known, Lent, Responded, refuse, respond};
+use crate::site::authority;
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -54,6 +55,7 @@ pub(crate) enum Then {
 pub(crate) struct LogRecord<'b> {
     started: Instant,
     request_line: Cow<'b, [u8]>,
+    host: Cow<'b, [u8]>,
     referer: Cow<'b, [u8]>,
     user_agent: Cow<'b, [u8]>,
     /// None where the request was given up before it had an answer.
@@ -306,6 +308,7 @@ impl<'b> LogRecord<'b> {
         Self {
             started,
             request_line: Cow::Borrowed(request.request_line()),
+            host: Cow::Borrowed(authority(request)),
             referer: field("referer"),
             user_agent: field("user-agent"),
             status: Some(status),
@@ -320,6 +323,7 @@ impl<'b> LogRecord<'b> {
         Self {
             started: Instant::now(),
             request_line: Cow::Borrowed(line.unwrap_or_default()),
+            host: Cow::default(),
             referer: Cow::default(),
             user_agent: Cow::default(),
             status,
@@ -331,6 +335,7 @@ impl<'b> LogRecord<'b> {
         LogRecord {
             started: self.started,
             request_line: owned(self.request_line),
+            host: owned(self.host),
             referer: owned(self.referer),
             user_agent: owned(self.user_agent),
             status: self.status,
@@ -349,7 +354,7 @@ impl<'b> LogRecord<'b> {
             return;
         };
         let report = figures.report;
-        let path = match report {
+        let send_path = match report {
             Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
             Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
             Some(_) => Path::Sendfile.as_str(),
@@ -363,12 +368,13 @@ impl<'b> LogRecord<'b> {
             remote,
             time: SystemTime::now(),
             request_line: &self.request_line,
+            host: &self.host,
             referer: &self.referer,
             user_agent: &self.user_agent,
             status: self.status.map(Status::code),
             head_bytes: figures.head_bytes,
             body_bytes: figures.body_bytes,
-            path,
+            send_path,
             fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
             calls: report.as_ref().map_or(0, Report::calls),
             would_blocks: figures.would_blocks,

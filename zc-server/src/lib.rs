@@ -10,7 +10,7 @@
 //! let mut config = Config::for_root("public")?;
 //! config.binds = vec!["127.0.0.1:0".parse()?];
 //! let server = Server::bind(config)?;
-//! println!("listening on {:?}", server.addresses());
+//! println!("listening on {:?}", server.listening());
 //! let handle = server.handle(); // `handle.stop()` from another thread drains and ends it
 //! let outcome = server.run()?;
 //! # let _ = (handle, outcome);
@@ -38,6 +38,7 @@ mod deadline;
 mod declared;
 mod diagnostics;
 mod disk;
+mod drain;
 mod exchange;
 mod file_state;
 mod input;
@@ -70,5 +71,5 @@ mod values;
 
 pub use args::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};
 pub use config::{Config, ConfigError};
-pub use listener::BindError;
+pub use listener::{BindError, Listening};
 pub use server::{Handle, Outcome, Server, StartError};

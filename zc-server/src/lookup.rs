@@ -196,6 +196,10 @@ fn negotiate(
     original: OpenFile,
     query: Query<'_>,
 ) -> Result<Found, ResolveError> {
+    if rules.own_coding(path).is_some() {
+        let resource = whole(root, rules, path, original, query.patience)?;
+        return Ok(Found::File(Box::new(resource)));
+    }
     let is_negotiated = !rules.precompressed.is_empty();
     let mut ready = rules.precompressed.clone();
     let resource = loop {

@@ -1,10 +1,11 @@
 //! Arguments in, exit code out.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use zc_server::tagging::{self, Tagged};
 use zc_server::{Args, Command, Config, EtagArgs, Handle, Outcome, Server};
@@ -15,25 +16,25 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_CUT: u8 = 3;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::from_process();
     if let Some(Command::Etag(args)) = &args.command {
         return write_tags(args);
     }
     let config = match Config::from_args(args) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("zc-server: {error}");
+            say(format_args!("zc-server: {error}"));
             return ExitCode::from(error.exit_code());
         }
     };
     match serve(config) {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
-        Ok(Outcome::Cut(count)) => {
-            eprintln!("zc-server: the grace period ended, {count} responses were cut");
+        Ok(cut @ Outcome::Cut(_)) => {
+            say(format_args!("zc-server: the grace period ended, {cut}"));
             ExitCode::from(EXIT_CUT)
         }
         Err(error) => {
-            eprintln!("zc-server: {error:#}");
+            say(format_args!("zc-server: {error:#}"));
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -72,32 +73,45 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
     // it stays.
     let _ = std::env::set_current_dir("/");
     let server = Server::bind(config)?;
-    stop_on_signals(server.handle())?;
-    eprintln!(
-        "zc-server {} serves {}",
-        env!("CARGO_PKG_VERSION"),
-        root.display()
-    );
-    for address in server.addresses() {
-        eprintln!("  http://{address}/");
+    answer_signals(server.handle())?;
+    let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
+    say(format_args!("zc-server {version} serves {root}"));
+    for listening in server.listening() {
+        say(format_args!("  {listening}"));
     }
-    eprintln!("stop with Ctrl-C");
+    say("stop with Ctrl-C");
     Ok(server.run()?)
 }
 
-/// The first SIGINT or SIGTERM drains, the second one exits at once.
-fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. The others that people send
+/// to servers are answered, and the server goes on.
+fn answer_signals(handle: Handle) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
+    let answer = move || {
+        let mut is_stopping = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => say("zc-server: SIGHUP: there is nothing to reopen, the server goes on"),
+                SIGUSR1 => {
+                    say("zc-server: SIGUSR1: there is nothing to reopen, the server goes on")
+                }
+                SIGUSR2 => say("zc-server: SIGUSR2 is ignored"),
+                _ if is_stopping => std::process::exit(EXIT_CUT.into()),
+                _ => {
+                    is_stopping = true;
+                    handle.stop();
+                }
+            }
+        }
+    };
     thread::Builder::new()
         .name("zc-signals".to_owned())
-        .spawn(move || {
-            let mut signals = signals.forever();
-            if signals.next().is_some() {
-                handle.stop();
-            }
-            if signals.next().is_some() {
-                std::process::exit(EXIT_CUT.into());
-            }
-        })?;
+        .spawn(answer)?;
     Ok(())
+}
+
+/// Says a line on standard error. It may be a terminal that was closed, or a pipe that nobody reads: the
+/// server does not end for that.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -8,7 +8,7 @@ use zc_http::{
     prefers_media_type, range_applies, resolve_range,
 };
 
-use crate::config::files::Cors;
+use crate::config::files::{Cors, Origins};
 use crate::listing::{Format, View};
 use crate::representation::Representation;
 
@@ -141,27 +141,34 @@ pub(crate) struct Grant<'a> {
     pub(crate) origin: Option<&'a [u8]>,
     /// Whether another origin would have another answer.
     pub(crate) varies: bool,
+    /// The value of `Access-Control-Allow-Headers`.
+    pub(crate) request_fields: &'a [u8],
 }
 
 impl Grant<'_> {
     pub(crate) const NONE: Self = Self {
         origin: None,
         varies: false,
+        request_fields: b"",
     };
 }
 
 /// What the rules grant to `asked`, the origin that a request names.
-pub(crate) fn grant<'a>(cors: Option<&Cors>, asked: Option<&'a [u8]>) -> Grant<'a> {
-    match cors {
-        None => Grant::NONE,
-        Some(Cors::Any) => Grant {
-            origin: Some(b"*"),
-            varies: false,
-        },
-        Some(Cors::Origins(origins)) => Grant {
-            origin: asked.filter(|asked| origins.iter().any(|o| o.as_bytes() == *asked)),
-            varies: true,
-        },
+pub(crate) fn grant<'a>(cors: Option<&'a Cors>, asked: Option<&'a [u8]>) -> Grant<'a> {
+    let Some(cors) = cors else {
+        return Grant::NONE;
+    };
+    let (origin, varies) = match &cors.origins {
+        Origins::Any => (Some(&b"*"[..]), false),
+        Origins::Listed(origins) => {
+            let is_listed = |asked: &&[u8]| origins.iter().any(|o| o.as_bytes() == *asked);
+            (asked.filter(is_listed), true)
+        }
+    };
+    Grant {
+        origin,
+        varies,
+        request_fields: cors.request_fields.as_bytes(),
     }
 }
 
@@ -291,19 +298,29 @@ mod tests {
         else {
             panic!("a request");
         };
-        let origins =
-            |list: &[&str]| Cors::Origins(list.iter().map(|&origin| origin.to_owned()).collect());
-        let granted = |cors: Option<&Cors>| grant(cors, request.headers.get("origin"));
-        assert_eq!(granted(None), Grant::NONE);
-        assert_eq!(granted(Some(&Cors::Any)).origin, Some(&b"*"[..]));
+        let cors = |origins| Cors {
+            origins,
+            request_fields: "X-A, X-B".to_owned(),
+        };
+        let origins = |list: &[&str]| {
+            let list = list.iter().map(|&origin| origin.to_owned());
+            cors(Origins::Listed(list.collect()))
+        };
+        let asked = request.headers.get("origin");
+        assert_eq!(grant(None, asked), Grant::NONE);
+        assert_eq!(
+            grant(Some(&cors(Origins::Any)), asked).origin,
+            Some(&b"*"[..])
+        );
         let both = origins(&["https://x.y", "https://a.b"]);
-        let given = granted(Some(&both));
+        let given = grant(Some(&both), asked);
+        assert_eq!(given.request_fields, b"X-A, X-B");
         assert_eq!(
             (given.origin, given.varies),
             (Some(&b"https://a.b"[..]), true)
         );
         for other in [origins(&["https://a.b.c"]), origins(&["http://a.b"])] {
-            let given = granted(Some(&other));
+            let given = grant(Some(&other), asked);
             assert_eq!((given.origin, given.varies), (None, true));
         }
     }

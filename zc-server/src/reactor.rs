@@ -35,6 +35,7 @@ use crate::connection::{Connection, Turn};
 use crate::context::Context;
 use crate::deadline::{TICK_MS, Wheel};
 use crate::disk::Letter;
+use crate::drain::DrainCount;
 use crate::listener::{Accept, accept};
 use crate::pace::{Queued, Share};
 use crate::slots::Slots;
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: usize,
     pub(crate) balance: Balance,
+    pub(crate) drain: DrainCount,
     pub(crate) grace_ms: u64,
 }
 
@@ -183,6 +185,9 @@ impl Reactor {
             }
             if let Some(log) = &mut self.context.log {
                 log.flush();
+            }
+            if stop {
+                self.count_drain();
             }
             if self.context.stopping && self.drained() {
                 return Ok(self.cut);
@@ -495,6 +500,21 @@ impl Reactor {
             if let Some(slot) = self.slots.get_mut(token) {
                 enqueue(&mut self.ready, token, slot);
             }
+        }
+    }
+
+    /// Tells what is left after the first turn of the drain, in which idle connections have closed.
+    fn count_drain(&mut self) {
+        let tokens = self.slots.tokens();
+        let connections = tokens.len();
+        let mut has_response = |token: &Token| {
+            let slot = self.slots.get_mut(*token);
+            slot.is_some_and(|slot| slot.connection.has_response())
+        };
+        let responses = tokens.iter().filter(|token| has_response(token)).count();
+        let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
+        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
+            self.context.site.diagnostics.say(line);
         }
     }
 

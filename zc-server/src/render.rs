@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use bytes::BytesMut;
-use zc_http::{After, Coding, HeadWriter, HttpTime, Method, Parts, Status, Version};
+use zc_http::{After, HeadWriter, HttpTime, Method, Parts, Status, Version};
 
 use crate::listing::Format;
 use crate::plan::{Grant, Plan};
@@ -15,9 +15,6 @@ use crate::representation::Representation;
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
 /// How long a client is asked to wait when we are out of descriptors or busy, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
-/// The fields that scripts of other origins may send: those that ask for a part or a validation.
-const CORS_REQUEST_FIELDS: &[u8] = b"Accept, Cache-Control, If-Match, If-Modified-Since, \
-    If-None-Match, If-Range, If-Unmodified-Since, Range";
 /// The fields that scripts of other origins may read, beside those that everybody may.
 const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Content-Encoding, \
     Content-Range, Date, ETag";
@@ -104,7 +101,8 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
         }
         Plan::Page(status, file) => {
             let head = status_fields(head, *status);
-            head.field("Content-Type", file.content_type.as_bytes())
+            let head = head.field("Content-Type", file.content_type.as_bytes());
+            content_encoding(head, file)
                 .number("Content-Length", file.length())
                 .finish();
             file_rest(out, framing.method, 0..file.length())
@@ -114,7 +112,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let is_granted = *preflight && framing.grant.origin.is_some();
             if is_granted {
                 head.field("Access-Control-Allow-Methods", ALLOW)
-                    .field("Access-Control-Allow-Headers", CORS_REQUEST_FIELDS)
+                    .field("Access-Control-Allow-Headers", framing.grant.request_fields)
                     .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
                     .finish();
             } else {
@@ -146,15 +144,19 @@ fn representation<'b>(
     disposition: Option<&str>,
 ) -> Head<'b> {
     let head = head.field("Content-Type", content_type.as_bytes());
-    let head = match file.resource.coding {
-        Coding::Identity => head,
-        coded => head.field("Content-Encoding", coded.token().as_bytes()),
-    };
+    let head = content_encoding(head, file);
     let head = match disposition {
         Some(value) => head.field("Content-Disposition", value.as_bytes()),
         None => head,
     };
     cache_fields(head, file)
+}
+
+fn content_encoding<'b>(head: Head<'b>, file: &Representation) -> Head<'b> {
+    match file.content_encoding() {
+        Some(coding) => head.field("Content-Encoding", coding.as_bytes()),
+        None => head,
+    }
 }
 
 /// What a 304 has as well
@@ -169,7 +171,7 @@ fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
     if let Some(value) = &file.cache_control {
         head = head.field("Cache-Control", value.as_bytes());
     }
-    head
+    head.lines(&file.lines)
 }
 
 fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {

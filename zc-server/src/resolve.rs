@@ -243,6 +243,19 @@ impl Root {
         self.identity
     }
 
+    /// Where the file or the directory that is asked for by `path` is in the file system.
+    pub(crate) fn path_of(&self, path: &[u8]) -> PathBuf {
+        match &self.only {
+            Some(only) => self.path_below(&only.name),
+            None => self.path_below(path),
+        }
+    }
+
+    /// Where `path` below the root is in the file system.
+    pub(crate) fn path_below(&self, path: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(path))
+    }
+
     /// The mount that `path` is on, as far as that can be told without asking it: whom work on it
     /// has to be shared with.
     pub(crate) fn key_of(&self, path: &[u8]) -> Key {

@@ -9,6 +9,7 @@ use zc_http::{
 };
 
 use crate::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
+use crate::diagnostics::OneLine;
 use crate::disk::{self, Key, Work};
 use crate::listing::{self, Listing};
 use crate::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
@@ -147,7 +148,7 @@ pub(crate) fn respond(
         .as_mut()
         .and_then(|known| known.listing.take())
     {
-        return responder.listing(listing);
+        return responder.listing(listing, path);
     }
     match examine(request, site, path) {
         Ok(asked) => responder.resource(&asked, path),
@@ -218,12 +219,12 @@ impl<'a> Responder<'a, '_> {
         match self.stands(key, told, || look_up(root, rules, query)) {
             Stands::Waits => self.ask_for(root, query),
             Stands::Kept(id) => match self.cache.standing(id) {
-                Some(Standing::File(_)) => self.kept_file(id, asked),
+                Some(Standing::File(_)) => self.kept_file(id, asked, path),
                 Some(Standing::Redirect) => self.redirect(),
                 Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
                 Some(Standing::Missing) | None => self.error(Status::NotFound),
             },
-            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked),
+            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked, path),
             Stands::Loose(Found::Directory(_)) if self.request.method == Method::Head => {
                 let plan = Plan::Listing(plan::view(self.request).format);
                 self.message(plan)
@@ -243,7 +244,7 @@ impl<'a> Responder<'a, '_> {
             Stands::Loose(Found::Redirect) => self.redirect(),
             Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Stands::Loose(Found::Nothing(error)) => {
-                let status = status_of(&error, self.site);
+                let status = status_of(&error, root, asked, path, self.site);
                 self.error(status)
             }
         }
@@ -293,11 +294,17 @@ impl<'a> Responder<'a, '_> {
         Stands::Kept(id)
     }
 
-    fn kept_file(self, id: Id, asked: &Asked) -> Responded {
+    fn kept_file(self, id: Id, asked: &Asked, path: &[u8]) -> Responded {
         let Some(Standing::File(file)) = self.cache.standing(id) else {
             unreachable!("asked before");
         };
-        let disposition = disposition(self.request, &file.representation);
+        let disposition = disposition(
+            self.request,
+            &file.representation,
+            self.root,
+            path,
+            self.site,
+        );
         let terms = terms(
             self.request,
             self.site,
@@ -308,9 +315,9 @@ impl<'a> Responder<'a, '_> {
         Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
     }
 
-    fn loose_file(self, resource: Resource, asked: &Asked) -> Responded {
+    fn loose_file(self, resource: Resource, asked: &Asked, path: &[u8]) -> Responded {
         let representation = Representation::new(resource, &self.site.rules, self.moment.now);
-        let disposition = disposition(self.request, &representation);
+        let disposition = disposition(self.request, &representation, self.root, path, self.site);
         let terms = terms(
             self.request,
             self.site,
@@ -323,7 +330,7 @@ impl<'a> Responder<'a, '_> {
     }
 
     /// Answers a request for a listing that was read, or could not be.
-    fn listing(self, listing: io::Result<Listing>) -> Responded {
+    fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
         let error = match listing {
             Ok(listing) => {
                 let terms = self.plain_terms();
@@ -336,8 +343,13 @@ impl<'a> Responder<'a, '_> {
             io::ErrorKind::PermissionDenied => Status::Forbidden,
             _ => Status::InternalServerError,
         };
-        let line = format!("cannot list a directory: {error}");
-        self.site.diagnostics.say(line);
+        if examine(self.request, self.site, path_buffer).is_ok()
+            && let Answering::Root(root) = self.root
+        {
+            let path = root.path_of(path_buffer);
+            let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
+            self.site.diagnostics.say_of_file(line);
+        }
         self.error(status)
     }
 
@@ -405,9 +417,15 @@ impl<'a> Responder<'a, '_> {
 
     /// Whatever is wrong with the page, the error is the one to be told.
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
-        let code = status.code();
-        let line = format!("the page for {code} cannot be opened: {error}");
-        self.site.diagnostics.say(line);
+        if let Answering::Root(root) = self.root {
+            let page = self.site.rules.error_page(status).unwrap_or_default();
+            let (code, path) = (status.code(), root.path_below(page));
+            let line = format!(
+                "cannot open the page for {code}, `{}`: {error}",
+                OneLine(&path)
+            );
+            self.site.diagnostics.say_of_file(line);
+        }
         self.plain_error(status)
     }
 
@@ -509,19 +527,34 @@ fn examine(
     })
 }
 
-/// The value of `Content-Disposition`, where the request asks for a download.
-fn disposition(request: &Request<'_>, file: &Representation) -> Option<String> {
-    plan::wants_download(request.target.query()).then(|| plan::disposition(&file.resource.path))
+/// The value of `Content-Disposition`, where a file is asked for by its own path and to be downloaded. An
+/// index and the page of a program in the browser are to be shown, whatever the query says.
+fn disposition(
+    request: &Request<'_>,
+    file: &Representation,
+    root: Answering<'_>,
+    path: &[u8],
+    site: &Site,
+) -> Option<String> {
+    let file = &file.resource.path[..];
+    let wants = site.rules.download_query && plan::wants_download(request.target.query());
+    let is_only = || matches!(root, Answering::Root(root) if root.only(path) == Some(file));
+    let is_own = file == path || is_only();
+    (wants && is_own).then(|| plan::disposition(file))
 }
 
 /// The one place where a failure of ours becomes a status.
-fn status_of(error: &ResolveError, site: &Site) -> Status {
+fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site: &Site) -> Status {
     let status = match error {
         ResolveError::NotFound => return Status::NotFound,
-        ResolveError::Forbidden => return Status::Forbidden,
+        ResolveError::Forbidden => Status::Forbidden,
         ResolveError::Exhausted(_) => Status::ServiceUnavailable,
         ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
     };
-    site.diagnostics.say(format!("cannot open a file: {error}"));
+    let path = root.path_of(path);
+    let is_directory = asked.is_directory && !root.is_file();
+    let or_index = if is_directory { " or its index" } else { "" };
+    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
+    site.diagnostics.say_of_file(line);
     status
 }

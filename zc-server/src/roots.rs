@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use nix::errno::Errno;
 
 use crate::config::files::Symlinks;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Key;
 use crate::mounts::Mounts;
 use crate::resolve::{Identity, Patience, Root, RootId};
@@ -61,7 +61,7 @@ pub(crate) enum Told {
 }
 
 impl RootPath {
-    /// Opens the root once, so that what is wrong with it shows at the start.
+    /// Opens the root once, so that what is wrong with it shows at the start, and answers it.
     ///
     /// # Errors
     ///
@@ -71,16 +71,17 @@ impl RootPath {
         symlinks: Symlinks,
         mounts: Arc<Mounts>,
         diagnostics: Diagnostics,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, Root)> {
         let root = Root::open(path, symlinks, Arc::clone(&mounts))?;
-        Ok(Self {
+        let path = Self {
             path: path.to_owned(),
             symlinks,
             mounts,
             diagnostics,
             key: AtomicU64::new(root.key_of(b"")),
             current: Mutex::new(Current::Root(Weak::new())),
-        })
+        };
+        Ok((path, root))
     }
 
     /// The mount that is asked by [`look_up`](Self::look_up).
@@ -109,7 +110,7 @@ impl RootPath {
         self.key.store(opened.key_of(b""), Ordering::Relaxed);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Missing = *current {
-            let line = format!("root {} is back", self.path.display());
+            let line = format!("root `{}` is back", OneLine(&self.path));
             self.diagnostics.say(line);
         }
         // Another thread may have been faster: there is one root for each directory.

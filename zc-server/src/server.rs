@@ -1,6 +1,6 @@
 //! Starts the workers, and owns their end.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{fmt, io, thread};
@@ -15,11 +15,12 @@ use crate::balance::Balance;
 use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
 use crate::context::{Context, Timeouts};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Mailbox;
+use crate::drain::DrainCount;
 use crate::exchange::Boxes;
 use crate::input::Scratch;
-use crate::listener::{BindError, bind_all, pacing_warning};
+use crate::listener::{BindError, Listening, bind_all, pacing_warning};
 use crate::pace::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::reply::Buffers;
@@ -39,9 +40,10 @@ const DESCRIPTORS_RESERVED: u64 = 64;
 #[derive(Debug)]
 pub struct Server {
     reactors: Vec<Reactor>,
-    addresses: Vec<SocketAddr>,
+    listening: Vec<Listening>,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
+    diagnostics: Diagnostics,
 }
 
 /// Stops a running server from another thread.
@@ -60,6 +62,16 @@ pub enum Outcome {
     Cut(usize),
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => f.write_str("every response was sent"),
+            Self::Cut(1) => f.write_str("1 response was cut"),
+            Self::Cut(number) => write!(f, "{number} responses were cut"),
+        }
+    }
+}
+
 /// Why a server could not start, or could not go on.
 #[derive(Debug)]
 pub enum StartError {
@@ -67,6 +79,17 @@ pub enum StartError {
     Bind(BindError),
     /// The root could not be opened.
     Root(io::Error),
+    /// A page of the configuration could not be opened.
+    Page {
+        /// The option that names it, with its value.
+        option: String,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The threads that wait for the disk could not be started.
+    Disk(io::Error),
     /// A system call that every run needs failed.
     Io(io::Error),
     /// A worker panicked: a bug of ours. The others were stopped.
@@ -81,7 +104,7 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
-        let site = Arc::new(Site::open(&config, diagnostics).map_err(StartError::Root)?);
+        let site = Arc::new(Site::open(&config, diagnostics.clone())?);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
         if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
@@ -95,6 +118,7 @@ impl Server {
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
             balance: Balance::new(workers.iter().map(|worker| worker.mailbox.clone())),
+            drain: DrainCount::of_workers(workers.len()),
             grace_ms: config.grace_ms,
         });
         let (sink, log_writer) = match config.access_log {
@@ -143,16 +167,17 @@ impl Server {
         }
         Ok(Self {
             reactors,
-            addresses: bound.addresses,
+            listening: bound.listening,
             handle: Handle { shared, wakers },
             log_writer,
+            diagnostics,
         })
     }
 
-    /// The addresses that are listened on, with the ports that were chosen for port 0.
+    /// Where the server listens.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
     }
 
     /// A handle that can stop this server.
@@ -171,6 +196,7 @@ impl Server {
             reactors,
             handle,
             log_writer,
+            diagnostics,
             ..
         } = self;
         let workers: Vec<_> = reactors
@@ -203,6 +229,7 @@ impl Server {
         if let Some(writer) = log_writer {
             writer.finish();
         }
+        diagnostics.finish();
         Ok(match result? {
             0 => Outcome::Drained,
             cut => Outcome::Cut(cut),
@@ -301,6 +328,16 @@ impl fmt::Display for StartError {
                  later is needed"
             ),
             Self::Root(error) => write!(f, "cannot open the root: {error}"),
+            Self::Page {
+                option,
+                path,
+                reason,
+            } => write!(
+                f,
+                "{option}: `{}`: {reason}; create that file, or name another below the root",
+                OneLine(path)
+            ),
+            Self::Disk(error) => write!(f, "cannot start the threads of the disk: {error}"),
             Self::Io(error) => write!(f, "a system call failed: {error}"),
             Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),
         }

@@ -1,20 +1,24 @@
 //! What is served and how: the part of the configuration that answers depend on, made ready.
 
-use std::io;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use globset::GlobMatcher;
 use zc_core::PipePool;
 use zc_http::{Coding, Request, Status, Target};
 
-use crate::config::files::{CacheControl, Cors, EntityTags, Files};
+use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files};
 use crate::config::{self, Config};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, OneLine};
 use crate::disk::Disk;
 use crate::listing;
-use crate::mime::Types;
+use crate::mime::{self, Types};
 use crate::mounts::{Guard, Mounts};
-use crate::resolve::{OpenFile, Patience};
+use crate::resolve::{OpenFile, Patience, Root};
 use crate::roots::RootPath;
+use crate::server::StartError;
 
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
@@ -51,25 +55,34 @@ pub(crate) struct Rules {
     pub(crate) hidden: bool,
     pub(crate) precompressed: Vec<Coding>,
     pub(crate) cors: Option<Cors>,
+    /// Whether a query may ask for a download.
+    pub(crate) download_query: bool,
     /// Fields of every response, as lines of a head.
     pub(crate) lines: Vec<u8>,
+    /// Fields of the files that a glob matches, each as a line of a head.
+    file_lines: Vec<(GlobMatcher, Vec<u8>)>,
+    /// The codings that the bytes of files are in by themselves.
+    codings: Vec<(GlobMatcher, String)>,
 }
 
 impl Site {
     /// Opens the roots.
-    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
+    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> Result<Self, StartError> {
         // Each connection waits for one thing at a time, and may leave a file to be closed.
-        let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
+        let disk = Disk::start(config.disk_threads, config.connections_max * 2);
+        let disk = disk.map_err(StartError::Disk)?;
         let mounts = Arc::new(Mounts::new(disk.handle()));
         let open = |root: &config::Root| {
             let (mounts, diagnostics) = (Arc::clone(&mounts), diagnostics.clone());
-            let path = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics)?;
+            let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
+            let (path, root) = opened.map_err(StartError::Root)?;
+            check_pages(&config.files, &root)?;
             Ok(Arc::new(path))
         };
         let sites = &config.files.sites;
         let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
         Ok(Self {
-            roots: roots.map(open).collect::<io::Result<_>>()?,
+            roots: roots.map(open).collect::<Result<_, StartError>>()?,
             hosts: sites.iter().map(|site| site.host.clone()).collect(),
             rules: Rules::new(&config.files),
             method: config.method,
@@ -107,11 +120,7 @@ impl Site {
         if self.hosts.is_empty() {
             return 0;
         }
-        let authority = match request.target {
-            Target::Absolute { authority, .. } => authority,
-            _ => request.headers.get("host").unwrap_or_default(),
-        };
-        let host = host_of(authority);
+        let host = host_of(authority(request));
         let mut hosts = self.hosts.iter();
         let site = hosts.position(|name| name.as_bytes().eq_ignore_ascii_case(host));
         // ROOT comes first, and serves all other hosts.
@@ -119,16 +128,43 @@ impl Site {
     }
 }
 
+/// Opens each page of the configuration once, so that one that is missing is told of at the start and
+/// not by the first request that wants it. Every site needs its own.
+fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
+    let spa = files.spa.iter().map(|file| ("--spa=".to_owned(), file));
+    let errors = files.error_pages.iter();
+    let errors = errors.map(|page| (format!("--error-page {}=", page.code), &page.file));
+    for (option, file) in spa.chain(errors) {
+        let name = file.as_os_str().as_encoded_bytes();
+        let opened = root.open_file(name, Patience::Any);
+        opened.map_err(|error| StartError::Page {
+            option: format!("{option}{}", OneLine(file)),
+            path: root.path_below(name),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
 impl Rules {
     fn new(files: &Files) -> Self {
-        let bytes = |path: &std::path::Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
+        let line = |field: &Field| format!("{}: {}\r\n", field.name, field.value).into_bytes();
         let mut lines = Vec::new();
-        let has_server = |field: &config::files::Field| field.name.eq_ignore_ascii_case("server");
-        if !files.fields.iter().any(has_server) {
+        if !files.fields.iter().any(is_server) {
             lines.extend_from_slice(b"Server: zc\r\n");
         }
+        let (mut file_lines, mut codings) = (Vec::new(), Vec::new());
         for field in &files.fields {
-            lines.extend_from_slice(format!("{}: {}\r\n", field.name, field.value).as_bytes());
+            match &field.glob {
+                None if field.value.is_empty() => {}
+                None => lines.extend(line(field)),
+                Some(glob) if field.name.eq_ignore_ascii_case("content-encoding") => {
+                    codings.push((glob.clone(), field.value.clone()));
+                }
+                Some(glob) => file_lines.push((glob.clone(), line(field))),
+            }
         }
         Self {
             index: files.index.clone(),
@@ -140,12 +176,19 @@ impl Rules {
                 .map(|page| (page.code, bytes(&page.file)))
                 .collect(),
             cache_control: files.cache_control.clone(),
-            types: Types::new(files.types.clone(), files.default_type.clone()),
+            types: Types::new(
+                files.types.clone(),
+                files.default_type.clone(),
+                files.charset.clone(),
+            ),
             etags: files.etags,
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
+            download_query: files.download_query,
             lines,
+            file_lines,
+            codings,
         }
     }
 
@@ -156,18 +199,41 @@ impl Rules {
         Some(&page.1)
     }
 
+    /// The content coding that the bytes of the file at `path` are in by themselves. Such a file goes
+    /// out as it is, whatever is accepted, and nothing is looked for beside it.
+    pub(crate) fn own_coding(&self, path: &[u8]) -> Option<&str> {
+        let mut codings = self.codings.iter();
+        let configured = codings.find(|(glob, _)| glob.is_match(as_path(path)));
+        let configured = configured.map(|(_, coding)| coding.as_str());
+        configured.or_else(|| mime::coding_of(path))
+    }
+
+    /// The fields of the file at `path` that not every response has, as lines of a head.
+    pub(crate) fn file_lines(&self, path: &[u8]) -> Vec<u8> {
+        let lines = self.file_lines.iter();
+        let lines = lines.filter(|(glob, _)| glob.is_match(as_path(path)));
+        lines.flat_map(|(_, line)| line).copied().collect()
+    }
+
     /// What caches are told of a path.
     pub(crate) fn cache_control(&self, path: &[u8]) -> Option<&str> {
-        use std::os::unix::ffi::OsStrExt;
-        if self.cache_control.is_empty() {
-            return None;
-        }
-        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
-        let rule = self
-            .cache_control
-            .iter()
-            .find(|rule| rule.glob.is_match(path))?;
+        let mut rules = self.cache_control.iter();
+        let rule = rules.find(|rule| rule.glob.is_match(as_path(path)))?;
         Some(&rule.value)
+    }
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+/// The host that a request is for, with the port if it has one: the authority of the target comes before
+/// the `Host` field ([RFC 9112 §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)). Empty where
+/// there is neither.
+pub(crate) fn authority<'b>(request: &Request<'b>) -> &'b [u8] {
+    match request.target {
+        Target::Absolute { authority, .. } => authority,
+        _ => request.headers.get("host").unwrap_or_default(),
     }
 }
 

@@ -1,18 +1,18 @@
 //! The values of options, from text. Each error says what is wrong and what to write instead.
 
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use zc_core::Method;
 use zc_http::is_token;
 
-use crate::config::files::{CacheControl, ErrorPage, Field, MediaType};
+use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
-    CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX, THREADS_MAX,
+    Bind, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX,
+    ParseBindError, THREADS_MAX,
 };
 
 /// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
@@ -26,7 +26,10 @@ const FIELDS_OF_OURS: [(&str, &str); 21] = [
     ("cache-control", "use --cache-control '**=VALUE'"),
     ("connection", "the server decides it"),
     ("content-disposition", "it follows from ?download"),
-    ("content-encoding", "use --precompressed"),
+    (
+        "content-encoding",
+        "use --precompressed, or name the files, as in '*.wasm.gz=Content-Encoding: gzip'",
+    ),
     ("content-length", "it follows from the file"),
     ("content-range", "it follows from the request"),
     ("content-type", "use --mime or --default-type"),
@@ -43,11 +46,10 @@ const FIELDS_OF_OURS: [(&str, &str); 21] = [
     ("vary", "the server decides it"),
 ];
 
-/// Parses `IP:PORT` or `[IPv6]:PORT`; names are not looked up.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "not an IP address with a port: write it as 127.0.0.1:8080 or [::1]:8080".to_owned()
-    })
+/// Parses where to listen.
+pub(crate) fn bind(text: &str) -> Result<Bind, String> {
+    text.parse()
+        .map_err(|error: ParseBindError| error.to_string())
 }
 
 /// Parses a count of threads.
@@ -186,45 +188,85 @@ pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
     })
 }
 
-/// Parses `GLOB=VALUE`. In the glob `*` stops at slashes and `**` does not.
+/// Parses `GLOB=VALUE`.
 pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
     let form = "write it as '*.js=max-age=3600' or 'assets/**=immutable'";
     let (glob, value) = text
         .split_once('=')
         .ok_or_else(|| format!("no `=` between glob and value: {form}"))?;
+    Ok(CacheControl {
+        glob: path_glob(glob, form)?,
+        value: field_value(value)?,
+    })
+}
+
+/// Parses a glob over paths below the root: `*` stops at slashes and `**` does not. `form` is what the
+/// whole value should look like.
+fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
+    if text.is_empty() {
+        return Err(format!("no glob before the `=`: {form}"));
+    }
     // A glob without a slash is meant for names in every directory, as in a .gitignore.
-    let everywhere = match glob.strip_prefix('/') {
+    let everywhere = match text.strip_prefix('/') {
         Some(from_root) => from_root.to_owned(),
-        None if glob.contains('/') => glob.to_owned(),
-        None => format!("**/{glob}"),
+        None if text.contains('/') => text.to_owned(),
+        None => format!("**/{text}"),
     };
     let glob = GlobBuilder::new(&everywhere)
         .literal_separator(true)
         .build()
         .map_err(|error| format!("{}: {form}", error.kind()))?;
-    Ok(CacheControl {
-        glob: glob.compile_matcher(),
-        value: field_value(value)?,
-    })
+    Ok(glob.compile_matcher())
 }
 
-/// Parses `Name: value`.
+/// Parses `Name: value`, or `GLOB=Name: value`.
 pub(crate) fn field(text: &str) -> Result<Field, String> {
-    let form = "write it as 'Name: value'";
-    let (name, value) = text
+    let form = "write it as 'Name: value' or '*.js=Name: value'";
+    // A name has no `=`, so that one before the colon ends a glob.
+    let (glob, line) = match text.split_once('=') {
+        Some((glob, line)) if !glob.contains(':') => (Some(path_glob(glob, form)?), line),
+        _ => (None, text),
+    };
+    let (name, value) = line
         .split_once(':')
         .ok_or_else(|| format!("no `:` between name and value: {form}"))?;
     if !is_token(name.as_bytes()) {
         return Err(format!("`{name}` is no name of a field: {form}"));
     }
-    let lower = name.to_ascii_lowercase();
-    if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
-        return Err(format!("`{name}` is not yours to set: {instead}"));
-    }
+    let value = match (name.to_ascii_lowercase().as_str(), &glob) {
+        ("server", Some(_)) => {
+            return Err(format!("`{name}` is for all responses: leave out the glob"));
+        }
+        // Without a value it is left out.
+        ("server", None) if value.trim_ascii().is_empty() => String::new(),
+        ("content-encoding", Some(_)) => match field_value(value)? {
+            coding if is_token(coding.as_bytes()) => coding.to_ascii_lowercase(),
+            coding => {
+                return Err(format!(
+                    "`{coding}` is no content coding: give gzip, br or zstd"
+                ));
+            }
+        },
+        (lower, _) => {
+            if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
+                return Err(format!("`{name}` is not yours to set: {instead}"));
+            }
+            field_value(value)?
+        }
+    };
     Ok(Field {
+        glob,
         name: name.to_owned(),
-        value: field_value(value)?,
+        value,
     })
+}
+
+/// Parses the name of a field of a request, or `*`.
+pub(crate) fn field_name(text: &str) -> Result<String, String> {
+    match text.trim() {
+        name if is_token(name.as_bytes()) => Ok(name.to_owned()),
+        _ => Err("no name of a field: write it as If-None-Match, or as a list A,B,C".to_owned()),
+    }
 }
 
 /// Parses an origin, or `*`.
@@ -254,15 +296,25 @@ pub(crate) fn extension_type(text: &str) -> Result<MediaType, String> {
         .split_once('=')
         .ok_or_else(|| "no `=` between extension and type: write it as md=text/plain".to_owned())?;
     let extension = extension.strip_prefix('.').unwrap_or(extension);
-    if extension.is_empty() || extension.contains(['/', '.']) {
+    if extension.contains('/') || extension.split('.').any(str::is_empty) {
         return Err(format!(
-            "`{extension}` is no extension: write it as md=text/plain"
+            "`{extension}` is no extension: write it as md=text/plain or wasm.gz=application/wasm"
         ));
     }
     Ok(MediaType {
-        extension: extension.to_lowercase(),
+        extension: extension.to_ascii_lowercase(),
         media_type: media_type(name)?,
     })
+}
+
+/// Parses `auto`, `off` or the name of a charset.
+pub(crate) fn charset(text: &str) -> Result<Charset, String> {
+    match text {
+        "auto" => Ok(Charset::Auto),
+        "off" => Ok(Charset::Off),
+        name if is_token(name.as_bytes()) => Ok(Charset::Named(name.to_owned())),
+        _ => Err("no name of a charset: write it as utf-8, or give auto or off".to_owned()),
+    }
 }
 
 /// Parses `HOST=DIR`; the directory is looked at later.
@@ -352,7 +404,7 @@ mod tests {
         }
         let rule = cache_control("*.js=public, max-age=3600").expect("valid");
         assert_eq!(rule.value, "public, max-age=3600");
-        for wrong in ["*.js", "*.js=", "[=a", "*.js=a\r\nb: c"] {
+        for wrong in ["*.js", "*.js=", "[=a", "=a", "*.js=a\r\nb: c"] {
             assert!(cache_control(wrong).is_err(), "{wrong}");
         }
     }
@@ -363,6 +415,22 @@ mod tests {
         assert_eq!((&*parsed.name, &*parsed.value), ("X-Frame-Options", "DENY"));
         assert!(field("Content-Security-Policy: default-src 'self'; img-src *").is_ok());
         assert!(field("Server: other").is_ok());
+        assert_eq!(field("Server:").expect("valid").value, "");
+        let globs = |text: &str| field(text).expect(text).glob;
+        for plain in [
+            "X: a=b",
+            "Link: </a=b>; rel=c",
+            "X=Y".replace('=', ": ").as_str(),
+        ] {
+            assert!(globs(plain).is_none(), "{plain}");
+        }
+        let js = globs("lib/*.js=X-A: b=c").expect("a glob");
+        assert!(js.is_match("lib/a.js") && !js.is_match("a.js"));
+        let parsed = field("*.wasm.gz=Content-Encoding: GZIP").expect("valid");
+        assert_eq!(
+            (&*parsed.name, &*parsed.value),
+            ("Content-Encoding", "gzip")
+        );
         for (wrong, mend) in [
             ("X", "write it as 'Name: value'"),
             (": a", "write it as 'Name: value'"),
@@ -372,6 +440,15 @@ mod tests {
             ("content-length: 5", "it follows from the file"),
             ("Cache-Control: no-store", "use --cache-control"),
             ("Transfer-Encoding: chunked", "the server decides it"),
+            ("*.js=Transfer-Encoding: chunked", "the server decides it"),
+            ("Content-Encoding: gzip", "name the files"),
+            ("*.gz=Content-Encoding: ", "give one"),
+            ("*.gz=Content-Encoding: gzip, br", "give gzip"),
+            ("*.js=Server: x", "leave out the glob"),
+            ("*.js=Server:", "leave out the glob"),
+            ("*.js=X", "write it as 'Name: value'"),
+            ("=X: y", "no glob"),
+            ("[=X: y", "write it as"),
         ] {
             let error = field(wrong).expect_err(wrong);
             assert!(error.contains(mend), "{wrong}: {error}");
@@ -413,11 +490,27 @@ mod tests {
             (&*rule.extension, &*rule.media_type),
             ("md", "text/plain; charset=utf-8")
         );
+        let rule = extension_type("Wasm.gz=application/wasm").expect("valid");
+        assert_eq!(rule.extension, "wasm.gz");
+        assert_eq!(
+            charset("Shift_JIS"),
+            Ok(Charset::Named("Shift_JIS".to_owned()))
+        );
+        assert_eq!(
+            (charset("auto"), charset("off")),
+            (Ok(Charset::Auto), Ok(Charset::Off))
+        );
+        for wrong in ["", "utf-8; x", "a b", "\"utf-8\""] {
+            assert!(charset(wrong).is_err(), "{wrong:?}");
+        }
         for wrong in [
             "md",
             "md=",
             "=text/plain",
-            "tar.gz=a/b",
+            ".=text/plain",
+            "gz.=text/plain",
+            "tar..gz=text/plain",
+            "a/b=text/plain",
             "md=text",
             "md=a/b/c",
             "md=/",

@@ -99,7 +99,7 @@ impl Client {
 /// Serves what `root` has, with nothing that is done by the clock while it is counted.
 fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle<()>) {
     let mut config = Config::for_root(root).expect("a root");
-    config.binds = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    config.binds = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()];
     config.threads = 1;
     config.header_timeout_ms = HOUR_MS;
     config.idle_timeout_ms = HOUR_MS;
@@ -110,7 +110,7 @@ fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle
         ..Cache::default()
     };
     let server = Server::bind(config).expect("a server");
-    let (address, handle) = (server.addresses()[0], server.handle());
+    let (address, handle) = (server.listening()[0].address, server.handle());
     let run = std::thread::spawn(move || {
         server.run().expect("nothing fails");
     });

@@ -1,9 +1,11 @@
-//! Headless Chromium plays and seeks a video, and shows and sorts a listing. What happens in a page
-//! is told by its script, which asks for `/report?…`, and so stands in the access log.
+//! Headless Chromium plays and seeks a video, shows and sorts a listing, reads texts in their encodings,
+//! compiles a module and asks another origin. What happens in a page is told by its script, which asks
+//! for `/report?…`, and so stands in the access log.
 
 mod harness;
 
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use harness::clients::{Home, said};
 use harness::{Server, pattern};
@@ -27,24 +29,41 @@ const ALWAYS: [&str; 13] = [
     "--user-data-dir=profile",
 ];
 
+/// One at a time: a browser takes all that a small machine has.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Chromium with a page open, until it is dropped.
-struct Browser(Option<Child>);
+struct Browser {
+    child: Option<Child>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+fn take_turn() -> MutexGuard<'static, ()> {
+    // A test that failed in its turn is no reason for the others.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Browser {
     fn open(home: &Home, url: &str) -> Self {
+        let turn = take_turn();
         let mut command = home.command("chromium");
         // Without a port for a debugger it would end when the page is there.
         command
             .args(ALWAYS)
             .args(["--remote-debugging-port=0", url]);
         let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
-        Self(Some(piped.spawn().expect("timeout(1) starts")))
+        Self {
+            child: Some(piped.spawn().expect("timeout(1) starts")),
+            _turn: turn,
+        }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let Some(child) = self.0.take() else { return };
+        let Some(child) = self.child.take() else {
+            return;
+        };
         // timeout(1) hands the signal on. The pipe ends when the last process of the browser does,
         // so that none writes into the profile while that is removed.
         let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
@@ -156,7 +175,7 @@ fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
     lines.extend(log.so_far(&server));
     for line in lines.iter().filter(|line| is_video(line)) {
         assert_eq!(
-            (&line["status"], &line["path"]),
+            (&line["status"], &line["send_path"]),
             (&206.into(), &"sendfile".into())
         );
     }
@@ -214,7 +233,9 @@ impl Picture {
         let size = format!("--window-size={width},{height}");
         let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
         let shot = [&size, &scheme, "--screenshot=picture.png", url];
+        let turn = take_turn();
         let output = home.run("chromium", &[&ALWAYS[..], &shot].concat());
+        drop(turn);
         said(&output, "chromium");
         let png = home.read("picture.png");
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "a PNG");
@@ -305,4 +326,122 @@ fn chromium_shows_a_listing_by_day_by_night_and_on_a_phone() {
             );
         }
     }
+}
+
+/// Reads texts in encodings of their own, and reports what came out of them.
+const READER: &str = r#"<!DOCTYPE html>
+<title>reader</title>
+<iframe id="page" src="page.html"></iframe>
+<iframe id="notes" src="notes.txt"></iframe>
+<img id="picture" src="picture.svgz">
+<script>
+onload = () => {
+  const request = new XMLHttpRequest();
+  request.open("GET", "feed.xml");
+  request.onload = () => fetch("/report?" + [
+    page.contentDocument.title,
+    notes.contentDocument.body.textContent.trim(),
+    request.responseXML.documentElement.textContent,
+    picture.naturalWidth,
+  ].map(encodeURIComponent).join("&"));
+  request.send();
+};
+</script>
+"#;
+
+#[test]
+fn chromium_reads_each_text_in_its_own_encoding() {
+    let Some(home) = Home::for_clients(&["chromium", "gzip"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    server.write("reader.html", READER.as_bytes());
+    // The title is U+65E5 U+672C.
+    let page = b"<!DOCTYPE html><meta charset=Shift_JIS><title>\x93\xfa\x96\x7b</title>";
+    server.write("page.html", page);
+    let feed = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>caf\xe9</a>";
+    server.write("feed.xml", feed);
+    server.write("notes.txt", "na\u{ef}ve".as_bytes());
+    home.write(
+        "picture.svg",
+        b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"42\" height=\"7\"/>",
+    );
+    home.succeed("gzip", &["picture.svg"]);
+    server.write("picture.svgz", &home.read("picture.svg.gz"));
+    let browser = Browser::open(&home, &server.url("/reader.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    let report = lines.last().expect("the report");
+    let expected = "/report?%E6%97%A5%E6%9C%AC&na%C3%AFve&caf%C3%A9&42";
+    assert_eq!(report["target"], expected);
+}
+
+/// A module of WebAssembly: its function `answer` returns 42.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\
+    \x07\x0a\x01\x06answer\0\0\x0a\x06\x01\x04\0\x41\x2a\x0b";
+
+/// Compiles a module while it comes, which takes the right type and the right coding.
+const STREAMER: &str = r#"<!DOCTYPE html>
+<title>streamer</title>
+<script src="lib.js.gz"></script>
+<script>
+WebAssembly.instantiateStreaming(fetch("game.wasm.gz"))
+  .then(loaded => fetch("/report?answer=" + loaded.instance.exports.answer() + "&script=" + script))
+  .catch(error => fetch("/report?error=" + encodeURIComponent(error)));
+</script>
+"#;
+
+#[test]
+fn chromium_compiles_a_module_that_is_stored_compressed() {
+    let Some(home) = Home::for_clients(&["chromium", "gzip"]) else {
+        return;
+    };
+    let mut server = Server::start(&[
+        "--mime=wasm.gz=application/wasm",
+        "--header=*.gz=Content-Encoding: gzip",
+    ]);
+    let log = server.follow_log();
+    server.write("streamer.html", STREAMER.as_bytes());
+    for (name, bytes) in [("game.wasm", MODULE), ("lib.js", b"const script = 7;")] {
+        home.write(name, bytes);
+        home.succeed("gzip", &[name]);
+        server.write(&format!("{name}.gz"), &home.read(&format!("{name}.gz")));
+    }
+    let browser = Browser::open(&home, &server.url("/streamer.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    let report = lines.last().expect("the report");
+    assert_eq!(report["target"], "/report?answer=42&script=7");
+}
+
+/// Asks another origin for a part of a file, with the fields that libraries add.
+const ASKER: &str = r#"<!DOCTYPE html>
+<title>asker</title>
+<script>
+fetch("http://OTHER/f", {headers: {Range: "bytes=1-2", "If-Range": '"x"', "X-Requested-With": "asker", "Cache-Control": "no-cache"}})
+  .then(response => response.text())
+  .then(text => fetch("/report?text=" + text), error => fetch("/report?" + encodeURIComponent(error)));
+</script>
+"#;
+
+#[test]
+fn chromium_asks_another_origin_with_the_usual_fields() {
+    let Some(home) = Home::for_clients(&["chromium"]) else {
+        return;
+    };
+    let other = Server::start(&["--cors"]);
+    other.write("f", b"granted");
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    let page = ASKER.replace("OTHER", &other.address.to_string());
+    server.write("asker.html", page.as_bytes());
+    let browser = Browser::open(&home, &server.url("/asker.html"));
+    let lines = log.until(is_report);
+    drop(browser);
+    // The tag is none of the file's, so that all of it is sent.
+    assert_eq!(
+        lines.last().expect("the report")["target"],
+        "/report?text=granted"
+    );
 }

@@ -161,7 +161,7 @@ fn have_kept(server: &mut Server, path: &mut Watched) {
                 break line;
             }
         };
-        way = line["path"].clone();
+        way = line["send_path"].clone();
         if way == "memory" && path.changes != Changes::InPlaceUnseen {
             path.kept_tag = response.field("etag").map(str::to_owned);
         }

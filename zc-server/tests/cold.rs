@@ -108,7 +108,7 @@ fn hot_requests_are_answered_while_every_cold_read_is_held() {
     for _ in 0..COLD {
         let log = slow.cold_log();
         assert_eq!(
-            (&log["outcome"], &log["path"]),
+            (&log["outcome"], &log["send_path"]),
             (&"complete".into(), &"copy".into())
         );
         assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
@@ -222,7 +222,7 @@ fn every_method_goes_by_a_thread_and_says_its_path() {
         let response = slow.server.get(&format!("/cold/0?method={method}"));
         assert!(response.body == expected, "{method}");
         let log = slow.cold_log();
-        assert_eq!(log["path"], method);
+        assert_eq!(log["send_path"], method);
         assert!(log["cold_windows"].as_u64() >= Some(3), "{log}");
     }
     // Several parts, each of them by a thread.
@@ -453,7 +453,7 @@ fn files_that_are_not_in_memory_arrive_whole() {
             let waited = log["cold_windows"].as_u64().expect("a number");
             // A short one that the kernel did not drop is read behind its head.
             assert!(
-                log["path"] == "sendfile" || (waited == 0 && body.len() <= 16 << 10),
+                log["send_path"] == "sendfile" || (waited == 0 && body.len() <= 16 << 10),
                 "{log}"
             );
             cold_windows += waited;

@@ -54,7 +54,7 @@ fn curl_fetches_a_whole_file_and_parts_of_it() {
         answers(&lines),
         [("GET", 200), ("GET", 206), ("GET", 206), ("GET", 206)]
     );
-    assert!(lines.iter().all(|line| line["path"] == "sendfile"));
+    assert!(lines.iter().all(|line| line["send_path"] == "sendfile"));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn curl_decodes_what_lies_ready_in_each_coding() {
             (&coded.len().into(), &body.len().into()),
             "{program}"
         );
-        let paths: Vec<_> = lines.iter().map(|line| &line["path"]).collect();
+        let paths: Vec<_> = lines.iter().map(|line| &line["send_path"]).collect();
         assert_eq!(
             paths,
             ["copy", "sendfile"],

@@ -93,7 +93,7 @@ fn a_directory_is_listed_as_html_and_as_json() {
         }
     };
     assert_eq!(
-        (&log["path"], &log["outcome"]),
+        (&log["send_path"], &log["outcome"]),
         (&"memory".into(), &"complete".into())
     );
 

@@ -108,7 +108,7 @@ fn aria2_fetches_a_big_file_in_16_segments() {
         lines
             .iter()
             .filter(|line| line["method"] == "GET")
-            .all(|line| line["path"] == "sendfile")
+            .all(|line| line["send_path"] == "sendfile")
     );
     let connections: BTreeSet<_> = lines.iter().map(|line| line["remote"].as_str()).collect();
     assert!(connections.len() >= 16, "{connections:?}");
@@ -172,7 +172,7 @@ fn rclone_lists_and_checks_2000_files_of_all_names() {
     assert!(lines.iter().all(are_complete));
     let fetched: BTreeSet<_> = lines
         .iter()
-        .filter(|line| line["method"] == "GET" && line["path"] != "none")
+        .filter(|line| line["method"] == "GET" && line["send_path"] != "none")
         .filter_map(|line| line["target"].as_str())
         .filter(|target| !target.ends_with('/'))
         .collect();
@@ -263,7 +263,7 @@ fn wget_mirrors_a_tree_and_fetches_each_page_once() {
     // What is there already is not fetched again.
     mirror();
     let lines = log.so_far(&server);
-    let fetched = |line: &&serde_json::Value| line["path"] == "sendfile";
+    let fetched = |line: &&serde_json::Value| line["send_path"] == "sendfile";
     assert_eq!(lines.iter().filter(fetched).count(), 0);
     assert_eq!(remove_pages(&home.path("tree")), pages);
     assert_same_files(&home.path("tree"), server.root.path());

@@ -494,6 +494,13 @@ fn tags_of_contents_are_written_once_and_believed_while_the_content_stays() {
         assert!(said.contains("1 declared by others"), "{said}");
         assert_eq!(tag(&server, "/a"), "\"mine\"");
     }
+    // The variables of the server are none of its business.
+    let output = binary()
+        .args(["etag", "/nonexistent/root"])
+        .env("ZC_ROOT", "/")
+        .env("ZC_THREADS", "many")
+        .output();
+    assert_eq!(output.expect("it runs").status.code(), Some(1));
     let (code, _, said) = write_tags(&["/nonexistent/root"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("/nonexistent/root"), "{said}");

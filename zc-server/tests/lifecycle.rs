@@ -4,6 +4,7 @@ mod harness;
 
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
@@ -21,7 +22,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn a_signal_drains_and_exits_0() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let server = Server::start(&["--threads", "2"]);
         let body = pattern(BIG, 31);
         server.write("f", &body);
@@ -109,7 +110,94 @@ fn the_grace_period_ends_what_does_not_end() {
     assert_eq!(server.log()["outcome"], "shutdown");
     let (status, said) = server.wait();
     assert_eq!(status.code(), Some(3));
-    assert!(said.contains("1 response"), "{said}");
+    assert!(
+        said.contains("the grace period ended, 1 response was cut\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("1 response under way, waiting at most 300 ms; "),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_first_signal_says_what_is_waited_for() {
+    let mut server = Server::start(&["--threads", "3"]);
+    let body = pattern(BIG, 34);
+    server.write("f", &body);
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut one = [0; 1];
+        client
+            .stream
+            .peek(&mut one)
+            .expect("the transfer is under way");
+    }
+    // Nobody waits for one that is idle.
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/missing").status, 404);
+    server.signal(Signal::SIGINT);
+    let line = server.said_with("under way");
+    let expected =
+        "zc-server: 4 responses under way, waiting at most 30 s; press Ctrl-C again to end now\n";
+    assert_eq!(line, expected);
+    for client in &mut clients {
+        assert!(client.response(false).body == body);
+    }
+    drop(clients);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn other_signals_are_answered_and_end_nothing() {
+    let mut server = Server::start(&[]);
+    let body = pattern(BIG, 35);
+    server.write("f", &body);
+    let mut busy = server.connect();
+    busy.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    for (signal, words) in [
+        (Signal::SIGHUP, "SIGHUP: there is nothing to reopen"),
+        (Signal::SIGUSR1, "SIGUSR1: there is nothing to reopen"),
+        (Signal::SIGUSR2, "SIGUSR2 is ignored"),
+    ] {
+        server.signal(signal);
+        server.said_with(words);
+    }
+    assert!(busy.response(false).body == body, "it goes on");
+    assert_eq!(
+        busy.get("/missing").status,
+        404,
+        "and so does the connection"
+    );
+    drop(busy);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_nothing() {
+    let mut server = Server::start(&[]);
+    server.write("f", b"x");
+    server.close_stderr();
+    // What is said to nobody: by the thread of the signals, and by a worker.
+    server.signal(Signal::SIGHUP);
+    let mut busy = server.connect();
+    server.write("big", &pattern(BIG, 36));
+    busy.send(b"GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut one = [0; 1];
+    busy.stream
+        .peek(&mut one)
+        .expect("the transfer is under way");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(busy.response(false).body.len(), BIG);
+    busy.expect_end();
+    drop(busy);
+    assert_eq!(server.wait().0.code(), Some(0));
 }
 
 #[test]
@@ -153,6 +241,104 @@ fn wrong_arguments_name_the_thing_and_the_mend() {
 }
 
 #[test]
+fn a_missing_dev_null_is_named() {
+    // A mount namespace whose /dev is empty, as in a chroot that nobody has filled.
+    let in_namespace = |program: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount -t tmpfs tmpfs /dev && exec \"$0\" \"$@\"");
+        command
+            .args(program)
+            .output()
+            .expect("unshare of util-linux")
+    };
+    if !in_namespace(&["true"]).status.success() {
+        println!("no mount namespaces here: nothing to test");
+        return;
+    }
+    let root = temp_root();
+    let path = root.path().to_str().expect("UTF-8");
+    let output = in_namespace(&[
+        env!("CARGO_BIN_EXE_zc-server"),
+        "--bind",
+        "127.0.0.1:0",
+        path,
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/dev/null: No such file"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn pages_that_are_missing_are_told_of_at_the_start() {
+    let root = temp_root();
+    let (main, site) = (root.path().join("main"), root.path().join("site"));
+    for directory in [&main, &site] {
+        std::fs::create_dir(directory).expect("a directory");
+    }
+    std::fs::write(main.join("page.html"), b"x").expect("a file");
+    std::fs::create_dir(main.join("dir")).expect("a directory");
+    std::os::unix::fs::symlink("../site", main.join("out")).expect("a link");
+    std::fs::write(site.join("secret.html"), b"x").expect("a file");
+    let main = main.canonicalize().expect("a path");
+    let site = site.canonicalize().expect("a path");
+    let shown = |directory: &std::path::Path| directory.display().to_string();
+    let site_option = format!("--site=one.example={}", shown(&site));
+    let rows: [(&[&str], &str, String); 6] = [
+        (
+            &["--spa"],
+            "--spa=index.html",
+            format!("`{}/index.html`", shown(&main)),
+        ),
+        (
+            &["--error-page", "404=no/page.html"],
+            "--error-page 404=no/page.html",
+            format!("`{}/no/page.html`", shown(&main)),
+        ),
+        (
+            &["--spa=dir"],
+            "--spa=dir",
+            format!("`{}/dir`", shown(&main)),
+        ),
+        // What is outside the root is not there.
+        (
+            &["--spa=out/secret.html"],
+            "--spa=out/secret.html",
+            format!("`{}/out", shown(&main)),
+        ),
+        // Every site needs its own.
+        (
+            &["--spa=page.html", &site_option],
+            "--spa=page.html",
+            shown(&site),
+        ),
+        (
+            &["--site=one.example=/no/such/root"],
+            "--site one.example=/no/such/root: ",
+            "`/no/such/root` does not exist".to_owned(),
+        ),
+    ];
+    for (options, option, path) in rows {
+        let arguments = [
+            options,
+            &["--bind=127.0.0.1:0", main.to_str().expect("UTF-8")],
+        ]
+        .concat();
+        let (code, said) = run(&arguments);
+        assert_eq!(
+            (code, said.lines().count()),
+            (Some(1), 1),
+            "{options:?}: {said}"
+        );
+        assert!(
+            said.contains(option) && said.contains(&path),
+            "{options:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn help_names_every_flag_of_the_readme() {
     let output = binary().arg("--help").output().expect("the binary");
     assert!(output.status.success());
@@ -168,10 +354,10 @@ fn help_names_every_flag_of_the_readme() {
         count += 1;
     }
     assert!(count >= 26, "{count}");
-    // And the other way round.
+    // And the other way round; further in are their descriptions.
     for line in help
         .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .filter_map(|line| line.strip_prefix("      --"))
     {
         let name = line.split([' ', '[', '<']).next().expect("a name");
         let is_told = readme.contains(&format!("| `--{name}"));
@@ -195,6 +381,35 @@ fn several_addresses_and_an_unread_environment() {
 }
 
 #[test]
+fn the_environment_has_a_value_on_each_line_and_an_empty_variable_is_none() {
+    let root = temp_root();
+    std::fs::write(root.path().join("f"), b"x").expect("a file");
+    let mut command = binary();
+    command
+        .env("ZC_ROOT", root.path())
+        .env("ZC_BIND", "127.0.0.1:0\n127.0.0.1:0\n")
+        .env("ZC_HEADER", "X-A: one, two\nX-B: three\n")
+        .env("ZC_THREADS", "")
+        .env("ZC_LISTING", "");
+    let server = Server::start_from(command, root);
+    let response = server.get("/f");
+    assert_eq!(response.body, b"x");
+    assert_eq!(response.field("x-a"), Some("one, two"));
+    assert_eq!(response.field("x-b"), Some("three"));
+    let mut wrong = binary();
+    let output = wrong
+        .env("ZC_BIND", "nonsense")
+        .output()
+        .expect("the binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("nonsense") && said.contains("ZC_BIND"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_named_method_and_the_default_one_are_logged() {
     for (method, path) in [
         ("auto", "sendfile"),
@@ -206,7 +421,7 @@ fn a_named_method_and_the_default_one_are_logged() {
         server.write("f", &pattern(50_000, 41));
         assert_eq!(server.get("/f").body.len(), 50_000);
         let log = server.log();
-        assert_eq!(log["path"], path, "{log}");
+        assert_eq!(log["send_path"], path, "{log}");
         assert_eq!(log["target"], "/f", "{log}");
         assert_eq!(log["method"], "GET", "{log}");
         assert!(log["us"].as_u64().is_some(), "{log}");
@@ -260,6 +475,48 @@ fn watched_by_each_worker(server: &Server) -> Vec<usize> {
         .map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count())
         .filter(|&watched| watched > 0)
         .collect()
+}
+
+#[test]
+fn a_full_disk_below_the_log_is_told_as_that() {
+    let root = temp_root();
+    let mut command = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_zc-server");
+    command.args(["-c", "exec \"$0\" \"$@\" >/dev/full", binary]);
+    let served = root.path().to_owned();
+    let server = Server::start_with(command, root, &served, &[]);
+    assert_eq!(server.get("/none").status, 404);
+    server.signal(Signal::SIGTERM);
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("1 line dropped") && said.contains("No space left"),
+        "{said}"
+    );
+    assert!(!said.contains("keep up"), "{said}");
+}
+
+#[test]
+fn the_log_has_the_host_that_was_asked_for() {
+    let mut server = Server::start(&[]);
+    server.write("f", b"x");
+    for (target, host, expected) in [
+        ("/f", "Example.org:8080", "Example.org:8080".into()),
+        (
+            "http://target.example/f",
+            "field.example",
+            "target.example".into(),
+        ),
+        ("/f", "", serde_json::Value::Null),
+        ("/%zz", "bad.example", "bad.example".into()),
+    ] {
+        server.request(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let log = server.log();
+        assert_eq!(log["host"], expected, "{log}");
+        assert_eq!(log["path"], serde_json::Value::Null, "{log}");
+    }
+    server.request("GET /f HTTP/1.1\r\n\r\n");
+    assert_eq!(server.log()["host"], serde_json::Value::Null);
 }
 
 #[test]

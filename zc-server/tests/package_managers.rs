@@ -145,6 +145,8 @@ fn apt_reads_a_repository_and_then_asks_only_whether_it_is_new() {
     let log = server.follow_log();
     write_repository(&home, server.root.path());
     let apt = private_apt(&home, &server);
+    server.wait_until_settled("/dists/stable/Release");
+    log.so_far(&server);
     apt(&UPDATE);
     let lines = log.so_far(&server);
     assert_eq!(
@@ -279,13 +281,13 @@ fn pip_installs_from_an_index_that_is_a_listing() {
     let fetched = |line: &&serde_json::Value| {
         line["target"] == format!("/{served}")
             && line["status"] == 200
-            && line["path"] == "sendfile"
+            && line["send_path"] == "sendfile"
     };
     assert_eq!(lines.iter().filter(fetched).count(), 2, "{lines:#?}");
     assert!(
         lines
             .iter()
-            .any(|line| line["target"] == "/simple/zc-wheel/" && line["path"] == "memory")
+            .any(|line| line["target"] == "/simple/zc-wheel/" && line["send_path"] == "memory")
     );
 }
 

@@ -186,7 +186,8 @@ fn the_current_directory_is_the_one_of_its_path() {
 fn a_root_that_is_gone_is_503_until_it_is_back() {
     let options = ["--error-page", "404=404.html", "--cache-ttl", "50ms"];
     let mut server = served("dist", &options, |directory| {
-        write_tree(&directory.join("dist"), &[("f", b"here")]);
+        let files: [(&str, &[u8]); 2] = [("f", b"here"), ("404.html", b"none")];
+        write_tree(&directory.join("dist"), &files);
     });
     // The end of the server waits for whoever reads the log.
     let _log = server.follow_log();
@@ -209,7 +210,7 @@ fn a_root_that_is_gone_is_503_until_it_is_back() {
     let (_, said) = server.wait();
     let lines = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
     assert_eq!(lines("answering 503 until it can"), 1, "{said}");
-    assert_eq!(lines(&format!("root {path} is back")), 1, "{said}");
+    assert_eq!(lines(&format!("root `{path}` is back")), 1, "{said}");
 }
 
 /// Every answer to one request is from one of the two trees, whatever is looked at for it: the index,

@@ -35,8 +35,8 @@ fn an_unknown_expectation_fails() {
 
 #[test]
 fn routes_of_a_program_in_the_browser_get_its_page() {
-    let server = Server::start(&["--spa", "--listing", "off"]);
-    server.write("index.html", b"app");
+    let files: [(&str, &[u8]); 1] = [("index.html", b"app")];
+    let server = Server::start_over(&files, &["--spa", "--listing", "off"]);
     server.write("app.js", b"script");
     for target in [
         "/",
@@ -51,17 +51,14 @@ fn routes_of_a_program_in_the_browser_get_its_page() {
             (200, &b"app"[..]),
             "{target}"
         );
-        assert_eq!(
-            response.field("content-type"),
-            Some("text/html; charset=utf-8")
-        );
+        assert_eq!(response.field("content-type"), Some("text/html"));
     }
     assert_eq!(server.get("/app.js").body, b"script");
     for target in ["/missing.js", "/users/photo.png", "/.env"] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
-    let named = Server::start(&["--spa=app/shell.html"]);
-    named.write("app/shell.html", b"shell");
+    let files: [(&str, &[u8]); 1] = [("app/shell.html", b"shell")];
+    let named = Server::start_over(&files, &["--spa=app/shell.html"]);
     assert_eq!(named.get("/route").body, b"shell");
 }
 
@@ -70,8 +67,8 @@ fn routes_of_a_program_in_the_browser_get_its_page() {
 #[test]
 fn who_navigates_is_on_a_route_whatever_its_name() {
     const NAVIGATES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    let server = Server::start(&["--spa", "--cache-ttl", "10s"]);
-    server.write("index.html", b"app");
+    let page: (&str, &[u8]) = ("index.html", b"app");
+    let server = Server::start_over(&[page], &["--spa", "--cache-ttl", "10s"]);
     server.write("app.js", b"script");
     for _ in 0..3 {
         for (target, accept, status) in [
@@ -102,21 +99,25 @@ fn who_navigates_is_on_a_route_whatever_its_name() {
 
 #[test]
 fn errors_have_their_pages_and_keep_their_status() {
-    let mut server = Server::start(&[
-        "--error-page",
-        "404=errors/404.html",
-        "--error-page=405=errors/405.txt",
-        "--error-page=400=missing.html",
-    ]);
     let page = harness::pattern(200_000, 9);
-    server.write("errors/404.html", &page);
-    server.write("errors/405.txt", b"not so");
+    let files: [(&str, &[u8]); 3] = [
+        ("errors/404.html", &page),
+        ("errors/405.txt", b"not so"),
+        ("errors/400.html", b"gone soon"),
+    ];
+    let mut server = Server::start_over(
+        &files,
+        &[
+            "--error-page",
+            "404=errors/404.html",
+            "--error-page=405=errors/405.txt",
+            "--error-page=400=errors/400.html",
+        ],
+    );
+    std::fs::remove_file(server.path("errors/400.html")).expect("a file");
     let response = server.get("/none");
     assert_eq!(response.status, 404);
-    assert_eq!(
-        response.field("content-type"),
-        Some("text/html; charset=utf-8")
-    );
+    assert_eq!(response.field("content-type"), Some("text/html"));
     assert!(response.body == page);
     assert_eq!(
         (response.field("etag"), response.field("accept-ranges")),
@@ -124,7 +125,7 @@ fn errors_have_their_pages_and_keep_their_status() {
     );
     let log = server.log();
     assert_eq!(
-        (&log["path"], &log["status"]),
+        (&log["send_path"], &log["status"]),
         (&"sendfile".into(), &404.into())
     );
     let range = server.get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n");
@@ -132,7 +133,7 @@ fn errors_have_their_pages_and_keep_their_status() {
     let post = server.request("POST / HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!((post.status, &post.body[..]), (405, &b"not so"[..]));
     assert_eq!(post.field("allow"), Some("GET, HEAD, OPTIONS"));
-    // A page that is not there leaves the error as it is.
+    // A page that is not there any more leaves the error as it is.
     let bad = server.get("/%zz");
     assert_eq!(
         (bad.status, &bad.body[..]),
@@ -233,10 +234,101 @@ fn other_origins_are_granted_what_the_configuration_says() {
     let fields = granted
         .field("access-control-allow-headers")
         .expect("names");
-    assert!(fields.contains("Range"), "{fields}");
+    for name in [
+        "Range",
+        "If-Range",
+        "If-None-Match",
+        "If-Modified-Since",
+        "If-Match",
+    ] {
+        assert!(
+            fields.split(", ").any(|field| field == name),
+            "{name}: {fields}"
+        );
+    }
+    for name in [
+        "Content-Type",
+        "Authorization",
+        "X-Requested-With",
+        "Pragma",
+        "Cache-Control",
+    ] {
+        assert!(
+            fields.split(", ").any(|field| field == name),
+            "{name}: {fields}"
+        );
+    }
     let refused = preflight("https://x.y");
     assert_eq!(refused.field("access-control-allow-origin"), None);
     assert_eq!(refused.field("access-control-allow-methods"), None);
+}
+
+#[test]
+fn the_fields_that_other_origins_may_send_are_configured() {
+    let server = Server::start(&[
+        "--cors",
+        "--cors-headers=X-A,x-b",
+        "--cors-headers",
+        "Range",
+    ]);
+    let preflight = server.request(
+        "OPTIONS /f HTTP/1.1\r\nHost: t\r\nOrigin: https://a.b\r\n\
+         Access-Control-Request-Method: GET\r\n\r\n",
+    );
+    let fields = preflight.field("access-control-allow-headers");
+    assert_eq!(fields, Some("X-A, x-b, Range"));
+}
+
+#[test]
+fn a_download_is_of_a_file_by_its_own_path() {
+    let files: [(&str, &[u8]); 4] = [
+        ("index.html", b"app"),
+        ("dir/index.html", b"index"),
+        ("film.mkv", b"film"),
+        ("film.mkv.gz", b"coded"),
+    ];
+    let server = Server::start_over(&files, &["--spa"]);
+    let off = Server::start_over(&files, &["--spa", "--download-query", "off"]);
+    for (target, name) in [
+        ("/film.mkv?download", Some("film.mkv")),
+        ("/film.mkv?download=1&x", Some("film.mkv")),
+        ("/dir/index.html?download", Some("index.html")),
+        ("/film.mkv", None),
+        ("/?download", None),
+        ("/dir/?download", None),
+        ("/a/route?download", None),
+    ] {
+        let expected = name.map(|name| format!("attachment; filename=\"{name}\""));
+        // The second time it comes out of the cache.
+        for fields in ["", "", "Accept-Encoding: gzip\r\n", "Range: bytes=0-1\r\n"] {
+            let response = server.get_with(target, fields);
+            assert!([200, 206].contains(&response.status), "{target}");
+            let disposition = response.field("content-disposition");
+            assert_eq!(disposition, expected.as_deref(), "{target} {fields}");
+            let response = off.get_with(target, fields);
+            assert_eq!(
+                response.field("content-disposition"),
+                None,
+                "{target} {fields}"
+            );
+        }
+    }
+    // A file as root is that file by either path.
+    let root = temp_root();
+    std::fs::write(root.path().join("film.mkv"), b"film").expect("a file");
+    let served = root.path().join("film.mkv");
+    let single = Server::start_with(binary(), root, &served, &[]);
+    for target in ["/?download", "/film.mkv?download"] {
+        let disposition = single
+            .get(target)
+            .field("content-disposition")
+            .map(str::to_owned);
+        assert_eq!(
+            disposition.as_deref(),
+            Some("attachment; filename=\"film.mkv\""),
+            "{target}"
+        );
+    }
 }
 
 #[test]

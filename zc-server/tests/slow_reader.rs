@@ -34,7 +34,7 @@ fn a_body_is_resumed_where_a_full_socket_stopped_it() {
         assert!(client.response(false).body == body, "{method}");
         let log = server.log();
         assert_eq!(
-            (&log["path"], &log["outcome"]),
+            (&log["send_path"], &log["outcome"]),
             (&method.into(), &"complete".into())
         );
         assert!(log["would_blocks"].as_u64() > Some(0), "{log}");
@@ -66,7 +66,7 @@ fn a_head_is_resumed_where_a_full_socket_stopped_it() {
                 }
                 if log["would_blocks"].as_u64() > Some(0) {
                     assert_eq!(
-                        (&log["calls"], &log["path"]),
+                        (&log["calls"], &log["send_path"]),
                         (&0.into(), &"none".into()),
                         "{log}"
                     );

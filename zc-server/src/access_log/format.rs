@@ -15,6 +15,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) remote: SocketAddr,
     /// The request line as received, without its line end. Empty if none came.
     pub(crate) request_line: &'a [u8],
+    /// The host that was asked for, as it came: the authority of the target, or the `Host` field. Empty
+    /// if there was none.
+    pub(crate) host: &'a [u8],
     /// The `Referer` field, or empty.
     pub(crate) referer: &'a [u8],
     /// The `User-Agent` field, or empty.
@@ -25,8 +28,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) head_bytes: u64,
     /// Bytes of the body that the socket took.
     pub(crate) body_bytes: u64,
-    /// How the body was moved: `sendfile`, `copy`, `memory` or `none`.
-    pub(crate) path: &'static str,
+    /// How the body was moved: `sendfile`, `splice`, `copy`, `memory` or `none`.
+    pub(crate) send_path: &'static str,
     /// Why the asked method was given up, if it was.
     pub(crate) fallback: Option<String>,
     /// System calls that sent.
@@ -60,11 +63,13 @@ pub(crate) fn format(entry: &Entry<'_>, format: LogFormat, out: &mut Vec<u8>) {
                 escape_or_dash(field, out);
                 out.push(b'"');
             }
+            out.extend_from_slice(b" host=");
+            escape_or_dash(entry.host, out);
             put(
                 out,
                 format_args!(
-                    " method={} us={} outcome={}",
-                    entry.path, entry.micros, entry.outcome
+                    " send_path={} us={} outcome={}",
+                    entry.send_path, entry.micros, entry.outcome
                 ),
             );
         }
@@ -111,6 +116,7 @@ fn json(entry: &Entry<'_>, out: &mut Vec<u8>) {
             entry.remote
         ),
     );
+    json_text(out, "host", entry.host);
     json_text(out, "method", method);
     json_text(out, "target", target);
     json_text(out, "protocol", protocol);
@@ -121,8 +127,8 @@ fn json(entry: &Entry<'_>, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            ",\"head_bytes\":{},\"bytes\":{},\"path\":\"{}\"",
-            entry.head_bytes, entry.body_bytes, entry.path
+            ",\"head_bytes\":{},\"bytes\":{},\"send_path\":\"{}\"",
+            entry.head_bytes, entry.body_bytes, entry.send_path
         ),
     );
     json_text(
@@ -206,12 +212,13 @@ pub(crate) mod tests {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
             remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
             request_line: b"GET /apache_pb.gif HTTP/1.0",
+            host: b"www.example.com:8080",
             referer: b"http://www.example.com/start.html",
             user_agent: b"Mozilla/4.08 [en] (Win98; I ;Nav)",
             status: Some(200),
             head_bytes: 180,
             body_bytes: 2326,
-            path: "sendfile",
+            send_path: "sendfile",
             fallback: None,
             calls: 3,
             would_blocks: 1,
@@ -226,6 +233,7 @@ pub(crate) mod tests {
         Entry {
             remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
             request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
+            host: b"",
             referer: b"",
             user_agent: b"x\" 200 1\r\n{}",
             body_bytes: 0,
@@ -264,10 +272,10 @@ pub(crate) mod tests {
             line(&entry(), LogFormat::Combined),
             "127.0.0.1 - - [10/Oct/2000:20:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \
              \"http://www.example.com/start.html\" \"Mozilla/4.08 [en] (Win98; I ;Nav)\" \
-             method=sendfile us=1234 outcome=complete\n"
+             host=www.example.com:8080 send_path=sendfile us=1234 outcome=complete\n"
         );
         assert!(line(&hostile(), LogFormat::Combined).ends_with(
-            " 200 - \"-\" \"x\\x22 200 1\\x0D\\x0A{}\" method=sendfile us=1234 outcome=complete\n"
+            " 200 - \"-\" \"x\\x22 200 1\\x0D\\x0A{}\" host=- send_path=sendfile us=1234 outcome=complete\n"
         ));
     }
 
@@ -293,9 +301,10 @@ pub(crate) mod tests {
         );
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
-            "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711", "method": "GET",
+            "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
+            "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
-            "bytes": 2326, "path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
+            "bytes": 2326, "send_path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
             "us": 1234, "outcome": "complete", "referer": "http://www.example.com/start.html",
             "user_agent": "Mozilla/4.08 [en] (Win98; I ;Nav)"
         });
@@ -308,7 +317,10 @@ pub(crate) mod tests {
             "/a\\x22b\\x5Cc\\x1B[2J\\x0A\\xFF\\xC3\\xA9\\x7F"
         );
         assert_eq!(value["fallback"], "sendfile: EINVAL \\x22odd\\x22");
-        assert_eq!(value["referer"], Value::Null);
+        assert_eq!(
+            (&value["referer"], &value["host"]),
+            (&Value::Null, &Value::Null)
+        );
     }
 
     #[test]
@@ -339,6 +351,7 @@ pub(crate) mod tests {
         let all: Vec<u8> = (0..=u8::MAX).collect();
         let entry = Entry {
             request_line: &all,
+            host: &all,
             referer: &all,
             user_agent: &all,
             ..entry()

@@ -22,6 +22,7 @@ use std::{
 pub(crate) use format::Entry;
 
 use crate::config::LogFormat;
+use crate::diagnostics::counted;
 
 /// Batches on the way to the writer.
 const QUEUE_BATCHES_MAX: usize = 256;
@@ -118,6 +119,7 @@ impl Sink {
                         shared,
                         reported_lines: 0,
                         reported_at: None,
+                        failure: None,
                     }
                     .run(&batches);
                     // Nobody listens any more if `finish` gave up.
@@ -213,10 +215,13 @@ impl Writer {
             let _ = writeln!(
                 io::stderr(),
                 "access log: standard output is not being read; gave up after {} s, \
-                 with {} bytes unwritten and {} lines dropped before",
+                 with {} unwritten and {} dropped before",
                 FINISH_TIMEOUT.as_secs(),
-                self.shared.queued_bytes.load(Ordering::Relaxed),
-                self.shared.dropped_lines.load(Ordering::Relaxed),
+                counted(
+                    self.shared.queued_bytes.load(Ordering::Relaxed) as u64,
+                    "byte"
+                ),
+                counted(self.shared.dropped_lines.load(Ordering::Relaxed), "line"),
             );
         }
     }
@@ -232,6 +237,8 @@ struct Drain<O, D> {
     reported_lines: u64,
     /// When that was.
     reported_at: Option<Instant>,
+    /// Why the last write failed, until that is reported.
+    failure: Option<io::Error>,
 }
 
 impl<O: Write, D: Write> Drain<O, D> {
@@ -291,8 +298,9 @@ impl<O: Write, D: Write> Drain<O, D> {
             .fetch_sub(batch.len(), Ordering::Relaxed);
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone),
-            Err(_) => {
+            Err(error) => {
                 self.shared.drop_lines(rest);
+                self.failure = Some(error);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -307,11 +315,18 @@ impl<O: Write, D: Write> Drain<O, D> {
         }
         self.reported_lines = dropped_lines;
         self.reported_at = Some(Instant::now());
+        let lines = counted(dropped_lines, "line");
         // If standard error is gone as well, there is nobody left to tell.
-        let _ = writeln!(
-            self.diagnostics,
-            "access log: {dropped_lines} lines dropped so far, since standard output does not keep up"
-        );
+        let _ = match self.failure.take() {
+            Some(error) => writeln!(
+                self.diagnostics,
+                "access log: {lines} dropped so far, since standard output cannot be written: {error}"
+            ),
+            None => writeln!(
+                self.diagnostics,
+                "access log: {lines} dropped so far, since standard output does not keep up"
+            ),
+        };
     }
 
     /// Says that no more lines come.
@@ -327,6 +342,7 @@ impl<O: Write, D: Write> Drain<O, D> {
 /// Standard output is a pipe that nobody reads.
 #[derive(Debug)]
 struct ReaderGone;
+
 #[cfg(test)]
 mod tests {
     use std::io::{PipeReader, Read};
@@ -433,6 +449,27 @@ mod tests {
             assert!(sink.buffer.is_empty());
         }
         writer.finish();
+    }
+
+    #[test]
+    fn a_write_that_fails_is_told_with_its_reason() {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let (mut troubles, diagnostics) = io::pipe().unwrap();
+        let (mut sink, writer) = Sink::start_to(LogFormat::Clf, full, diagnostics).unwrap();
+        sink.record(&entry());
+        sink.flush();
+        drop(sink);
+        writer.finish();
+        let said = text_of(&mut troubles);
+        let start =
+            "access log: 1 line dropped so far, since standard output cannot be written: No space";
+        assert!(
+            said.starts_with(start) && said.lines().count() == 1,
+            "{said}"
+        );
     }
 
     #[test]

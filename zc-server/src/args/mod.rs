@@ -1,18 +1,20 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
 mod cache;
+mod environment;
 mod etag;
 mod network;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use zc_core::Method;
 
-use crate::config::LogFormat;
-use crate::config::files::{CacheControl, EntityTags, ErrorPage, Field, MediaType, Symlinks};
+use crate::config::files::{
+    CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MediaType, Symlinks,
+};
+use crate::config::{Bind, LogFormat};
 use crate::values;
 pub use cache::CacheArgs;
 pub use etag::{EtagArgs, TagStore};
@@ -22,10 +24,14 @@ pub use network::NetworkArgs;
 const EXAMPLES: &str = "\
 Durations: a bare number is seconds; or with a unit, as 500ms, 10s, 1m. At most 24h.
 
+Environment: a variable counts where its option is not on the command line. An empty variable
+counts as not set. Where an option may be repeated, its variable has one value on each line;
+commas separate the values of --bind, --index, --precompressed, --cors and --cors-headers as well.
+
 Examples:
   zc-server                             the current directory, on 127.0.0.1:8080
-  zc-server --bind 0.0.0.0:80 /srv/www  a directory, on every IPv4 address
-  zc-server --bind 127.0.0.1:8080 --bind '[::1]:8080' .
+  zc-server --bind :80 /srv/www         a directory, on every address of this machine
+  zc-server --bind 127.0.0.1:8080 --bind 10.0.0.7:8080 .
                                         on two addresses
   zc-server image.iso                   one file and nothing beside it
   zc-server etag /srv/www               write entity-tags from the contents of files
@@ -46,11 +52,12 @@ pub struct Args {
     pub command: Option<Command>,
 
     /// Directory to serve, or one regular file.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", env = "ZC_ROOT", hide_env_values = true)]
     pub root: PathBuf,
 
-    /// Address and port to listen on, such as `127.0.0.1:8080` or `[::1]:8080`; may be repeated. Port 0 lets the
-    /// system choose. Several in the variable are separated by commas.
+    /// Where to listen: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `localhost:8080` for this machine alone,
+    /// `:8080` or `[::]:8080` for every address by IPv4 and IPv6; may be repeated. Port 0 lets the system
+    /// choose.
     #[arg(
         long = "bind",
         value_name = "ADDR",
@@ -58,9 +65,9 @@ pub struct Args {
         hide_env_values = true,
         value_delimiter = ',',
         default_value = "127.0.0.1:8080",
-        value_parser = values::address
+        value_parser = values::bind
     )]
-    pub binds: Vec<SocketAddr>,
+    pub binds: Vec<Bind>,
 
     /// Worker threads. [default: one for each processor]
     #[arg(long, value_name = "N", env = "ZC_THREADS", hide_env_values = true, value_parser = values::threads)]
@@ -129,7 +136,7 @@ pub struct Args {
     )]
     pub stall_timeout_ms: u64,
 
-    /// Time that responses under way have to end after SIGTERM or SIGINT.
+    /// Time that responses under way have to end after SIGINT, SIGTERM or SIGQUIT.
     #[arg(
         long = "grace-period",
         value_name = "DURATION",
@@ -275,7 +282,7 @@ pub struct Args {
     pub symlinks: Symlinks,
 
     /// Send FILE for a path where nothing is, to browsers that navigate there; other clients get it for
-    /// paths without an extension.
+    /// paths without an extension. The file must be there when the server starts.
     #[arg(
         long,
         value_name = "FILE",
@@ -289,13 +296,13 @@ pub struct Args {
     )]
     pub spa: Option<PathBuf>,
 
-    /// Send FILE, from below the root, with the status CODE; may be repeated.
+    /// Send FILE, from below the root, with the status CODE; may be repeated. The file must be there when
+    /// the server starts.
     #[arg(
         long = "error-page",
         value_name = "CODE=FILE",
         env = "ZC_ERROR_PAGE",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::error_page,
         help_heading = FILES
     )]
@@ -307,7 +314,6 @@ pub struct Args {
         value_name = "HOST=DIR",
         env = "ZC_SITE",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::site,
         help_heading = FILES
     )]
@@ -320,19 +326,19 @@ pub struct Args {
         value_name = "GLOB=VALUE",
         env = "ZC_CACHE_CONTROL",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::cache_control,
         help_heading = FIELDS
     )]
     pub cache_control: Vec<CacheControl>,
 
-    /// A field for every response; may be repeated.
+    /// A field for every response or, with GLOB, for the files that it matches, as in --cache-control; may
+    /// be repeated, and all that match are sent, in order. `Server:` leaves that field out.
+    /// `GLOB=Content-Encoding: gzip` is for files whose bytes are in that coding.
     #[arg(
         long = "header",
-        value_name = "NAME: VALUE",
+        value_name = "[GLOB=]NAME: VALUE",
         env = "ZC_HEADER",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::field,
         help_heading = FIELDS
     )]
@@ -354,13 +360,40 @@ pub struct Args {
     )]
     pub cors: Vec<String>,
 
-    /// Media type of files with this extension; may be repeated.
+    /// Fields that requests of such scripts may have, in place of these; may be repeated. `*` is for any
+    /// but Authorization.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "ZC_CORS_HEADERS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        requires = "cors",
+        default_value = CORS_REQUEST_FIELDS,
+        value_parser = values::field_name,
+        help_heading = FIELDS
+    )]
+    pub cors_headers: Vec<String>,
+
+    /// Whether `?download` behind the path of a file asks for a `Content-Disposition`, by which browsers
+    /// save the file. Never for an index or the page of --spa.
+    #[arg(
+        long,
+        env = "ZC_DOWNLOAD_QUERY",
+        hide_env_values = true,
+        value_enum,
+        default_value = "on",
+        help_heading = FIELDS
+    )]
+    pub download_query: Switch,
+
+    /// Media type of files whose names end in .EXT, such as `log` or `wasm.gz`; may be repeated, and the
+    /// longest that matches counts.
     #[arg(
         long = "mime",
         value_name = "EXT=TYPE",
         env = "ZC_MIME",
         hide_env_values = true,
-        value_delimiter = '\n',
         value_parser = values::extension_type,
         help_heading = FIELDS
     )]
@@ -377,6 +410,19 @@ pub struct Args {
         help_heading = FIELDS
     )]
     pub default_type: String,
+
+    /// Charset of text types. `auto` adds utf-8 to text that cannot declare its encoding itself, and
+    /// none to HTML, XML, CSS and JavaScript; NAME is added to all text but XML; `off` adds none.
+    #[arg(
+        long,
+        value_name = "auto|off|NAME",
+        env = "ZC_CHARSET",
+        hide_env_values = true,
+        default_value = "auto",
+        value_parser = values::charset,
+        help_heading = FIELDS
+    )]
+    pub charset: Charset,
 }
 
 /// What can be done instead of serving. A directory of such a name is served as `./NAME`.
@@ -427,125 +473,4 @@ pub enum Precompressed {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{CommandFactory, error::ErrorKind};
-
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from([&["zc-server"], words].concat())
-    }
-
-    #[test]
-    fn the_command_is_consistent_and_every_option_has_a_variable() {
-        let command = Args::command();
-        command.clone().debug_assert();
-        for option in command
-            .get_opts()
-            .filter(|option| option.get_id() != "help" && option.get_id() != "version")
-        {
-            let long = option.get_long().expect("every option has a long name");
-            let expected = format!("ZC_{}", long.replace('-', "_").to_uppercase());
-            let variable = option.get_env().and_then(|name| name.to_str());
-            assert_eq!(variable, Some(expected.as_str()));
-            assert!(option.get_help().is_some(), "{long} has no help");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        let args = parsed(&["--bind", "0.0.0.0:80", "--bind=[::1]:0", "www"]).expect("valid");
-        assert_eq!(
-            args.binds,
-            ["0.0.0.0:80".parse().unwrap(), "[::1]:0".parse().unwrap()]
-        );
-        assert_eq!(args.root, PathBuf::from("www"));
-        let args = parsed(&["--bind", "127.0.0.1:1,127.0.0.1:2"]).expect("valid");
-        assert_eq!(args.binds.len(), 2);
-        for wrong in [
-            "localhost:80",
-            "127.0.0.1",
-            "::1:80:",
-            "127.0.0.1:65536",
-            "",
-        ] {
-            let error = parsed(&["--bind", wrong]).expect_err(wrong);
-            assert_eq!(error.exit_code(), 2, "{wrong}");
-            assert!(error.to_string().contains("[::1]:8080"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_value_that_is_wrong_is_named_with_its_option() {
-        for (option, wrong, mend) in [
-            ("--idle-timeout", "0", "from 1ms to 24h"),
-            ("--cache-files", "-1", "from 0 to"),
-            ("--cache-bytes", "12 apples", "64MiB"),
-            ("--inline-max", "65KiB", "at most 64KiB"),
-            ("--cache-ttl", "25h", "over a day"),
-            ("--index", "a/b", "a name and not a path"),
-            ("--spa", "/etc/passwd", "not a path below the root"),
-            ("--error-page", "404", "write it as 404="),
-            ("--cache-control", "*.js", "no `=`"),
-            ("--header", "Date: now", "not yours to set"),
-            ("--cors", "example.org", "https://example.org"),
-            ("--mime", "md", "write it as md=text/plain"),
-            ("--default-type", "text", "write it as text/plain"),
-            ("--site", "a.b", "write it as example.org="),
-            ("--symlinks", "all", "within"),
-            ("--precompressed", "lzma", "zst"),
-            ("--listing", "maybe", "off"),
-        ] {
-            let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
-            assert_eq!(error.exit_code(), 2);
-            let text = error.to_string();
-            assert!(
-                text.contains(option) && text.contains(wrong) && text.contains(mend),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_optional_value_does_not_swallow_the_root() {
-        let args = parsed(&["--spa", "--cors", "www"]).expect("valid");
-        assert_eq!(args.root, PathBuf::from("www"));
-        assert_eq!(args.spa, Some(PathBuf::from("index.html")));
-        assert_eq!(args.cors, ["*"]);
-        let args = parsed(&["--spa=app.html", "--cors=https://a.b", "--cors=https://c.d"]);
-        let args = args.expect("valid");
-        assert_eq!(args.spa, Some(PathBuf::from("app.html")));
-        assert_eq!(args.cors, ["https://a.b", "https://c.d"]);
-        let args = parsed(&[]).expect("valid");
-        assert_eq!((args.spa, args.cors.len()), (None, 0));
-    }
-
-    #[test]
-    fn counts() {
-        assert_eq!(parsed(&["--threads", "3"]).expect("valid").threads, Some(3));
-        for option in ["--threads", "--max-connections", "--disk-threads"] {
-            for wrong in ["0", "-1", "many", "99999999999", "99999999999999999999999"] {
-                let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
-                assert_eq!(error.exit_code(), 2);
-                assert!(error.to_string().contains(option), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn names() {
-        let args = parsed(&[
-            "--method",
-            "copy",
-            "--access-log",
-            "clf",
-            "--method-override",
-        ])
-        .expect("valid");
-        assert_eq!(args.method, Method::Copy);
-        assert_eq!(args.access_log, LogFormat::Clf);
-        assert!(args.method_override);
-        let error = parsed(&["--method", "mmap"]).expect_err("no such method");
-        assert_eq!(error.kind(), ErrorKind::InvalidValue);
-    }
-}
+mod tests;

@@ -89,6 +89,7 @@ impl CachedFile {
             + self.whole.as_ref().map_or(0, whole)
             + representation.resource.path.len()
             + representation.content_type.len()
+            + representation.lines.len()
             + representation.cache_control.as_ref().map_or(0, String::len)
     }
 }

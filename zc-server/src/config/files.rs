@@ -9,6 +9,11 @@ use zc_http::Coding;
 
 use super::Root;
 
+/// The fields that requests of scripts of other origins may have where nothing else is configured: those
+/// that ask for a part or a validation, and those that libraries add to every request.
+pub const CORS_REQUEST_FIELDS: &str = "Accept, Authorization, Cache-Control, Content-Type, If-Match, \
+    If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Pragma, Range, X-Requested-With";
+
 /// How files become responses. [`Default`] is what the command line does without options.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -24,16 +29,20 @@ pub struct Files {
     pub error_pages: Vec<ErrorPage>,
     /// `Cache-Control` by path; the first that matches.
     pub cache_control: Vec<CacheControl>,
-    /// Fields that every response has.
+    /// Fields of responses; all that match, in this order.
     pub fields: Vec<Field>,
-    /// Other origins whose scripts may read the responses.
+    /// What scripts of other origins may do; `None` for nothing.
     pub cors: Option<Cors>,
+    /// Whether `?download` asks for a `Content-Disposition`.
+    pub download_query: bool,
     /// The media type of a file whose name says nothing.
     pub default_type: String,
     /// Media types by extension, before those that are known.
     pub types: Vec<MediaType>,
     /// Where entity-tags come from.
     pub etags: EntityTags,
+    /// The charset of text whose type is neither of the above.
+    pub charset: Charset,
     /// Whether names that begin with a dot are served; `/.well-known/` always is.
     pub hidden: bool,
     /// Which symbolic links are followed.
@@ -53,9 +62,11 @@ impl Default for Files {
             cache_control: Vec::new(),
             fields: Vec::new(),
             cors: None,
+            download_query: true,
             default_type: crate::mime::UNKNOWN.to_owned(),
             types: Vec::new(),
             etags: EntityTags::Auto,
+            charset: Charset::Auto,
             hidden: false,
             symlinks: Symlinks::Within,
             precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
@@ -90,31 +101,56 @@ pub struct CacheControl {
     pub value: String,
 }
 
-/// A field of every response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A field of responses.
+#[derive(Debug, Clone)]
 pub struct Field {
+    /// Which files have it, matched against the path below the root without a slash at its start. `None`
+    /// for every response. `Content-Encoding` is for files alone: their bytes are in that coding.
+    pub glob: Option<GlobMatcher>,
     /// Its name.
     pub name: String,
-    /// Its value.
+    /// Its value. Empty for `Server` alone, which is then left out.
     pub value: String,
 }
 
 /// The media type of an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaType {
-    /// The extension, in lower case and without a dot.
+    /// The extension, in lower case and without a dot at its start; `wasm.gz` is one, too.
     pub extension: String,
     /// Its type, with parameters where it has some.
     pub media_type: String,
 }
 
-/// Whose scripts may read responses ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
+/// Which charset the types of text are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cors {
+pub enum Charset {
+    /// UTF-8 where the text has no way to declare its encoding itself, and none elsewhere: a charset in
+    /// the head overrides `<meta charset>`, `@charset` and the declaration of XML
+    /// ([RFC 7303 §3](https://www.rfc-editor.org/rfc/rfc7303#section-3)).
+    Auto,
+    /// None.
+    Off,
+    /// This one, for all text but XML.
+    Named(String),
+}
+
+/// What scripts of other origins may do ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Whose scripts may read responses.
+    pub origins: Origins,
+    /// The names of the fields that their requests may have, separated by commas.
+    pub request_fields: String,
+}
+
+/// Whose scripts may read responses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
     /// Everybody's.
     Any,
     /// Those of these origins.
-    Origins(Vec<String>),
+    Listed(Vec<String>),
 }
 
 /// Where entity-tags come from.

@@ -1,15 +1,15 @@
 //! What a server is told to do: validated, with units in the names.
 
+mod bind;
+mod error;
 pub mod files;
 mod network;
 mod root;
 
 use std::{
-    error::Error,
-    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZero,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -18,7 +18,9 @@ use zc_core::Method;
 use zc_http::Coding;
 
 use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
-use files::{Cors, Files, Site};
+pub use bind::{Bind, ParseBindError};
+pub use error::ConfigError;
+use files::{Cors, Files, Origins, Site};
 pub use network::{Congestion, Network};
 pub use root::Root;
 
@@ -72,8 +74,8 @@ pub const CONNECTIONS_MAX_LIMIT: usize = 10_000_000;
 pub struct Config {
     /// What is served.
     pub root: Root,
-    /// Addresses to listen on; port 0 lets the system choose.
-    pub binds: Vec<SocketAddr>,
+    /// Where to listen.
+    pub binds: Vec<Bind>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
     /// How file bytes reach the socket.
@@ -142,7 +144,7 @@ pub enum LogFormat {
     Off,
     /// Common log format, as Apache and nginx write it.
     Clf,
-    /// Combined log format, then method, microseconds and outcome.
+    /// Combined log format, then host, send path, microseconds and outcome.
     Combined,
     /// One JSON object on each line.
     Json,
@@ -156,11 +158,15 @@ impl Config {
     /// If the root cannot be served, or an address is named twice. The message names the mend, and
     /// [`ConfigError::exit_code`] the code to exit with.
     pub fn from_args(args: Args) -> Result<Self, ConfigError> {
-        let first_again = |(index, address): &(usize, &SocketAddr)| {
-            address.port() != 0 && args.binds[..*index].contains(address)
-        };
-        if let Some((_, &address)) = args.binds.iter().enumerate().find(first_again) {
-            return Err(ConfigError::BindRepeated { address });
+        for (index, &other) in args.binds.iter().enumerate() {
+            let common = |&one: &Bind| Some((one, one.common(other)?));
+            if let Some((one, address)) = args.binds[..index].iter().find_map(common) {
+                return Err(ConfigError::BindRepeated {
+                    one,
+                    other,
+                    address,
+                });
+            }
         }
         let files = files_from(&args)?;
         Ok(Self {
@@ -201,7 +207,7 @@ impl Config {
     pub fn for_root(root: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Ok(Self {
             root: Root::open(root.as_ref())?,
-            binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))],
+            binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)).into()],
             threads: threads_default(),
             method: Method::Auto,
             method_override: false,
@@ -224,9 +230,13 @@ impl Config {
 
 fn files_from(args: &Args) -> Result<Files, ConfigError> {
     let sites = args.sites.iter().map(|(host, directory)| {
+        let root = Root::open(directory).map_err(|error| ConfigError::Site {
+            site: format!("{host}={}", directory.display()),
+            error: Box::new(error),
+        })?;
         Ok(Site {
             host: host.clone(),
-            root: Root::open(directory)?,
+            root,
         })
     });
     let sites = sites.collect::<Result<Vec<_>, _>>()?;
@@ -248,17 +258,27 @@ fn files_from(args: &Args) -> Result<Files, ConfigError> {
         error_pages: args.error_pages.clone(),
         cache_control: args.cache_control.clone(),
         fields: args.fields.clone(),
-        cors: match &args.cors[..] {
-            [] => None,
-            origins if origins.iter().any(|origin| origin == "*") => Some(Cors::Any),
-            origins => Some(Cors::Origins(origins.to_vec())),
-        },
+        cors: cors_from(args),
+        download_query: args.download_query == Switch::On,
         default_type: args.default_type.clone(),
         types: args.types.clone(),
         etags: args.etag,
+        charset: args.charset.clone(),
         hidden: args.hidden,
         symlinks: args.symlinks,
         precompressed: precompressed_from(&args.precompressed)?,
+    })
+}
+
+fn cors_from(args: &Args) -> Option<Cors> {
+    let origins = match &args.cors[..] {
+        [] => return None,
+        origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
+        origins => Origins::Listed(origins.to_vec()),
+    };
+    Some(Cors {
+        origins,
+        request_fields: args.cors_headers.join(", "),
     })
 }
 
@@ -284,122 +304,6 @@ fn threads_default() -> usize {
     thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(THREADS_MAX)
-}
-
-/// Why a configuration cannot be served. Displayed in one line that names the mend.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The root does not exist.
-    RootMissing {
-        /// The root as given.
-        path: PathBuf,
-    },
-    /// The root exists and cannot be read.
-    RootUnreadable {
-        /// The root as given.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The root is neither a directory nor a regular file.
-    RootUnservable {
-        /// The root as given.
-        path: PathBuf,
-    },
-    /// The same address and port is to be listened on twice.
-    BindRepeated {
-        /// The address that is named again.
-        address: SocketAddr,
-    },
-    /// The same host has two roots.
-    SiteRepeated {
-        /// The host that is named again.
-        host: String,
-    },
-    /// No precompressed files, and some.
-    PrecompressedOffBesideOthers,
-}
-
-impl ConfigError {
-    /// The code that a program should exit with: 2 for wrong usage, 1 for all else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::RootMissing { .. }
-            | Self::RootUnreadable { .. }
-            | Self::RootUnservable { .. } => 1,
-            Self::BindRepeated { .. }
-            | Self::SiteRepeated { .. }
-            | Self::PrecompressedOffBesideOthers => 2,
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RootMissing { path } => write!(
-                f,
-                "root `{}` does not exist: name a directory or a file",
-                OneLine(path)
-            ),
-            Self::RootUnreadable { path, error }
-                if error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                write!(
-                    f,
-                    "root `{}` cannot be read: permission denied; \
-                     give this user read and search permission, or name another root",
-                    OneLine(path)
-                )
-            }
-            Self::RootUnreadable { path, error } => {
-                write!(
-                    f,
-                    "root `{}` cannot be read: {error}; name another root",
-                    OneLine(path)
-                )
-            }
-            Self::RootUnservable { path } => write!(
-                f,
-                "root `{}` is neither a directory nor a regular file: name one of those",
-                OneLine(path)
-            ),
-            Self::BindRepeated { address } => {
-                write!(f, "address {address} is given twice: give each --bind once")
-            }
-            Self::SiteRepeated { host } => {
-                write!(f, "site {host} is given twice: give each --site once")
-            }
-            Self::PrecompressedOffBesideOthers => f.write_str(
-                "--precompressed is `off` and more than that: give `off` alone, or a list of br, zst, gz",
-            ),
-        }
-    }
-}
-
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::RootUnreadable { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// A path that cannot break the line it is shown in.
-struct OneLine<'path>(&'path Path);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_string_lossy().chars().try_for_each(|char| {
-            if char.is_control() {
-                write!(f, "{}", char.escape_debug())
-            } else {
-                write!(f, "{char}")
-            }
-        })
-    }
 }
 
 #[cfg(test)]
@@ -480,7 +384,12 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert_eq!(
             error.to_string(),
-            "address 127.0.0.1:1 is given twice: give each --bind once"
+            "--bind 127.0.0.1:1 is given twice: give each address once"
+        );
+        let error = Config::from_args(parsed(":1,127.0.0.1:1")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1: leave one of them out"
         );
         // With port 0 the system chooses two different ports.
         assert!(Config::from_args(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());

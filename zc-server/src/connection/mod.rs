@@ -51,16 +51,19 @@ mod sending;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 use zc_core::{Progress, SendError};
 use zc_http::{Drain, Status};
 
 use crate::context::{Context, Timeouts};
+use crate::diagnostics::file_named;
 use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
 use crate::input::Input;
 use crate::outgoing::{Figures, Outgoing};
+use crate::resolve::Handle;
 use crate::respond::Known;
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
@@ -159,6 +162,8 @@ struct Fetch {
     ticket: Ticket,
     /// What was done before the thread had it.
     before: Figures,
+    /// The file that the thread reads.
+    file: Option<Arc<Handle>>,
     /// Whether the socket became writable since: that edge comes once.
     writable: bool,
     /// What came back.
@@ -236,6 +241,15 @@ impl Connection {
             self.state,
             State::Sending { .. } | State::Reading { .. } | State::Fetching { .. }
         )
+    }
+
+    /// Whether there is a response to be waited for: under way, or about to be.
+    pub(crate) fn has_response(&self) -> bool {
+        match self.state {
+            State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
+            State::Resolving { .. } | State::Draining { .. } => true,
+            State::Sending { .. } | State::Reading { .. } | State::Fetching { .. } => true,
+        }
     }
 
     /// Whether its requests are for what is on the disk, as far as the last one tells.
@@ -352,7 +366,8 @@ impl Connection {
                 ..
             } => self.on_stall(response, queued_bytes, context),
             State::Reading { response, .. } => {
-                self.say_disk_timeout(context);
+                let file = response.outgoing.as_ref().and_then(Outgoing::file);
+                self.say_disk_timeout(file, context);
                 let timeout = Status::GatewayTimeout;
                 let instead = response.refused_instead(timeout, Then::Linger, context);
                 self.state = sending(instead, context);
@@ -396,7 +411,7 @@ impl Connection {
         context: &mut Context,
     ) -> Turn {
         let was_taken_back = fetch.ticket.cancel();
-        self.say_disk_timeout(context);
+        self.say_disk_timeout(fetch.file.as_ref(), context);
         if was_taken_back && fetch.before.head_bytes == 0 {
             let status = Status::GatewayTimeout;
             let instead = response.refused_instead(status, Then::Linger, context);
@@ -408,8 +423,9 @@ impl Connection {
         Turn::Closed
     }
 
-    fn say_disk_timeout(&self, context: &Context) {
-        let line = format!("the disk did not answer in time for {}", self.remote);
+    fn say_disk_timeout(&self, file: Option<&Arc<Handle>>, context: &Context) {
+        let file = file_named(file.map(AsRef::as_ref));
+        let line = format!("{file}the disk did not answer in time for {}", self.remote);
         context.site.diagnostics.say(line);
     }
 

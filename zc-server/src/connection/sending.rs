@@ -9,6 +9,7 @@ use zc_http::Status;
 
 use super::{Allowance, Connection, Fetch, Readiness, Reading, State, Step, sending};
 use crate::context::Context;
+use crate::diagnostics::file_named;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
 use crate::outgoing::Outgoing;
@@ -152,6 +153,7 @@ impl Connection {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
         let before = outgoing.figures();
+        let file = outgoing.file().cloned();
         let work = if outgoing.is_offloaded() {
             match self.another_descriptor(context) {
                 Ok(socket) => Work::Send(Box::new(outgoing), socket),
@@ -171,6 +173,7 @@ impl Connection {
                 fetch: Box::new(Fetch {
                     ticket,
                     before,
+                    file,
                     writable: false,
                     sent: None,
                 }),
@@ -242,7 +245,8 @@ impl Connection {
                 Step::Go(sending(response, context))
             }
             Err(error) if !has_sent && !error.is_peer_gone() => {
-                let line = format!("cannot read for {}: {error}", self.remote);
+                let file = file_named(fetch.file.as_deref());
+                let line = format!("cannot read for {}: {file}{error}", self.remote);
                 context.site.diagnostics.say(line);
                 let status = Status::InternalServerError;
                 let instead = response.refused_instead(status, Then::Linger, context);
@@ -281,16 +285,19 @@ impl Connection {
         allowance: &mut Allowance,
         context: &mut Context,
     ) -> Option<Step> {
+        let file = response.outgoing.as_ref().and_then(Outgoing::file);
         let outcome = match answer {
             Ok(Progress::SourceTruncated(truncated)) => {
-                let line = format!("response to {} cut: {truncated}", self.remote);
+                let file = file_named(file.map(AsRef::as_ref));
+                let line = format!("response to {} cut: {file}{truncated}", self.remote);
                 context.site.diagnostics.say(line);
                 Outcome::Truncated
             }
             Ok(_) => Outcome::Complete,
             Err(error) if error.is_peer_gone() => Outcome::PeerGone,
             Err(error) => {
-                let line = format!("response to {} failed: {error}", self.remote);
+                let file = file_named(file.map(AsRef::as_ref));
+                let line = format!("response to {} failed: {file}{error}", self.remote);
                 context.site.diagnostics.say(line);
                 Outcome::Failed
             }

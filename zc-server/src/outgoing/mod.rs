@@ -138,6 +138,14 @@ impl Outgoing {
         }
     }
 
+    /// The file that is sent, if there is one.
+    pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
+        match &self.following {
+            Following::Parts(parts) => Some(&parts.source.file),
+            _ => self.piece.body().map(Transfer::source),
+        }
+    }
+
     /// Ends it where it stands, and gives back the buffer of its last head.
     pub(crate) fn into_head(self) -> BytesMut {
         self.piece.into_head()

@@ -7,13 +7,15 @@ use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
-use super::{HANG, Server, pattern, temp_root};
+use super::{Server, pattern, temp_root};
 
 /// Where programs may be that are not in the `PATH` of every user.
 const MORE_PATHS: &str = "/usr/sbin:/sbin";
-/// A limit for `timeout(1)` that only ends a client that hangs, in seconds.
-const CLIENT_HANGS_S: &str = "120";
+/// A limit that only ends a client that hangs. A browser may take half a minute to begin where the machine
+/// is busy with something else.
+const CLIENT_HANGS: Duration = Duration::from_secs(120);
 /// What is asked for to see that the log has come so far.
 const MARK: &str = "/the-log-has-come-so-far";
 
@@ -55,7 +57,11 @@ impl Home {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args(["--kill-after=5", CLIENT_HANGS_S, program])
+            .args([
+                "--kill-after=5",
+                &CLIENT_HANGS.as_secs().to_string(),
+                program,
+            ])
             .current_dir(self.directory.path())
             .env_clear()
             .env("PATH", search_path())
@@ -124,9 +130,12 @@ impl Log {
     ) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
         loop {
-            let line = self.lines.recv_timeout(HANG).unwrap_or_else(|error| {
-                panic!("the line did not come ({error}); these did: {lines:#?}")
-            });
+            let line = self
+                .lines
+                .recv_timeout(CLIENT_HANGS)
+                .unwrap_or_else(|error| {
+                    panic!("the line did not come ({error}); these did: {lines:#?}")
+                });
             let is_last = is_last(&line);
             lines.push(line);
             if is_last {

@@ -25,8 +25,9 @@ use workers::Workers;
 /// A wait that only ends a test that hangs; no test passes because of it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 
-/// How old the times of a file must be before it counts as settled, and a little more.
-pub(crate) const SETTLED: Duration = Duration::from_millis(25);
+/// How old the times of a file must be before it counts as settled, a tick of the coarse clock, and a
+/// little more.
+pub(crate) const SETTLED: Duration = Duration::from_millis(40);
 
 /// Tries again and again until `condition` holds. When that hangs it fails, and says `what` was waited for.
 #[track_caller]
@@ -44,8 +45,10 @@ pub(crate) struct Server {
     threads: usize,
     pub(crate) address: SocketAddr,
     stdout: Option<BufReader<ChildStdout>>,
+    /// What it said up to the first address.
+    said: String,
     pub(crate) root: tempfile::TempDir,
-    stderr: BufReader<std::process::ChildStderr>,
+    stderr: Box<dyn BufRead + Send + Sync>,
 }
 
 /// A temporary root that every user may read.
@@ -78,6 +81,19 @@ impl Server {
         Self::start_with(binary(), root, &served, options)
     }
 
+    /// One worker over a new root with these files.
+    pub(crate) fn start_over(files: &[(&str, &[u8])], options: &[&str]) -> Self {
+        let root = temp_root();
+        for (name, bytes) in files {
+            let path = root.path().join(name);
+            let parent = path.parent().expect("below the root");
+            std::fs::create_dir_all(parent).expect("a directory");
+            std::fs::write(path, bytes).expect("a file");
+        }
+        let served = root.path().to_owned();
+        Self::start_with(binary(), root, &served, options)
+    }
+
     /// `command` is the binary, or something that becomes it.
     pub(crate) fn start_with(
         mut command: Command,
@@ -92,9 +108,15 @@ impl Server {
             command.args(["--threads", threads]);
         }
         let threads = threads.parse().expect("a number of threads");
+        command.args(options).arg(served);
+        let mut server = Self::start_from(command, root);
+        server.threads = threads;
+        server
+    }
+
+    /// `command` is the binary with all its arguments.
+    pub(crate) fn start_from(mut command: Command, root: tempfile::TempDir) -> Self {
         let mut child = command
-            .args(options)
-            .arg(served)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -107,19 +129,39 @@ impl Server {
             let mut line = String::new();
             let count = stderr.read_line(&mut line).expect("stderr is readable");
             assert!(count > 0, "the server ended before it listened: {said}");
-            if let Some(rest) = line.trim().strip_prefix("http://") {
-                break rest.trim_end_matches('/').parse().expect("an address");
-            }
             said.push_str(&line);
+            if let Some(rest) = line.trim().strip_prefix("http://") {
+                let address = rest.split('/').next().expect("a piece");
+                break address.parse().expect("an address");
+            }
         };
         Self {
             child,
-            threads,
+            threads: 1,
             address,
             stdout,
+            said,
             root,
-            stderr,
+            stderr: Box::new(stderr),
         }
+    }
+
+    /// From now on nobody reads what it says.
+    pub(crate) fn close_stderr(&mut self) {
+        self.stderr = Box::new(std::io::empty());
+    }
+
+    /// All that it said at its start, which ends in how to stop it.
+    pub(crate) fn banner(mut self) -> String {
+        let mut said = std::mem::take(&mut self.said);
+        while !said.contains("Ctrl-C") {
+            let count = self
+                .stderr
+                .read_line(&mut said)
+                .expect("stderr is readable");
+            assert!(count > 0, "the server ended: {said}");
+        }
+        said
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -204,6 +246,21 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("our own child");
+    }
+
+    /// The next line on standard error with these words; blocks until it is there.
+    pub(crate) fn said_with(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self
+                .stderr
+                .read_line(&mut line)
+                .expect("stderr is readable");
+            assert!(count > 0, "the server ended and did not say {words}");
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     /// Waits for its end; answers its status and what it said on standard error.

@@ -1,0 +1,117 @@
+//! The environment. What a variable says is read as if it stood on the command line, so that there is one
+//! rule for all options: an empty variable is not set, and each line is a value of an option that may be
+//! repeated. The reading of clap would take an empty variable for a value, and knows one delimiter.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+
+use super::Args;
+
+impl Args {
+    /// The options of this process, from its command line and its environment. Ends the process after
+    /// `--help` and `--version`, and with an error that names the mend where an option is wrong.
+    #[must_use]
+    pub fn from_process() -> Self {
+        let words: Vec<_> = std::env::args_os().collect();
+        Self::from_words(&words, |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The options of a command line, and of variables for what it does not say.
+    pub(super) fn from_words(
+        words: &[OsString],
+        variable: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        // An argument can be shown in an error only when its command is complete.
+        command.build();
+        let bare = command.clone().mut_args(|arg| arg.env(None::<&str>));
+        let typed = match bare.clone().try_get_matches_from(words) {
+            Ok(typed) => typed,
+            // The help of this one names the variables.
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                return Err(command.try_get_matches_from(words).err().unwrap_or(error));
+            }
+            Err(error) => return Err(error),
+        };
+        // The variables are those of the server.
+        if typed.subcommand().is_some() {
+            return Self::from_arg_matches(&typed);
+        }
+        let (program, typed_words) = match words.split_first() {
+            Some((program, rest)) => (Some(program.clone()), rest),
+            None => (None, words),
+        };
+        let mut all: Vec<OsString> = program.into_iter().collect();
+        let mut used = Vec::new();
+        for arg in command.get_arguments() {
+            let is_typed =
+                typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+            let value = arg.get_env().filter(|_| !is_typed).and_then(&variable);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                all.extend(words_of(arg, &value, &command).map_err(|error| blame(error, &[arg]))?);
+                used.push(arg);
+            }
+        }
+        all.extend_from_slice(typed_words);
+        let matches = bare.try_get_matches_from(all);
+        Self::from_arg_matches(&matches.map_err(|error| blame(error, &used))?)
+    }
+}
+
+/// The words of a command line that say what the variable of `arg` does.
+fn words_of(arg: &Arg, value: &OsStr, command: &Command) -> Result<Vec<OsString>, clap::Error> {
+    let Some(long) = arg.get_long() else {
+        // The root: a path that begins with a hyphen would be taken for an option.
+        let is_option = value.as_bytes().starts_with(b"-");
+        let prefix: &[u8] = if is_option { b"./" } else { b"" };
+        return Ok(vec![joined(prefix, value.as_bytes())]);
+    };
+    let option = format!("--{long}=");
+    match arg.get_action() {
+        ArgAction::SetTrue => {
+            let is_on = BoolishValueParser::new().parse_ref(command, Some(arg), value)?;
+            Ok(is_on
+                .then(|| format!("--{long}").into())
+                .into_iter()
+                .collect())
+        }
+        ArgAction::Append => {
+            let ends = |byte: &u8| *byte == b'\n' || (*byte == b',' && separates_by_commas(arg));
+            let values = value.as_bytes().split(ends).map(<[u8]>::trim_ascii);
+            let values = values.filter(|value| !value.is_empty());
+            Ok(values
+                .map(|value| joined(option.as_bytes(), value))
+                .collect())
+        }
+        _ => Ok(vec![joined(option.as_bytes(), value.as_bytes())]),
+    }
+}
+
+fn separates_by_commas(arg: &Arg) -> bool {
+    arg.get_value_delimiter() == Some(',')
+}
+
+fn joined(one: &[u8], other: &[u8]) -> OsString {
+    OsString::from_vec([one, other].concat())
+}
+
+/// Says which variable an error is about, if it is about one of those that were used.
+fn blame(mut error: clap::Error, used: &[&Arg]) -> clap::Error {
+    let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let arg = used.iter().find(|arg| arg.to_string() == *about);
+    if let Some(name) = arg.and_then(|arg| arg.get_env()) {
+        let tip = format!("the value is that of the variable {}", name.display());
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}

@@ -1,0 +1,204 @@
+//! Where to listen, in the words that people use for it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// Where to listen. Port 0 lets the system choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bind {
+    /// One address. `[::]` takes connections by IPv4 as well, unless an address of IPv4 with the same
+    /// port is listened on beside it.
+    Address(SocketAddr),
+    /// `127.0.0.1` and `[::1]`, as far as the machine has them: nobody else can connect.
+    Loopback(u16),
+    /// Every address of the machine, by IPv4 and by IPv6.
+    Everywhere(u16),
+}
+
+/// Text that does not say where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseBindError;
+
+impl Bind {
+    /// The port; 0 for any.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Loopback(port) | Self::Everywhere(port) => port,
+        }
+    }
+
+    /// The addresses that are meant, without the port.
+    fn addresses(self) -> Vec<IpAddr> {
+        match self {
+            Self::Address(address) => vec![address.ip()],
+            Self::Loopback(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Self::Everywhere(_) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        }
+    }
+
+    /// Whether this is an address of IPv4.
+    pub(crate) fn is_ipv4(self) -> bool {
+        matches!(self, Self::Address(SocketAddr::V4(_)) | Self::Loopback(_))
+    }
+
+    /// The address that is listened on by both, if there is one. Two that let the system choose a port
+    /// are given different ones.
+    pub(crate) fn common(self, other: Self) -> Option<SocketAddr> {
+        if self.port() != other.port() || self.port() == 0 {
+            return None;
+        }
+        let includes = |one: IpAddr, other: IpAddr| {
+            one == other || (one.is_unspecified() && one.is_ipv4() == other.is_ipv4())
+        };
+        let pairs = self
+            .addresses()
+            .into_iter()
+            .flat_map(|one| other.addresses().into_iter().map(move |other| (one, other)));
+        let mut common =
+            pairs.filter_map(
+                |(one, other)| match (includes(one, other), includes(other, one)) {
+                    (true, _) => Some(other),
+                    (false, true) => Some(one),
+                    (false, false) => None,
+                },
+            );
+        common.next().map(|ip| SocketAddr::new(ip, self.port()))
+    }
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl FromStr for Bind {
+    type Err = ParseBindError;
+
+    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` or `8080`. No other names are
+    /// looked up. A port alone is the loopback, since nobody has said more; `:8080` is every address, as
+    /// in Go and Caddy.
+    fn from_str(text: &str) -> Result<Self, ParseBindError> {
+        // `u16` would take a sign, too.
+        let port = |digits: &str| {
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| is_number)
+        };
+        let text = text.trim();
+        if let Some(port) = port(text) {
+            return Ok(Self::Loopback(port));
+        }
+        match text.rsplit_once(':') {
+            Some(("", digits)) => port(digits).map(Self::Everywhere),
+            Some((name, digits)) if name.eq_ignore_ascii_case("localhost") => {
+                port(digits).map(Self::Loopback)
+            }
+            _ => text.parse().ok().map(Self::Address),
+        }
+        .ok_or(ParseBindError)
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Loopback(port) => write!(f, "localhost:{port}"),
+            Self::Everywhere(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+impl fmt::Display for ParseBindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no address with a port: write it as 127.0.0.1:8080, [::1]:8080, :8080 for every address, or \
+             8080 for this machine alone",
+        )
+    }
+}
+
+impl std::error::Error for ParseBindError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Bind {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn each_form_says_where() {
+        for (text, expected, shown) in [
+            ("8080", Bind::Loopback(8080), "localhost:8080"),
+            ("localhost:80", Bind::Loopback(80), "localhost:80"),
+            ("LOCALHOST:80", Bind::Loopback(80), "localhost:80"),
+            (":8080", Bind::Everywhere(8080), ":8080"),
+            (" 0 ", Bind::Loopback(0), "localhost:0"),
+        ] {
+            assert_eq!(parsed(text), expected, "{text}");
+            assert_eq!(expected.to_string(), shown);
+            assert_eq!(parsed(shown), expected);
+        }
+        for text in ["127.0.0.1:80", "0.0.0.0:65535", "[::1]:0", "[::]:8080"] {
+            assert_eq!(
+                parsed(text),
+                Bind::Address(text.parse().expect("an address"))
+            );
+            assert_eq!(parsed(text).to_string(), text);
+        }
+        for wrong in [
+            "",
+            ":",
+            "localhost",
+            "localhost:",
+            "127.0.0.1",
+            "::1",
+            "::1:80:",
+            "::8080",
+            "+80",
+            "-1",
+            ":+80",
+            "65536",
+            ":65536",
+            "localhost:65536",
+            "127.0.0.1:65536",
+            "example.org:80",
+            "[::1]80",
+            "80:",
+            "8080:localhost",
+        ] {
+            assert_eq!(wrong.parse::<Bind>(), Err(ParseBindError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_two_of_them_have_in_common() {
+        for (one, other, common) in [
+            ("127.0.0.1:80", "127.0.0.1:80", Some("127.0.0.1:80")),
+            ("80", "127.0.0.1:80", Some("127.0.0.1:80")),
+            ("80", "[::1]:80", Some("[::1]:80")),
+            (":80", "127.0.0.1:80", Some("127.0.0.1:80")),
+            (":80", "80", Some("127.0.0.1:80")),
+            (":80", "[::]:80", Some("[::]:80")),
+            ("0.0.0.0:80", "127.0.0.2:80", Some("127.0.0.2:80")),
+            ("[::]:80", "[::1]:80", Some("[::1]:80")),
+            ("127.0.0.1:80", "127.0.0.1:81", None),
+            ("127.0.0.1:80", "127.0.0.2:80", None),
+            // The one with the address of IPv4 leaves the other to IPv6.
+            ("0.0.0.0:80", "[::]:80", None),
+            ("127.0.0.1:80", "[::]:80", None),
+            // The system chooses two ports.
+            ("0", "0", None),
+            (":0", "127.0.0.1:0", None),
+        ] {
+            let common = common.map(|text| text.parse().expect("an address"));
+            assert_eq!(parsed(one).common(parsed(other)), common, "{one} {other}");
+            assert_eq!(parsed(other).common(parsed(one)), common, "{other} {one}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Listening sockets, one for each worker, and what an `accept` can come to.
+//!
+//! The workers share an address through `SO_REUSEPORT`: the kernel spreads connections over their
+//! sockets, and no worker wakes for another's connection. The option has a price, which is that a
+//! second server of the same user could join silently. So the first socket of each address binds
+//! *and listens* without it, which fails where anybody listens already, and takes it on afterwards
+//! for the other workers to join. Set between `bind` and `listen` it would also work, except that
+//! two servers that start in the same moment could then both succeed.
+
+use std::{
+    error::Error,
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener},
+};
+
+use mio::net::{TcpListener, TcpStream};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::config::{Bind, Network};
+
+/// Connections that the kernel holds for one socket until they are accepted. More than a reactor
+/// turn accepts; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// How long the kernel keeps a connection of which no byte has come, where it does, in seconds.
+const DEFER_ACCEPT_SECONDS: u16 = 1;
+
+/// The listeners of all workers.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// For each worker, one listener for each address, in the order of `listening`.
+    pub(crate) workers: Vec<Vec<TcpListener>>,
+    pub(crate) listening: Vec<Listening>,
+}
+
+/// An address that is listened on. Displayed as where to find the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    /// The address, with the port that the system chose where port 0 was asked for.
+    pub address: SocketAddr,
+    /// Whether an address of IPv6 takes connections by IPv4 as well.
+    pub takes_ipv4: bool,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}/", self.address)?;
+        if !self.address.ip().is_unspecified() {
+            return Ok(());
+        }
+        f.write_str(match (self.address, self.takes_ipv4) {
+            (SocketAddr::V4(_), _) => " (every IPv4 address)",
+            (SocketAddr::V6(_), true) => " (every address, IPv4 and IPv6)",
+            (SocketAddr::V6(_), false) => " (every IPv6 address)",
+        })
+    }
+}
+
+/// Listens on each address once for each worker. All or nothing: on an error none stays open.
+///
+/// # Errors
+///
+/// If an address cannot be listened on; the message names it and the mend.
+pub(crate) fn bind_all(
+    binds: &[Bind],
+    workers: usize,
+    network: &Network,
+) -> Result<Bound, BindError> {
+    let mut bound = Bound {
+        workers: (0..workers).map(|_| Vec::new()).collect(),
+        listening: Vec::with_capacity(binds.len()),
+    };
+    for &bind in binds {
+        match bind {
+            Bind::Address(address) => {
+                let has_port = |other: &&Bind| other.is_ipv4() && other.port() == address.port();
+                let beside = binds.iter().find(has_port).filter(|_| address.port() != 0);
+                let takes_ipv4 = address.ip() == Ipv6Addr::UNSPECIFIED && beside.is_none();
+                bound.listen(address, takes_ipv4, network)?;
+            }
+            Bind::Loopback(port) => {
+                let v4 = bound.listen((Ipv4Addr::LOCALHOST, port).into(), false, network);
+                // What one has of the other is its port.
+                let port = v4.as_ref().map_or(port, SocketAddr::port);
+                let v6 = bound.listen((Ipv6Addr::LOCALHOST, port).into(), false, network);
+                one_of(v4, v6)?;
+            }
+            Bind::Everywhere(port) => {
+                match bound.listen((Ipv6Addr::UNSPECIFIED, port).into(), true, network) {
+                    Err(error) if error.is_absent() => {
+                        bound.listen((Ipv4Addr::UNSPECIFIED, port).into(), false, network)?;
+                    }
+                    listening => drop(listening?),
+                }
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Two addresses of which the machine must have one.
+fn one_of(
+    one: Result<SocketAddr, BindError>,
+    other: Result<SocketAddr, BindError>,
+) -> Result<(), BindError> {
+    match (one, other) {
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) if error.is_absent() => Ok(()),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+        (Ok(_), Ok(_)) => Ok(()),
+    }
+}
+
+impl Bound {
+    /// Listens on an address for each worker. Answers it with the port that the system chose.
+    fn listen(
+        &mut self,
+        requested: SocketAddr,
+        takes_ipv4: bool,
+        network: &Network,
+    ) -> Result<SocketAddr, BindError> {
+        let failed = |error| BindError {
+            address: requested,
+            error,
+        };
+        let mut address = requested;
+        let mut listeners = Vec::with_capacity(self.workers.len());
+        for worker in 0..self.workers.len() {
+            let socket = socket_for(address, takes_ipv4, network);
+            let listener = socket.and_then(|socket| match worker {
+                0 => listen_first(socket, address),
+                _ => listen_again(socket, address),
+            });
+            let listener = listener.map_err(failed)?;
+            // Where port 0 was asked for, the others follow the first.
+            address = listener.local_addr().map_err(failed)?;
+            listeners.push(TcpListener::from_std(listener));
+        }
+        for (worker, listener) in self.workers.iter_mut().zip(listeners) {
+            worker.push(listener);
+        }
+        self.listening.push(Listening {
+            address,
+            takes_ipv4,
+        });
+        Ok(address)
+    }
+}
+
+/// Listens on an address that nobody listens on, and opens it for sharing.
+fn listen_first(socket: Socket, address: SocketAddr) -> io::Result<StdTcpListener> {
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_reuse_port(true)?;
+    Ok(socket.into())
+}
+
+/// Listens on an address that a socket of [`listen_first`] has.
+fn listen_again(socket: Socket, address: SocketAddr) -> io::Result<StdTcpListener> {
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A nonblocking, close-on-exec socket with the options that are set before `bind`; accepted sockets
+/// inherit them, which saves calls for each.
+fn socket_for(address: SocketAddr, takes_ipv4: bool, network: &Network) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(name) = network.congestion.name() {
+        socket.set_tcp_congestion(name.as_bytes())?;
+    }
+    if network.defer_accept {
+        zc_core::set_defer_accept(&socket, DEFER_ACCEPT_SECONDS)?;
+    }
+    // Connections of an earlier run that linger in TIME_WAIT do not hold the port.
+    socket.set_reuse_address(true)?;
+    // Heads are sent with `MSG_MORE`, so that Nagle's algorithm could only delay the last packet.
+    // Delayed acknowledgements (TCP_QUICKACK off) change nothing here: 1.000 to 1.004 times the CPU for
+    // a request with bodies of 1 KiB to 1 MiB.
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is: `[::]` alone takes all, and beside `0.0.0.0` what that leaves.
+        socket.set_only_v6(!takes_ipv4)?;
+    }
+    Ok(socket)
+}
+
+/// Why a congestion control is not what it should be, if so: BBR paces what it sends, by a timer for
+/// each packet where no queueing discipline does it. `listener` has the one that is used.
+pub(crate) fn pacing_warning(listener: &TcpListener) -> Option<String> {
+    let name = SockRef::from(listener).tcp_congestion().ok()?;
+    let default = std::fs::read_to_string("/proc/sys/net/core/default_qdisc").ok()?;
+    let default = default.trim();
+    (name.starts_with(b"bbr") && default != "fq").then(|| {
+        format!(
+            "connections are under bbr, which costs twice the CPU unless the network interface has \
+             the queueing discipline fq (the default here is {default}): set it \
+             (tc qdisc replace dev DEVICE root fq), or choose --congestion cubic"
+        )
+    })
+}
+
+/// An address that cannot be listened on. Displayed in one line that names the mend.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl BindError {
+    /// Whether the machine does not have the address, or no IPv6 at all.
+    fn is_absent(&self) -> bool {
+        let errno = self.error.raw_os_error().map(Errno::from_raw);
+        matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        write!(f, "cannot bind {address}: ")?;
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EADDRINUSE) => f.write_str(
+                "address in use; stop the other program or choose another port with --bind",
+            ),
+            Some(Errno::EACCES) => f.write_str(
+                "permission denied; use a port above 1023 or give CAP_NET_BIND_SERVICE",
+            ),
+            Some(Errno::EADDRNOTAVAIL) => f.write_str(
+                "this machine does not have that address; choose one that it has with --bind",
+            ),
+            Some(Errno::EAFNOSUPPORT) => f.write_str(
+                "this machine does not support the address family; choose another address with --bind",
+            ),
+            // Of all calls before the socket listens only the choice of a congestion control has it.
+            Some(Errno::ENOENT) => f.write_str(
+                "the kernel does not have that congestion control; load its module (modprobe \
+                 tcp_bbr) or choose another with --congestion",
+            ),
+            Some(Errno::EMFILE | Errno::ENFILE) => f.write_str(
+                "out of file descriptors; raise the limit (ulimit -n) or lower --threads",
+            ),
+            _ => write!(f, "{error}; choose another address with --bind"),
+        }
+    }
+}
+
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// What one `accept` came to.
+#[derive(Debug)]
+pub(crate) enum Accept {
+    /// A connection, nonblocking and with `TCP_NODELAY`, and its peer.
+    Connection(TcpStream, SocketAddr),
+    /// The queue is empty: wait for readiness.
+    WouldBlock,
+    /// The system gives no more sockets for now: stop accepting for a while, and say so. The queue
+    /// is not empty, so that no new edge comes. Errors that are not known come here as well, since
+    /// to try again at once might spin.
+    OutOfDescriptors(io::Error),
+    /// This one connection died in the queue, or the call was interrupted: try the next at once.
+    Aborted,
+}
+
+/// Takes one connection from the queue of `listener`; never blocks.
+pub(crate) fn accept(listener: &TcpListener) -> Accept {
+    match listener.accept() {
+        Ok((stream, mut peer)) => {
+            // A peer of IPv4 at a socket of IPv6 has its own address, and not `::ffff:192.0.2.1`.
+            peer.set_ip(peer.ip().to_canonical());
+            Accept::Connection(stream, peer)
+        }
+        Err(error) => classify(error),
+    }
+}
+
+/// Sorts the errors of [`accept(2)`](https://man7.org/linux/man-pages/man2/accept.2.html) by what
+/// there is to do about them.
+fn classify(error: io::Error) -> Accept {
+    match error.raw_os_error().map(Errno::from_raw) {
+        // EWOULDBLOCK is the same number on Linux.
+        Some(Errno::EAGAIN) => Accept::WouldBlock,
+        Some(Errno::EINTR | Errno::ECONNABORTED | Errno::EPERM) => Accept::Aborted,
+        // "Linux accept() passes already-pending network errors on the new socket as an error code
+        // from accept()": these are of one connection.
+        Some(
+            Errno::ENETDOWN
+            | Errno::EPROTO
+            | Errno::ENOPROTOOPT
+            | Errno::EHOSTDOWN
+            | Errno::ENONET
+            | Errno::EHOSTUNREACH
+            | Errno::EOPNOTSUPP
+            | Errno::ENETUNREACH,
+        ) => Accept::Aborted,
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and what no manual lists.
+        _ => Accept::OutOfDescriptors(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

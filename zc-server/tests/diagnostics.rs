@@ -1,0 +1,153 @@
+//! What the operator is told on standard error: which file it is about, and not again and again.
+
+mod harness;
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use harness::{Server, binary, pattern, temp_root};
+use nix::libc::EIO;
+use nix::sys::signal::Signal;
+use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+
+/// The user and group `nobody` of every Linux: the tests may run as root, whom no mode stops.
+const NOBODY: u32 = 65_534;
+
+/// Ends the server; answers what it has said since it listened.
+fn said_by(server: Server) -> String {
+    server.signal(Signal::SIGTERM);
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(0), "{said}");
+    said
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named_once() {
+    let root = temp_root();
+    let served = root.path().join("root");
+    std::fs::create_dir(&served).expect("a directory");
+    let close = |name: &str| {
+        std::fs::set_permissions(served.join(name), PermissionsExt::from_mode(0o000))
+            .expect("chmod");
+    };
+    for name in ["closed", "two\nlines"] {
+        std::fs::write(served.join(name), b"SECRET").expect("a file");
+        close(name);
+    }
+    std::fs::create_dir(served.join("dir")).expect("a directory");
+    close("dir");
+    // A copy that the other user can reach, wherever this one was built.
+    let copy = root.path().join("zc-server");
+    std::fs::copy(env!("CARGO_BIN_EXE_zc-server"), &copy).expect("a copy");
+    let mut command = Command::new(&copy);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let path = served.canonicalize().expect("a path").display().to_string();
+    let server = Server::start_with(command, root, &served, &[]);
+    let mut client = server.connect();
+    for target in ["/closed", "/two%0Alines", "/dir/"] {
+        for _ in 0..20 {
+            assert_eq!(client.get(target).status, 403, "{target}");
+        }
+    }
+    // The server waits for its clients to read what it has sent.
+    drop(client);
+    let said = said_by(server);
+    for line in [
+        format!("cannot open `{path}/closed`: permission denied"),
+        format!("cannot open `{path}/two\\nlines`: permission denied"),
+        format!("cannot open `{path}/dir` or its index: permission denied"),
+    ] {
+        assert_eq!(said.matches(&line).count(), 1, "{line}: {said}");
+    }
+    assert!(!said.contains("more line"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_sent_is_named() {
+    let mut server = Server::start(&[]);
+    server.write("film.mkv", &pattern(32 << 20, 1));
+    let mut client = server.connect();
+    client.send(b"GET /film.mkv HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut received = vec![0; 1000];
+    client
+        .stream
+        .read_exact(&mut received)
+        .expect("the beginning");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(server.path("film.mkv"));
+    file.expect("the file").set_len(4096).expect("a cut");
+    let _ = client.stream.read_to_end(&mut received);
+    assert_eq!(server.log()["outcome"], "truncated");
+    let path = server.path("film.mkv").canonicalize().expect("a path");
+    let said = said_by(server);
+    assert!(
+        said.contains(&format!(" cut: `{}`: ", path.display())),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_page_of_an_error_that_has_gone_is_named_once() {
+    let server = Server::start_over(&[("oops.html", b"oops")], &["--error-page=404=oops.html"]);
+    let path = server.path("oops.html").canonicalize().expect("a path");
+    std::fs::remove_file(&path).expect("a file");
+    for _ in 0..20 {
+        assert_eq!(server.get("/none").body, b"404 Not Found\n");
+    }
+    let said = said_by(server);
+    let line = format!(
+        "cannot open the page for 404, `{}`: not found",
+        path.display()
+    );
+    assert_eq!(said.matches(&line).count(), 1, "{said}");
+}
+
+#[test]
+fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
+    let root = temp_root();
+    let mount = match SlowFs::mount(root.path()) {
+        Ok(mount) => mount,
+        Err(error) => {
+            println!("no FUSE here ({error}): nothing to test");
+            return;
+        }
+    };
+    for name in ["unopened", "unread", "hung", "dir/file"] {
+        let (seed, length) = (1, 500_000);
+        mount.add(name, Content::Pattern { seed, length });
+    }
+    let path = root
+        .path()
+        .canonicalize()
+        .expect("a path")
+        .display()
+        .to_string();
+    let served = root.path().to_owned();
+    let options = ["--disk-timeout", "300ms"];
+    let server = Server::start_with(binary(), root, &served, &options);
+    let fail = Treatment::Fail(EIO);
+    for (operation, treatment, target, status) in [
+        (Operation::Open, fail, "/unopened", 500),
+        (Operation::Read, fail, "/unread", 500),
+        (Operation::List, fail, "/dir/", 500),
+        (Operation::Read, Treatment::Hold, "/hung", 504),
+    ] {
+        mount.treat(operation, treatment);
+        assert_eq!(server.get(target).status, status, "{target}");
+        mount.treat(operation, Treatment::Answer);
+    }
+    let said = said_by(server);
+    for line in [
+        format!("cannot open `{path}/unopened`: Input/output error"),
+        format!(": `{path}/unread`: "),
+        format!("cannot list the directory `{path}/dir`: Input/output error"),
+        format!("`{path}/hung`: the disk did not answer in time for "),
+    ] {
+        assert!(said.contains(&line), "{line} is not in: {said}");
+    }
+}
