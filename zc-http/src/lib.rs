@@ -56,8 +56,8 @@
 //! Wherever RFC 9110 and 9112 leave a recipient the choice between repair and refusal, this library
 //! refuses: two readers of the same bytes must never see different requests. Lines end in CR LF
 //! only; white space before a colon, folded lines, repeated lengths, a length beside a transfer
-//! coding and `..` in a path are errors. Two leniencies remain: a few empty lines before a request
-//! line, and raw bytes from 0x80 up in targets, which common clients send.
+//! coding and a path that leaves the root are errors. Two leniencies remain: a few empty lines before a
+//! request line, and raw bytes from 0x80 up in targets, which common clients send.
 //!
 //! # Limits
 //!
