@@ -2,7 +2,7 @@
 //!
 //! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a
 //! file, reads a clock or starts a thread, and neither parsing a head nor writing one allocates. No
-//! input makes it panic.
+//! input makes it panic. Several ranges in one request take a list on the heap.
 //!
 //! # From request to response
 //!
@@ -49,7 +49,7 @@
 //! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
 //! | [`negotiation`] | which of several representations the client would rather have |
 //! | [`range`] | which bytes to send |
-//! | [`response`] | how the answer is written |
+//! | [`response`], [`multipart`] | how the answer is written |
 //!
 //! # Strictness
 //!
@@ -70,6 +70,7 @@
 //! | body | what [`Drain::new`] is told | 413 |
 //! | chunk extensions | 256 bytes in a line, 16 KiB in a body | 400 |
 //! | trailers | [`FIELDS_MAX`] fields, 16 KiB | 400 |
+//! | parts of one response | [`PARTS_MAX`], in a list of at most 6 KiB | 200 |
 //!
 //! # Not supported
 //!
@@ -84,6 +85,7 @@ pub mod etag;
 pub mod framing;
 pub mod headers;
 pub mod method;
+pub mod multipart;
 pub mod negotiation;
 pub mod persistence;
 pub mod range;
@@ -108,6 +110,7 @@ pub use framing::{BodyFraming, body_framing};
 pub use grammar::is_token;
 pub use headers::{FIELDS_MAX, Headers};
 pub use method::Method;
+pub use multipart::Multipart;
 pub use negotiation::{AcceptEncoding, Coding, Quality, prefers_media_type};
 pub use persistence::{After, persistence};
 pub use range::{PARTS_MAX, Parts, RangeOutcome, resolve_range};

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 pub(crate) mod clients;
 pub(crate) mod load;
+mod multipart;
 mod workers;
 
 use workers::Workers;
