@@ -36,7 +36,8 @@ pub struct Parts(Vec<Range<u64>>);
 /// [RFC 9110 §14](https://www.rfc-editor.org/rfc/rfc9110#section-14).
 ///
 /// A value that is malformed or in another unit than `bytes` is ignored, as
-/// [§14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) permits.
+/// [§14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) permits. Every value is ignored where
+/// the representation is empty: a 206 could not name its range, and clients take a 416 for a failure.
 /// Positions beyond `u64` count as beyond any end. Of several ranges those that cannot be satisfied are
 /// left out, those that overlap or touch become one, and a list that comes to more than [`PARTS_MAX`]
 /// parts at any point is ignored ([§15.3.7.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.2),
@@ -52,6 +53,7 @@ pub struct Parts(Vec<Range<u64>>);
 /// assert_eq!(resolve_range(b"bytes=0-9,5-19", 100), RangeOutcome::Partial(0..20));
 /// assert_eq!(resolve_range(b"bytes=100-", 100), RangeOutcome::Unsatisfiable);
 /// assert_eq!(resolve_range(b"bytes=9-1", 100), RangeOutcome::Whole);
+/// assert_eq!(resolve_range(b"bytes=0-9", 0), RangeOutcome::Whole);
 /// let RangeOutcome::Parts(parts) = resolve_range(b"bytes=-1,0-1,200-", 100) else {
 ///     panic!("two of the three can be had");
 /// };
@@ -59,11 +61,11 @@ pub struct Parts(Vec<Range<u64>>);
 /// ```
 pub fn resolve_range(value: &[u8], length: u64) -> RangeOutcome {
     let outcome = match range_set(value) {
-        Some(set) => match memchr::memchr(b',', set) {
+        Some(set) if length > 0 => match memchr::memchr(b',', set) {
             None => single(set, length),
             Some(_) => list(set, length),
         },
-        None => None,
+        _ => None,
     };
     outcome.unwrap_or(RangeOutcome::Whole)
 }

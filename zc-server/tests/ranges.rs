@@ -1,4 +1,4 @@
-//! Many ranges at once, and what they may cost.
+//! Many ranges at once, what they may cost, and ranges of nothing.
 
 mod harness;
 
@@ -103,5 +103,48 @@ fn no_ranges_make_an_answer_much_longer_than_the_file() {
             let sum: usize = response.parts().iter().map(|part| part.bytes.len()).sum();
             assert!(sum <= body.len(), "{sum} for {target} {name}");
         }
+    }
+}
+
+#[test]
+fn a_range_of_an_empty_file_is_all_of_it() {
+    let server = Server::start(&[]);
+    server.write("empty", b"");
+    server.wait_until_settled("/empty");
+    let tag = server
+        .get("/empty")
+        .field("etag")
+        .expect("a tag")
+        .to_owned();
+    let ranges = [
+        "bytes=0-",
+        "bytes=0-0",
+        "bytes=0-1023",
+        "bytes=5-9",
+        "bytes=-1",
+        "bytes=-0",
+        "bytes=0-0,2-2",
+        "bytes=-5,0-",
+        "bytes=5-4",
+        "lines=0-0",
+    ];
+    for range in ranges {
+        for condition in ["", &format!("If-Range: {tag}\r\n"), "If-Range: \"x\"\r\n"] {
+            let fields = format!("Range: {range}\r\n{condition}");
+            for response in [
+                server.get_with("/empty", &fields),
+                server.head_with("/empty", &fields),
+            ] {
+                assert_eq!(response.status, 200, "{fields}");
+                assert_eq!(response.field("content-length"), Some("0"), "{fields}");
+                assert_eq!(response.field("content-range"), None, "{fields}");
+                assert_eq!(response.field("etag"), Some(&*tag), "{fields}");
+                assert!(response.body.is_empty());
+            }
+        }
+        let same = format!("Range: {range}\r\nIf-None-Match: {tag}\r\n");
+        assert_eq!(server.get_with("/empty", &same).status, 304, "{range}");
+        let other = format!("Range: {range}\r\nIf-Match: \"x\"\r\n");
+        assert_eq!(server.get_with("/empty", &other).status, 412, "{range}");
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
     let Some((unit, set)) = value.split_once('=') else {
         return Whole;
     };
-    if unit.to_lowercase() != "bytes" {
+    if unit.to_lowercase() != "bytes" || length == 0 {
         return Whole;
     }
     if set.starts_with(OWS) {
