@@ -225,13 +225,20 @@ impl Spec {
 
 /// The ranges in a value of unit `bytes`, as written: one, or a list.
 ///
-/// White space may stand around commas alone, and list elements may be empty
-/// ([RFC 9110 §5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2)).
+/// White space may stand around the commas of the list alone
+/// ([RFC 9110 §5.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1)), so that at either end of
+/// the set it has a comma beside it.
 fn range_set(value: &[u8]) -> Option<&[u8]> {
     let (unit, set) = value.split_at_checked("bytes=".len())?;
-    let begins_with_space = set.first().copied().is_some_and(is_ows);
-    let is_set = unit.eq_ignore_ascii_case(b"bytes=") && !begins_with_space;
-    is_set.then_some(trim_ows(set))
+    let inner = trim_ows(set);
+    let is_plain = |outer: Option<&u8>, inner: Option<&u8>| match outer {
+        Some(&byte) if is_ows(byte) => inner == Some(&b','),
+        _ => true,
+    };
+    let is_set = unit.eq_ignore_ascii_case(b"bytes=")
+        && is_plain(set.first(), inner.first())
+        && is_plain(set.last(), inner.last());
+    is_set.then_some(set)
 }
 
 /// The value of `1*DIGIT`, or the greatest `u64` where it is beyond that.

@@ -148,3 +148,26 @@ fn a_range_of_an_empty_file_is_all_of_it() {
         assert_eq!(server.get_with("/empty", &other).status, 412, "{range}");
     }
 }
+
+#[test]
+fn a_list_of_ranges_may_have_empty_elements_and_white_space_around_commas() {
+    let server = Server::start(&[]);
+    server.write("f", b"0123456789abcdef");
+    let rows = [
+        ("bytes= , 0-9 ,", 206, "0123456789"),
+        ("bytes=\t,,0-9", 206, "0123456789"),
+        ("bytes=0-9 , \t,", 206, "0123456789"),
+        ("bytes= 0-9", 200, "0123456789abcdef"),
+        ("bytes=0 -9", 200, "0123456789abcdef"),
+        ("bytes =0-9", 200, "0123456789abcdef"),
+        ("bytes= ,", 200, "0123456789abcdef"),
+    ];
+    for (range, status, body) in rows {
+        let response = server.get_with("/f", &format!("Range: {range}\r\n"));
+        assert_eq!(
+            (response.status, &response.body[..]),
+            (status, body.as_bytes()),
+            "{range}"
+        );
+    }
+}

@@ -39,13 +39,20 @@ pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
     if unit.to_lowercase() != "bytes" || length == 0 {
         return Whole;
     }
-    if set.starts_with(OWS) {
-        return Whole;
+    // `[ element ] *( OWS "," OWS [ element ] )`: white space before a comma, and behind one.
+    let pieces: Vec<_> = set.split(',').collect();
+    let last = pieces.len() - 1;
+    let mut specs = Vec::new();
+    for (index, mut piece) in pieces.into_iter().enumerate() {
+        if index > 0 {
+            piece = piece.trim_start_matches(OWS);
+        }
+        if index < last {
+            piece = piece.trim_end_matches(OWS);
+        }
+        specs.extend((!piece.is_empty()).then_some(piece));
     }
-    let specs = set
-        .split(',')
-        .map(|spec| spec.trim_matches(OWS))
-        .filter(|s| !s.is_empty());
+    let specs = specs.into_iter();
     let read: Option<Vec<_>> = specs.map(|spec| twin_of_one(spec, length)).collect();
     let Some(read) = read.filter(|read| !read.is_empty()) else {
         return Whole;
