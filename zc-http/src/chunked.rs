@@ -12,7 +12,7 @@ use crate::{DrainError, Drained, FIELDS_MAX};
 pub enum ChunkError {
     /// A chunk size that is not one to sixteen hexadecimal digits.
     Size,
-    /// A control byte in a chunk extension.
+    /// A chunk extension that has no name, or is malformed otherwise.
     Extension,
     /// Extensions longer than 256 bytes in a line, or than 16 KiB in the body.
     ExtensionTooLong,
@@ -30,7 +30,7 @@ impl fmt::Display for ChunkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Size => "invalid chunk size",
-            Self::Extension => "control byte in a chunk extension",
+            Self::Extension => "malformed chunk extension",
             Self::ExtensionTooLong => "chunk extensions too long",
             Self::LineEnd => "CR LF missing in a chunked body",
             Self::Trailer => "malformed trailer field",
@@ -70,7 +70,7 @@ enum State {
     /// More white space, or the semicolon it must lead to.
     BeforeExtension { size: u64 },
     /// More of the extensions, or the CR that ends them.
-    Extension { size: u64 },
+    Extension { size: u64, within: Extension },
     /// The LF after a size.
     SizeLf { size: u64 },
     /// So many bytes of content, at least one.
@@ -93,6 +93,57 @@ enum State {
     Done,
     /// Nothing: the body was refused.
     Failed(DrainError),
+}
+
+/// What the next byte of an extension must be
+/// ([RFC 9112 §7.1.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1.1)): a semicolon has led to
+/// its name, and a value may follow that. White space may stand around `;` and `=`, and not at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// The first byte of a name, or white space before it.
+    Name,
+    /// More of a name, or what may follow it.
+    InName,
+    /// What may follow the white space behind a name: `=` or `;`.
+    AfterName,
+    /// The first byte of a value, or white space before it.
+    Value,
+    /// More of a value that is a token, or what may follow it.
+    InValue,
+    /// More of a value in quotes.
+    Quoted,
+    /// The byte behind a backslash in quotes.
+    Escaped,
+    /// What may follow a value in quotes.
+    Unquoted,
+    /// What may follow the white space behind a value: `;`.
+    AfterValue,
+}
+
+impl Extension {
+    /// What comes next when the next byte is `byte`; `None` where it must not be.
+    fn next(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Some(Self::Unquoted),
+            (Self::Quoted, b'\\') => Some(Self::Escaped),
+            (Self::Quoted | Self::Escaped, _) => is_value_byte(byte).then_some(Self::Quoted),
+            (Self::Value, b'"') => Some(Self::Quoted),
+            (Self::InName | Self::AfterName, b'=') => Some(Self::Value),
+            (Self::Name | Self::Value, b';') => None,
+            (_, b';') => Some(Self::Name),
+            (Self::InName, _) if is_ows(byte) => Some(Self::AfterName),
+            (Self::InValue | Self::Unquoted, _) if is_ows(byte) => Some(Self::AfterValue),
+            (_, _) if is_ows(byte) => Some(self),
+            (Self::Name | Self::InName, _) => TOKEN.contains(byte).then_some(Self::InName),
+            (Self::Value | Self::InValue, _) => TOKEN.contains(byte).then_some(Self::InValue),
+            (Self::AfterName | Self::Unquoted | Self::AfterValue, _) => None,
+        }
+    }
+
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Self::InName | Self::InValue | Self::Unquoted)
+    }
 }
 
 /// Sixteen digits hold any `u64`; more would be leading zeros, which nobody needs.
@@ -150,19 +201,17 @@ impl Chunks {
     fn step(&mut self, state: State, byte: u8) -> Result<State, DrainError> {
         match state {
             State::Size { digits, size } => return self.size_byte(digits, size, byte),
-            State::BeforeExtension { size } => {
-                self.count_extension()?;
-                match byte {
-                    b';' => return Ok(State::Extension { size }),
-                    _ if is_ows(byte) => return Ok(state),
-                    _ => return malformed(ChunkError::Size),
+            State::BeforeExtension { size } => return self.behind_size(size, byte),
+            State::Extension { size, within } => {
+                if byte == b'\r' && within.may_end() {
+                    return Ok(State::SizeLf { size });
                 }
+                let Some(within) = within.next(byte) else {
+                    return malformed(ChunkError::Extension);
+                };
+                self.count_extension()?;
+                return Ok(State::Extension { size, within });
             }
-            State::Extension { size } => match byte {
-                b'\r' => return Ok(State::SizeLf { size }),
-                _ if is_value_byte(byte) => self.count_extension()?,
-                _ => return malformed(ChunkError::Extension),
-            },
             State::TrailerOrEnd => return self.trailer_start(byte),
             State::TrailerName => {
                 self.count_trailer()?;
@@ -218,16 +267,22 @@ impl Chunks {
         self.line_extension_bytes = 0;
         match byte {
             b'\r' => Ok(State::SizeLf { size }),
-            b';' => {
-                self.count_extension()?;
-                Ok(State::Extension { size })
-            }
-            _ if is_ows(byte) => {
-                self.count_extension()?;
-                Ok(State::BeforeExtension { size })
-            }
-            _ => malformed(ChunkError::Size),
+            _ => self.behind_size(size, byte),
         }
+    }
+
+    /// White space behind a size, or the semicolon of an extension.
+    fn behind_size(&mut self, size: u64, byte: u8) -> Result<State, DrainError> {
+        let next = match byte {
+            b';' => State::Extension {
+                size,
+                within: Extension::Name,
+            },
+            _ if is_ows(byte) => State::BeforeExtension { size },
+            _ => return malformed(ChunkError::Size),
+        };
+        self.count_extension()?;
+        Ok(next)
     }
 
     /// A size line is complete: the chunk of `size` bytes follows, or after size zero the trailers.
@@ -319,6 +374,9 @@ mod tests {
             "0000000000000001\r\nx\r\n0\r\n\r\n",
             "3\r\n\r\n\n\r\n0\r\n\r\n",
             "1;name=value\r\nx\r\n0;last\r\n\r\n",
+            "1;a;b=c;d\r\nx\r\n0\r\n\r\n",
+            "1 ; a\t= b ;\tc = \"\" ;d\r\nx\r\n0\r\n\r\n",
+            "1;a=\"b;\\\";\\\\\\;\u{e9}\";c\r\nx\r\n0\r\n\r\n",
             "1 \t; q=\"a;b\"\r\nx\r\n0\r\n\r\n",
             "0\r\nA: b\r\nC:\r\n\r\n",
         ];
@@ -331,7 +389,7 @@ mod tests {
             let followed = format!("{body}GET / HTTP/1.1\r\n");
             assert_eq!(consume(followed.as_bytes()), Ok(done), "{body:?}");
             for end in 0..body.len() {
-                let drained = consume(body.get(..end).unwrap().as_bytes()).unwrap();
+                let drained = consume(&body.as_bytes()[..end]).unwrap();
                 assert!(
                     !drained.done && drained.consumed == end,
                     "{body:?} to {end}"
@@ -364,6 +422,35 @@ mod tests {
             ("1\r\nx\rx", malformed(ChunkError::LineEnd)),
             ("1;a\n", malformed(ChunkError::Extension)),
             ("1;a\0", malformed(ChunkError::Extension)),
+            // A name is missing, wherever.
+            ("1;\r\n", malformed(ChunkError::Extension)),
+            ("1; \r\n", malformed(ChunkError::Extension)),
+            ("1 ;\r\n", malformed(ChunkError::Extension)),
+            ("0;\r\n\r\n", malformed(ChunkError::Extension)),
+            ("1;;a\r\n", malformed(ChunkError::Extension)),
+            ("1; ;a\r\n", malformed(ChunkError::Extension)),
+            ("1;a;\r\n", malformed(ChunkError::Extension)),
+            ("1;a=b;\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"b\";\r\n", malformed(ChunkError::Extension)),
+            ("1;=b\r\n", malformed(ChunkError::Extension)),
+            ("1;\"a\"\r\n", malformed(ChunkError::Extension)),
+            // A value is missing, or is no value.
+            ("1;a=\r\n", malformed(ChunkError::Extension)),
+            ("1;a= ;b\r\n", malformed(ChunkError::Extension)),
+            ("1;a==\r\n", malformed(ChunkError::Extension)),
+            ("1;a=b=c\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"b\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"b\\\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"b\"c\r\n", malformed(ChunkError::Extension)),
+            ("1;a=b\"c\"\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"\0\"\r\n", malformed(ChunkError::Extension)),
+            ("1;a b\r\n", malformed(ChunkError::Extension)),
+            ("1;a=b c\r\n", malformed(ChunkError::Extension)),
+            ("1;a@\r\n", malformed(ChunkError::Extension)),
+            // White space leads to nothing.
+            ("1;a \r\n", malformed(ChunkError::Extension)),
+            ("1;a=b\t\r\n", malformed(ChunkError::Extension)),
+            ("1;a=\"b\" \r\n", malformed(ChunkError::Extension)),
             (&long_line, malformed(ChunkError::ExtensionTooLong)),
             (&long_lines, malformed(ChunkError::ExtensionTooLong)),
             ("0\r\n\n", malformed(ChunkError::Trailer)),

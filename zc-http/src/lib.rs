@@ -2,7 +2,7 @@
 //!
 //! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a
 //! file, reads a clock or starts a thread, and neither parsing a head nor writing one allocates. No
-//! input makes it panic.
+//! input makes it panic. Several ranges in one request take a list on the heap.
 //!
 //! # From request to response
 //!
@@ -49,15 +49,15 @@
 //! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
 //! | [`negotiation`] | which of several representations the client would rather have |
 //! | [`range`] | which bytes to send |
-//! | [`response`] | how the answer is written |
+//! | [`response`], [`multipart`] | how the answer is written |
 //!
 //! # Strictness
 //!
 //! Wherever RFC 9110 and 9112 leave a recipient the choice between repair and refusal, this library
 //! refuses: two readers of the same bytes must never see different requests. Lines end in CR LF
 //! only; white space before a colon, folded lines, repeated lengths, a length beside a transfer
-//! coding and `..` in a path are errors. Two leniencies remain: a few empty lines before a request
-//! line, and raw bytes from 0x80 up in targets, which common clients send.
+//! coding and a path that leaves the root are errors. Two leniencies remain: a few empty lines before a
+//! request line, and raw bytes from 0x80 up in targets, which common clients send.
 //!
 //! # Limits
 //!
@@ -70,6 +70,7 @@
 //! | body | what [`Drain::new`] is told | 413 |
 //! | chunk extensions | 256 bytes in a line, 16 KiB in a body | 400 |
 //! | trailers | [`FIELDS_MAX`] fields, 16 KiB | 400 |
+//! | parts of one response | [`PARTS_MAX`], in a list of at most 6 KiB | 200 |
 //!
 //! # Not supported
 //!
@@ -84,6 +85,7 @@ pub mod etag;
 pub mod framing;
 pub mod headers;
 pub mod method;
+pub mod multipart;
 pub mod negotiation;
 pub mod persistence;
 pub mod range;
@@ -108,6 +110,7 @@ pub use framing::{BodyFraming, body_framing};
 pub use grammar::is_token;
 pub use headers::{FIELDS_MAX, Headers};
 pub use method::Method;
+pub use multipart::Multipart;
 pub use negotiation::{
     AcceptEncoding, Coding, MediaAcceptance, Quality, media_acceptance, prefers_media_type,
 };

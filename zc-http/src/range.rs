@@ -1,21 +1,21 @@
 //! Range requests.
 
 use std::cmp::Ordering;
-use std::fmt;
 use std::ops::Range;
 
-use crate::grammar::{is_ows, list_pieces};
+use crate::grammar::{is_ows, list_pieces, trim_ows};
 
-/// The most parts of one response. Players and readers of documents ask for a handful; an attacker
-/// asks for thousands, each of which would cost a head of its own.
-pub const PARTS_MAX: usize = 16;
+/// The most parts of one response. `zsync` asks for 20 at a time and `zckdl` for 256; an attacker asks
+/// for thousands, each of which would cost a head of its own.
+///
+/// Together the parts are never longer than the representation. Their heads have less than 63 KiB where
+/// boundary and media type have up to 140 bytes together, by
+/// [`Multipart::head_bytes_max`](crate::Multipart::head_bytes_max). A response to any `Range` field is
+/// then at most 64 KiB longer than the representation.
+pub const PARTS_MAX: usize = 256;
 
 /// Which part of a representation to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives on the stack of the one call that plans a response; a box would allocate"
-)]
 pub enum RangeOutcome {
     /// All of it with 200, as though there were no `Range` field.
     Whole,
@@ -29,24 +29,22 @@ pub enum RangeOutcome {
 
 /// Stretches of a representation: at least two and at most [`PARTS_MAX`], none of them empty, and
 /// no two that overlap or touch. They stand in the order in which they were asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
-    /// First position, and the one behind the last.
-    ranges: [(u64, u64); PARTS_MAX],
-    /// Invariant: at most `PARTS_MAX`.
-    len: usize,
-}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts(Vec<Range<u64>>);
 
 /// Decides what the `Range` field value `value` asks of a representation of `length` bytes, by
 /// [RFC 9110 §14](https://www.rfc-editor.org/rfc/rfc9110#section-14).
 ///
 /// A value that is malformed or in another unit than `bytes` is ignored, as
-/// [§14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) permits. Positions beyond `u64`
-/// count as beyond any end. Of several ranges those that cannot be satisfied are left out, those
-/// that overlap or touch become one, and what then has more than [`PARTS_MAX`] parts is ignored
-/// ([§15.3.7.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.2),
+/// [§14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) permits. Every value is ignored where
+/// the representation is empty: a 206 could not name its range, and clients take a 416 for a failure.
+/// Positions beyond `u64` count as beyond any end. Of several ranges those that cannot be satisfied are
+/// left out, those that overlap or touch become one, and a list that comes to more than [`PARTS_MAX`]
+/// parts at any point is ignored ([§15.3.7.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.2),
 /// [§17.15](https://www.rfc-editor.org/rfc/rfc9110#section-17.15)): together they are never longer
 /// than the representation.
+///
+/// A list of ranges takes up to 6 KiB on the heap. A single range allocates nothing.
 ///
 /// ```
 /// use zc_http::{RangeOutcome, resolve_range};
@@ -55,89 +53,132 @@ pub struct Parts {
 /// assert_eq!(resolve_range(b"bytes=0-9,5-19", 100), RangeOutcome::Partial(0..20));
 /// assert_eq!(resolve_range(b"bytes=100-", 100), RangeOutcome::Unsatisfiable);
 /// assert_eq!(resolve_range(b"bytes=9-1", 100), RangeOutcome::Whole);
+/// assert_eq!(resolve_range(b"bytes=0-9", 0), RangeOutcome::Whole);
 /// let RangeOutcome::Parts(parts) = resolve_range(b"bytes=-1,0-1,200-", 100) else {
 ///     panic!("two of the three can be had");
 /// };
 /// assert_eq!(parts.iter().collect::<Vec<_>>(), [99..100, 0..2]);
 /// ```
 pub fn resolve_range(value: &[u8], length: u64) -> RangeOutcome {
-    let Some(specs) = specs(value) else {
-        return RangeOutcome::Whole;
+    let outcome = match range_set(value) {
+        Some(set) if length > 0 => match memchr::memchr(b',', set) {
+            None => single(set, length),
+            Some(_) => list(set, length),
+        },
+        _ => None,
     };
-    let mut parts = Parts {
-        ranges: [(0, 0); PARTS_MAX],
-        len: 0,
-    };
-    let mut has_spec = false;
-    for spec in specs {
-        let Some(spec) = Spec::read(spec) else {
-            return RangeOutcome::Whole;
-        };
-        has_spec = true;
-        let (start, end) = spec.within(length);
-        if start < end && !parts.add((start, end)) {
-            return RangeOutcome::Whole;
-        }
-    }
-    match parts.ranges.get(..parts.len) {
-        Some([]) if has_spec => RangeOutcome::Unsatisfiable,
-        Some([(start, end)]) => RangeOutcome::Partial(*start..*end),
-        Some([_, ..]) => RangeOutcome::Parts(parts),
-        _ => RangeOutcome::Whole,
-    }
+    outcome.unwrap_or(RangeOutcome::Whole)
 }
 
 impl Parts {
     /// The parts in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Range<u64>> + '_ {
-        let ranges = self.ranges.get(..self.len).unwrap_or_default();
-        ranges.iter().map(|&(start, end)| start..end)
-    }
-
-    /// Adds a range that is not empty; one that touches others becomes one with them, in the place
-    /// of the first. Answers false when there is no room.
-    fn add(&mut self, (mut start, mut end): (u64, u64)) -> bool {
-        let mut place = self.len;
-        // Each turn takes one out, and the longer range may touch what the shorter one did not.
-        while let Some(index) = self.touching(start, end) {
-            let (other_start, other_end) = self.remove(index);
-            start = start.min(other_start);
-            end = end.max(other_end);
-            place = place.min(index);
-        }
-        let Some(behind) = self.ranges.get_mut(place..=self.len) else {
-            return false;
-        };
-        behind.rotate_right(1);
-        if let Some(slot) = behind.first_mut() {
-            *slot = (start, end);
-        }
-        self.len += 1;
-        true
-    }
-
-    /// The first part that overlaps these bytes or lies right beside them.
-    fn touching(&self, start: u64, end: u64) -> Option<usize> {
-        let parts = self.ranges.get(..self.len)?;
-        parts
-            .iter()
-            .position(|&(other_start, other_end)| other_start <= end && start <= other_end)
-    }
-
-    fn remove(&mut self, index: usize) -> (u64, u64) {
-        let Some(behind) = self.ranges.get_mut(index..self.len) else {
-            return (0, 0);
-        };
-        behind.rotate_left(1);
-        self.len -= 1;
-        // Zero from `len` on, so that equal parts have equal bytes.
-        self.ranges.get_mut(self.len).map_or((0, 0), std::mem::take)
+        self.0.iter().cloned()
     }
 }
 
-impl fmt::Debug for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+impl IntoIterator for Parts {
+    type Item = Range<u64>;
+    type IntoIter = std::vec::IntoIter<Range<u64>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// What one range asks for; `None` when it is malformed.
+fn single(spec: &[u8], length: u64) -> Option<RangeOutcome> {
+    let (start, end) = Spec::read(spec)?.within(length);
+    Some(if start < end {
+        RangeOutcome::Partial(start..end)
+    } else {
+        RangeOutcome::Unsatisfiable
+    })
+}
+
+/// What a list of ranges asks for; `None` when one is malformed, or there are none or too many.
+fn list(set: &[u8], length: u64) -> Option<RangeOutcome> {
+    let mut joined = Joined::default();
+    let mut count = 0;
+    for spec in list_pieces(set).filter(|spec| !spec.is_empty()) {
+        let (start, end) = Spec::read(spec)?.within(length);
+        let asked = Stretch {
+            start,
+            end,
+            place: count,
+        };
+        if start < end && !joined.add(asked) {
+            return None;
+        }
+        count += 1;
+    }
+    (count > 0).then(|| joined.outcome())
+}
+
+/// Stretches by ascending position, no two of which overlap or touch.
+#[derive(Default)]
+struct Joined(Vec<Stretch>);
+
+/// A stretch that is not empty.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: u64,
+    /// The position behind the last.
+    end: u64,
+    /// Where it stands among those that were asked for; of several that became one, where the first
+    /// stands.
+    place: usize,
+}
+
+impl Joined {
+    /// Adds a stretch, as one with those that it overlaps or touches. Answers false when there is no
+    /// room.
+    ///
+    /// Clients ask in ascending order, and then it goes to the end. Otherwise its place is found by
+    /// bisection, and at most [`PARTS_MAX`] stretches of 24 bytes are moved.
+    fn add(&mut self, mut asked: Stretch) -> bool {
+        let stretches = &mut self.0;
+        let from = match stretches.last() {
+            Some(last) if asked.start <= last.end => {
+                stretches.partition_point(|stretch| stretch.end < asked.start)
+            }
+            _ => stretches.len(),
+        };
+        let mut touched = 0;
+        for stretch in stretches.get(from..).unwrap_or_default() {
+            if stretch.start > asked.end {
+                break;
+            }
+            asked.start = asked.start.min(stretch.start);
+            asked.end = asked.end.max(stretch.end);
+            asked.place = asked.place.min(stretch.place);
+            touched += 1;
+        }
+        if touched == 0 {
+            let has_room = stretches.len() < PARTS_MAX;
+            if has_room {
+                stretches.insert(from, asked);
+            }
+            return has_room;
+        }
+        if let Some(first) = stretches.get_mut(from) {
+            *first = asked;
+        }
+        stretches.drain(from + 1..from + touched);
+        true
+    }
+
+    fn outcome(self) -> RangeOutcome {
+        let mut stretches = self.0;
+        match stretches[..] {
+            [] => RangeOutcome::Unsatisfiable,
+            [Stretch { start, end, .. }] => RangeOutcome::Partial(start..end),
+            _ => {
+                stretches.sort_unstable_by_key(|stretch| stretch.place);
+                let range = |stretch: Stretch| stretch.start..stretch.end;
+                RangeOutcome::Parts(Parts(stretches.into_iter().map(range).collect()))
+            }
+        }
     }
 }
 
@@ -182,16 +223,22 @@ impl Spec {
     }
 }
 
-/// The ranges in a value of unit `bytes`, as written.
+/// The ranges in a value of unit `bytes`, as written: one, or a list.
 ///
-/// White space may stand around commas alone, and list elements may be empty
-/// ([RFC 9110 §5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2)).
-fn specs(value: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+/// White space may stand around the commas of the list alone
+/// ([RFC 9110 §5.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1)), so that at either end of
+/// the set it has a comma beside it.
+fn range_set(value: &[u8]) -> Option<&[u8]> {
     let (unit, set) = value.split_at_checked("bytes=".len())?;
-    if !unit.eq_ignore_ascii_case(b"bytes=") || set.first().copied().is_some_and(is_ows) {
-        return None;
-    }
-    Some(list_pieces(set).filter(|spec| !spec.is_empty()))
+    let inner = trim_ows(set);
+    let is_plain = |outer: Option<&u8>, inner: Option<&u8>| match outer {
+        Some(&byte) if is_ows(byte) => inner == Some(&b','),
+        _ => true,
+    };
+    let is_set = unit.eq_ignore_ascii_case(b"bytes=")
+        && is_plain(set.first(), inner.first())
+        && is_plain(set.last(), inner.last());
+    is_set.then_some(set)
 }
 
 /// The value of `1*DIGIT`, or the greatest `u64` where it is beyond that.

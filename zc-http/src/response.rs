@@ -44,19 +44,6 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
         Self { buf }
     }
 
-    /// Writes what stands before the fields of one part of a `multipart/byteranges`
-    /// ([RFC 9110 §14.6](https://www.rfc-editor.org/rfc/rfc9110#section-14.6)). Behind the last
-    /// part belongs `\r\n--BOUNDARY--\r\n`.
-    pub fn part(buf: &'b mut B, boundary: &str, is_first: bool) -> Self {
-        if !is_first {
-            buf.put_slice(b"\r\n");
-        }
-        buf.put_slice(b"--");
-        put_harmless(buf, boundary.as_bytes());
-        buf.put_slice(b"\r\n");
-        Self { buf }
-    }
-
     /// Writes whole field lines that were made before, each with its CR LF. They are written as
     /// they are.
     pub fn lines(self, lines: &[u8]) -> Self {
@@ -131,7 +118,7 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
 }
 
 /// Writes `bytes` with every CR, LF and NUL replaced by a space.
-fn put_harmless(buf: &mut impl BufMut, bytes: &[u8]) {
+pub(crate) fn put_harmless(buf: &mut impl BufMut, bytes: &[u8]) {
     let mut rest = bytes;
     while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
         buf.put_slice(rest.get(..at).unwrap_or_default());
@@ -142,7 +129,7 @@ fn put_harmless(buf: &mut impl BufMut, bytes: &[u8]) {
 }
 
 /// Writes `value` in decimal, without leading zeros.
-fn put_decimal(buf: &mut impl BufMut, value: u64) {
+pub(crate) fn put_decimal(buf: &mut impl BufMut, value: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     let mut rest = value;
@@ -178,21 +165,6 @@ mod tests {
             .field("C", b"")
             .finish();
         assert_eq!(&head[..], b"HTTP/1.1 404 Not Found\r\nA: b\r\nC: \r\n\r\n");
-    }
-
-    #[test]
-    fn parts_are_delimited() {
-        let mut body = Vec::new();
-        for is_first in [true, false] {
-            HeadWriter::part(&mut body, "x\r\ny", is_first)
-                .content_range(0..1, 2)
-                .finish();
-        }
-        assert_eq!(
-            String::from_utf8(body).unwrap(),
-            "--x  y\r\nContent-Range: bytes 0-0/2\r\n\r\n\
-             \r\n--x  y\r\nContent-Range: bytes 0-0/2\r\n\r\n"
-        );
     }
 
     #[test]

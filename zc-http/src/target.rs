@@ -114,52 +114,62 @@ pub struct RelativePath<'a> {
     /// The decoded path: no slash at either end, no segment that is empty, `.` or `..`, no NUL.
     /// Empty for the root itself. Any other byte may occur, line feeds included.
     pub bytes: &'a [u8],
-    /// Whether the target ended in `/` or `/.`, so that only a directory can be meant.
+    /// Whether the decoded target ended in `/`, `/.` or `/..`, so that only a directory can be meant.
     pub is_directory: bool,
 }
 
-/// Decodes the path of a target into `out`, which is cleared first.
+/// Decodes the path of a target into `out`, which is cleared first, and removes its dot segments.
 ///
-/// Percent-escapes are decoded exactly once; then empty segments and `.` are dropped. A caller that
-/// keeps `out` pays for no allocation once it has grown: the result is never longer than `path`.
+/// It does what nginx does, in the same order:
+///
+/// 1. Percent-escapes are decoded, once. An escaped slash or dot is a slash or a dot from then on:
+///    `/@scope%2fname`, as npm asks for it, is `/@scope/name`.
+/// 2. Empty segments are dropped: `/a//b` is `/a/b`.
+/// 3. Dot segments are removed as in
+///    [RFC 3986 §5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4): `.` is dropped, and `..`
+///    takes the segment before it along, so that `/a//../b` is `/b`. Nothing is looked up: that segment
+///    may name a file, a symbolic link or nothing. Where there is none the path leaves the root, and is
+///    refused.
+///
+/// The result is shorter than `path`: a caller that keeps `out` pays for no allocation once it has
+/// grown.
 ///
 /// ```
 /// # use zc_http::decode_path;
 /// let mut out = Vec::new();
 /// let path = decode_path(b"/a%20b//./c/", &mut out)?;
 /// assert_eq!((path.bytes, path.is_directory), (&b"a b/c"[..], true));
-/// assert!(decode_path(b"/a/%2e%2E/b", &mut out).is_err());
+/// let path = decode_path(b"/hls%2f../seg/1.ts", &mut out)?;
+/// assert_eq!((path.bytes, path.is_directory), (&b"seg/1.ts"[..], false));
+/// assert!(decode_path(b"/a/../%2e%2E/b", &mut out).is_err());
 /// # Ok::<(), zc_http::TargetError>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`TargetError`] for a path that could mean something else to another reader: answer 400. `..` is
-/// refused and not resolved, even where it stays below the root; browsers resolve it before they
-/// send.
+/// [`TargetError`] for a path that is malformed or leaves the root: answer 400.
 pub fn decode_path<'a>(path: &[u8], out: &'a mut Vec<u8>) -> Result<RelativePath<'a>, TargetError> {
     out.clear();
-    let Some(below_root) = path.strip_prefix(b"/") else {
-        return Err(TargetError::NotAbsolute);
-    };
-    out.reserve(below_root.len());
-    let mut is_directory = true;
-    for segment in below_root.split(|&byte| byte == b'/') {
-        let kept = out.len();
-        if kept > 0 {
-            out.push(b'/');
+    out.reserve(path.len());
+    let mut rest = path.strip_prefix(b"/").ok_or(TargetError::NotAbsolute)?;
+    // `out` has whole segments, each with a slash behind it, and from `start` on one that grows.
+    let mut start = 0;
+    while let Some(at) = memchr::memchr3(b'/', b'%', 0, rest) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, b""));
+        out.extend_from_slice(plain);
+        let (byte, tail) = first_decoded(special)?;
+        match byte {
+            0 => return Err(TargetError::Nul),
+            b'/' => start = end_segment(start, out)?,
+            _ => out.push(byte),
         }
-        let start = out.len();
-        decode_segment(segment, out)?;
-        is_directory = match out.get(start..).unwrap_or_default() {
-            b"" | b"." => true,
-            b".." => return Err(TargetError::ParentSegment),
-            _ => false,
-        };
-        if is_directory {
-            out.truncate(kept);
-        }
+        rest = tail;
     }
+    out.extend_from_slice(rest);
+    let is_directory = matches!(out.get(start..), Some(b"" | b"." | b".."));
+    end_segment(start, out)?;
+    // The slash behind the last segment, if there is any.
+    out.pop();
     Ok(RelativePath {
         bytes: out,
         is_directory,
@@ -173,12 +183,10 @@ pub enum TargetError {
     NotAbsolute,
     /// A `%` that two hexadecimal digits do not follow.
     BadEscape,
-    /// An escaped `/`: a slash that would be part of a name.
-    EscapedSlash,
     /// A NUL, raw or escaped.
     Nul,
-    /// A `..` segment, raw or escaped.
-    ParentSegment,
+    /// More `..` segments than segments before them.
+    LeavesRoot,
 }
 
 impl TargetError {
@@ -193,9 +201,8 @@ impl fmt::Display for TargetError {
         f.write_str(match self {
             Self::NotAbsolute => "path does not start with a slash",
             Self::BadEscape => "invalid percent-escape in the path",
-            Self::EscapedSlash => "escaped slash in the path",
             Self::Nul => "NUL in the path",
-            Self::ParentSegment => "parent segment in the path",
+            Self::LeavesRoot => "the path leaves the root",
         })
     }
 }
@@ -241,30 +248,33 @@ fn split_query(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Appends `segment` to `out` with its escapes decoded.
-fn decode_segment(segment: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
-    let mut rest = segment;
-    while let Some(at) = memchr::memchr2(b'%', 0, rest) {
-        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, b""));
-        out.extend_from_slice(plain);
-        rest = match special {
-            [0, ..] => return Err(TargetError::Nul),
-            [b'%', high, low, tail @ ..] => {
-                let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low)) else {
-                    return Err(TargetError::BadEscape);
-                };
-                match high << 4 | low {
-                    0 => return Err(TargetError::Nul),
-                    b'/' => return Err(TargetError::EscapedSlash),
-                    byte => out.push(byte),
-                }
-                tail
-            }
-            _ => return Err(TargetError::BadEscape),
-        };
+/// The first byte of `bytes`, decoded if it is an escape, and what follows it.
+fn first_decoded(bytes: &[u8]) -> Result<(u8, &[u8]), TargetError> {
+    match bytes {
+        [b'%', high, low, tail @ ..] => match (hex_digit(*high), hex_digit(*low)) {
+            (Some(high), Some(low)) => Ok((high << 4 | low, tail)),
+            _ => Err(TargetError::BadEscape),
+        },
+        [b'%', ..] | [] => Err(TargetError::BadEscape),
+        [byte, tail @ ..] => Ok((*byte, tail)),
     }
-    out.extend_from_slice(rest);
-    Ok(())
+}
+
+/// Ends the segment of `out` that starts at `start`: it stays, with a slash behind it, or is dropped.
+/// Answers where the next one starts.
+fn end_segment(start: usize, out: &mut Vec<u8>) -> Result<usize, TargetError> {
+    match out.get(start..).unwrap_or_default() {
+        b"" => return Ok(start),
+        b"." => out.truncate(start),
+        b".." => {
+            // One that stands before it has its slash behind it.
+            let before = start.checked_sub(1).ok_or(TargetError::LeavesRoot)?;
+            let parents = out.get(..before).unwrap_or_default();
+            out.truncate(memchr::memrchr(b'/', parents).map_or(0, |slash| slash + 1));
+        }
+        _ => out.push(b'/'),
+    }
+    Ok(out.len())
 }
 
 #[cfg(test)]
@@ -364,41 +374,93 @@ mod tests {
             ("/%2561", "%61", false),
             ("/...", "...", false),
             ("/.a/b.", ".a/b.", false),
+            ("/..a/b..", "..a/b..", false),
             ("/a%0Ab", "a\nb", false),
             ("/\u{e9}", "\u{e9}", false),
             ("/%C3%A9", "\u{e9}", false),
             ("/a\\..\\b", "a\\..\\b", false),
+            // A slash is a slash, however it is written.
+            ("/@sc%2Fpkg", "@sc/pkg", false),
+            ("/a%2f", "a", true),
+            ("/%2f%2fa%2f%2f", "a", true),
+            ("/a%252fb", "a%2fb", false),
         ];
+        assert_decoded(&rows);
+    }
+
+    #[test]
+    fn dot_segments_are_removed_after_decoding() {
+        let rows = [
+            // RFC 3986 §5.2.4, §5.4.1.
+            ("/a/b/c/./../../g", "a/g", false),
+            ("/b/c/..", "b", true),
+            ("/b/c/../", "b", true),
+            ("/b/c/../g", "b/g", false),
+            ("/b/c/../..", "", true),
+            ("/b/c/../../", "", true),
+            ("/b/c/../../g", "g", false),
+            // §5.4.2.
+            ("/b/c/g.", "b/c/g.", false),
+            ("/b/c/..g", "b/c/..g", false),
+            ("/b/c/./g/.", "b/c/g", true),
+            ("/b/c/g;x=1/../y", "b/c/y", false),
+            // Whatever was before.
+            ("/a/..", "", true),
+            ("/a/.%2e", "", true),
+            ("/a/%2E%2e/b", "b", false),
+            ("/a%2f..%2fb", "b", false),
+            ("/a/..%2Fb/..", "", true),
+            ("/.../..", "", true),
+            // Empty segments are dropped first.
+            ("/a//../b", "b", false),
+            ("/a/b//..//../c", "c", false),
+            ("/a/.//./../b", "b", false),
+            ("/a%2f%2f%2e%2e/b", "b", false),
+        ];
+        assert_decoded(&rows);
+    }
+
+    fn assert_decoded(rows: &[(&str, &str, bool)]) {
         let mut out = b"left over".to_vec();
-        for (path, bytes, is_directory) in rows {
+        for &(path, bytes, is_directory) in rows {
             let decoded = decode_path(path.as_bytes(), &mut out).unwrap();
             assert_eq!(
                 decoded.bytes.escape_ascii().to_string(),
-                bytes.as_bytes().escape_ascii().to_string()
+                bytes.as_bytes().escape_ascii().to_string(),
+                "{path}"
             );
             assert_eq!(decoded.is_directory, is_directory, "{path}");
         }
     }
 
     #[test]
-    fn doubtful_paths_are_refused() {
+    fn malformed_paths_and_those_that_leave_the_root_are_refused() {
         let rows = [
             ("", TargetError::NotAbsolute),
             ("a", TargetError::NotAbsolute),
-            ("/..", TargetError::ParentSegment),
-            ("/a/../b", TargetError::ParentSegment),
-            ("/a/..", TargetError::ParentSegment),
-            ("/%2e%2e/", TargetError::ParentSegment),
-            ("/.%2E", TargetError::ParentSegment),
-            ("/a%2Fb", TargetError::EscapedSlash),
-            ("/..%2fb", TargetError::EscapedSlash),
+            ("%2fa", TargetError::NotAbsolute),
+            ("/..", TargetError::LeavesRoot),
+            ("/../a", TargetError::LeavesRoot),
+            ("/a/../..", TargetError::LeavesRoot),
+            ("/a/../../a", TargetError::LeavesRoot),
+            ("/a/b/../../../a/b/c", TargetError::LeavesRoot),
+            ("/a//../../b", TargetError::LeavesRoot),
+            ("/a/./../../b", TargetError::LeavesRoot),
+            ("/%2e%2e/", TargetError::LeavesRoot),
+            ("/.%2E", TargetError::LeavesRoot),
+            ("/..%2fb", TargetError::LeavesRoot),
+            ("/a%2f..%2f..%2fb", TargetError::LeavesRoot),
+            ("//..", TargetError::LeavesRoot),
             ("/a\0b", TargetError::Nul),
             ("/a%00b", TargetError::Nul),
+            ("/a%00/../b", TargetError::Nul),
+            ("/a/..%00/b", TargetError::Nul),
             ("/%", TargetError::BadEscape),
             ("/%2", TargetError::BadEscape),
             ("/%2/a", TargetError::BadEscape),
             ("/%g0", TargetError::BadEscape),
             ("/%+1", TargetError::BadEscape),
+            ("/%zz/../a", TargetError::BadEscape),
         ];
         for (path, expected) in rows {
             let error = decode_path(path.as_bytes(), &mut Vec::new()).unwrap_err();

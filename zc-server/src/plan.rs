@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use zc_http::{
-    HttpTime, Method, Parts, Precondition, RangeOutcome, Request, Status, evaluate,
+    HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status, evaluate,
     prefers_media_type, range_applies, resolve_range,
 };
 
 use crate::config::files::{Cors, Origins};
 use crate::listing::{Format, View};
+use crate::render::BOUNDARY_BYTES;
 use crate::representation::Representation;
 
 /// What stays as it is in one segment of a path (`unreserved`, RFC 3986 §2.3).
@@ -19,6 +20,11 @@ pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// The most bytes that the heads of parts may have together. Whatever is asked for, a response with its
+/// own head is then at most 64 KiB longer than the file. As many parts as [`zc_http::PARTS_MAX`] stay
+/// below it, unless a type of more than 100 bytes was configured: then the whole file is sent.
+const PART_HEADS_BYTES_MAX: usize = 63 * 1024;
+
 /// The answer to one request, before it is written out.
 #[derive(Debug, Clone)]
 pub(crate) enum Plan<'r> {
@@ -26,8 +32,9 @@ pub(crate) enum Plan<'r> {
     Whole(&'r Representation),
     /// 206 with one part of the file. Invariant: the range is not empty and lies in the file.
     Part(&'r Representation, Range<u64>),
-    /// 206 with several parts of the file.
-    Parts(&'r Representation, Box<Parts>),
+    /// 206 with several parts of the file. Invariant: their heads have no more than
+    /// [`PART_HEADS_BYTES_MAX`] together.
+    Parts(&'r Representation, Parts),
     /// 304: the client's copy is current.
     NotModified(&'r Representation),
     /// 416; the length of the file tells the client what could be asked for.
@@ -121,11 +128,19 @@ pub(crate) fn for_file<'r>(
     match range {
         RangeOutcome::Whole => Plan::Whole(file),
         RangeOutcome::Partial(range) => Plan::Part(file, range),
-        RangeOutcome::Parts(parts) => Plan::Parts(file, Box::new(parts)),
+        RangeOutcome::Parts(parts) if part_heads_bytes(file, &parts) > PART_HEADS_BYTES_MAX => {
+            Plan::Whole(file)
+        }
+        RangeOutcome::Parts(parts) => Plan::Parts(file, parts),
         RangeOutcome::Unsatisfiable => Plan::Unsatisfiable {
             length: file.length(),
         },
     }
+}
+
+/// The most bytes that the heads of these parts can have.
+fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
+    parts.iter().len() * Multipart::head_bytes_max(BOUNDARY_BYTES, file.content_type.len())
 }
 
 /// How a directory is to be listed for this request.

@@ -4,8 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::ops::Range;
 
-use bytes::BytesMut;
-use zc_http::{After, HeadWriter, HttpTime, Method, Parts, Status, Version};
+use zc_http::{After, HeadWriter, HttpTime, Method, Multipart, Status, Version};
 
 use crate::listing::Format;
 use crate::plan::{Grant, Plan};
@@ -20,6 +19,9 @@ const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Conten
     Content-Range, Date, ETag";
 /// How long a browser may remember what scripts of other origins may do, in seconds: a day.
 const CORS_MAX_AGE_SECONDS: u64 = 86_400;
+
+/// How long the delimiter of parts is.
+pub(crate) const BOUNDARY_BYTES: usize = 32;
 
 /// What the head depends on beside the plan.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +44,8 @@ pub(crate) struct Framing<'a> {
 pub(crate) enum Rest {
     Nothing,
     File(Range<u64>),
-    /// Parts of a file, each behind some bytes, and bytes behind the last.
-    Parts(Vec<(BytesMut, Range<u64>)>, BytesMut),
+    /// Parts of a file.
+    Parts(Box<Multipart>),
     /// A listing; whether in chunks, or ended by the end of the connection.
     Listing {
         chunked: bool,
@@ -84,12 +86,13 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
         Plan::Parts(file, parts) => {
             let boundary = boundary();
             let content_type = format!("multipart/byteranges; boundary={boundary}");
-            let (parts, closing, length) = multipart(file, parts, &boundary);
+            let part_type = file.content_type.as_bytes();
+            let multipart = Multipart::new(parts.clone(), &boundary, part_type, file.length());
             representation(head, file, &content_type, framing.disposition)
                 .field("Accept-Ranges", b"bytes")
-                .number("Content-Length", length)
+                .number("Content-Length", multipart.remaining_bytes())
                 .finish();
-            only_head(out, Rest::Parts(parts, closing))
+            only_head(out, Rest::Parts(Box::new(multipart)))
         }
         Plan::NotModified(file) => {
             cache_fields(head, file).finish();
@@ -239,29 +242,8 @@ fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
     }
 }
 
-/// The bytes between the parts, and the length of the whole body.
-fn multipart(
-    file: &Representation,
-    parts: &Parts,
-    boundary: &str,
-) -> (Vec<(BytesMut, Range<u64>)>, BytesMut, u64) {
-    let mut length = 0;
-    let with_heads = parts.iter().enumerate().map(|(index, range)| {
-        let mut head = BytesMut::with_capacity(160);
-        HeadWriter::part(&mut head, boundary, index == 0)
-            .field("Content-Type", file.content_type.as_bytes())
-            .content_range(range.clone(), file.length())
-            .finish();
-        length += head.len() as u64 + (range.end - range.start);
-        (head, range)
-    });
-    let with_heads = with_heads.collect();
-    let closing = BytesMut::from(format!("\r\n--{boundary}--\r\n").as_bytes());
-    length += closing.len() as u64;
-    (with_heads, closing, length)
-}
-
-/// A delimiter that no file has, but by chance: 128 bits that nobody can know before.
+/// A delimiter of [`BOUNDARY_BYTES`] that no file has, but by chance: 128 bits that nobody can know
+/// before.
 fn boundary() -> String {
     let random = || RandomState::new().hash_one(0);
     format!("{:016x}{:016x}", random(), random())
@@ -316,7 +298,7 @@ mod tests {
     #[test]
     fn no_two_boundaries_are_the_same() {
         let (one, other) = (boundary(), boundary());
-        assert_eq!(one.len(), 32);
+        assert_eq!(one.len(), BOUNDARY_BYTES);
         assert_ne!(one, other);
     }
 }

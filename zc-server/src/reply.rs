@@ -273,7 +273,7 @@ impl Terms<'_> {
                 let way = (guard, source.mount.key());
                 begun.stream(Some(transfer), Following::Nothing, way, buffers)
             }
-            Rest::Parts(..) => {
+            Rest::Parts(_) => {
                 let source = self.source(file);
                 let way = (source.guard, source.mount.key());
                 begun.stream_parts(source, way, buffers)
@@ -355,11 +355,7 @@ impl Begun {
 
     fn stream_parts(mut self, source: Source, way: (Guard, Key), buffers: &mut Buffers) -> Reply {
         let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
-            Rest::Parts(parts, closing) => Following::Parts(Box::new(Parts {
-                source,
-                parts: parts.into_iter(),
-                closing: Some(closing),
-            })),
+            Rest::Parts(multipart) => Following::Parts(Box::new(Parts { source, multipart })),
             _ => Following::Nothing,
         };
         self.stream(None, following, way, buffers)

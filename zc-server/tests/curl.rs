@@ -73,11 +73,11 @@ fn curl_fetches_several_ranges_at_once() {
     let boundary = behind.lines().next().expect("a line");
     let part = |range: &str, bytes: &[u8]| {
         let head = format!(
-            "--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {range}/1000\r\n\r\n"
+            "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {range}/1000\r\n\r\n"
         );
-        [head.as_bytes(), bytes, b"\r\n"].concat()
+        [head.as_bytes(), bytes].concat()
     };
-    let end = format!("--{boundary}--\r\n");
+    let end = format!("\r\n--{boundary}--\r\n");
     let expected = [
         part("0-9", &body[..10]),
         part("100-109", &body[100..110]),

@@ -40,6 +40,10 @@ fn a_redirect_never_leads_to_another_host() {
         ("//evil.example", "./evil.example/"),
         ("/.//evil.example", "./evil.example/"),
         ("http://other.example//evil.example", "./evil.example/"),
+        ("/%2f%2fevil.example", "./%2F%2Fevil.example/"),
+        ("/d/..//evil.example", "./evil.example/"),
+        ("/d/..%2f%2fevil.example", "./..%2F%2Fevil.example/"),
+        ("/d/../%5c/../d", "./d/"),
     ] {
         let response = server.get(target);
         assert_eq!(
@@ -48,7 +52,7 @@ fn a_redirect_never_leads_to_another_host() {
             "{target}"
         );
     }
-    for target in ["/\\evil.example", "/%5cevil.example", "/%2f%2fevil.example"] {
+    for target in ["/\\evil.example", "/%5cevil.example", "/../%2fevil.example"] {
         let response = server.get(target);
         assert!(matches!(response.status, 400 | 404), "{target}");
         assert_eq!(response.field("location"), None);

@@ -1,4 +1,5 @@
-//! Programs that fetch much: aria2 in segments, rclone and wget whole trees by our listings.
+//! Programs that fetch much: aria2, axel and lftp in pieces, rclone, wget and lftp whole trees by our
+//! listings.
 
 mod harness;
 
@@ -292,6 +293,84 @@ fn wget_reads_the_refusal_of_an_upload_that_it_has_sent_whole() {
     assert!(said.contains("ERROR 405: Method Not Allowed"), "{said}");
     assert_eq!(home.read("answer"), b"405 Method Not Allowed\n");
     assert_eq!(answers(&log.so_far(&server)), [("POST", 405)]);
+}
+
+/// Programs that send a path as it was given to them. What a playlist names is relative to it:
+/// `/hls/list.m3u8` names `../seg/1.ts`.
+#[test]
+fn programs_that_leave_dot_segments_to_the_server_get_the_file() {
+    let urllib = "import sys, urllib.request as r; r.urlretrieve(sys.argv[2], sys.argv[1])";
+    for (program, how) in [
+        (
+            "aria2c",
+            &["--no-conf", "--no-netrc", "--quiet", "-x4", "-k1M", "-o"][..],
+        ),
+        ("axel", &["--quiet", "-n", "4", "-o"]),
+        (
+            "curl",
+            &["--disable", "--silent", "--fail", "--path-as-is", "-o"],
+        ),
+        ("python3", &["-c", urllib]),
+    ] {
+        let Some(home) = Home::for_clients(&[program]) else {
+            continue;
+        };
+        let mut server = Server::start(&[]);
+        let log = server.follow_log();
+        let segment = pattern(8 << 20, 5);
+        server.write("seg/1.ts", &segment);
+        for target in ["/hls/../seg/1.ts", "/hls%2f../seg%2F1.ts"] {
+            let url = server.url(target);
+            home.succeed(program, &[how, &["fetched", &url]].concat());
+            assert!(home.read("fetched") == segment, "{program} {target}");
+            std::fs::remove_file(home.path("fetched")).expect("a file");
+        }
+        let lines = log.so_far(&server);
+        let is_answer = |&(_, status): &(&str, u64)| matches!(status, 200 | 206);
+        assert!(answers(&lines).iter().all(is_answer), "{lines:#?}");
+        let as_given = |line: &serde_json::Value| {
+            let target = line["target"].as_str().expect("a target");
+            target.contains("/../") || target.contains("%2f../")
+        };
+        assert!(
+            lines.iter().all(as_given),
+            "{program} has changed it: {lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn lftp_mirrors_a_tree_and_fetches_in_pieces() {
+    let Some(home) = Home::for_clients(&["lftp"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    write_tree(&server.path("tree"), 33);
+    write_big(&server.path("seg"), 16);
+    let settings = "set net:max-retries 1; set net:timeout 30; set cmd:fail-exit true";
+    let lftp =
+        |script: &str| home.succeed("lftp", &["--norc", "-c", &format!("{settings}; {script}")]);
+    let (tree, segment) = (server.url("/hls/../tree"), server.url("/hls/../seg"));
+    lftp(&format!("mirror --parallel=4 {tree} mirrored"));
+    assert_same_files(&home.path("mirrored"), &server.path("tree"));
+    let lines = log.so_far(&server);
+    let are_fine =
+        |line: &serde_json::Value| line["status"] == 200 && line["outcome"] == "complete";
+    assert!(lines.iter().all(are_fine), "{lines:#?}");
+
+    lftp(&format!("pget -n 4 {segment} -o fetched"));
+    assert_same_big(&home.path("fetched"), &server.path("seg"));
+    let lines = log.so_far(&server);
+    let count = |status: u64| lines.iter().filter(|line| line["status"] == status).count();
+    assert!(
+        count(206) >= 3 && count(200) + count(206) == lines.len(),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.iter().all(|line| line["target"] == "/hls/../seg"),
+        "{lines:#?}"
+    );
 }
 
 /// Removes the pages that wget keeps of listings; answers how many they were.

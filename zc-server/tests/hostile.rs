@@ -20,7 +20,7 @@ fn traversal_in_every_encoding() {
     std::fs::write(served.join("f"), b"fine").expect("a file");
     let server = Server::start_with(harness::binary(), outside, &served, &[]);
     assert_eq!(server.get("/f").body, b"fine");
-    for target in [
+    let leaving = [
         "/../secret",
         "/%2e%2e/secret",
         "/%2E./secret",
@@ -30,27 +30,34 @@ fn traversal_in_every_encoding() {
         "/%2e%2e%2fsecret",
         "/x/../../secret",
         "/f/../../secret",
+        "/f%2f..%2f..%2fsecret",
+        "/f/%2e%2e/%2e%2e/secret",
+        "/f//..//../secret",
         "//../secret",
         "/..//secret",
         "/./../secret",
-        "/%252e%252e/secret",
-        "/..%5csecret",
-        "/..\\secret",
-        "/..%c0%afsecret",
-        "/%c0%ae%c0%ae/secret",
         "/f%00/../../secret",
-        "/..;/secret",
         "/..%00/secret",
         "http://t/../secret",
+        "http://t/f%2f../../secret",
         "/..",
         "/../",
-    ] {
+    ];
+    let missing = [
+        "/%252e%252e/secret",
+        "/%252e%252e%252fsecret",
+        "/..%5csecret",
+        "/..\\secret",
+        "/f/../..\\secret",
+        "/..%c0%afsecret",
+        "/%c0%ae%c0%ae/secret",
+        "/..;/secret",
+        "/f/../secret",
+    ];
+    let all = leaving.map(|target| (target, 400));
+    for (target, status) in all.into_iter().chain(missing.map(|target| (target, 404))) {
         let response = server.get(target);
-        assert!(
-            matches!(response.status, 400 | 404),
-            "{target}: {}",
-            response.status
-        );
+        assert_eq!(response.status, status, "{target}");
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert!(!text.contains("SECRET"), "{target}");
     }

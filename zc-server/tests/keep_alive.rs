@@ -169,16 +169,13 @@ fn ambiguous_framing_is_refused_and_ends_the_connection() {
         assert_eq!(response.field("connection"), Some("close"), "{fields}");
         client.expect_end();
     }
-    let mut client = server.connect();
-    client.send(
-        b"POST /f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
-    );
-    assert_eq!(
-        client.response(false).status,
-        400,
-        "a bare LF in a chunk line"
-    );
-    client.expect_end();
+    for size in ["5\n", "5;\r\n", "5; \r\n", "5;a;;b\r\n", "5;=b\r\n"] {
+        let head = "POST /f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut client = server.connect();
+        client.send(format!("{head}{size}hello\r\n0\r\n\r\n").as_bytes());
+        assert_eq!(client.response(false).status, 400, "{size:?}");
+        client.expect_end();
+    }
     // What is logged is the request, and not the bytes of its body.
     let log = loop {
         let log = server.log();

@@ -1,4 +1,4 @@
-//! apt, pip and git take what they need from repositories that are nothing but files.
+//! apt, pip, npm and git take what they need from repositories that are nothing but files.
 
 mod harness;
 
@@ -289,6 +289,69 @@ fn pip_installs_from_an_index_that_is_a_listing() {
             .iter()
             .any(|line| line["target"] == "/simple/zc-wheel/" && line["send_path"] == "memory")
     );
+}
+
+#[test]
+fn npm_installs_a_scoped_package_from_a_registry_of_files() {
+    let Some(home) = Home::for_clients(&["npm", "node"]) else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let log = server.follow_log();
+    let data = pattern(300_000, 11);
+    home.write("package/data", &data);
+    home.write("package/index.js", b"module.exports = 42;\n");
+    home.write(
+        "package/package.json",
+        br#"{"name": "@sc/pkg", "version": "1.2.3", "main": "index.js"}"#,
+    );
+    home.write("project/package.json", b"{}");
+    let registry = format!("--registry={}", server.url("/"));
+    let npm = |directory: &str, cache: &str, arguments: &[&str]| {
+        let cache = format!("--cache={}", home.path(cache).display());
+        let quiet = [
+            "--no-update-notifier",
+            "--no-audit",
+            "--no-fund",
+            "--fetch-retries=0",
+        ];
+        let mut command = home.command("npm");
+        command.current_dir(home.path(directory)).args(arguments);
+        command.args(quiet).args([&registry, &cache]);
+        said(&command.output().expect("it starts"), "npm")
+    };
+
+    // The document that npm asks for by `@sc%2fpkg` is a file in the directory `@sc`. What was packed
+    // is in a cache of its own: it is to be fetched.
+    let packed = npm("package", "packing", &["pack", "--json"]);
+    let packed: serde_json::Value = serde_json::from_str(&packed).expect("JSON");
+    let tarball = "/tarballs/sc-pkg-1.2.3.tgz";
+    let document = serde_json::json!({
+        "name": "@sc/pkg",
+        "dist-tags": {"latest": "1.2.3"},
+        "versions": {"1.2.3": {
+            "name": "@sc/pkg",
+            "version": "1.2.3",
+            "dist": {"tarball": server.url(tarball), "integrity": packed[0]["integrity"]},
+        }},
+    });
+    server.write("@sc/pkg", document.to_string().as_bytes());
+    server.write(&tarball[1..], &home.read("package/sc-pkg-1.2.3.tgz"));
+
+    let version = npm("project", "cache", &["view", "@sc/pkg", "version"]);
+    assert_eq!(version.trim(), "1.2.3");
+    npm("project", "cache", &["install", "@sc/pkg"]);
+    let script = "console.log(require('./project/node_modules/@sc/pkg'))";
+    assert_eq!(home.succeed("node", &["-e", script]).trim(), "42");
+    assert!(home.read("project/node_modules/@sc/pkg/data") == data);
+
+    let lines = log.so_far(&server);
+    let sent = |target: &str| {
+        let is_it = |line: &&serde_json::Value| line["target"] == target && line["status"] == 200;
+        lines.iter().filter(is_it).count()
+    };
+    assert!(sent("/@sc%2fpkg") >= 1, "{lines:#?}");
+    assert_eq!(sent(tarball), 1, "{lines:#?}");
 }
 
 #[test]

@@ -23,50 +23,6 @@ fn set_mtime(server: &Server, name: &str, time: SystemTime) {
         .expect("a time");
 }
 
-/// Splits a `multipart/byteranges` body; answers the field lines and bytes of each part.
-fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
-    let content_type = response.field("content-type").expect("a type");
-    let boundary = content_type
-        .strip_prefix("multipart/byteranges; boundary=")
-        .expect("several parts");
-    let (first, between) = (format!("--{boundary}\r\n"), format!("\r\n--{boundary}"));
-    let mut rest = response
-        .body
-        .strip_prefix(first.as_bytes())
-        .expect("a first part");
-    let mut parts = Vec::new();
-    loop {
-        let head = rest
-            .windows(4)
-            .position(|at| at == b"\r\n\r\n")
-            .expect("a head");
-        let fields = String::from_utf8(rest[..head].to_vec()).expect("ASCII");
-        rest = &rest[head + 4..];
-        // The bytes are counted by what the part says of itself.
-        let range = fields
-            .split("Content-Range: bytes ")
-            .nth(1)
-            .expect("a range");
-        let (first, last) = range
-            .split_once('/')
-            .expect("a length")
-            .0
-            .split_once('-')
-            .expect("two");
-        let (first, last): (usize, usize) = (first.parse().expect("n"), last.parse().expect("n"));
-        let (bytes, behind) = rest.split_at(last + 1 - first);
-        parts.push((fields, bytes.to_vec()));
-        rest = behind.strip_prefix(between.as_bytes()).expect("a boundary");
-        match rest.strip_prefix(b"\r\n") {
-            Some(next) => rest = next,
-            None => {
-                assert_eq!(rest, b"--\r\n", "the end of the last part");
-                return parts;
-            }
-        }
-    }
-}
-
 #[test]
 fn several_ranges_come_in_parts_by_each_method() {
     let mut server = Server::start(&["--method-override"]);
@@ -89,17 +45,17 @@ fn several_ranges_come_in_parts_by_each_method() {
             (response.status, response.field("content-range")),
             (206, None)
         );
-        let found = parts(&response);
+        let found = response.parts();
         assert_eq!(found.len(), ranges.len());
-        for ((fields, bytes), range) in found.iter().zip(&ranges) {
+        for (part, range) in found.iter().zip(&ranges) {
             let expected = format!(
                 "Content-Type: video/mp4\r\nContent-Range: bytes {}-{}/{}",
                 range.start,
                 range.end - 1,
                 body.len()
             );
-            assert_eq!(*fields, expected);
-            assert!(*bytes == body[range.clone()], "{method} {range:?}");
+            assert_eq!(part.fields, expected);
+            assert!(part.bytes == body[range.clone()], "{method} {range:?}");
         }
         let log = server.log();
         assert_eq!(

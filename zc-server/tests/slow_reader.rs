@@ -49,6 +49,43 @@ fn a_body_is_resumed_where_a_full_socket_stopped_it() {
 }
 
 #[test]
+fn many_parts_are_resumed_where_a_full_socket_stopped_them() {
+    let mut server = Server::start(&["--method-override"]);
+    let body = pattern(24 << 20, 8);
+    server.write("f", &body);
+    // Long ones and short ones, so that it is full within parts and within their heads.
+    let step = body.len() / zc_http::PARTS_MAX;
+    let range = |part: usize| part * step..part * step + 1 + part * 60_013 % (step - 1);
+    let ranges: Vec<_> = (0..zc_http::PARTS_MAX).map(range).collect();
+    let specs: Vec<_> = ranges
+        .iter()
+        .map(|range| format!("{}-{}", range.start, range.end - 1))
+        .collect();
+    let field = format!("Range: bytes={}\r\n", specs.join(","));
+    for method in ["sendfile", "splice", "copy"] {
+        let mut client = narrow(&server);
+        let request = format!("GET /f?method={method} HTTP/1.1\r\nHost: t\r\n{field}\r\n");
+        client.send(request.as_bytes());
+        // Answered requests of another client: the worker has filled our socket meanwhile.
+        for _ in 0..3 {
+            assert_eq!(server.get("/missing").status, 404);
+            server.log();
+        }
+        let parts = client.response(false).parts();
+        assert!(parts.iter().map(|part| &part.range).eq(&ranges), "{method}");
+        for part in &parts {
+            assert!(part.bytes == body[part.range.clone()], "{:?}", part.range);
+        }
+        let log = server.log();
+        assert_eq!(
+            (&log["send_path"], &log["outcome"]),
+            (&method.into(), &"complete".into())
+        );
+        assert!(log["would_blocks"].as_u64() > Some(0), "{log}");
+    }
+}
+
+#[test]
 fn a_head_is_resumed_where_a_full_socket_stopped_it() {
     let mut server = Server::start(&[]);
     server.write("empty", b"");

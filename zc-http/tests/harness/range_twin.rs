@@ -28,21 +28,31 @@ pub(crate) fn outcome(value: &[u8], length: u64) -> Outcome {
     }
 }
 
-/// What it should say: the same rules in wider numbers, with digits compared as text, and ranges
-/// joined by starting over after each one that was.
+/// What it should say: the same rules in wider numbers, with digits compared as text, and each range
+/// compared with all before it.
 pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
     // Latin-1, so that every byte is one character.
     let value: String = value.iter().copied().map(char::from).collect();
     let Some((unit, set)) = value.split_once('=') else {
         return Whole;
     };
-    if unit.to_lowercase() != "bytes" || set.starts_with(OWS) {
+    if unit.to_lowercase() != "bytes" || length == 0 {
         return Whole;
     }
-    let specs = set
-        .split(',')
-        .map(|spec| spec.trim_matches(OWS))
-        .filter(|s| !s.is_empty());
+    // `[ element ] *( OWS "," OWS [ element ] )`: white space before a comma, and behind one.
+    let pieces: Vec<_> = set.split(',').collect();
+    let last = pieces.len() - 1;
+    let mut specs = Vec::new();
+    for (index, mut piece) in pieces.into_iter().enumerate() {
+        if index > 0 {
+            piece = piece.trim_start_matches(OWS);
+        }
+        if index < last {
+            piece = piece.trim_end_matches(OWS);
+        }
+        specs.extend((!piece.is_empty()).then_some(piece));
+    }
+    let specs = specs.into_iter();
     let read: Option<Vec<_>> = specs.map(|spec| twin_of_one(spec, length)).collect();
     let Some(read) = read.filter(|read| !read.is_empty()) else {
         return Whole;
@@ -50,11 +60,16 @@ pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
     let mut ranges: Vec<Range<u128>> = Vec::new();
     let mut had_too_many = false;
     for range in read.into_iter().filter(|range| range.start < range.end) {
-        ranges.push(range);
-        while let Some((a, b)) = touching_pair(&ranges) {
-            let (from, joined) = (ranges.remove(b), &mut ranges[a]);
-            *joined = joined.start.min(from.start)..joined.end.max(from.end);
-        }
+        // Those that are there do not touch each other, so that none touches what the others become
+        // together with this one.
+        let touches = |other: &&Range<u128>| range.start <= other.end && other.start <= range.end;
+        let place = ranges.iter().position(|other| touches(&other));
+        let touched = ranges.iter().filter(touches);
+        let joined = touched.fold(range.clone(), |joined, other| {
+            joined.start.min(other.start)..joined.end.max(other.end)
+        });
+        ranges.retain(|other| !touches(&other));
+        ranges.insert(place.unwrap_or(ranges.len()), joined);
         had_too_many |= ranges.len() > PARTS_MAX;
     }
     let narrow = |range: &Range<u128>| range.start as u64..range.end as u64;
@@ -64,15 +79,6 @@ pub(crate) fn twin(value: &[u8], length: u64) -> Outcome {
         [range] => Partial(narrow(range)),
         ranges => Parts(ranges.iter().map(narrow).collect()),
     }
-}
-
-/// The first two of them that overlap or touch, the earlier one first.
-fn touching_pair(ranges: &[Range<u128>]) -> Option<(usize, usize)> {
-    (0..ranges.len()).find_map(|a| {
-        let touches =
-            |b: &usize| ranges[a].start <= ranges[*b].end && ranges[*b].start <= ranges[a].end;
-        (a + 1..ranges.len()).find(touches).map(|b| (a, b))
-    })
 }
 
 /// One range as bytes of the representation; `None` when it is malformed.

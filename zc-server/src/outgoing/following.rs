@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use zc_core::{HeadThenFile, PipePool, Transfer};
+use zc_http::Multipart;
 
 use super::Piece;
 use crate::disk::WINDOW_BYTES;
@@ -14,6 +15,9 @@ use crate::resolve::Handle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;
+
+/// Room for the head of a part, in bytes: most are shorter.
+const PART_HEAD_BYTES: usize = 192;
 
 /// Where further pieces come from.
 #[derive(Debug)]
@@ -27,12 +31,11 @@ pub(crate) enum Following {
     },
 }
 
-/// Parts of a file, each behind some bytes, and bytes behind the last.
+/// Parts of a file, and what stands between them.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) source: Source,
-    pub(crate) parts: std::vec::IntoIter<(BytesMut, Range<u64>)>,
-    pub(crate) closing: Option<BytesMut>,
+    pub(crate) multipart: Box<Multipart>,
 }
 
 /// A file and the way its bytes are to go.
@@ -78,16 +81,15 @@ impl Following {
     pub(super) fn next(&mut self) -> Option<Piece> {
         match self {
             Self::Nothing => None,
-            Self::Parts(parts) => match parts.parts.next() {
-                Some((head, range)) => {
-                    let source = &parts.source;
-                    Some(piece(head, Some(source.transfer(range)), source.guard))
+            Self::Parts(parts) => {
+                let mut head = BytesMut::with_capacity(PART_HEAD_BYTES);
+                let source = &parts.source;
+                match parts.multipart.write_next(&mut head) {
+                    Some(range) => Some(piece(head, Some(source.transfer(range)), source.guard)),
+                    None if head.is_empty() => None,
+                    None => Some(HeadThenFile::with_optional_body(head, None)),
                 }
-                None => Some(HeadThenFile::with_optional_body(
-                    parts.closing.take()?,
-                    None,
-                )),
-            },
+            }
             Self::Listing { ended: true, .. } => None,
             Self::Listing {
                 listing,

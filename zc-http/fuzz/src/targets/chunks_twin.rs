@@ -19,6 +19,7 @@ pub(super) fn chunks_twin(bytes: &[u8], content_max: u64) -> End {
     let mut reader = Reader {
         bytes,
         at: 0,
+        line_start: 0,
         extension_bytes: 0,
         trailer_bytes: 0,
     };
@@ -35,6 +36,8 @@ type Read<T> = Result<T, Option<DrainError>>;
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the extensions of this line start.
+    line_start: usize,
     extension_bytes: usize,
     trailer_bytes: usize,
 }
@@ -104,30 +107,78 @@ impl Reader<'_> {
         u128::from_str_radix(&digits, 16).or_else(|_| fault(ChunkError::Size))
     }
 
-    /// White space and a semicolon, and then whatever a value may have. Up to the semicolon every
-    /// byte counts, also one that should not be there.
+    /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`.
     fn extensions(&mut self) -> Read<()> {
-        let start = self.at;
-        let mut has_semicolon = false;
+        self.line_start = self.at;
+        let mut otherwise = ChunkError::Size;
+        let mut spaces = self.spaces()?;
         loop {
-            let byte = self.next()?;
-            let has_space = !has_semicolon && self.at > start;
-            let is_fine = match byte {
-                b' ' | b'\t' | b';' => true,
-                b'!'..=b'~' | 0x80.. => has_semicolon,
-                _ => false,
-            };
-            let is_full = self.at - start == 256 || self.extension_bytes == 16 * 1024;
-            match (byte, is_fine || has_space) {
-                (_, true) if is_full => return fault(ChunkError::ExtensionTooLong),
-                _ if is_fine => {}
-                (b'\r', _) if !has_space => return Ok(()),
-                _ if has_semicolon => return fault(ChunkError::Extension),
-                _ => return fault(ChunkError::Size),
+            match self.next()? {
+                b';' => self.take()?,
+                b'\r' if spaces == 0 => return Ok(()),
+                _ => return fault(otherwise),
             }
-            has_semicolon |= byte == b';';
-            self.extension_bytes += 1;
-            self.at += 1;
+            otherwise = ChunkError::Extension;
+            self.spaces()?;
+            self.token()?;
+            spaces = self.spaces()?;
+            if self.next()? == b'=' {
+                self.take()?;
+                self.spaces()?;
+                match self.next()? {
+                    b'"' => self.quoted_string()?,
+                    _ => self.token()?,
+                }
+                spaces = self.spaces()?;
+            }
+        }
+    }
+
+    /// One byte of an extension, which counts.
+    fn take(&mut self) -> Read<()> {
+        if self.at - self.line_start == 256 || self.extension_bytes == 16 * 1024 {
+            return fault(ChunkError::ExtensionTooLong);
+        }
+        self.extension_bytes += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn spaces(&mut self) -> Read<usize> {
+        let start = self.at;
+        while matches!(self.next()?, b' ' | b'\t') {
+            self.take()?;
+        }
+        Ok(self.at - start)
+    }
+
+    fn token(&mut self) -> Read<()> {
+        if !is_token(self.next()?) {
+            return fault(ChunkError::Extension);
+        }
+        while is_token(self.next()?) {
+            self.take()?;
+        }
+        Ok(())
+    }
+
+    /// `DQUOTE *( qdtext / quoted-pair ) DQUOTE` (RFC 9110 §5.6.4).
+    fn quoted_string(&mut self) -> Read<()> {
+        self.take()?;
+        loop {
+            match self.next()? {
+                b'"' => return self.take(),
+                b'\\' => self.take()?,
+                b'\t' | b' '..=b'~' | 0x80.. => {
+                    self.take()?;
+                    continue;
+                }
+                _ => return fault(ChunkError::Extension),
+            }
+            match self.next()? {
+                b'\t' | b' '..=b'~' | 0x80.. => self.take()?,
+                _ => return fault(ChunkError::Extension),
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The field `Range`: the input is its value.
 //!
 //! Parts are never empty, lie within the representation, neither overlap nor touch, and are never
-//! too many. The twin finds the same ones, and asking for what was found finds it again.
+//! too many. The twin finds the same ones, and asking for what was found finds it again. A body of
+//! several parts is as long as it says before.
 
-use zc_http::{PARTS_MAX, RangeOutcome, resolve_range};
+use zc_http::{Multipart, PARTS_MAX, RangeOutcome, resolve_range};
 
 use super::range_twin::{Outcome, outcome, twin};
 
@@ -59,7 +60,17 @@ fn check_with(value: &[u8], length: u64) {
         RangeOutcome::Partial(range) => assert_eq!(vec![range], parts, "{again} of {length}"),
         RangeOutcome::Parts(found) => {
             assert_eq!(found.iter().collect::<Vec<_>>(), parts, "{again}");
+            let multipart = Multipart::new(found, "boundary", b"text/plain", length);
+            assert!(is_exact(multipart, sum), "{again} of {length}");
         }
         other => panic!("{again} of {length}: {other:?}"),
     }
+}
+
+/// Whether the body is as long as is said before, with parts of `sum` bytes in it.
+fn is_exact(mut multipart: Multipart, sum: u64) -> bool {
+    let said = multipart.remaining_bytes();
+    let mut between = Vec::new();
+    while multipart.write_next(&mut between).is_some() {}
+    said == sum.saturating_add(between.len() as u64)
 }

@@ -1,7 +1,8 @@
 //! Request targets: the input is a target as sent, a path, and a query.
 //!
-//! A target is the sum of its parts. A decoded path has plain segments, is never longer than what it
-//! was decoded from, and is the same when it is escaped and decoded again.
+//! A target is the sum of its parts. A decoded path has plain segments, is shorter than what it was
+//! decoded from, and is the same when it is escaped, slashes and all, and decoded again. Segments that
+//! `..` takes back, and empty ones, make no difference.
 
 use std::fmt::Write;
 
@@ -91,18 +92,20 @@ fn check_path(path: &[u8]) {
     let is_plain = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
     assert!(bytes.is_empty() || segments.all(is_plain), "{text}");
 
-    let mut again = String::new();
+    let mut escaped = String::new();
     for &byte in &bytes {
-        match byte {
-            b'/' => again.push('/'),
-            _ => write!(again, "%{byte:02x}").expect("room"),
-        }
+        write!(escaped, "%{byte:02x}").expect("room");
     }
-    let slash = if is_directory { "/" } else { "" };
-    let again = format!("/{again}{slash}");
-    let decoded = decode_path(again.as_bytes(), &mut out).expect("an escaped path");
-    assert_eq!(decoded.bytes, bytes, "{text} as {again}");
-    assert_eq!(decoded.is_directory, is_directory, "{text} as {again}");
+    let slash = if is_directory { "%2F" } else { "" };
+    for again in [
+        format!("/{escaped}{slash}"),
+        format!("//a//../{escaped}{slash}"),
+        format!("/a%2fb/..%2f%2e%2E//{escaped}{slash}"),
+    ] {
+        let decoded = decode_path(again.as_bytes(), &mut out).expect("an escaped path");
+        assert_eq!(decoded.bytes, bytes, "{text} as {again}");
+        assert_eq!(decoded.is_directory, is_directory, "{text} as {again}");
+    }
 }
 
 /// Every name in a query has the value that stands beside it first, and no other name has one.
