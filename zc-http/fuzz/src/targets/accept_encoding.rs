@@ -4,7 +4,7 @@
 //! What is chosen is wanted, and nothing ready is wanted more. The qualities are those that a twin
 //! finds in the text.
 
-use zc_http::{AcceptEncoding, Coding, prefers_media_type};
+use zc_http::{AcceptEncoding, Coding, MediaAcceptance, media_acceptance, prefers_media_type};
 
 use super::escaped;
 use super::fields::{Field, read, values, with_headers};
@@ -40,6 +40,8 @@ pub(crate) fn check(data: &[u8]) {
             check_choice(&accepted, ready, &text);
         }
         for this in MEDIA_TYPES {
+            let expected = acceptance_twin(&fields, this);
+            assert_eq!(media_acceptance(headers, this), expected, "{this}: {text}");
             for other in MEDIA_TYPES {
                 let expected = media_twin(&fields, this) > media_twin(&fields, other);
                 let found = prefers_media_type(headers, this, other);
@@ -101,6 +103,20 @@ fn media_twin(fields: &[Field], media_type: &str) -> u16 {
         found.map(|(_, quality)| *quality)
     });
     quality.unwrap_or(0)
+}
+
+/// Whether the fields want a media type by its name, by another range, or not.
+fn acceptance_twin(fields: &[Field], media_type: &str) -> MediaAcceptance {
+    let is_named = |(name, _): &(String, u16)| name == media_type;
+    if values(fields, "accept").is_empty() {
+        MediaAcceptance::Covered
+    } else if media_twin(fields, media_type) == 0 {
+        MediaAcceptance::Refused
+    } else if elements(fields, "accept").iter().any(is_named) {
+        MediaAcceptance::Named
+    } else {
+        MediaAcceptance::Covered
+    }
 }
 
 /// The well-formed elements of all fields called `name`: in lower case, with their weights.
