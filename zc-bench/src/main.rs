@@ -116,6 +116,7 @@ enum Program {
 enum Mode {
     Send,
     MoreSendfile,
+    CorkSendfile,
     PreadWrite,
 }
 
@@ -167,6 +168,7 @@ fn main() -> anyhow::Result<()> {
             let floor = match mode {
                 Mode::Send => Floor::Send,
                 Mode::MoreSendfile => Floor::MoreSendfile,
+                Mode::CorkSendfile => Floor::CorkSendfile,
                 Mode::PreadWrite => Floor::PreadWrite,
             };
             let server = Server::bind(floor, address, &files)?;
