@@ -331,6 +331,8 @@ mod tests {
             rate: None,
             warm_up: Duration::ZERO,
             duration: Duration::from_millis(50),
+            responses_min: 0,
+            duration_max: Duration::ZERO,
             verify_every: u64::MAX,
         };
         let outcome = load.run().expect("no file is read");
@@ -419,6 +421,8 @@ mod tests {
                     rate: None,
                     warm_up: Duration::ZERO,
                     duration: Duration::from_millis(200),
+                    responses_min: 0,
+                    duration_max: Duration::ZERO,
                     verify_every: 1,
                 };
                 let outcome = load.run().expect("every body is its file");
