@@ -19,6 +19,7 @@ mod study;
 mod tool;
 mod wrk;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,7 @@ use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::artifacts::{self, root};
 use fixtures::Fixtures;
 use peers::{OTHERS, Peer, Programs};
 use plan::{Depth, Plan, QUICK_PEERS, Times, in_words};
@@ -147,18 +149,16 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         return compare::run(a, b);
     }
     let saved = options.render.as_deref().map(Results::read).transpose()?;
-    let out = options.out();
+    let out = options.out()?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     if let Some(saved) = saved {
         report::write_pages(&saved, &out)?;
         println!("report: {}", out.join("report.html").display());
         return Ok(());
     }
-    let profile = if options.trial { "dev" } else { "release" };
-    let build = ["build", "--package", "zc-server", "--package", "zc-bench"];
-    crate::cargo(&[&build[..], &["--profile", profile]].concat(), &[])?;
+    let built = build(options.depth())?;
 
-    let mut bench = Bench::new(&options, arguments)?;
+    let mut bench = Bench::new(&options, arguments, &built)?;
     let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
     bench.say(&plan.line());
     let outcome = bench.run_sections(&options.sections());
@@ -179,31 +179,27 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where cargo puts what it builds for a run: it has put this program nearby.
-fn built(depth: Depth) -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let target = this.parent().and_then(Path::parent);
-    let directory = match depth {
-        Depth::Trial => "debug",
+/// Builds the programs of a run, and answers where they are.
+fn build(depth: Depth) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let profile = match depth {
+        Depth::Trial => "dev",
         Depth::Quick | Depth::Ordinary | Depth::Full => "release",
     };
-    Ok(target.context("a directory of cargo")?.join(directory))
-}
-
-/// The root of the repository.
-pub(crate) fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map_or_else(|| here.clone(), PathBuf::from)
+    let arguments = ["build", "--package", "zc-server", "--package", "zc-bench"];
+    let arguments = [&arguments[..], &["--profile", profile]].concat();
+    artifacts::build(crate::cargo_command(&arguments, &[]))
 }
 
 impl Options {
-    fn out(&self) -> PathBuf {
+    fn out(&self) -> anyhow::Result<PathBuf> {
         let beside = self.render.as_deref().map(|saved| match saved.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         });
-        let out = self.out.clone().or(beside);
-        out.unwrap_or_else(|| root().join("target/bench"))
+        match self.out.clone().or(beside) {
+            Some(chosen) => Ok(chosen),
+            None => Ok(artifacts::target_directory()?.join("bench")),
+        }
     }
 
     fn sections(&self) -> Vec<Section> {
@@ -234,7 +230,11 @@ impl Options {
 }
 
 impl Bench {
-    fn new(options: &Options, arguments: &[String]) -> anyhow::Result<Self> {
+    fn new(
+        options: &Options,
+        arguments: &[String],
+        built: &BTreeMap<String, PathBuf>,
+    ) -> anyhow::Result<Self> {
         // First of all: threads of before would stay outside.
         let machine = arena::enter();
         let stop = Arc::new(AtomicBool::new(false));
@@ -249,12 +249,15 @@ impl Bench {
         let scratch = tempfile::Builder::new()
             .prefix("zc-bench-peers-")
             .tempdir()?;
-        let built = built(options.depth())?;
+        let program = |name: &str| {
+            let found = built.get(name).cloned();
+            found.with_context(|| format!("cargo has built no {name}"))
+        };
         let mut bench = Self {
             times,
             programs: Programs {
-                server: built.join("zc-server"),
-                bench: built.join("zc-bench"),
+                server: program("zc-server")?,
+                bench: program("zc-bench")?,
                 scratch: scratch.path().to_owned(),
             },
             fixtures,
@@ -436,7 +439,8 @@ mod tests {
         let out = |arguments: &[&str]| {
             let name = ["cargo xtask bench"];
             let all = name.iter().chain(arguments);
-            Options::try_parse_from(all).expect("options").out()
+            let options = Options::try_parse_from(all).expect("options");
+            options.out().expect("a directory")
         };
         let render = ["--render", "saved/report.json"];
         assert_eq!(out(&render), Path::new("saved"));
@@ -445,7 +449,8 @@ mod tests {
             out(&[&render[..], &["--out", "x"]].concat()),
             Path::new("x")
         );
-        assert_eq!(out(&[]), root().join("target/bench"));
+        let target = artifacts::target_directory().expect("a directory");
+        assert_eq!(out(&[]), target.join("bench"));
         let both = ["x", "--render", "a.json", "--compare", "a.json", "b.json"];
         assert!(Options::try_parse_from(both).is_err());
     }
