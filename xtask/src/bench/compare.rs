@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::report::figures::{Figure, samples, servers};
 use super::results::Results;
-use super::small::SCENARIOS;
+use super::sizes::SCENARIOS;
 use super::stats::{CLAIM_COUNT_MIN, Spread, spread};
 
 /// Prints every figure whose middle halves lie apart in the two runs.

@@ -4,7 +4,7 @@
 use super::peers::{OURS, Peer};
 use super::report::figures;
 use super::results::Results;
-use super::small::SCENARIOS;
+use super::sizes::SCENARIOS;
 use super::{Section, cold, study};
 
 /// What has no figure, in one line; `None` where everything has.

@@ -13,7 +13,7 @@ mod plan;
 mod process;
 mod report;
 mod results;
-mod small;
+mod sizes;
 mod stats;
 mod study;
 mod tool;
@@ -348,8 +348,8 @@ impl Bench {
         match section {
             Section::Micro => micro::run(self)?,
             Section::Study => study::run(self)?,
-            Section::Small => small::run(self, false)?,
-            Section::Peers => small::run(self, true)?,
+            Section::Small => sizes::run(self, false)?,
+            Section::Peers => sizes::run(self, true)?,
             Section::Cold => cold::run(self)?,
             Section::Idle => idle::run(self)?,
             Section::Tls => self.skip(Skipped {

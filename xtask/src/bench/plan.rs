@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fixtures::Size;
 use super::peers::Peer;
-use super::{Section, cold, idle, micro, small, study};
+use super::{Section, cold, idle, micro, sizes, study};
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +110,8 @@ impl Plan {
         let planned = |section: &Section| match section {
             Section::Micro => micro::planned(times),
             Section::Study => study::planned(times),
-            Section::Small => small::planned(times, &[]),
-            Section::Peers => small::planned(times, others),
+            Section::Small => sizes::planned(times, &[]),
+            Section::Peers => sizes::planned(times, others),
             Section::Cold => cold::planned(times, others),
             Section::Idle => idle::planned(times, others),
             Section::Tls => Duration::ZERO,

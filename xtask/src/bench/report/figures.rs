@@ -2,7 +2,7 @@
 
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Cold, Load, Results, Sample};
-use crate::bench::small::{SCENARIOS, Scenario};
+use crate::bench::sizes::{SCENARIOS, Scenario};
 use crate::bench::stats::{Spread, ratios, spread};
 
 /// A figure of a sample.

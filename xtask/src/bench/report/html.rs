@@ -14,7 +14,7 @@ use super::tables;
 use super::words;
 use crate::bench::peers::OURS;
 use crate::bench::results::Results;
-use crate::bench::small::SCENARIOS;
+use crate::bench::sizes::SCENARIOS;
 
 /// A part of the page that can be pointed at.
 struct Section {
@@ -187,7 +187,7 @@ fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
 }
 
 fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
-    let parts = tables::small(results);
+    let parts = tables::sizes(results);
     if parts.is_empty() {
         return Ok(None);
     }
@@ -203,7 +203,7 @@ fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
     );
     for part in &parts {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.id == part.id);
-        let charts = scenario.map_or_else(Vec::new, |scenario| pictures::small(results, scenario));
+        let charts = scenario.map_or_else(Vec::new, |scenario| pictures::sizes(results, scenario));
         for (index, chart) in charts.iter().enumerate() {
             let chart = rows(chart, "")?;
             // The table stands once, beneath the cost.

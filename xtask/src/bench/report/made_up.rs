@@ -3,7 +3,7 @@
 use crate::bench::results::{
     Cold, FORMAT, Idle, Load, Machine, Micro, Results, Sample, Second, Skipped, Study, Wrk,
 };
-use crate::bench::small::SCENARIOS;
+use crate::bench::sizes::SCENARIOS;
 
 /// Of a run that was ended before anything was measured.
 pub(crate) fn empty() -> Results {

@@ -57,7 +57,7 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    group(out, "Sizes", &tables::small(results))?;
+    group(out, "Sizes", &tables::sizes(results))?;
     group(out, &tables::small_requests(), &tables::cold(results))?;
     if let Some(found) = tables::idle(results) {
         part(out, "##", &found)?;
@@ -96,7 +96,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::bench::report::made_up::{empty, full, skipped};
-    use crate::bench::small::SCENARIOS;
+    use crate::bench::sizes::SCENARIOS;
 
     #[test]
     fn every_part_has_its_table() {

@@ -8,7 +8,7 @@ use super::ratios::{KINDS, PUBLISHED, of_go, of_ours};
 use super::tables::beside_title;
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Results, Second, Study};
-use crate::bench::small::Scenario;
+use crate::bench::sizes::Scenario;
 use crate::bench::stats::Spread;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -200,7 +200,7 @@ pub(crate) fn study_ratios(results: &Results) -> Option<Rows> {
 }
 
 /// What a scenario costs on every server, and the tail where the rate is fixed.
-pub(crate) fn small(results: &Results, scenario: &Scenario) -> Vec<Rows> {
+pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
     let of = Figure::cost_of(scenario.id);
     let cost = servers(results, scenario.id).into_iter().map(|server| {
         let spread = shown(results, scenario.id, &server, of);

@@ -10,7 +10,7 @@ use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
 use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
 use crate::bench::peers::OURS;
 use crate::bench::results::{Cold, Micro, Results, Study};
-use crate::bench::small::SCENARIOS;
+use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::spread;
 use crate::bench::study::{CONNECTIONS, THREADS, mean};
 
@@ -221,8 +221,8 @@ pub(crate) fn published(results: &Results) -> Option<Table> {
 }
 
 /// The sizes: one table for each scenario that was measured.
-pub(crate) fn small(results: &Results) -> Vec<Part> {
-    let part = |scenario: &'static crate::bench::small::Scenario| {
+pub(crate) fn sizes(results: &Results) -> Vec<Part> {
+    let part = |scenario: &'static crate::bench::sizes::Scenario| {
         let servers = servers(results, scenario.id);
         let cost = Figure::cost_of(scenario.id);
         let rows = servers.iter().map(|server| {

@@ -8,7 +8,7 @@ use crate::bench::cold::BESIDE;
 use crate::bench::load::{STEAL_MAX, STEAL_MAX_OF_TAIL};
 use crate::bench::peers::OURS;
 use crate::bench::results::{Idle, Results};
-use crate::bench::small::SCENARIOS;
+use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::{CLAIM_COUNT_MIN, spread};
 
 /// A core that is busy beyond this part of the time is full.
