@@ -59,12 +59,14 @@ impl Trial {
         }
     }
 
-    /// Waits for a line that begins so.
-    fn wait_for_line(&self, beginning: &str) {
+    /// Waits until a step of a section begins, and answers its line.
+    fn wait_for_step(&self, section: &str, what: &str) -> String {
+        let beginning = format!("{section} ");
+        let end = format!(": {what}");
         loop {
             let line = self.lines.recv_timeout(WAIT_MAX).expect("another line");
-            if line.starts_with(beginning) {
-                return;
+            if line.starts_with(&beginning) && line.contains(&end) {
+                return line;
             }
         }
     }
@@ -139,10 +141,14 @@ fn network_of(pid: i32) -> Option<PathBuf> {
 #[test]
 #[ignore = "it builds and starts servers for half a minute; the gates run it"]
 fn ctrl_c_leaves_a_report_of_what_was_measured_and_no_process() {
-    let mut trial = Trial::start("peers");
+    let mut trial = Trial::start("sizes");
     // The first of a round has been measured when the second begins.
-    trial.wait_for_line("small: 1 KiB: ");
-    trial.wait_for_line("small: 1 KiB: ");
+    let first = trial.wait_for_step("sizes", "1 KiB: ");
+    let second = trial.wait_for_step("sizes", "1 KiB: ");
+    for (number, line) in ["1", "2"].iter().zip([first, second]) {
+        assert!(line.starts_with(&format!("sizes {number} of ")), "{line}");
+        assert!(line.contains(" left: "), "{line}");
+    }
     let network = trial.network();
     // At least itself and a server.
     assert!(trial.processes(network.as_ref()).len() >= 2);
@@ -161,8 +167,8 @@ fn ctrl_c_leaves_a_report_of_what_was_measured_and_no_process() {
 fn an_end_in_the_middle_of_downloads_leaves_no_mount_and_no_process() {
     let mut trial = Trial::start("cold");
     // All that this machine can do has been measured of one server when the second is.
-    trial.wait_for_line("cold: greedy: zc");
-    trial.wait_for_line("cold: ");
+    trial.wait_for_step("cold", "greedy: zc");
+    trial.wait_for_step("cold", "");
     let network = trial.network();
     let status = trial.end(Signal::SIGTERM);
     assert_eq!(status.code(), Some(1));
@@ -170,4 +176,23 @@ fn an_end_in_the_middle_of_downloads_leaves_no_mount_and_no_process() {
     let cold = report["cold"].as_array().expect("what was measured");
     assert!(cold.iter().any(|cold| cold["beside"] == "greedy"));
     trial.assert_nothing_is_left(network.as_ref());
+}
+
+#[test]
+fn a_section_that_does_not_exist_is_refused_with_those_that_do() {
+    for section in ["tls", "peers", "small"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["bench", "--trial", "--only", section])
+            .output()
+            .expect("xtask starts");
+        assert_eq!(output.status.code(), Some(2), "{section}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        for words in [
+            &*format!("'{section}'"),
+            "--only",
+            "micro, study, sizes, cold, idle",
+        ] {
+            assert!(said.contains(words), "no “{words}” in: {said}");
+        }
+    }
 }

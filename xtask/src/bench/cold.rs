@@ -13,6 +13,7 @@ use super::peers::{OURS, Peer};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Cold, Skipped};
+use super::section::Section;
 use super::tool::{End, Tool};
 
 /// What runs beside the small requests.
@@ -50,7 +51,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let kinds = kinds(bench);
     let rounds = bench.times.cold_rounds;
     let steps = (peers.len() * kinds.len()) as u64 * u64::from(rounds);
-    bench.begin("cold", steps);
+    bench.progress.begin(Section::Cold, steps);
     // Of two measurements in each step one is repeated, on average.
     let mut retries = u32::try_from(steps).unwrap_or(u32::MAX);
     for round in 0..rounds {
@@ -60,10 +61,10 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 disk => disk?,
             };
             for &peer in &peers {
-                bench.step(format!("{beside}: {}", peer.name));
                 if bench.is_stopped() {
                     return Ok(());
                 }
+                bench.progress.step(format!("{beside}: {}", peer.name));
                 match run_one(bench, peer, beside, &mut retries) {
                     Ok(cold) => bench.results.cold.push(Cold {
                         round,
@@ -77,7 +78,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                         mend: None,
                     }),
                 }
-                bench.progress.inc(1);
             }
         }
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Bench;
 use super::plan;
 use super::results::Micro;
+use super::section::Section;
 use super::tool::{End, Tool};
 
 /// About as many benchmarks there are.
@@ -37,8 +38,8 @@ pub(crate) fn planned(times: &plan::Times) -> Duration {
 
 /// Runs `cargo bench`.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.begin("micro", 1);
-    bench.step("cargo bench".to_owned());
+    bench.progress.begin(Section::Micro, 1);
+    bench.progress.step("cargo bench".to_owned());
     let began = SystemTime::now();
     let home = bench.programs.scratch.join("criterion");
     std::fs::create_dir_all(&home)?;
@@ -50,7 +51,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     if !bench.is_stopped() {
         outcome?;
     }
-    bench.progress.inc(1);
     bench.results.micro = collect(&home, began)?;
     Ok(())
 }

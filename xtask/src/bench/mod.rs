@@ -11,8 +11,10 @@ mod missing;
 mod peers;
 mod plan;
 mod process;
+mod progress;
 mod report;
 mod results;
+mod section;
 mod sizes;
 mod stats;
 mod study;
@@ -23,18 +25,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::artifacts::{self, root};
 use fixtures::Fixtures;
 use peers::{OTHERS, Peer, Programs};
 use plan::{Depth, Plan, QUICK_PEERS, Times, in_words};
+use progress::Progress;
 use results::{FORMAT, Results, Skipped};
+use section::Section;
 
 /// Measures the server, its floors and other servers, and writes a report.
 #[derive(Debug, Clone, Parser)]
@@ -56,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// Only these other servers, by name. [default: all that are installed; nginx and lighttpd with --quick]
+    /// Only these other servers, by name, or `none`. [default: all that are installed; nginx and lighttpd with --quick]
     #[arg(long, value_delimiter = ',')]
     peers: Option<Vec<String>>,
 
@@ -81,51 +84,10 @@ pub(crate) struct Options {
     render: Option<PathBuf>,
 }
 
+/// In place of the names of other servers.
+const NO_PEERS: &str = "none";
 /// The longest reason in a report.
 const WHY_CHARS_MAX: usize = 300;
-
-/// A part of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Section {
-    /// Criterion: parsing, heads, ranges, transfers.
-    Micro,
-    /// wrk on one video, copied and sent.
-    Study,
-    /// Ours beside its floors.
-    Small,
-    /// Ours beside its floors and other servers.
-    Peers,
-    /// Small requests beside cold files and greedy downloads.
-    Cold,
-    /// Memory of idle connections.
-    Idle,
-    /// HTTPS, which the server does not speak yet.
-    Tls,
-}
-
-impl Section {
-    /// As the command line names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Micro => "micro",
-            Self::Study => "study",
-            Self::Small => "small",
-            Self::Peers => "peers",
-            Self::Cold => "cold",
-            Self::Idle => "idle",
-            Self::Tls => "tls",
-        }
-    }
-}
-
-/// What is measured unless the command line chooses; `small` is part of `peers`.
-pub(crate) const DEFAULT_SECTIONS: [Section; 5] = [
-    Section::Micro,
-    Section::Study,
-    Section::Peers,
-    Section::Cold,
-    Section::Idle,
-];
 
 /// A run under way.
 pub(crate) struct Bench {
@@ -137,7 +99,7 @@ pub(crate) struct Bench {
     pub(crate) others: Vec<Peer>,
     /// Set by Ctrl-C.
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) progress: ProgressBar,
+    pub(crate) progress: Progress,
     _scratch: tempfile::TempDir,
 }
 
@@ -161,9 +123,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut bench = Bench::new(&options, arguments, &built)?;
     let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
     bench.say(&plan.line());
+    bench.progress.plan(plan);
     let outcome = bench.run_sections(&options.sections());
     bench.results.interrupted = bench.is_stopped();
-    bench.progress.finish_and_clear();
+    bench.progress.end();
     // What was measured is written down, whatever happened afterwards.
     report::write(&bench.results, &out)?;
     println!("report: {}", out.join("report.html").display());
@@ -203,11 +166,8 @@ impl Options {
     }
 
     fn sections(&self) -> Vec<Section> {
-        if self.only.is_empty() {
-            DEFAULT_SECTIONS.to_vec()
-        } else {
-            self.only.clone()
-        }
+        let is_chosen = |section: &Section| self.only.is_empty() || self.only.contains(section);
+        Section::ALL.into_iter().filter(is_chosen).collect()
     }
 
     fn depth(&self) -> Depth {
@@ -279,7 +239,7 @@ impl Bench {
             },
             others: Vec::new(),
             stop,
-            progress: bar(),
+            progress: Progress::new(),
             _scratch: scratch,
         };
         bench.choose_others(options)?;
@@ -288,19 +248,21 @@ impl Bench {
 
     fn choose_others(&mut self, options: &Options) -> anyhow::Result<()> {
         let names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        for name in options.peers.iter().flatten() {
+        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
+        let nobody = Vec::new();
+        let chosen = match options.peers.as_deref() {
+            None if options.quick => Some(&quick),
+            Some([name]) if name == NO_PEERS => Some(&nobody),
+            _ => options.peers.as_ref(),
+        };
+        for name in chosen.into_iter().flatten() {
             if !names.contains(&name.as_str()) {
                 bail!(
-                    "no server is called `{name}`: choose of {}",
+                    "no server is called `{name}`: choose of {}, or {NO_PEERS} alone",
                     names.join(", ")
                 );
             }
         }
-        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
-        let chosen = match &options.peers {
-            None if options.quick => Some(&quick),
-            chosen => chosen.as_ref(),
-        };
         let (wanted, left_out): (Vec<Peer>, Vec<Peer>) = OTHERS.iter().partition(|peer| {
             chosen.is_none_or(|names| names.iter().any(|name| name == peer.name))
         });
@@ -346,19 +308,12 @@ impl Bench {
 
     fn run_section(&mut self, section: Section) -> anyhow::Result<()> {
         match section {
-            Section::Micro => micro::run(self)?,
-            Section::Study => study::run(self)?,
-            Section::Small => sizes::run(self, false)?,
-            Section::Peers => sizes::run(self, true)?,
-            Section::Cold => cold::run(self)?,
-            Section::Idle => idle::run(self)?,
-            Section::Tls => self.skip(Skipped {
-                what: "tls".to_owned(),
-                why: "the server does not speak HTTPS yet".to_owned(),
-                mend: None,
-            }),
+            Section::Micro => micro::run(self),
+            Section::Study => study::run(self),
+            Section::Sizes => sizes::run(self),
+            Section::Cold => cold::run(self),
+            Section::Idle => idle::run(self),
         }
-        Ok(())
     }
 
     /// Notes what is not measured, on the screen and for the report.
@@ -387,33 +342,10 @@ impl Bench {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A line on standard output, above the bar if there is one.
+    /// A line on standard output.
     pub(crate) fn say(&self, line: &str) {
-        self.progress.suspend(|| println!("{line}"));
+        self.progress.say(line);
     }
-
-    /// The next step begins: the bar says so, or a line where there is none.
-    pub(crate) fn step(&self, what: String) {
-        if self.progress.is_hidden() {
-            println!("{}: {what}", self.progress.prefix());
-        }
-        self.progress.set_message(what);
-    }
-
-    /// Begins a section of so many steps.
-    pub(crate) fn begin(&self, section: &'static str, steps: u64) {
-        self.progress.reset();
-        self.progress.set_prefix(section);
-        self.progress.set_length(steps);
-        self.progress.enable_steady_tick(Duration::from_millis(500));
-    }
-}
-
-fn bar() -> ProgressBar {
-    let style = "{prefix:>6} [{bar:30}] {pos}/{len} {eta} left  {msg}";
-    let style =
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
 /// The commit that is measured, marked when there are changes on top of it.

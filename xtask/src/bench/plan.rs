@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::fixtures::Size;
 use super::peers::Peer;
-use super::{Section, cold, idle, micro, sizes, study};
+use super::section::Section;
+use super::{cold, idle, micro, sizes, study};
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Times {
 }
 
 /// The parts of a run in their order, and what each takes by plan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     parts: Vec<(Section, Duration)>,
 }
@@ -110,11 +111,9 @@ impl Plan {
         let planned = |section: &Section| match section {
             Section::Micro => micro::planned(times),
             Section::Study => study::planned(times),
-            Section::Small => sizes::planned(times, &[]),
-            Section::Peers => sizes::planned(times, others),
+            Section::Sizes => sizes::planned(times, others),
             Section::Cold => cold::planned(times, others),
             Section::Idle => idle::planned(times, others),
-            Section::Tls => Duration::ZERO,
         };
         Self {
             parts: sections
@@ -122,6 +121,19 @@ impl Plan {
                 .map(|section| (*section, planned(section)))
                 .collect(),
         }
+    }
+
+    /// The time of a section by plan, and that of all behind it.
+    pub(crate) fn of_section(&self, section: Section) -> (Duration, Duration) {
+        let mut parts = self.parts.iter().map(|(part, time)| (*part, *time));
+        let of_it = parts.find(|(part, _)| *part == section);
+        let planned = of_it.map_or(Duration::ZERO, |(_, time)| time);
+        (planned, parts.map(|(_, time)| time).sum())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_parts(parts: Vec<(Section, Duration)>) -> Self {
+        Self { parts }
     }
 
     pub(crate) fn total(&self) -> Duration {
@@ -152,13 +164,12 @@ pub(crate) fn in_words(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::DEFAULT_SECTIONS;
     use crate::bench::peers::OTHERS;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn total(depth: Depth, others: &[Peer]) -> Duration {
-        Plan::of(&Times::of(depth), &DEFAULT_SECTIONS, others).total()
+        Plan::of(&Times::of(depth), &Section::ALL, others).total()
     }
 
     #[test]
@@ -187,12 +198,10 @@ mod tests {
 
     #[test]
     fn a_plan_is_told_with_its_parts() {
-        let plan = Plan {
-            parts: vec![
-                (Section::Study, Duration::from_millis(60_400)),
-                (Section::Idle, Duration::from_secs(5)),
-            ],
-        };
+        let plan = Plan::of_parts(vec![
+            (Section::Study, Duration::from_millis(60_400)),
+            (Section::Idle, Duration::from_secs(5)),
+        ]);
         assert_eq!(plan.line(), "planned: 1 min 5 s (study 1 min, idle 5 s)");
     }
 }

@@ -10,6 +10,7 @@ use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants}
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
+use super::section::Section;
 use super::stats::spread;
 
 /// One of so many samples may be taken again: on a host that takes time all the time, the run still
@@ -151,15 +152,11 @@ fn servers(others: &[Peer]) -> u32 {
     of_each.sum::<usize>() as u32
 }
 
-/// Runs all scenarios, with the other servers or without.
-pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
-    let others = if with_others {
-        bench.others.clone()
-    } else {
-        Vec::new()
-    };
+/// Runs all scenarios.
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let others = bench.others.clone();
     let samples = servers(&others) * bench.times.rounds;
-    bench.begin("small", u64::from(samples));
+    bench.progress.begin(Section::Sizes, u64::from(samples));
     let mut retries = samples / SAMPLES_FOR_A_RETRY;
     for scenario in &SCENARIOS {
         run_scenario(bench, scenario, &scenario.peers(&others), &mut retries)?;
@@ -182,11 +179,11 @@ fn run_scenario(
         // There and back, so that what drifts meets everyone alike.
         running.reverse();
         for server in &running {
-            bench.step(format!("{}: {}", scenario.title, server.name));
-            bench.progress.inc(1);
             if bench.is_stopped() {
                 return Ok(());
             }
+            let step = format!("{}: {}", scenario.title, server.name);
+            bench.progress.step(step);
             match bench.measure_quietly(server, &demand, STEAL_MAX, retries) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),

@@ -11,6 +11,7 @@ use super::peers::{GO_STUDY, OURS, Peer, find_program};
 use super::plan::{START, Times};
 use super::process::Running;
 use super::results::{Second, Skipped, Study};
+use super::section::Section;
 use super::tool::{End, Tool};
 use super::wrk;
 
@@ -52,12 +53,12 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         }
         Err(skipped) => bench.skip(skipped),
     }
-    bench.begin("study", runs.len() as u64);
+    bench.progress.begin(Section::Study, runs.len() as u64);
     for (peer, method, name) in runs {
-        bench.step(name.clone());
         if bench.is_stopped() {
             return Ok(());
         }
+        bench.progress.step(name.clone());
         // wrk needs what it can get: the cores are shared, as they were in the study.
         let root = bench.fixtures.root().to_owned();
         let server = peer.start(&bench.programs, &root, &[], Side::Both)?;
@@ -70,7 +71,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 mend: None,
             }),
         }
-        bench.progress.inc(1);
     }
     Ok(())
 }

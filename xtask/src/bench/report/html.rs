@@ -14,13 +14,27 @@ use super::tables;
 use super::words;
 use crate::bench::peers::OURS;
 use crate::bench::results::Results;
+use crate::bench::section::Section;
 use crate::bench::sizes::SCENARIOS;
 
 /// A part of the page that can be pointed at.
-struct Section {
+struct Chapter {
     id: &'static str,
-    title: &'static str,
+    /// In the list of parts.
+    title: String,
+    heading: String,
     body: String,
+}
+
+impl Chapter {
+    fn of(section: Section, body: String) -> Self {
+        Self {
+            id: section.name(),
+            title: section.title(),
+            heading: section.heading(),
+            body,
+        }
+    }
 }
 
 /// The whole page.
@@ -49,7 +63,7 @@ pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
         write!(
             out,
             "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
-            section.id, section.title, section.body
+            section.id, section.heading, section.body
         )?;
     }
     out.push_str(
@@ -61,7 +75,7 @@ pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
 }
 
 /// What was measured, where, and what was not.
-fn head(results: &Results, sections: &[Section]) -> anyhow::Result<String> {
+fn head(results: &Results, sections: &[Chapter]) -> anyhow::Result<String> {
     let mut out = format!(
         "<header>\n<h1>{} measured</h1>\n\
          <p class=\"lead\">A static file server beside the bare system calls it is made of, and \
@@ -106,7 +120,7 @@ fn head(results: &Results, sections: &[Section]) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn summary(results: &Results) -> anyhow::Result<Section> {
+fn summary(results: &Results) -> anyhow::Result<Chapter> {
     let mut body = String::new();
     let is_empty = results.micro.is_empty()
         && results.study.is_empty()
@@ -131,14 +145,15 @@ fn summary(results: &Results) -> anyhow::Result<Section> {
             goal_table(&goals)?
         )?;
     }
-    Ok(Section {
+    Ok(Chapter {
         id: "summary",
-        title: "Summary",
+        title: "Summary".to_owned(),
+        heading: "Summary".to_owned(),
         body,
     })
 }
 
-fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
+fn study_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let Some(part) = tables::study(results) else {
         return Ok(None);
     };
@@ -179,14 +194,10 @@ fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
         body.push_str("<h3>Beside what was published</h3>\n");
         body.push_str(&table("Beside what was published", &published)?);
     }
-    Ok(Some(Section {
-        id: "study",
-        title: "The study",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Study, body)))
 }
 
-fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
+fn sizes(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let parts = tables::sizes(results);
     if parts.is_empty() {
         return Ok(None);
@@ -216,14 +227,10 @@ fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
         }
     }
     body.push_str("</div>\n");
-    Ok(Some(Section {
-        id: "sizes",
-        title: "Sizes",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Sizes, body)))
 }
 
-fn cold(results: &Results) -> anyhow::Result<Option<Section>> {
+fn cold(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let parts = tables::cold(results);
     if parts.is_empty() {
         return Ok(None);
@@ -244,14 +251,10 @@ fn cold(results: &Results) -> anyhow::Result<Option<Section>> {
         let table = table(&part.title, &part.table)?;
         writeln!(body, "<div class=\"split\">{chart}{table}</div>")?;
     }
-    Ok(Some(Section {
-        id: "cold",
-        title: "Beside others",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Cold, body)))
 }
 
-fn idle(results: &Results) -> anyhow::Result<Option<Section>> {
+fn idle(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let Some(part) = tables::idle(results) else {
         return Ok(None);
     };
@@ -262,14 +265,10 @@ fn idle(results: &Results) -> anyhow::Result<Option<Section>> {
         text(&part.title),
         table(&part.title, &part.table)?
     );
-    Ok(Some(Section {
-        id: "idle",
-        title: "Idle connections",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Idle, body)))
 }
 
-fn micro(results: &Results) -> Option<Section> {
+fn micro(results: &Results) -> Option<Chapter> {
     let parts = tables::micro(results);
     if parts.is_empty() {
         return None;
@@ -286,11 +285,7 @@ fn micro(results: &Results) -> Option<Section> {
         ));
     }
     body.push_str("</div>\n");
-    Some(Section {
-        id: "micro",
-        title: "Microbenchmarks",
-        body,
-    })
+    Some(Chapter::of(Section::Micro, body))
 }
 
 #[cfg(test)]
@@ -321,6 +316,10 @@ mod tests {
         for part in ["summary", "study", "sizes", "cold", "idle", "micro"] {
             assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
             assert!(page.contains(&format!("href=\"#{part}\"")), "{part}");
+        }
+        for section in Section::ALL {
+            let heading = format!("<h2>{}</h2>", section.heading());
+            assert!(page.contains(&heading), "{heading}");
         }
         for beside in crate::bench::cold::BESIDE {
             assert!(page.contains(&tables::beside_title(beside)), "{beside}");

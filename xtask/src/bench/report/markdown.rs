@@ -6,6 +6,7 @@ use super::study;
 use super::tables::{self, Part, Table};
 use super::words;
 use crate::bench::results::Results;
+use crate::bench::section::Section;
 
 /// The whole page.
 pub(crate) fn page(results: &Results) -> String {
@@ -47,8 +48,8 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         table(out, &goals)?;
     }
     if let Some(found) = tables::study(results) {
-        writeln!(out, "## The study\n")?;
-        part(out, "###", &found)?;
+        heading(out, Section::Study)?;
+        part(out, &found)?;
         if let Some(published) = tables::published(results) {
             table(out, &published)?;
         }
@@ -57,24 +58,27 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    group(out, "Sizes", &tables::sizes(results))?;
-    group(out, &tables::small_requests(), &tables::cold(results))?;
-    if let Some(found) = tables::idle(results) {
-        part(out, "##", &found)?;
-    }
-    group(out, "Microbenchmarks", &tables::micro(results))
+    group(out, Section::Sizes, &tables::sizes(results))?;
+    group(out, Section::Cold, &tables::cold(results))?;
+    let idle: Vec<Part> = tables::idle(results).into_iter().collect();
+    group(out, Section::Idle, &idle)?;
+    group(out, Section::Micro, &tables::micro(results))
 }
 
-fn group(out: &mut String, title: &str, parts: &[Part]) -> std::fmt::Result {
+fn heading(out: &mut String, section: Section) -> std::fmt::Result {
+    writeln!(out, "## {}\n", section.heading())
+}
+
+fn group(out: &mut String, section: Section, parts: &[Part]) -> std::fmt::Result {
     if parts.is_empty() {
         return Ok(());
     }
-    writeln!(out, "## {title}\n")?;
-    parts.iter().try_for_each(|found| part(out, "###", found))
+    heading(out, section)?;
+    parts.iter().try_for_each(|found| part(out, found))
 }
 
-fn part(out: &mut String, level: &str, part: &Part) -> std::fmt::Result {
-    writeln!(out, "{level} {}\n", part.title)?;
+fn part(out: &mut String, part: &Part) -> std::fmt::Result {
+    writeln!(out, "### {}\n", part.title)?;
     table(out, &part.table)
 }
 
@@ -114,12 +118,15 @@ mod tests {
         for text in [
             "**The run was interrupted**",
             "skipped h2o: h2o is not installed (`apt-get install h2o`)",
-            "## The study",
             "Sendfile over copying, here",
-            "## 10,000 idle connections",
+            "### 10,000 idle connections",
             "### parse",
         ] {
             assert!(page.contains(text), "no “{text}” in {page}");
+        }
+        for section in Section::ALL {
+            let heading = format!("\n## {}\n", section.heading());
+            assert!(page.contains(&heading), "no “{heading}” in {page}");
         }
         assert!(!page.contains("NaN"));
     }
