@@ -3,6 +3,8 @@
 mod arena;
 mod cold;
 mod compare;
+mod cores;
+mod family;
 mod fixtures;
 mod idle;
 mod load;
@@ -19,6 +21,7 @@ mod sizes;
 mod stats;
 mod study;
 mod tool;
+mod watch;
 mod wrk;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fixtures::Size;
 use super::peers::Peer;
 use super::section::Section;
+use super::watch::Repeats;
 use super::{cold, idle, micro, sizes, study};
 
 /// How thorough a run is.
@@ -31,15 +32,25 @@ pub(crate) struct Times {
     pub(crate) rounds: u32,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
+    /// How long is measured for want of responses at most.
+    pub(crate) measured_max: Duration,
     pub(crate) study: Duration,
     pub(crate) cold_rounds: u32,
     pub(crate) cold: Duration,
     pub(crate) micro: Option<micro::Times>,
     pub(crate) idle_connections: usize,
     pub(crate) size: Size,
+    /// Whether what was disturbed is measured again.
+    pub(crate) is_repeated: bool,
 }
 
 impl Times {
+    /// What may be repeated, of so much.
+    pub(crate) fn repeats(&self, of: u32, steal_max: f64) -> Repeats {
+        let left = if self.is_repeated { of } else { 0 };
+        Repeats { left, steal_max }
+    }
+
     pub(crate) fn of(depth: Depth) -> Self {
         let ms = Duration::from_millis;
         let of_each = |warm_up, measured, samples| {
@@ -54,47 +65,55 @@ impl Times {
                 rounds: 1,
                 warm_up: ms(10),
                 measured: ms(70),
+                measured_max: ms(2_000),
                 study: ms(1000),
                 cold_rounds: 1,
                 cold: ms(100),
                 micro: None,
                 idle_connections: 100,
                 size: Size::Trial,
+                is_repeated: false,
             },
             // Of fewer than three rounds nothing can be said.
             Depth::Quick => Self {
                 rounds: 3,
                 warm_up: ms(100),
                 measured: ms(400),
+                measured_max: ms(10_000),
                 study: ms(6_000),
                 cold_rounds: 2,
                 cold: ms(1_000),
                 micro: of_each(100, 200, 10),
                 idle_connections: 10_000,
                 size: Size::Full,
+                is_repeated: true,
             },
             Depth::Ordinary => Self {
                 rounds: 5,
                 // In which 10,000 files are asked for twice, so that caches have them.
                 warm_up: ms(400),
                 measured: ms(600),
+                measured_max: ms(10_000),
                 study: ms(20_000),
                 cold_rounds: 3,
                 cold: ms(2_000),
                 micro: of_each(200, 700, 20),
                 idle_connections: 10_000,
                 size: Size::Full,
+                is_repeated: true,
             },
             Depth::Full => Self {
                 rounds: 7,
                 warm_up: ms(1_000),
                 measured: ms(5_000),
+                measured_max: ms(10_000),
                 study: ms(120_000),
                 cold_rounds: 4,
                 cold: ms(20_000),
                 micro: of_each(200, 700, 20),
                 idle_connections: 10_000,
                 size: Size::Full,
+                is_repeated: true,
             },
         }
     }
@@ -189,6 +208,14 @@ mod tests {
         assert!(planned < 25 * MINUTE, "{planned:?}");
         let planned = total(Depth::Trial, &OTHERS);
         assert!(planned < MINUTE, "{planned:?}");
+    }
+
+    #[test]
+    fn a_trial_repeats_nothing_since_its_figures_mean_nothing() {
+        assert_eq!(Times::of(Depth::Trial).repeats(9, 0.01).left, 0);
+        for depth in [Depth::Quick, Depth::Ordinary, Depth::Full] {
+            assert_eq!(Times::of(depth).repeats(9, 0.01).left, 9, "{depth:?}");
+        }
     }
 
     #[test]

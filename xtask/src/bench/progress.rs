@@ -61,10 +61,15 @@ impl Progress {
             under_way.step += 1;
             under_way.what = what;
         }
-        self.show();
+        self.show("");
     }
 
-    fn show(&self) {
+    /// The same step is made once more.
+    pub(crate) fn again(&mut self, why: &str) {
+        self.show(&format!("; again, {why}"));
+    }
+
+    fn show(&self, behind: &str) {
         let Some(under_way) = &self.under_way else {
             return;
         };
@@ -76,7 +81,7 @@ impl Progress {
             ..
         } = under_way;
         let left = in_words(self.left(under_way));
-        let line = format!("{step} of {steps}, {left} left: {what}");
+        let line = format!("{step} of {steps}, {left} left: {what}{behind}");
         if self.bar.is_hidden() {
             println!("{} {line}", section.name());
         }

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
-use super::load::{Demand, STEAL_MAX};
+use super::load::{Demand, RESPONSES_MIN, STEAL_MAX};
 use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
 use super::section::Section;
 use super::stats::spread;
+use super::watch::Repeats;
 
-/// One of so many samples may be taken again: on a host that takes time all the time, the run still
-/// ends as planned.
-const SAMPLES_FOR_A_RETRY: u32 = 4;
+/// One of so many samples may be taken again: on a machine that is never quiet, the run still ends as
+/// planned.
+const SAMPLES_FOR_A_REPEAT: u32 = 4;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
@@ -141,7 +142,8 @@ const VERIFIED_MAX: Duration = Duration::from_secs(20);
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
     let sample = times.warm_up + times.measured + LOOK;
     let samples = servers(others) * times.rounds;
-    (START + LOOK + VERIFIED) * servers(others) + sample * (samples + samples / SAMPLES_FOR_A_RETRY)
+    (START + LOOK + VERIFIED) * servers(others)
+        + sample * (samples + samples / SAMPLES_FOR_A_REPEAT)
 }
 
 /// The servers of all scenarios together.
@@ -157,9 +159,11 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let others = bench.others.clone();
     let samples = servers(&others) * bench.times.rounds;
     bench.progress.begin(Section::Sizes, u64::from(samples));
-    let mut retries = samples / SAMPLES_FOR_A_RETRY;
+    let mut repeats = bench
+        .times
+        .repeats(samples / SAMPLES_FOR_A_REPEAT, STEAL_MAX);
     for scenario in &SCENARIOS {
-        run_scenario(bench, scenario, &scenario.peers(&others), &mut retries)?;
+        run_scenario(bench, scenario, &scenario.peers(&others), &mut repeats)?;
         if bench.is_stopped() {
             return Ok(());
         }
@@ -171,7 +175,7 @@ fn run_scenario(
     bench: &mut Bench,
     scenario: &Scenario,
     peers: &[Peer],
-    retries: &mut u32,
+    repeats: &mut Repeats,
 ) -> anyhow::Result<()> {
     let demand = demand(bench, scenario);
     let mut running = start_all(bench, scenario, peers);
@@ -184,14 +188,16 @@ fn run_scenario(
             }
             let step = format!("{}: {}", scenario.title, server.name);
             bench.progress.step(step);
-            match bench.measure_quietly(server, &demand, STEAL_MAX, retries) {
+            match bench.measure_quietly(server, &demand, repeats) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),
                     server: server.name.clone(),
                     round,
                     load: measured.load,
                     server_cpu_seconds: measured.server_cpu_seconds,
-                    steal: measured.steal,
+                    machine_cpu_seconds: Some(measured.seen.busy_seconds),
+                    steal: measured.seen.steal,
+                    foreign: measured.seen.foreign,
                 }),
                 Err(_) if bench.is_stopped() => return Ok(()),
                 Err(error) => bench.skip(Skipped {
@@ -225,6 +231,8 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
         rate,
         warm_up: bench.times.warm_up,
         measured: bench.times.measured,
+        responses_min: RESPONSES_MIN,
+        measured_max: bench.times.measured_max,
         verify_every: 1000,
         is_urgent: false,
     }
@@ -253,27 +261,23 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
     running
 }
 
-/// Has bodies compared with their files, for as long as it takes until one was.
+/// Has a body compared with its file, however long that takes within bounds.
 fn verify(bench: &Bench, scenario: &Scenario, server: &Running) -> anyhow::Result<()> {
-    let mut every_body = Demand {
+    let every_body = Demand {
         close: false,
         rate: None,
         warm_up: Duration::ZERO,
         measured: VERIFIED,
+        responses_min: 1,
+        measured_max: VERIFIED_MAX,
         connections: 1,
         verify_every: 1,
         ..demand(bench, scenario)
     };
-    loop {
-        let load = bench.measure(server, &every_body)?.load;
-        anyhow::ensure!(load.other_status == 0, "another status than 200");
-        if load.verified > 0 {
-            return Ok(());
-        }
-        every_body.measured *= 4;
-        let is_too_long = every_body.measured > VERIFIED_MAX;
-        anyhow::ensure!(!is_too_long, "no body came that could be compared");
-    }
+    let load = bench.measure(server, &every_body)?.load;
+    anyhow::ensure!(load.other_status == 0, "another status than 200");
+    anyhow::ensure!(load.verified > 0, "no body came that could be compared");
+    Ok(())
 }
 
 /// The files that a floor is given: the number in a target counts from 0.

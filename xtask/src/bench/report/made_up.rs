@@ -110,7 +110,9 @@ pub(crate) fn add_samples(
                 ..Load::default()
             },
             server_cpu_seconds: cpu_us * noise * 10_000.0 / 1e6,
+            machine_cpu_seconds: Some(2.0 * cpu_us * noise * 10_000.0 / 1e6),
             steal: 0.0,
+            foreign: vec![0.0, 0.0],
         });
     }
 }
@@ -137,6 +139,9 @@ pub(crate) fn study(method: &str, cpu_percent: f64, gb: f64, latency_us: f64) ->
             ..Wrk::default()
         },
         seconds: (0..20).map(second).collect(),
+        // Half a core of the client comes on top.
+        machine_cpu_seconds: Some((cpu_percent + 50.0) / 100.0 * 20.0),
+        foreign: vec![0.0],
     }
 }
 
@@ -160,5 +165,6 @@ pub(crate) fn cold(beside: &str, server: &str, together_ms: u64, unanswered: u64
         others_bytes_per_second: 1e8,
         disk_bytes_per_second: Some(2e8),
         steal: 0.0,
+        foreign: vec![0.0, 0.0],
     }
 }
