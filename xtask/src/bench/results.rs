@@ -90,6 +90,9 @@ pub(crate) struct Micro {
     pub(crate) high: f64,
     /// Bytes that one iteration handles, where that is told.
     pub(crate) bytes: Option<u64>,
+    /// As in [`Sample`], from the result before to this one.
+    #[serde(default)]
+    pub(crate) foreign: Vec<f64>,
 }
 
 /// One run of wrk on the video, as in the study.

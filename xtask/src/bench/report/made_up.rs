@@ -69,6 +69,7 @@ pub(crate) fn full() -> Results {
             low: 110.0,
             high: 130.0,
             bytes: Some(1 << 10),
+            foreign: vec![0.0],
         });
     }
     results
