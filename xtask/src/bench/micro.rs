@@ -34,7 +34,7 @@ pub(crate) struct Times {
 }
 
 /// One of so many may be run again because it was disturbed.
-const BENCHMARKS_FOR_A_REPEAT: u32 = 4;
+const BENCHMARKS_FOR_A_REPEAT: u32 = 8;
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &plan::Times) -> Duration {

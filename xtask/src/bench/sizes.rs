@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
+use super::fixtures::{Size, VIDEO_BYTES};
 use super::load::{Demand, RESPONSES_MIN, STEAL_MAX};
-use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
+use super::peers::{FLOOR_COPY, FLOOR_CORK, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
@@ -20,6 +21,8 @@ const SAMPLES_FOR_A_REPEAT: u32 = 4;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
+/// What a server sends of the video, by plan.
+const BULK_BYTES_PER_SECOND: f64 = 7e9;
 /// Requests per second where the peak is not known.
 const RATE_UNKNOWN: f64 = 1000.0;
 
@@ -41,6 +44,15 @@ impl Scenario {
     /// Who is measured: ours in its variants, the floors, and others.
     pub(crate) fn peers(&self, others: &[Peer]) -> Vec<Peer> {
         [&variants(), self.floors, others].concat()
+    }
+
+    /// How long a window is by plan: that of the video is as long as enough responses take.
+    fn measured(&self, times: &Times) -> Duration {
+        let is_bulk = self.targets == "/video.mp4" && times.size == Size::Full;
+        let bytes = RESPONSES_MIN * VIDEO_BYTES;
+        let seconds = bytes as f64 / BULK_BYTES_PER_SECOND;
+        let bulk = is_bulk.then(|| Duration::from_secs_f64(seconds));
+        times.measured.max(bulk.unwrap_or_default())
     }
 
     /// Whether requests come at a fixed rate, so that tails compare.
@@ -94,7 +106,7 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         connections: 64,
         close: false,
         paced_by: None,
-        floors: &[FLOOR_SENDFILE],
+        floors: &[FLOOR_SENDFILE, FLOOR_CORK],
     },
     Scenario {
         id: "video",
@@ -103,7 +115,7 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         connections: 8,
         close: false,
         paced_by: None,
-        floors: &[FLOOR_SENDFILE, FLOOR_COPY],
+        floors: &[FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY],
     },
     Scenario {
         id: "1k-close",
@@ -140,10 +152,14 @@ const VERIFIED_MAX: Duration = Duration::from_secs(20);
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
-    let sample = times.warm_up + times.measured + LOOK;
-    let samples = servers(others) * times.rounds;
-    (START + LOOK + VERIFIED) * servers(others)
-        + sample * (samples + samples / SAMPLES_FOR_A_REPEAT)
+    let of_scenario = |scenario: &Scenario| {
+        let servers = scenario.peers(others).len() as u32;
+        let samples = servers * times.rounds;
+        let repeats = times.repeats(samples / SAMPLES_FOR_A_REPEAT, STEAL_MAX);
+        let sample = times.warm_up + scenario.measured(times) + LOOK;
+        (START + LOOK + VERIFIED) * servers + sample * (samples + repeats.left)
+    };
+    SCENARIOS.iter().map(of_scenario).sum()
 }
 
 /// The servers of all scenarios together.
@@ -294,7 +310,7 @@ fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::fixtures::{MANY, VIDEO_BYTES};
+    use crate::bench::fixtures::MANY;
     use crate::bench::report::numbers::whole;
 
     #[test]

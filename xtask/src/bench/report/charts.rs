@@ -30,7 +30,7 @@ pub(crate) enum Scale {
 pub(crate) enum Mark {
     /// From the beginning of the axis.
     Bar(f64),
-    /// The quartiles.
+    /// From the least to the greatest.
     Whisker(f64, f64),
     Line(f64, f64),
     Thick(f64, f64),

@@ -1,5 +1,6 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
+mod badge;
 mod charts;
 mod elements;
 pub(crate) mod figures;
@@ -7,6 +8,7 @@ mod html;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod markdown;
+mod micro;
 pub(crate) mod numbers;
 mod palette;
 mod pictures;
@@ -14,6 +16,8 @@ mod ratios;
 mod sheet;
 mod study;
 mod tables;
+mod terms;
+mod warnings;
 mod words;
 
 use std::path::Path;

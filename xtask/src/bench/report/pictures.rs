@@ -169,30 +169,29 @@ fn method_row(study: &Study, marks: Vec<Mark>, value: String) -> Row {
 pub(crate) fn study_ratios(results: &Results) -> Option<Rows> {
     let ours = of_ours(results)?;
     let go = of_go(results);
-    let ratio = |found: Option<f64>| numbers::ratio(found.unwrap_or(f64::NAN));
-    let rows = KINDS.iter().map(|kind| {
-        let (found, published) = ((kind.of)(&ours), (kind.of)(&PUBLISHED));
-        let mut marks = Vec::new();
-        if let (Some(found), Some(published)) = (found, published) {
-            marks.push(Mark::Line(published, found));
-        }
+    let rows = KINDS.iter().filter_map(|kind| {
+        let (found, published) = ((kind.of)(&ours)?, (kind.of)(&PUBLISHED)?);
+        let mut marks = vec![Mark::Line(published, found)];
         marks.extend(go.as_ref().and_then(kind.of).map(Mark::Tick));
-        marks.extend(published.map(Mark::Ring));
-        marks.extend(found.map(Mark::Dot));
-        Row {
+        marks.extend([Mark::Ring(published), Mark::Dot(found)]);
+        Some(Row {
             label: kind.name.to_owned(),
             tone: Tone::Sendfile,
             is_pale: false,
             marks,
-            value: format!("{} → {}", ratio(published), ratio(found)),
+            value: format!("{} → {}", numbers::ratio(published), numbers::ratio(found)),
             note: None,
-        }
+        })
     });
+    let rows: Vec<Row> = rows.collect();
+    if rows.is_empty() {
+        return None;
+    }
     let mut chart = chart(
         "Sendfile over copying",
         "sendfile / copying; 1 is no difference",
         Scale::FromZero,
-        rows.collect(),
+        rows,
     );
     chart.values = Some("published → here".to_owned());
     chart.reference = Some(1.0);
@@ -232,7 +231,7 @@ pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
     ]
 }
 
-/// The quartiles, where there are enough rounds for any.
+/// From the least of the rounds to the greatest, where there are several.
 fn whisker(spread: &Spread) -> Option<Mark> {
     (spread.count > 1).then_some(Mark::Whisker(spread.low, spread.high))
 }
