@@ -175,12 +175,11 @@ fn study_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
     body.push_str("</div>");
     let ratios = pictures::study_ratios(results);
     if let Some(ratios) = ratios {
-        let key = keys(&[
-            ("ring", "published"),
-            ("dot sendfile", "ours, here"),
-            ("tick sendfile", "the study's handlers in Go, here"),
-        ]);
-        body.push_str(&rows(&ratios, &key)?);
+        let mut key = vec![("ring", "published"), ("dot sendfile", "ours, here")];
+        if study::of_go(results).is_some() {
+            key.push(("tick sendfile", "its handlers in Go, here"));
+        }
+        body.push_str(&rows(&ratios, &keys(&key))?);
     }
     body.push_str("</div>\n<div class=\"grid\">\n");
     for chart in pictures::study_over_time(results) {
@@ -258,10 +257,15 @@ fn cold(results: &Results) -> anyhow::Result<Option<Chapter>> {
             ("dot other", "beside, others")
         ])
     );
+    body.push_str("<div class=\"grid\">\n");
     for part in &parts {
-        let chart = rows(&pictures::cold(results, &part.id), "")?;
-        let table = table(&part.title, &part.table)?;
-        writeln!(body, "<div class=\"pair\">{chart}{table}</div>")?;
+        body.push_str(&rows(&pictures::cold(results, &part.id), "")?);
+    }
+    body.push_str("</div>\n");
+    // Too wide to stand beside anything.
+    for part in &parts {
+        writeln!(body, "<h3>{}</h3>", text(&part.title))?;
+        body.push_str(&table(&part.title, &part.table)?);
     }
     Ok(Some(Chapter::of(Section::Cold, body)))
 }

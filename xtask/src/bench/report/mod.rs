@@ -61,4 +61,20 @@ mod tests {
         }
         assert!(!again.path().join("report.json").exists());
     }
+
+    #[test]
+    fn reports_of_earlier_runs_can_still_be_read() {
+        let directory = crate::artifacts::root().join("zc-bench/results");
+        let entries = std::fs::read_dir(directory).expect("a directory of the repository");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let saved = paths.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+        let mut count = 0;
+        for path in saved {
+            let results = Results::read(&path).expect("a report");
+            let out = tempfile::tempdir().expect("a directory");
+            write_pages(&results, out.path()).expect("pages");
+            count += 1;
+        }
+        assert!(count > 0);
+    }
 }

@@ -198,10 +198,28 @@ pub(crate) fn study_ratios(results: &Results) -> Option<Rows> {
     Some(chart)
 }
 
-/// What a scenario costs on every server, and the tail where the rate is fixed.
+/// What a scenario costs on every server; of long bodies also what the whole machine does for it, and the
+/// tail where the rate is fixed.
 pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
-    let of = Figure::cost_of(scenario.id);
-    let cost = servers(results, scenario.id).into_iter().map(|server| {
+    let cost = Figure::cost_of(scenario.id);
+    let mut charts = vec![cost_chart(results, scenario, scenario.title, cost)];
+    if cost == Figure::CpuPerGb {
+        let title = format!("{}: the whole machine", scenario.title);
+        let chart = cost_chart(results, scenario, &title, Figure::MachineCpuPerGb);
+        charts.extend(
+            chart
+                .rows
+                .iter()
+                .any(|row| row.note.is_none())
+                .then_some(chart),
+        );
+    }
+    charts.extend(scenario.is_paced().then(|| tail_chart(results, scenario)));
+    charts
+}
+
+fn cost_chart(results: &Results, scenario: &Scenario, title: &str, of: Figure) -> Rows {
+    let rows = servers(results, scenario.id).into_iter().map(|server| {
         let spread = shown(results, scenario.id, &server, of);
         let marks = spread.map_or_else(Vec::new, |spread| {
             let mut marks = vec![Mark::Bar(spread.median)];
@@ -210,11 +228,11 @@ pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
         });
         server_row(server, marks, spread)
     });
-    let cost = chart(scenario.title, of.unit(), Scale::FromZero, cost.collect());
-    if !scenario.is_paced() {
-        return vec![cost];
-    }
-    let tails = servers(results, scenario.id).into_iter().map(|server| {
+    chart(title, of.unit(), Scale::FromZero, rows.collect())
+}
+
+fn tail_chart(results: &Results, scenario: &Scenario) -> Rows {
+    let rows = servers(results, scenario.id).into_iter().map(|server| {
         let spread = shown(results, scenario.id, &server, Figure::P99);
         let marks = spread.map_or_else(Vec::new, |spread| {
             let mut marks: Vec<Mark> = whisker(&spread).into_iter().collect();
@@ -225,10 +243,7 @@ pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
     });
     let title = format!("{}: the tail", scenario.title);
     let unit = "p99 latency, ms, logarithmic";
-    vec![
-        cost,
-        chart(&title, unit, Scale::Logarithmic, tails.collect()),
-    ]
+    chart(&title, unit, Scale::Logarithmic, rows.collect())
 }
 
 /// From the least of the rounds to the greatest, where there are several.

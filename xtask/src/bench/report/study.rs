@@ -6,6 +6,7 @@ use super::ratios::{Pair, cpu_seconds_per_gb};
 use crate::bench::arena::{CLIENT_CORE, SERVER_CORE};
 use crate::bench::results::{Results, Study};
 use crate::bench::study::THREADS;
+use crate::bench::watch::{FOREIGN_MAX, most};
 
 /// Runs whose costs are nearer to each other than this are told as alike: each was made once.
 const ALIKE: f64 = 0.1;
@@ -36,7 +37,15 @@ pub(crate) fn opening(results: &Results) -> Option<String> {
         return None;
     }
     let figures = format!("{} s against {} s", decimals(copy), decimals(sendfile));
-    Some(if times > 1.0 + ALIKE {
+    let is_disturbed = |study: &Study| most(&study.foreign) > FOREIGN_MAX;
+    Some(if is_disturbed(pair.copy) || is_disturbed(pair.sendfile) {
+        format!(
+            "Copying took {} s of CPU for each GB and sendfile(2) {} s, while other programs disturbed \
+             the measurement.",
+            decimals(copy),
+            decimals(sendfile)
+        )
+    } else if times > 1.0 + ALIKE {
         format!(
             "Copying cost {} times as much CPU as sendfile(2) for each GB ({figures}), because a \
              program that copies has the kernel copy every byte into its memory and back again, and \
@@ -126,6 +135,19 @@ mod tests {
             assert!(opening.starts_with(begins), "{opening}");
             assert!(!opening.contains("because"), "{opening}");
         }
+    }
+
+    #[test]
+    fn a_disturbed_measurement_has_figures_and_no_finding() {
+        let mut found = results(100.0, 20.0);
+        found.study[1].foreign = vec![2.0 * FOREIGN_MAX];
+        let opening = opening(&found).expect("both were measured");
+        assert!(
+            opening.starts_with("Copying took 0.505 s of CPU"),
+            "{opening}"
+        );
+        assert!(opening.contains("disturbed"), "{opening}");
+        assert!(!opening.contains("times") && !opening.contains("because"));
     }
 
     #[test]

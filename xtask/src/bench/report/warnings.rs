@@ -48,14 +48,14 @@ fn of_other_programs(results: &Results) -> Option<String> {
     let sections = by_section.iter().filter_map(|(section, windows)| {
         let parts = windows.iter().map(|foreign| most(foreign));
         let disturbed = parts.filter(is_disturbed).count();
-        (disturbed > 0).then(|| format!("{disturbed} of {}", section.name()))
+        (disturbed > 0).then(|| format!("{disturbed} in {}", section.name()))
     });
     let sections: Vec<String> = sections.collect();
     (disturbed > 0).then(|| {
         format!(
-            "Other programs disturbed {disturbed} of {} ({}). They had more than {} % of a core \
-             there, and {:.0} % where they had most. The figures of these are not of the servers \
-             alone.",
+            "Other programs disturbed {disturbed} of {}: {}. In each of those they had more than \
+             {} % of a core, and at most {:.0} %. The figures of these measurements are not of the \
+             servers alone.",
             count(all.len(), "measurement", "measurements"),
             list(&sections),
             FOREIGN_MAX * 100.0,
@@ -75,12 +75,13 @@ fn of_the_host(results: &Results) -> Option<String> {
         let stolen = all.iter().filter(|steal| *steal > limit).count();
         let (name, limit) = (section.name(), limit * 100.0);
         let all = all.len();
-        (stolen > 0).then(|| format!("more than {limit} % in {stolen} of {all} of {name}"))
+        (stolen > 0).then(|| format!("more than {limit} % in {stolen} of {all} in {name}"))
     });
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| {
         format!(
-            "The machine's host took time away: {}. Differences may be of the host.",
+            "The host of this virtual machine took time away from measurements: {}. Differences may be \
+             of the host.",
             list(&told)
         )
     })
@@ -164,9 +165,9 @@ mod tests {
         results.samples[1].foreign = vec![0.0, 0.109];
         results.samples[2].foreign = vec![0.03, 0.0];
         results.study[0].foreign = vec![0.05];
-        let expected = "Other programs disturbed 3 of 7 measurements (1 of study and 2 of sizes). \
-                        They had more than 2 % of a core there, and 11 % where they had most. The \
-                        figures of these are not of the servers alone.";
+        let expected = "Other programs disturbed 3 of 7 measurements: 1 in study and 2 in sizes. In \
+                        each of those they had more than 2 % of a core, and at most 11 %. The figures \
+                        of these measurements are not of the servers alone.";
         assert_eq!(warnings(&results), [expected]);
     }
 
@@ -177,9 +178,9 @@ mod tests {
         results.cold = vec![cold("fuse", "zc", 1, 0), cold("greedy", "zc", 1, 0)];
         results.cold[1].steal = 2.0 * STEAL_MAX_OF_TAIL;
         let told = |results: &Results| warnings(results).join(" ");
-        assert!(told(&results).contains("took time away: more than 0.2 % in 1 of 2 of cold."));
+        assert!(told(&results).contains(": more than 0.2 % in 1 of 2 in cold."));
         results.samples[0].steal = 0.2;
-        let both = "more than 1 % in 1 of 5 of sizes and more than 0.2 % in 1 of 2 of cold.";
+        let both = "more than 1 % in 1 of 5 in sizes and more than 0.2 % in 1 of 2 in cold.";
         assert!(told(&results).contains(both), "{}", told(&results));
     }
 

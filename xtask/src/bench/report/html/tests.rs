@@ -48,6 +48,17 @@ fn everything_that_was_measured_is_on_the_page() {
 }
 
 #[test]
+fn what_the_whole_machine_did_is_drawn_where_it_was_looked_at() {
+    let title = "<figcaption>300 MB: the whole machine</figcaption>";
+    let mut results = full();
+    assert!(page_of(&results).contains(title));
+    for sample in &mut results.samples {
+        sample.machine_cpu_seconds = None;
+    }
+    assert!(!page_of(&results).contains(title));
+}
+
+#[test]
 fn the_page_needs_nothing_from_elsewhere_and_no_script() {
     let page = page_of(&full());
     for elsewhere in ["<script", "<link", "src=", "url(", "@import", "http:"] {
