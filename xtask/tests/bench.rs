@@ -196,3 +196,74 @@ fn a_section_that_does_not_exist_is_refused_with_those_that_do() {
         }
     }
 }
+
+/// A loop that belongs to nobody of the bench.
+struct Busy(Child);
+
+impl Busy {
+    fn start() -> Self {
+        let child = Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn();
+        Self(child.expect("a shell"))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("a child");
+    }
+}
+
+#[test]
+#[ignore = "it builds and starts servers for half a minute; the gates run it"]
+fn what_other_programs_take_is_told_at_the_top() {
+    let out = tempfile::tempdir().expect("a directory");
+    let cores = std::thread::available_parallelism().expect("cores").get();
+    let busy: Vec<Busy> = (0..cores).map(|_| Busy::start()).collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args([
+            "bench", "--trial", "--only", "sizes", "--peers", "none", "--out",
+        ])
+        .arg(out.path())
+        .output()
+        .expect("xtask starts");
+    drop(busy);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let page = |name: &str| std::fs::read_to_string(out.path().join(name)).expect("a page");
+    let (markdown, html) = (page("report.md"), page("report.html"));
+    for (page, facts) in [(&markdown, "- Date:"), (&html, "class=\"facts\"")] {
+        let told = page.find("Other programs disturbed").expect("it is told");
+        assert!(told < page.find(facts).expect("facts"));
+    }
+    let report: Value = serde_json::from_str(&page("report.json")).expect("JSON");
+    let samples = report["samples"].as_array().expect("samples");
+    let disturbed = samples.iter().filter(|sample| {
+        let foreign = sample["foreign"]
+            .as_array()
+            .expect("a figure for each core");
+        let parts = foreign.iter().filter_map(Value::as_f64);
+        parts.fold(0.0, f64::max) > 0.02
+    });
+    // Whose turn it was on a core in a window so short is chance.
+    assert!(disturbed.count() * 2 > samples.len(), "{samples:?}");
+    for sample in samples {
+        assert!(
+            sample["machine_cpu_seconds"].as_f64() > Some(0.0),
+            "{sample}"
+        );
+    }
+    let floors = samples
+        .iter()
+        .filter(|sample| sample["scenario"] == "video");
+    let floors = floors.filter_map(|sample| sample["server"].as_str());
+    let floors: Vec<&str> = floors
+        .filter(|server| server.starts_with("floor"))
+        .collect();
+    for floor in ["floor: MORE + sendfile", "floor: cork + sendfile"] {
+        assert!(floors.contains(&floor), "{floors:?}");
+    }
+}
