@@ -39,6 +39,18 @@ pub(crate) fn everybody() -> Vec<Member> {
     all.filter_map(member).collect()
 }
 
+impl Member {
+    /// The cores on which its threads were last.
+    pub(crate) fn cores(&self) -> Vec<usize> {
+        let threads = self.process.tasks().into_iter().flatten().flatten();
+        let core = threads.filter_map(|thread| thread.stat().ok()?.processor);
+        let mut cores: Vec<usize> = core.filter_map(|core| usize::try_from(core).ok()).collect();
+        cores.sort_unstable();
+        cores.dedup();
+        cores
+    }
+}
+
 impl Kind {
     fn of(stat: &Stat) -> Self {
         let flags = StatFlags::from_bits_truncate(stat.flags);

@@ -6,16 +6,24 @@
 //! - ours: the processes that descend from this one, which are the server, the load generator and what
 //!   else runs beside. Each is pinned to a core, so its time is of that core.
 //! - of the kernel's own threads: they work for whoever asks, and here that is mostly ours. Their time is
-//!   foreign to nobody. Where they are not seen, as in a container, it counts as foreign.
+//!   not foreign. Where they are not seen, as in a container, it counts as foreign.
 //! - of interrupts, and of what the kernel does after them (softirq), which includes receiving what
 //!   the other side sends on loopback. This is caused by our own traffic and must not count as foreign.
 //!   Most kernels count it as time of the process that it came upon, or of ksoftirqd: then it
 //!   is in those times already. Others measure it by itself and take it off from the time of the
 //!   process: then it is taken off from what the core was busy with too, and ksoftirqd, whose time is
 //!   within it, is left out.
+//! - of nobody: an interrupt that wakes an idle core up comes upon no process. The core of a load
+//!   generator that slept for a third of its time, and was woken for most of the responses, was seen to
+//!   spend a tenth of it so.
 //! - foreign: the rest.
+//!
+//! What is of nobody can be told from what is foreign where all processes are seen, and none has come
+//! and gone unseen: then no more is foreign than what the other processes used. In other windows both
+//! count as foreign. Other processes go from core to core, so the time of each counts for every core on
+//! which one of its threads was last, and never for more than the core was busy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,7 +51,7 @@ pub(crate) enum Sharing {
 pub(crate) struct Watch {
     cores: Vec<usize>,
     sharing: Sharing,
-    /// Ours, and the threads of the kernel.
+    /// Who was there when it was last looked.
     known: Vec<Member>,
     before: Reading,
 }
@@ -56,14 +64,25 @@ struct Reading {
     cpu_times: HashMap<i32, Duration>,
 }
 
-/// What one of our processes used in a window.
-#[derive(Debug, Clone, Copy)]
+/// What a process used in a window.
+#[derive(Debug, Clone)]
 struct Used {
     number: i32,
     parent: i32,
-    /// Where it was last, if it did anything.
-    core: Option<usize>,
+    /// Where its threads were last, if it did anything.
+    cores: Vec<usize>,
     seconds: f64,
+}
+
+/// What all processes used in a window.
+#[derive(Debug, Clone, Default)]
+struct Shares {
+    /// Ours.
+    ours: Vec<Used>,
+    /// The threads of the kernel whose time is in no other figure.
+    kernel: Vec<Used>,
+    /// All others, if nobody can have come and gone unseen.
+    others: Option<Vec<Used>>,
 }
 
 /// What was seen of a window.
@@ -75,7 +94,7 @@ pub(crate) struct Seen {
     pub(crate) busy_seconds: f64,
     /// Part of the time of all cores that the host took away.
     pub(crate) steal: f64,
-    used: Vec<Used>,
+    ours: Vec<Used>,
 }
 
 impl Watch {
@@ -91,7 +110,7 @@ impl Watch {
         Self {
             cores,
             sharing,
-            known: ours_and_kernel(),
+            known: everybody(),
             before,
         }
     }
@@ -105,84 +124,120 @@ impl Watch {
     pub(crate) fn end(&mut self) -> Seen {
         let mut after = Reading::of(&self.known);
         // Who has come since is counted too, with all the time that it has used.
-        self.known = ours_and_kernel();
+        self.known = everybody();
         for member in &self.known {
             let number = member.process.pid;
             if let (false, Some(time)) = (after.cpu_times.contains_key(&number), cpu_time(number)) {
                 after.cpu_times.insert(number, time);
             }
         }
-        let used = self.used(&after);
+        let shares = self.shares(&after);
+        let cores = self.cores.iter();
+        let busy = cores.map(|core| self.busy_seconds(*core, &after));
         Seen {
-            foreign: self.foreign(&after, &used),
-            busy_seconds: self.busy_seconds(&after).iter().sum(),
+            foreign: self.foreign(&after, &shares),
+            busy_seconds: busy.sum(),
             steal: self.before.steal_until(&after),
-            used,
+            ours: shares.ours,
         }
     }
 
-    /// What each of ours and of the kernel's threads used until `after`.
-    fn used(&self, after: &Reading) -> Vec<Used> {
-        let used = |member: &Member| {
-            let number = member.process.pid;
-            let before = self.before.cpu_times.get(&number).copied();
-            let time = *after.cpu_times.get(&number)?;
-            let time = time.saturating_sub(before.unwrap_or_default());
-            // Who did nothing need not be asked where.
-            let core = if time.is_zero() {
-                None
-            } else {
-                member.process.stat().ok()?.processor
+    /// Who used what until `after`.
+    fn shares(&self, after: &Reading) -> Shares {
+        let parents = self.known.iter();
+        let parents = parents.map(|member| (member.process.pid, member.parent));
+        let family = family(
+            std::process::id().cast_signed(),
+            &parents.collect::<Vec<_>>(),
+        );
+        let mut shares = Shares::default();
+        let mut others = Vec::new();
+        for member in &self.known {
+            let Some(used) = self.used(member, after) else {
+                continue;
             };
-            Some(Used {
-                number,
-                parent: member.parent,
-                core: core.and_then(|core| usize::try_from(core).ok()),
-                seconds: time.as_secs_f64(),
-            })
-        };
-        let is_apart = self.before.cores.measures_interrupts();
-        let known = self.known.iter();
-        let known = known.filter(|member| member.kind != Kind::KernelInterrupts || !is_apart);
-        known.filter_map(used).collect()
+            match member.kind {
+                Kind::Program if family.contains(&used.number) => shares.ours.push(used),
+                Kind::Program => others.push(used),
+                Kind::Kernel => shares.kernel.push(used),
+                // Its time is that of interrupts, where those are measured.
+                Kind::KernelInterrupts if after.cores.measures_interrupts() => {}
+                Kind::KernelInterrupts => shares.kernel.push(used),
+            }
+        }
+        shares.others = self.is_everybody_seen(after).then_some(others);
+        shares
     }
 
-    /// How long each core was busy, in seconds.
-    fn busy_seconds(&self, after: &Reading) -> Vec<f64> {
-        let window = (after.at - self.before.at).as_secs_f64();
-        let of_core = |core: &usize| {
-            let (before, after) = (
-                self.before.cores.each.get(core)?,
-                after.cores.each.get(core)?,
-            );
-            Some(after.since(before).busy_seconds(window))
+    /// Whether every process that was there in the window is known. Those of other containers are seen
+    /// where the threads of the kernel are.
+    fn is_everybody_seen(&self, after: &Reading) -> bool {
+        let sees_kernel = self.known.iter().any(|member| member.kind != Kind::Program);
+        let now: HashSet<i32> = after.cpu_times.keys().copied().collect();
+        let mut before = self.before.cpu_times.keys();
+        let nobody_went = before.all(|number| now.contains(number));
+        let came = now.len().saturating_sub(self.before.cpu_times.len());
+        let started = after
+            .cores
+            .started
+            .saturating_sub(self.before.cores.started);
+        sees_kernel && nobody_went && started <= came as u64
+    }
+
+    /// What one process used until `after`; `None` if it is gone.
+    fn used(&self, member: &Member, after: &Reading) -> Option<Used> {
+        let number = member.process.pid;
+        let before = self.before.cpu_times.get(&number).copied();
+        let time = *after.cpu_times.get(&number)?;
+        let time = time.saturating_sub(before.unwrap_or_default());
+        // Who did nothing need not be asked where.
+        let cores = if time.is_zero() {
+            Vec::new()
+        } else {
+            member.cores()
         };
-        let cores = self.cores.iter();
-        cores.map(|core| of_core(core).unwrap_or(0.0)).collect()
+        Some(Used {
+            number,
+            parent: member.parent,
+            cores,
+            seconds: time.as_secs_f64(),
+        })
+    }
+
+    /// How long a core was busy, in seconds.
+    fn busy_seconds(&self, core: usize, after: &Reading) -> f64 {
+        let window = (after.at - self.before.at).as_secs_f64();
+        let of = |reading: &Reading| reading.cores.each.get(&core).copied();
+        let ticks = of(after).zip(of(&self.before));
+        ticks.map_or(0.0, |(after, before)| {
+            after.since(&before).busy_seconds(window)
+        })
     }
 
     /// What others had, as parts of a core.
-    fn foreign(&self, after: &Reading, used: &[Used]) -> Vec<f64> {
+    fn foreign(&self, after: &Reading, shares: &Shares) -> Vec<f64> {
         let window = (after.at - self.before.at).as_secs_f64();
-        let busy = self.busy_seconds(after);
-        let foreign_seconds = self.cores.iter().zip(busy).map(|(core, busy)| {
-            let used = used.iter().filter(|used| used.core == Some(*core));
-            let used: f64 = used.map(|used| used.seconds).sum();
-            busy - used - self.interrupts_seconds(*core, after)
-        });
-        let foreign_seconds: Vec<f64> = match self.sharing {
-            Sharing::Apart => foreign_seconds.collect(),
-            Sharing::Together => vec![foreign_seconds.sum()],
+        // Which cores each figure is of.
+        let groups: Vec<&[usize]> = match self.sharing {
+            Sharing::Apart => self.cores.chunks(1).collect(),
+            Sharing::Together => vec![&self.cores],
         };
-        // What is less than can be seen is nothing.
-        let part = |seconds: f64| {
+        let part = |cores: &[usize]| {
+            let of_core = |core: &usize| {
+                self.busy_seconds(*core, after) - self.interrupts_seconds(*core, after)
+            };
+            let busy: f64 = cores.iter().map(of_core).sum();
+            let rest = busy - seconds_on(cores, shares.ours.iter().chain(&shares.kernel));
+            let others = shares.others.as_ref();
+            let seconds = others.map_or(rest, |others| rest.min(seconds_on(cores, others)));
+            // What is less than can be seen is nothing.
             if seconds > tick_seconds() {
                 seconds / window
             } else {
                 0.0
             }
         };
-        foreign_seconds.into_iter().map(part).collect()
+        groups.into_iter().map(part).collect()
     }
 
     /// The time of interrupts that is in no process's.
@@ -196,16 +251,11 @@ impl Watch {
     }
 }
 
-fn ours_and_kernel() -> Vec<Member> {
-    let everybody = everybody();
-    let parents = everybody
-        .iter()
-        .map(|member| (member.process.pid, member.parent));
-    let parents: Vec<(i32, i32)> = parents.collect();
-    let ours = family(std::process::id().cast_signed(), &parents);
-    let is_meant =
-        |member: &Member| member.kind != Kind::Program || ours.contains(&member.process.pid);
-    everybody.into_iter().filter(is_meant).collect()
+/// What processes used that were on any of these cores last.
+fn seconds_on<'u>(cores: &[usize], used: impl IntoIterator<Item = &'u Used>) -> f64 {
+    let was_there = |used: &&Used| used.cores.iter().any(|core| cores.contains(core));
+    let used = used.into_iter().filter(was_there);
+    used.map(|used| used.seconds).sum()
 }
 
 impl Reading {
@@ -229,10 +279,10 @@ impl Reading {
 impl Seen {
     /// The CPU time that a process and all that descend from it used.
     pub(crate) fn cpu_seconds(&self, root: i32) -> f64 {
-        let parents = self.used.iter().map(|used| (used.number, used.parent));
+        let parents = self.ours.iter().map(|used| (used.number, used.parent));
         let parents: Vec<(i32, i32)> = parents.collect();
         let family = family(root, &parents);
-        let used = self.used.iter();
+        let used = self.ours.iter();
         let used = used.filter(|used| family.contains(&used.number));
         used.map(|used| used.seconds).sum()
     }

@@ -32,23 +32,35 @@ fn used(core: usize, seconds: f64) -> Used {
     Used {
         number: 1000 + i32::try_from(core).expect("few"),
         parent: 1,
-        core: Some(core),
+        cores: vec![core],
         seconds,
     }
 }
 
-/// What others had in a window of a second, in per cent.
+/// What others had in a window of a second, in per cent, where not all processes are seen.
 fn foreign(watch: &Watch, after: Cores, ours: &[Used]) -> Vec<i64> {
+    foreign_beside(watch, &after, ours, None)
+}
+
+/// The same where the other processes are these.
+fn foreign_beside(
+    watch: &Watch,
+    after: &Cores,
+    ours: &[Used],
+    others: Option<Vec<Used>>,
+) -> Vec<i64> {
     let after = Reading {
         at: watch.before.at + Duration::from_secs(1),
-        cores: after,
+        cores: after.clone(),
         cpu_times: HashMap::new(),
     };
-    let parts = watch.foreign(&after, ours);
-    parts
-        .iter()
-        .map(|part| (part * 100.0).round() as i64)
-        .collect()
+    let shares = Shares {
+        ours: ours.to_vec(),
+        kernel: Vec::new(),
+        others,
+    };
+    let parts = watch.foreign(&after, &shares).into_iter();
+    parts.map(|part| (part * 100.0).round() as i64).collect()
 }
 
 #[test]
@@ -62,8 +74,74 @@ fn what_is_neither_idle_nor_taken_nor_ours_is_foreign() {
     assert_eq!(foreign(&apart, after.clone(), &ours), [10, 0]);
     assert_eq!(foreign(&apart, after.clone(), &[]), [40, 100]);
     let together = watch(Sharing::Together, before);
-    // Where on the two cores they were does not count.
-    assert_eq!(foreign(&together, after, &[used(0, 1.2)]), [20]);
+    // Where on the two cores they were does not count, and what was on both counts once.
+    assert_eq!(foreign(&together, after.clone(), &[used(0, 1.2)]), [20]);
+    let both = Used {
+        cores: vec![0, 1],
+        ..used(0, 1.2)
+    };
+    assert_eq!(foreign(&together, after, &[both]), [20]);
+}
+
+#[test]
+fn interrupts_that_wake_an_idle_core_are_foreign_only_where_others_could_be() {
+    let second = (1.0 / tick_seconds()) as u64;
+    let before = cores([(0, 0, 0); 2], 0);
+    // The second core is idle for a third. Of the rest, 60 % are ours, and 7 % nobody's.
+    let after = cores([(0, 0, 0), (second / 100 * 33, 0, 0)], 0);
+    let ours = [used(0, 1.0), used(1, 0.6)];
+    let apart = watch(Sharing::Apart, before.clone());
+    let seen = |others| foreign_beside(&apart, &after, &ours, others);
+    assert_eq!(seen(None), [0, 7]);
+    assert_eq!(seen(Some(vec![])), [0, 0]);
+    assert_eq!(seen(Some(vec![used(1, 0.05)])), [0, 5]);
+    // It was on the first core, and on both.
+    assert_eq!(seen(Some(vec![used(0, 0.05)])), [0, 0]);
+    let both = Used {
+        cores: vec![0, 1],
+        ..used(0, 0.05)
+    };
+    assert_eq!(seen(Some(vec![both])), [0, 5]);
+    // On other cores it used more than this one had.
+    assert_eq!(seen(Some(vec![used(1, 0.5)])), [0, 7]);
+    let together = watch(Sharing::Together, before);
+    let seen = |others| foreign_beside(&together, &after, &ours, others);
+    assert_eq!(seen(None), [7]);
+    assert_eq!(seen(Some(vec![used(0, 0.03), used(1, 0.02)])), [5]);
+    assert_eq!(seen(Some(vec![used(7, 0.05)])), [0]);
+}
+
+#[test]
+fn who_has_come_and_gone_unseen_is_noticed() {
+    let mut watch = watch(Sharing::Apart, Cores::parse("processes 100\n"));
+    watch.known = everybody();
+    if watch
+        .known
+        .iter()
+        .all(|member| member.kind == Kind::Program)
+    {
+        // In a container nobody knows.
+        return;
+    }
+    let at = watch.before.at;
+    let reading = |started: u64, numbers: &[i32]| Reading {
+        at,
+        cores: Cores::parse(&format!("processes {started}\n")),
+        cpu_times: numbers
+            .iter()
+            .map(|number| (*number, Duration::ZERO))
+            .collect(),
+    };
+    watch.before = reading(100, &[1, 2]);
+    let is_seen = |started, numbers: &[i32]| watch.is_everybody_seen(&reading(started, numbers));
+    assert!(is_seen(100, &[1, 2]));
+    assert!(is_seen(101, &[1, 2, 3]));
+    // One has ended, and one has ended that was never seen.
+    assert!(!is_seen(100, &[1]));
+    assert!(!is_seen(101, &[1, 3]));
+    assert!(!is_seen(102, &[1, 2, 3]));
+    watch.known.retain(|member| member.kind == Kind::Program);
+    assert!(!watch.is_everybody_seen(&reading(100, &[1, 2])));
 }
 
 #[test]
@@ -174,11 +252,11 @@ fn a_servers_time_is_that_of_all_its_descendants() {
     let member = |number, parent, seconds| Used {
         number,
         parent,
-        core: Some(0),
+        cores: vec![0],
         seconds,
     };
     let seen = Seen {
-        used: vec![
+        ours: vec![
             member(20, 10, 0.5),
             member(10, 1, 0.0),
             member(30, 20, 0.25),
