@@ -106,8 +106,10 @@ impl Bench {
         watch.begin();
         let line = tool.line(&self.stop).with_context(loaded)?;
         let seen = watch.end();
+        let load: Load = serde_json::from_str(&line).context("what the load generator printed")?;
+        let seen = seen.beside(load.seconds);
         Ok(Measured {
-            load: serde_json::from_str(&line).context("what the load generator printed")?,
+            load,
             server_cpu_seconds: seen.cpu_seconds(server.number()),
             seen,
         })

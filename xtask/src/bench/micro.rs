@@ -60,11 +60,11 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let repeats = bench.times.repeats(repeats, STEAL_MAX).left;
     let disturbed = most_disturbed(&found, repeats as usize);
     if !disturbed.is_empty() && !bench.is_stopped() {
-        let told = format!("{} of them once more: other programs had", disturbed.len());
-        bench
-            .progress
-            .again(&format!("{told} more than 2 % of a core"));
-        let again = |bench: &mut Bench, name: &str| bench.progress.again(name);
+        bench.progress.add_steps(disturbed.len() as u64);
+        let again = |bench: &mut Bench, name: &str| {
+            let step = format!("{name}; again, since other programs disturbed it");
+            bench.progress.step(step);
+        };
         let filter = filter_of(&disturbed);
         let again = pass(bench, "criterion-again", &[filter], again)?;
         take_quieter(&mut found, again);

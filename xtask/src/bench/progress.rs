@@ -55,6 +55,14 @@ impl Progress {
         });
     }
 
+    /// So many steps come on top.
+    pub(crate) fn add_steps(&mut self, steps: u64) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.steps += steps;
+            self.bar.set_length(under_way.steps);
+        }
+    }
+
     /// The next step of the section begins.
     pub(crate) fn step(&mut self, what: String) {
         if let Some(under_way) = &mut self.under_way {

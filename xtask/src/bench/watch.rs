@@ -94,6 +94,8 @@ pub(crate) struct Seen {
     pub(crate) busy_seconds: f64,
     /// Part of the time of all cores that the host took away.
     pub(crate) steal: f64,
+    /// How long the window was.
+    seconds: f64,
     ours: Vec<Used>,
 }
 
@@ -138,6 +140,7 @@ impl Watch {
             foreign: self.foreign(&after, &shares),
             busy_seconds: busy.sum(),
             steal: self.before.steal_until(&after),
+            seconds: (after.at - self.before.at).as_secs_f64(),
             ours: shares.ours,
         }
     }
@@ -285,6 +288,20 @@ impl Seen {
         let used = self.ours.iter();
         let used = used.filter(|used| family.contains(&used.number));
         used.map(|used| used.seconds).sum()
+    }
+
+    /// The same beside a program of ours that has measured for so long. Where the two differ, somebody
+    /// kept one of them from its work, and the figures of the two are not of the same time: what they
+    /// differ by counts as foreign.
+    pub(crate) fn beside(mut self, measured_seconds: f64) -> Self {
+        let seconds = (self.seconds - measured_seconds).abs();
+        if seconds > tick_seconds() {
+            let part = seconds / self.seconds.max(measured_seconds);
+            for foreign in &mut self.foreign {
+                *foreign = foreign.max(part);
+            }
+        }
+        self
     }
 
     /// How much the window was disturbed: 1 is what is borne.

@@ -269,6 +269,27 @@ fn a_servers_time_is_that_of_all_its_descendants() {
     assert_eq!(seen.cpu_seconds(99), 0.0);
 }
 
+#[test]
+fn a_window_that_was_not_looked_at_in_time_is_disturbed() {
+    let foreign = |seen_seconds: f64, measured_seconds: f64| {
+        let seen = Seen {
+            foreign: vec![0.0, 0.1],
+            seconds: seen_seconds,
+            ..Seen::default()
+        };
+        let parts = seen.beside(measured_seconds).foreign.into_iter();
+        let parts = parts.map(|part| (part * 100.0).round() as i64);
+        parts.collect::<Vec<_>>()
+    };
+    assert_eq!(foreign(0.5, 0.5), [0, 10]);
+    // Less than can be seen.
+    assert_eq!(foreign(0.505, 0.5), [0, 10]);
+    // It was begun late, or it was ended late.
+    assert_eq!(foreign(0.25, 1.0), [75, 75]);
+    assert_eq!(foreign(1.0, 0.5), [50, 50]);
+    assert_eq!(foreign(0.0, 1.0), [100, 100]);
+}
+
 /// Measures what was disturbed so much, one after the other; answers the part that counts, how often it
 /// was measured, and how many repeats are left.
 fn repeated(windows: &[(f64, f64)], left: u32, stop: bool) -> (f64, usize, u32) {
