@@ -57,7 +57,7 @@ pub(crate) fn enter() -> Machine {
     machine.urgent_client = may_be_urgent();
     if !machine.urgent_client {
         machine.notes.push(
-            "the client of the cold part may not go before others on its core (chrt): it is late \
+            "the load generator of cold may not go before others on its core (chrt): it is late \
              where they hold it"
                 .to_owned(),
         );

@@ -63,6 +63,8 @@ impl Figure {
     pub(crate) fn of(self, sample: &Sample) -> f64 {
         let load = &sample.load;
         match self {
+            // Who did nothing was not looked at in time.
+            Self::CpuPerResponse | Self::CpuPerGb if sample.server_cpu_seconds <= 0.0 => f64::NAN,
             Self::CpuPerResponse => sample.server_cpu_seconds * 1e6 / load.responses as f64,
             Self::CpuPerGb => sample.server_cpu_seconds * 1e9 / load.body_bytes as f64,
             Self::MachineCpuPerGb => {
@@ -378,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_ended_there_is_no_latency() {
+    fn where_nothing_was_seen_there_is_no_figure() {
         let mut results = empty();
         add_samples(&mut results, "video", "zc", 10.0, 1);
         let sample = &mut results.samples[0];
@@ -387,5 +389,7 @@ mod tests {
         assert!(Figure::CpuPerGb.of(sample) > 0.0);
         sample.load.unanswered = 3;
         assert_eq!(Figure::P50.of(sample), 0.0);
+        sample.server_cpu_seconds = 0.0;
+        assert!(Figure::CpuPerGb.of(sample).is_nan());
     }
 }

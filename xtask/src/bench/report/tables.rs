@@ -97,7 +97,7 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
         ),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
-        ("Client of the cold part", urgent.to_owned()),
+        ("Client in cold", urgent.to_owned()),
     ]
 }
 
