@@ -176,15 +176,11 @@ impl Watch {
     /// where the threads of the kernel are.
     fn is_everybody_seen(&self, after: &Reading) -> bool {
         let sees_kernel = self.known.iter().any(|member| member.kind != Kind::Program);
-        let now: HashSet<i32> = after.cpu_times.keys().copied().collect();
-        let mut before = self.before.cpu_times.keys();
-        let nobody_went = before.all(|number| now.contains(number));
-        let came = now.len().saturating_sub(self.before.cpu_times.len());
-        let started = after
-            .cores
-            .started
-            .saturating_sub(self.before.cores.started);
-        sees_kernel && nobody_went && started <= came as u64
+        let before = self.before.cpu_times.keys().copied().collect();
+        let now = self.known.iter().map(|member| member.process.pid).collect();
+        let (cores, cores_before) = (&after.cores, &self.before.cores);
+        let started = cores.started.saturating_sub(cores_before.started);
+        sees_kernel && nobody_came_and_went(&before, &now, started)
     }
 
     /// What one process used until `after`; `None` if it is gone.
@@ -252,6 +248,12 @@ impl Watch {
             0.0
         }
     }
+}
+
+/// Whether all of those who were there are there yet, and no more have been started than have come.
+fn nobody_came_and_went(before: &HashSet<i32>, now: &HashSet<i32>, started: u64) -> bool {
+    let came = now.difference(before).count() as u64;
+    before.is_subset(now) && started <= came
 }
 
 /// What processes used that were on any of these cores last.

@@ -113,35 +113,19 @@ fn interrupts_that_wake_an_idle_core_are_foreign_only_where_others_could_be() {
 
 #[test]
 fn who_has_come_and_gone_unseen_is_noticed() {
-    let mut watch = watch(Sharing::Apart, Cores::parse("processes 100\n"));
-    watch.known = everybody();
-    if watch
-        .known
-        .iter()
-        .all(|member| member.kind == Kind::Program)
-    {
-        // In a container nobody knows.
-        return;
-    }
-    let at = watch.before.at;
-    let reading = |started: u64, numbers: &[i32]| Reading {
-        at,
-        cores: Cores::parse(&format!("processes {started}\n")),
-        cpu_times: numbers
-            .iter()
-            .map(|number| (*number, Duration::ZERO))
-            .collect(),
+    let of = |now: &[i32], started| {
+        let set = |numbers: &[i32]| numbers.iter().copied().collect();
+        nobody_came_and_went(&set(&[1, 2]), &set(now), started)
     };
-    watch.before = reading(100, &[1, 2]);
-    let is_seen = |started, numbers: &[i32]| watch.is_everybody_seen(&reading(started, numbers));
-    assert!(is_seen(100, &[1, 2]));
-    assert!(is_seen(101, &[1, 2, 3]));
-    // One has ended, and one has ended that was never seen.
-    assert!(!is_seen(100, &[1]));
-    assert!(!is_seen(101, &[1, 3]));
-    assert!(!is_seen(102, &[1, 2, 3]));
-    watch.known.retain(|member| member.kind == Kind::Program);
-    assert!(!watch.is_everybody_seen(&reading(100, &[1, 2])));
+    assert!(of(&[1, 2], 0));
+    assert!(of(&[1, 2, 3], 1));
+    // One came before it was begun to count.
+    assert!(of(&[1, 2, 3], 0));
+    // One has ended, one that has come is not there, and one has ended while another came.
+    assert!(!of(&[1], 0));
+    assert!(!of(&[1, 2], 1));
+    assert!(!of(&[1, 2, 3], 2));
+    assert!(!of(&[1, 3], 1));
 }
 
 #[test]
