@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-/// Times in ticks, of which there are [`ticks_per_second`].
+/// Times in ticks of [`tick_seconds`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ticks {
     /// Nothing to do, or nothing but to wait for a disk.
