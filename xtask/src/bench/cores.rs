@@ -27,8 +27,6 @@ pub(crate) struct Ticks {
 pub(crate) struct Cores {
     pub(crate) together: Ticks,
     pub(crate) each: BTreeMap<usize, Ticks>,
-    /// How many processes and threads were ever started.
-    pub(crate) started: u64,
 }
 
 /// Of which part of the time interrupts of devices have at least, where they are measured.
@@ -39,13 +37,10 @@ impl Cores {
         Self::parse(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
     }
 
-    /// Reads the lines `cpu`, `cpu0` and so on, and `processes`.
+    /// Reads the lines `cpu`, `cpu0` and so on.
     pub(crate) fn parse(stat: &str) -> Self {
         let mut cores = Self::default();
         for line in stat.lines() {
-            if let Some(count) = line.strip_prefix("processes ") {
-                cores.started = count.trim().parse().unwrap_or(0);
-            }
             let mut words = line.split_whitespace();
             let Some(core) = words.next().and_then(|word| word.strip_prefix("cpu")) else {
                 continue;
@@ -110,7 +105,6 @@ cpu0 60 10 30 380 10 0 8 2 7 0
 cpu3 40 0 20 420 10 0 7 3 0 0
 intr 1234 0 1
 ctxt 99
-processes 77
 ";
 
     #[test]
@@ -121,7 +115,6 @@ processes 77
         assert_eq!((last.idle, last.steal, last.interrupts), (430, 3, 7));
         assert_eq!(last.all, 500);
         assert_eq!(cores.together.all, 1000);
-        assert_eq!(cores.started, 77);
     }
 
     #[test]

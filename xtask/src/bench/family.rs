@@ -7,12 +7,17 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use procfs::process::{Process, Stat, StatFlags, all_processes};
 
+use super::cores::tick_seconds;
+
 /// A process that was there.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) process: Process,
     pub(crate) parent: i32,
     pub(crate) kind: Kind,
+    /// The CPU time of its children that have ended and that it has waited for, with theirs. It is
+    /// told in ticks.
+    pub(crate) of_children: Duration,
 }
 
 /// Whose a process is, where its parents do not tell.
@@ -32,11 +37,17 @@ pub(crate) fn everybody() -> Vec<Member> {
         Some(Member {
             parent: stat.ppid,
             kind: Kind::of(&stat),
+            of_children: of_children(&stat),
             process,
         })
     };
     let all = all_processes().into_iter().flatten().flatten();
     all.filter_map(member).collect()
+}
+
+fn of_children(stat: &Stat) -> Duration {
+    let ticks = stat.cutime.saturating_add(stat.cstime).max(0);
+    Duration::from_secs_f64(ticks as f64 * tick_seconds())
 }
 
 impl Member {

@@ -18,12 +18,14 @@
 //!   spend a tenth of it so.
 //! - foreign: the rest.
 //!
-//! What is of nobody can be told from what is foreign where all processes are seen, and none has come
-//! and gone unseen: then no more is foreign than what the other processes used. In other windows both
-//! count as foreign. Other processes go from core to core, so the time of each counts for every core on
-//! which one of its threads was last, and never for more than the core was busy.
+//! What is of nobody can be told from what is foreign where all processes are seen: then no more is
+//! foreign than what the other processes used. In a container both count as foreign. Other processes go
+//! from core to core, so the time of each counts for every core on which one of its threads was last, and
+//! never for more than the core was busy. What a process used that has ended meanwhile stands in the
+//! account of its parent, who has waited for it. Where no parent did, it is missing there, and the window
+//! is judged as in a container.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,8 +54,15 @@ pub(crate) struct Watch {
     cores: Vec<usize>,
     sharing: Sharing,
     /// Who was there when it was last looked.
-    known: Vec<Member>,
+    known: Vec<Known>,
     before: Reading,
+}
+
+/// A process, and whether it is one of ours.
+#[derive(Debug)]
+struct Known {
+    member: Member,
+    is_ours: bool,
 }
 
 /// What was counted at one moment.
@@ -81,7 +90,7 @@ struct Shares {
     ours: Vec<Used>,
     /// The threads of the kernel whose time is in no other figure.
     kernel: Vec<Used>,
-    /// All others, if nobody can have come and gone unseen.
+    /// All others, if all can be seen.
     others: Option<Vec<Used>>,
 }
 
@@ -112,7 +121,7 @@ impl Watch {
         Self {
             cores,
             sharing,
-            known: everybody(),
+            known: look(),
             before,
         }
     }
@@ -125,15 +134,16 @@ impl Watch {
     /// The window is over.
     pub(crate) fn end(&mut self) -> Seen {
         let mut after = Reading::of(&self.known);
+        let now = look();
         // Who has come since is counted too, with all the time that it has used.
-        self.known = everybody();
-        for member in &self.known {
-            let number = member.process.pid;
+        for known in &now {
+            let number = known.member.process.pid;
             if let (false, Some(time)) = (after.cpu_times.contains_key(&number), cpu_time(number)) {
                 after.cpu_times.insert(number, time);
             }
         }
-        let shares = self.shares(&after);
+        let shares = self.shares(&now, &after);
+        self.known = now;
         let cores = self.cores.iter();
         let busy = cores.map(|core| self.busy_seconds(*core, &after));
         Seen {
@@ -146,21 +156,15 @@ impl Watch {
     }
 
     /// Who used what until `after`.
-    fn shares(&self, after: &Reading) -> Shares {
-        let parents = self.known.iter();
-        let parents = parents.map(|member| (member.process.pid, member.parent));
-        let family = family(
-            std::process::id().cast_signed(),
-            &parents.collect::<Vec<_>>(),
-        );
+    fn shares(&self, now: &[Known], after: &Reading) -> Shares {
         let mut shares = Shares::default();
         let mut others = Vec::new();
-        for member in &self.known {
-            let Some(used) = self.used(member, after) else {
+        for known in now {
+            let Some(used) = self.used(&known.member, after) else {
                 continue;
             };
-            match member.kind {
-                Kind::Program if family.contains(&used.number) => shares.ours.push(used),
+            match known.member.kind {
+                Kind::Program if known.is_ours => shares.ours.push(used),
                 Kind::Program => others.push(used),
                 Kind::Kernel => shares.kernel.push(used),
                 // Its time is that of interrupts, where those are measured.
@@ -168,19 +172,37 @@ impl Watch {
                 Kind::KernelInterrupts => shares.kernel.push(used),
             }
         }
-        shares.others = self.is_everybody_seen(after).then_some(others);
+        // Those of other containers are seen where the threads of the kernel are.
+        let sees_all = now.iter().any(|known| known.member.kind != Kind::Program);
+        let ended = ended_seconds(&self.accounts(&self.known), &self.accounts(now));
+        shares.others = ended.filter(|_| sees_all).map(|seconds| {
+            // Where they were is not known.
+            let cores = self.cores.clone();
+            others.push(Used {
+                number: 0,
+                parent: 0,
+                cores,
+                seconds,
+            });
+            others
+        });
         shares
     }
 
-    /// Whether every process that was there in the window is known. Those of other containers are seen
-    /// where the threads of the kernel are.
-    fn is_everybody_seen(&self, after: &Reading) -> bool {
-        let sees_kernel = self.known.iter().any(|member| member.kind != Kind::Program);
-        let before = self.before.cpu_times.keys().copied().collect();
-        let now = self.known.iter().map(|member| member.process.pid).collect();
-        let (cores, cores_before) = (&after.cores, &self.before.cores);
-        let started = cores.started.saturating_sub(cores_before.started);
-        sees_kernel && nobody_came_and_went(&before, &now, started)
+    /// What the other programs have on their accounts.
+    fn accounts(&self, known: &[Known]) -> HashMap<i32, Account> {
+        let others = known.iter().filter(|known| !known.is_ours);
+        let others = others.filter(|known| known.member.kind == Kind::Program);
+        let account = |known: &Known| {
+            let number = known.member.process.pid;
+            let at_the_beginning = self.before.cpu_times.get(&number).copied();
+            let account = Account {
+                at_the_beginning: at_the_beginning.unwrap_or_default(),
+                of_children: known.member.of_children,
+            };
+            (number, account)
+        };
+        others.map(account).collect()
     }
 
     /// What one process used until `after`; `None` if it is gone.
@@ -250,10 +272,50 @@ impl Watch {
     }
 }
 
-/// Whether all of those who were there are there yet, and no more have been started than have come.
-fn nobody_came_and_went(before: &HashSet<i32>, now: &HashSet<i32>, started: u64) -> bool {
-    let came = now.difference(before).count() as u64;
-    before.is_subset(now) && started <= came
+/// Who is there.
+fn look() -> Vec<Known> {
+    let everybody = everybody();
+    let parents = everybody.iter();
+    let parents = parents.map(|member| (member.process.pid, member.parent));
+    let own = std::process::id().cast_signed();
+    let family = family(own, &parents.collect::<Vec<_>>());
+    let known = |member: Member| Known {
+        is_ours: family.contains(&member.process.pid),
+        member,
+    };
+    everybody.into_iter().map(known).collect()
+}
+
+/// The CPU time of a process up to the beginning of a window, and that of the children that it has
+/// waited for.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    at_the_beginning: Duration,
+    of_children: Duration,
+}
+
+/// What those used in a window who ended in it, by the accounts of their parents: what came to those,
+/// less what the ended had used before. `None` if less came than that, so that somebody's account was
+/// closed without a parent.
+fn ended_seconds(before: &HashMap<i32, Account>, now: &HashMap<i32, Account>) -> Option<f64> {
+    let of_children = |accounts: &HashMap<i32, Account>, number: &i32| {
+        let account = accounts.get(number);
+        account.map_or(0.0, |account| account.of_children.as_secs_f64())
+    };
+    let came = now.keys();
+    let came: f64 = came
+        .map(|number| of_children(now, number) - of_children(before, number))
+        .sum();
+    let ended = before
+        .iter()
+        .filter(|(number, _)| !now.contains_key(*number));
+    let ended: Vec<f64> = ended
+        .map(|(_, account)| (account.at_the_beginning + account.of_children).as_secs_f64())
+        .collect();
+    let used = came - ended.iter().sum::<f64>();
+    // Children are told in ticks, rounded down.
+    let rounded = (ended.len() + 1) as f64 * tick_seconds();
+    (used > -rounded).then_some(used.max(0.0))
 }
 
 /// What processes used that were on any of these cores last.
@@ -264,9 +326,9 @@ fn seconds_on<'u>(cores: &[usize], used: impl IntoIterator<Item = &'u Used>) -> 
 }
 
 impl Reading {
-    fn of(members: &[Member]) -> Self {
+    fn of(known: &[Known]) -> Self {
         let (at, cores) = (Instant::now(), Cores::read());
-        let numbers = members.iter().map(|member| member.process.pid);
+        let numbers = known.iter().map(|known| known.member.process.pid);
         let cpu_times = numbers.filter_map(|number| Some((number, cpu_time(number)?)));
         Self {
             at,

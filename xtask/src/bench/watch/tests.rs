@@ -112,20 +112,44 @@ fn interrupts_that_wake_an_idle_core_are_foreign_only_where_others_could_be() {
 }
 
 #[test]
-fn who_has_come_and_gone_unseen_is_noticed() {
-    let of = |now: &[i32], started| {
-        let set = |numbers: &[i32]| numbers.iter().copied().collect();
-        nobody_came_and_went(&set(&[1, 2]), &set(now), started)
+fn what_those_used_who_have_ended_is_on_the_accounts_of_their_parents() {
+    let accounts = |of: &[(i32, f64, f64)]| -> HashMap<i32, Account> {
+        let account = |(number, own, children): &(i32, f64, f64)| {
+            let account = Account {
+                at_the_beginning: Duration::from_secs_f64(*own),
+                of_children: Duration::from_secs_f64(*children),
+            };
+            (*number, account)
+        };
+        of.iter().map(account).collect()
     };
-    assert!(of(&[1, 2], 0));
-    assert!(of(&[1, 2, 3], 1));
-    // One came before it was begun to count.
-    assert!(of(&[1, 2, 3], 0));
-    // One has ended, one that has come is not there, and one has ended while another came.
-    assert!(!of(&[1], 0));
-    assert!(!of(&[1, 2], 1));
-    assert!(!of(&[1, 2, 3], 2));
-    assert!(!of(&[1, 3], 1));
+    let before = accounts(&[(1, 9.0, 20.0), (2, 5.0, 1.0), (3, 4.0, 0.5)]);
+    let ended = |now: &[(i32, f64, f64)]| {
+        let found = ended_seconds(&before, &accounts(now));
+        found.map(|seconds| (seconds * 100.0).round() / 100.0)
+    };
+    // Nobody has ended; one has come.
+    assert_eq!(
+        ended(&[(1, 9.0, 20.0), (2, 5.0, 1.0), (3, 4.0, 0.5)]),
+        Some(0.0)
+    );
+    assert_eq!(
+        ended(&[(1, 9.0, 20.0), (2, 5.0, 1.0), (3, 4.0, 0.5), (4, 0.0, 0.0)]),
+        Some(0.0)
+    );
+    // One has come and gone between two looks.
+    assert_eq!(
+        ended(&[(1, 9.0, 20.0), (2, 5.0, 1.25), (3, 4.0, 0.5)]),
+        Some(0.25)
+    );
+    // The third had used 4.5 s with its children, and used 0.3 s more.
+    assert_eq!(ended(&[(1, 9.0, 20.0), (2, 5.0, 5.8)]), Some(0.3));
+    // And so on to the parent of its parent.
+    assert_eq!(ended(&[(1, 9.0, 30.9)]), Some(0.4));
+    // Rounded down.
+    assert_eq!(ended(&[(1, 9.0, 20.0), (2, 5.0, 5.49)]), Some(0.0));
+    // Nobody waited for it.
+    assert_eq!(ended(&[(1, 9.0, 20.0), (2, 5.0, 1.0)]), None);
 }
 
 #[test]
@@ -185,8 +209,8 @@ fn own() -> (Child, Spinner) {
 }
 
 /// The child of a shell that has ended is nobody's of ours.
-fn of_others() -> Spinner {
-    let script = format!("({SPIN}) >/dev/null 2>&1 & echo $!");
+fn of_others(work: &str) -> Spinner {
+    let script = format!("({work}) >/dev/null 2>&1 & echo $!");
     let mut shell = Command::new("sh")
         .args(["-c", &script])
         .stdout(Stdio::piped())
@@ -215,7 +239,7 @@ fn the_time_of_a_child_is_ours_and_that_of_others_is_foreign() {
     drop(spinner);
     child.wait().expect("a child");
 
-    let spinner = of_others();
+    let spinner = of_others(SPIN);
     let mut watch = Watch::new(&machine, Sharing::Together);
     watch.begin();
     let began = Instant::now();
@@ -229,6 +253,42 @@ fn the_time_of_a_child_is_ours_and_that_of_others_is_foreign() {
         "{seen:?}"
     );
     assert!(seen.busy_seconds > WORK.as_secs_f64() * 0.6, "{seen:?}");
+}
+
+#[test]
+fn the_time_of_others_who_have_ended_is_foreign() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fifo = |name: &str| {
+        let path = directory.path().join(name);
+        let status = Command::new("mkfifo").arg(&path).status();
+        assert!(status.expect("mkfifo").success());
+        path
+    };
+    let (go, done) = (fifo("go"), fifo("done"));
+    let child = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+    // It waits for its child, tells so, and waits until it is told to end.
+    let work = format!(
+        "read word <{go}; sh -c '{child}'; echo done >{done}; read word <{go}",
+        go = go.display(),
+        done = done.display()
+    );
+    let parent = of_others(&work);
+    let mut watch = Watch::new(&Machine::default(), Sharing::Together);
+    watch.begin();
+    let began = Instant::now();
+    std::fs::write(&go, "word\n").expect("a reader");
+    std::fs::read(&done).expect("a writer");
+    let seen = watch.end();
+    let window = began.elapsed().as_secs_f64();
+    let everybody = everybody();
+    let mut found = everybody.iter();
+    let found = found.find(|member| member.process.pid == parent.0.as_raw());
+    let used = found.expect("it waits").of_children.as_secs_f64();
+    assert!(used > 0.0);
+    assert!(
+        most(&seen.foreign) * window > used * 0.6,
+        "{used} of {seen:?}"
+    );
 }
 
 #[test]
