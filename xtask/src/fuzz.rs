@@ -12,6 +12,8 @@ use std::thread;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::artifacts;
+
 use self::options::{HELP, Options};
 use self::output::Outcome;
 
@@ -71,23 +73,26 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where everything lies, relative to the root of the repository.
+/// Where everything lies.
 struct Fuzzers {
     root: PathBuf,
+    /// What is built and found; relative to the root where it lies below it.
+    scratch: PathBuf,
     binaries: PathBuf,
 }
 
 impl Fuzzers {
     const PACKAGE: &str = "zc-http/fuzz";
-    const SCRATCH: &str = "target/fuzz";
 
     fn find() -> anyhow::Result<Self> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run me by cargo xtask")?;
         let root = Path::new(&manifest).parent().context("no repository")?;
-        let binaries = format!("{}/{}/release", Self::SCRATCH, host()?);
+        let scratch = artifacts::target_directory()?.join("fuzz");
+        let scratch = scratch.strip_prefix(root).unwrap_or(&scratch).to_owned();
         Ok(Self {
             root: root.to_owned(),
-            binaries: PathBuf::from(binaries),
+            binaries: scratch.join(host()?).join("release"),
+            scratch,
         })
     }
 
@@ -112,7 +117,7 @@ impl Fuzzers {
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
-            .env_remove("CARGO_TARGET_DIR")
+            .env("CARGO_TARGET_DIR", self.root.join(&self.scratch))
             .status()
             .context("cannot run cargo")?;
         ensure!(
@@ -146,7 +151,7 @@ impl Fuzzers {
 
     /// Runs one fuzzer, and gives its row of the table.
     fn fuzz(&self, target: &str, seconds: u32) -> anyhow::Result<String> {
-        let scratch = Path::new(Self::SCRATCH);
+        let scratch = &self.scratch;
         let found = scratch.join("corpus").join(target);
         let crashes = scratch.join("crashes");
         let package = Path::new(Self::PACKAGE);
@@ -189,7 +194,7 @@ impl Fuzzers {
     /// What was given a name by hand stays as it is.
     fn save(&self, target: &str) -> anyhow::Result<()> {
         let saved = self.root.join(Self::PACKAGE).join("corpus").join(target);
-        let scratch = self.root.join(Self::SCRATCH);
+        let scratch = self.root.join(&self.scratch);
         let merged = scratch.join("merged").join(target);
         if merged.exists() {
             fs::remove_dir_all(&merged)?;

@@ -1,5 +1,6 @@
 //! Tasks of this repository: `cargo xtask TASK`.
 
+mod artifacts;
 mod bench;
 mod ci;
 mod fuzz;

@@ -59,12 +59,14 @@ impl Trial {
         }
     }
 
-    /// Waits for a line that begins so.
-    fn wait_for_line(&self, beginning: &str) {
+    /// Waits until a step of a section begins, and answers its line.
+    fn wait_for_step(&self, section: &str, what: &str) -> String {
+        let beginning = format!("{section} ");
+        let end = format!(": {what}");
         loop {
             let line = self.lines.recv_timeout(WAIT_MAX).expect("another line");
-            if line.starts_with(beginning) {
-                return;
+            if line.starts_with(&beginning) && line.contains(&end) {
+                return line;
             }
         }
     }
@@ -139,10 +141,14 @@ fn network_of(pid: i32) -> Option<PathBuf> {
 #[test]
 #[ignore = "it builds and starts servers for half a minute; the gates run it"]
 fn ctrl_c_leaves_a_report_of_what_was_measured_and_no_process() {
-    let mut trial = Trial::start("peers");
+    let mut trial = Trial::start("sizes");
     // The first of a round has been measured when the second begins.
-    trial.wait_for_line("small: 1 KiB: ");
-    trial.wait_for_line("small: 1 KiB: ");
+    let first = trial.wait_for_step("sizes", "1 KiB: ");
+    let second = trial.wait_for_step("sizes", "1 KiB: ");
+    for (number, line) in ["1", "2"].iter().zip([first, second]) {
+        assert!(line.starts_with(&format!("sizes {number} of ")), "{line}");
+        assert!(line.contains(" left: "), "{line}");
+    }
     let network = trial.network();
     // At least itself and a server.
     assert!(trial.processes(network.as_ref()).len() >= 2);
@@ -161,8 +167,8 @@ fn ctrl_c_leaves_a_report_of_what_was_measured_and_no_process() {
 fn an_end_in_the_middle_of_downloads_leaves_no_mount_and_no_process() {
     let mut trial = Trial::start("cold");
     // All that this machine can do has been measured of one server when the second is.
-    trial.wait_for_line("cold: greedy: zc");
-    trial.wait_for_line("cold: ");
+    trial.wait_for_step("cold", "greedy: zc");
+    trial.wait_for_step("cold", "");
     let network = trial.network();
     let status = trial.end(Signal::SIGTERM);
     assert_eq!(status.code(), Some(1));
@@ -170,4 +176,94 @@ fn an_end_in_the_middle_of_downloads_leaves_no_mount_and_no_process() {
     let cold = report["cold"].as_array().expect("what was measured");
     assert!(cold.iter().any(|cold| cold["beside"] == "greedy"));
     trial.assert_nothing_is_left(network.as_ref());
+}
+
+#[test]
+fn a_section_that_does_not_exist_is_refused_with_those_that_do() {
+    for section in ["tls", "peers", "small"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["bench", "--trial", "--only", section])
+            .output()
+            .expect("xtask starts");
+        assert_eq!(output.status.code(), Some(2), "{section}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        for words in [
+            &*format!("'{section}'"),
+            "--only",
+            "micro, study, sizes, cold, idle",
+        ] {
+            assert!(said.contains(words), "no “{words}” in: {said}");
+        }
+    }
+}
+
+/// A loop that belongs to nobody of the bench.
+struct Busy(Child);
+
+impl Busy {
+    fn start() -> Self {
+        let child = Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn();
+        Self(child.expect("a shell"))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("a child");
+    }
+}
+
+#[test]
+#[ignore = "it builds and starts servers for half a minute; the gates run it"]
+fn what_other_programs_take_is_told_at_the_top() {
+    let out = tempfile::tempdir().expect("a directory");
+    let cores = std::thread::available_parallelism().expect("cores").get();
+    let busy: Vec<Busy> = (0..cores).map(|_| Busy::start()).collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args([
+            "bench", "--trial", "--only", "sizes", "--peers", "none", "--out",
+        ])
+        .arg(out.path())
+        .output()
+        .expect("xtask starts");
+    drop(busy);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let page = |name: &str| std::fs::read_to_string(out.path().join(name)).expect("a page");
+    let (markdown, html) = (page("report.md"), page("report.html"));
+    for (page, facts) in [(&markdown, "- Date:"), (&html, "class=\"facts\"")] {
+        let told = page.find("Other programs disturbed").expect("it is told");
+        assert!(told < page.find(facts).expect("facts"));
+    }
+    let report: Value = serde_json::from_str(&page("report.json")).expect("JSON");
+    let samples = report["samples"].as_array().expect("samples");
+    let disturbed = samples.iter().filter(|sample| {
+        let foreign = sample["foreign"]
+            .as_array()
+            .expect("a figure for each core");
+        let parts = foreign.iter().filter_map(Value::as_f64);
+        parts.fold(0.0, f64::max) > 0.02
+    });
+    // Whose turn it was on a core in a window so short is chance.
+    assert!(disturbed.count() * 2 > samples.len(), "{samples:?}");
+    for sample in samples {
+        assert!(
+            sample["machine_cpu_seconds"].as_f64() > Some(0.0),
+            "{sample}"
+        );
+    }
+    let floors = samples
+        .iter()
+        .filter(|sample| sample["scenario"] == "video");
+    let floors = floors.filter_map(|sample| sample["server"].as_str());
+    let floors: Vec<&str> = floors
+        .filter(|server| server.starts_with("floor"))
+        .collect();
+    for floor in ["floor: MORE + sendfile", "floor: cork + sendfile"] {
+        assert!(floors.contains(&floor), "{floors:?}");
+    }
 }

@@ -14,6 +14,7 @@ use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, recv, send};
+use socket2::SockRef;
 
 /// The buffer of the copying loop, in bytes.
 const COPY_BYTES: usize = 64 * 1024;
@@ -27,6 +28,11 @@ pub enum Floor {
     Send,
     /// `send` of the head with `MSG_MORE`, then `sendfile` of the exact count.
     MoreSendfile,
+    /// The same without `MSG_MORE`, on a socket that has `TCP_CORK` from before the head until after
+    /// the last byte of the body. `MSG_MORE` holds bytes back within one call only. Between two calls
+    /// an acknowledgement has the kernel send what is left over as a segment that is not full; a
+    /// corked socket sends full ones alone ([tcp(7)](https://man7.org/linux/man-pages/man7/tcp.7.html)).
+    CorkSendfile,
     /// `send` of the head, then `pread` and `write` of 64 KiB at a time.
     PreadWrite,
 }
@@ -70,7 +76,7 @@ impl Server {
     pub fn bind(floor: Floor, address: SocketAddr, files: &[PathBuf]) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+        SockRef::from(&listener).set_tcp_nodelay(true)?;
         let bodies = files.iter().map(|path| Body::open(path, floor));
         Ok(Self {
             floor,
@@ -135,14 +141,7 @@ impl Server {
             if connections.len() <= key {
                 connections.resize_with(key + 1, || None);
             }
-            connections[key] = Some(Connection {
-                stream,
-                body: 0,
-                head_sent: 0,
-                offset: 0,
-                sending: false,
-                close: false,
-            });
+            connections[key] = Some(Connection::new(stream));
         }
     }
 
@@ -185,22 +184,30 @@ impl Server {
         let fd = connection.stream.as_raw_fd();
         let (bytes, flags) = match self.floor {
             Floor::Send => (&body.whole, MsgFlags::MSG_NOSIGNAL),
+            Floor::CorkSendfile => (&body.head, MsgFlags::MSG_NOSIGNAL),
             Floor::MoreSendfile | Floor::PreadWrite => (
                 &body.head,
                 MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE),
             ),
         };
+        let is_corked = self.floor == Floor::CorkSendfile;
+        if is_corked && connection.head_sent == 0 {
+            connection.cork(true)?;
+        }
         while connection.head_sent < bytes.len() {
             connection.head_sent += send(fd, &bytes[connection.head_sent..], flags)?;
         }
         match self.floor {
             Floor::Send => Ok(()),
-            Floor::MoreSendfile => {
+            Floor::MoreSendfile | Floor::CorkSendfile => {
                 while connection.offset < body.length {
                     let mut offset = connection.offset.cast_signed();
                     let left = (body.length - connection.offset) as usize;
                     let sent = sendfile64(&connection.stream, &body.file, Some(&mut offset), left)?;
                     connection.offset += sent as u64;
+                }
+                if is_corked {
+                    connection.cork(false)?;
                 }
                 Ok(())
             }
@@ -218,6 +225,24 @@ impl Server {
                 Ok(())
             }
         }
+    }
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            body: 0,
+            head_sent: 0,
+            offset: 0,
+            sending: false,
+            close: false,
+        }
+    }
+
+    fn cork(&self, is_corked: bool) -> nix::Result<()> {
+        let set = SockRef::from(&self.stream).set_tcp_cork(is_corked);
+        set.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
     }
 }
 
@@ -270,6 +295,7 @@ fn number_in(request: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::load::{Load, Target};
+    use std::io::Read;
     use std::time::Duration;
 
     #[test]
@@ -305,10 +331,58 @@ mod tests {
             rate: None,
             warm_up: Duration::ZERO,
             duration: Duration::from_millis(50),
+            responses_min: 0,
+            duration_max: Duration::ZERO,
             verify_every: u64::MAX,
         };
         let outcome = load.run().expect("no file is read");
         assert_eq!((outcome.verified, outcome.errors), (0, 0));
+    }
+
+    /// Sends one response of 4 MiB to a client that reads when it is told to; answers whether the
+    /// socket was corked each time that it was full, and at the end.
+    fn corked_when_full_and_at_the_end(floor: Floor) -> (Vec<bool>, bool) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let length: u64 = 4 << 20;
+        file.as_file().set_len(length).expect("a file");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(floor, address, &[file.path().to_owned()]).expect("a port");
+        let mut client =
+            TcpStream::connect(server.address().expect("bound")).expect("the floor listens");
+        server.listener.set_nonblocking(false).expect("a listener");
+        let (stream, _) = server.listener.accept().expect("the client");
+        stream.set_nonblocking(true).expect("a socket");
+        let is_corked = |connection: &Connection| {
+            let corked = SockRef::from(&connection.stream).tcp_cork();
+            corked.expect("an option of TCP")
+        };
+        let mut connection = Connection::new(stream);
+        let mut when_full = Vec::new();
+        let mut received = 0;
+        loop {
+            match server.send(&mut connection) {
+                Ok(()) => break,
+                Err(Errno::EAGAIN) => when_full.push(is_corked(&connection)),
+                Err(errno) => panic!("{errno}"),
+            }
+            received += client.read(&mut vec![0; 1 << 20]).expect("bytes");
+        }
+        let at_the_end = is_corked(&connection);
+        drop(connection);
+        received += client.read_to_end(&mut Vec::new()).expect("the rest");
+        let head_bytes = server.bodies[0].head.len() as u64;
+        assert_eq!(received as u64, head_bytes + length);
+        (when_full, at_the_end)
+    }
+
+    #[test]
+    fn the_corked_floor_is_corked_until_the_last_byte_and_no_longer() {
+        let (when_full, at_the_end) = corked_when_full_and_at_the_end(Floor::CorkSendfile);
+        assert!(!when_full.is_empty(), "the socket was never full");
+        assert!(when_full.iter().all(|is_corked| *is_corked));
+        assert!(!at_the_end);
+        let (when_full, at_the_end) = corked_when_full_and_at_the_end(Floor::MoreSendfile);
+        assert!(!when_full.iter().any(|is_corked| *is_corked) && !at_the_end);
     }
 
     #[test]
@@ -323,7 +397,12 @@ mod tests {
                 path
             })
             .collect();
-        for floor in [Floor::Send, Floor::MoreSendfile, Floor::PreadWrite] {
+        for floor in [
+            Floor::Send,
+            Floor::MoreSendfile,
+            Floor::CorkSendfile,
+            Floor::PreadWrite,
+        ] {
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
             let server = Server::bind(floor, address, &files).expect("a port");
             let address = server.address().expect("bound");
@@ -342,6 +421,8 @@ mod tests {
                     rate: None,
                     warm_up: Duration::ZERO,
                     duration: Duration::from_millis(200),
+                    responses_min: 0,
+                    duration_max: Duration::ZERO,
                     verify_every: 1,
                 };
                 let outcome = load.run().expect("every body is its file");

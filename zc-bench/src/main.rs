@@ -48,6 +48,12 @@ enum Program {
         /// Seconds of the measurement.
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
+        /// Without --rate, responses that must have ended before the measurement does.
+        #[arg(long, default_value_t = 0)]
+        responses_min: u64,
+        /// Seconds of the measurement at most, however few responses have ended.
+        #[arg(long, default_value_t = 10.0)]
+        seconds_max: f64,
         /// One in so many bodies is compared with its file.
         #[arg(long, default_value_t = 1000)]
         verify_every: u64,
@@ -116,6 +122,7 @@ enum Program {
 enum Mode {
     Send,
     MoreSendfile,
+    CorkSendfile,
     PreadWrite,
 }
 
@@ -138,6 +145,8 @@ fn main() -> anyhow::Result<()> {
             rate,
             warm_up,
             seconds,
+            responses_min,
+            seconds_max,
             verify_every,
         } => {
             let paths = target.iter().map(|target| expand(target));
@@ -153,6 +162,8 @@ fn main() -> anyhow::Result<()> {
                 rate,
                 warm_up: Duration::from_secs_f64(warm_up),
                 duration: Duration::from_secs_f64(seconds),
+                responses_min,
+                duration_max: Duration::from_secs_f64(seconds_max),
                 verify_every,
             };
             let outcome = load.run_and_say(|| println!("measuring"))?;
@@ -167,6 +178,7 @@ fn main() -> anyhow::Result<()> {
             let floor = match mode {
                 Mode::Send => Floor::Send,
                 Mode::MoreSendfile => Floor::MoreSendfile,
+                Mode::CorkSendfile => Floor::CorkSendfile,
                 Mode::PreadWrite => Floor::PreadWrite,
             };
             let server = Server::bind(floor, address, &files)?;

@@ -57,7 +57,7 @@ pub(crate) fn enter() -> Machine {
     machine.urgent_client = may_be_urgent();
     if !machine.urgent_client {
         machine.notes.push(
-            "the client of the cold part may not go before others on its core (chrt): it is late \
+            "the load generator of cold may not go before others on its core (chrt): it is late \
              where they hold it"
                 .to_owned(),
         );
@@ -182,20 +182,4 @@ fn look_at_machine() -> Machine {
         urgent_client: false,
         notes: Vec::new(),
     }
-}
-
-/// Ticks of all cores that the host took away, and ticks in all.
-pub(crate) fn steal_ticks() -> (u64, u64) {
-    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let first = stat.lines().next().unwrap_or_default();
-    let ticks: Vec<u64> = first
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    // user nice system idle iowait irq softirq steal; guests are in user.
-    (
-        ticks.get(7).copied().unwrap_or(0),
-        ticks.iter().take(8).sum(),
-    )
 }

@@ -13,7 +13,9 @@ use super::peers::{OURS, Peer};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Cold, Skipped};
+use super::section::Section;
 use super::tool::{End, Tool};
+use super::watch::{Repeats, most};
 
 /// What runs beside the small requests.
 pub(crate) const BESIDE: [&str; 4] = ["fuse", "disk-small", "disk-large", "greedy"];
@@ -50,9 +52,10 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let kinds = kinds(bench);
     let rounds = bench.times.cold_rounds;
     let steps = (peers.len() * kinds.len()) as u64 * u64::from(rounds);
-    bench.begin("cold", steps);
+    bench.progress.begin(Section::Cold, steps);
     // Of two measurements in each step one is repeated, on average.
-    let mut retries = u32::try_from(steps).unwrap_or(u32::MAX);
+    let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+    let mut repeats = bench.times.repeats(steps, STEAL_MAX_OF_TAIL);
     for round in 0..rounds {
         for &beside in &kinds {
             let disk = match disk_bytes_per_second(bench, beside) {
@@ -60,11 +63,11 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 disk => disk?,
             };
             for &peer in &peers {
-                bench.step(format!("{beside}: {}", peer.name));
                 if bench.is_stopped() {
                     return Ok(());
                 }
-                match run_one(bench, peer, beside, &mut retries) {
+                bench.progress.step(format!("{beside}: {}", peer.name));
+                match run_one(bench, peer, beside, &mut repeats) {
                     Ok(cold) => bench.results.cold.push(Cold {
                         round,
                         disk_bytes_per_second: disk,
@@ -77,7 +80,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                         mend: None,
                     }),
                 }
-                bench.progress.inc(1);
             }
         }
     }
@@ -103,8 +105,13 @@ pub(crate) fn has_fuse() -> bool {
     Path::new("/dev/fuse").exists()
 }
 
-fn run_one(bench: &Bench, peer: Peer, beside: &str, retries: &mut u32) -> anyhow::Result<Cold> {
-    let root = bench.fixtures.root();
+fn run_one(
+    bench: &mut Bench,
+    peer: Peer,
+    beside: &str,
+    repeats: &mut Repeats,
+) -> anyhow::Result<Cold> {
+    let root = bench.fixtures.root().to_owned();
     // A mount of its own for each: what one server has read is in memory for the next.
     let mount = match beside {
         "fuse" => Some(start_helper(
@@ -120,11 +127,11 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str, retries: &mut u32) -> anyhow
         )?),
         _ => None,
     };
-    let server = peer.start(&bench.programs, root, &[], Side::Server)?;
+    let server = peer.start(&bench.programs, &root, &[], Side::Server)?;
     let hot = small_requests(bench);
-    let alone = bench.measure_quietly(&server, &hot, STEAL_MAX_OF_TAIL, retries)?;
+    let alone = bench.measure_quietly(&server, &hot, repeats)?;
     let others = start_others(bench, &server, beside)?;
-    let together = bench.measure_quietly(&server, &hot, STEAL_MAX_OF_TAIL, retries);
+    let together = bench.measure_quietly(&server, &hot, repeats);
     let others_bytes_per_second = others.last_line(&bench.stop)?.parse()?;
     // Before the mount goes: a server that hangs in it could not end.
     drop(server);
@@ -134,12 +141,22 @@ fn run_one(bench: &Bench, peer: Peer, beside: &str, retries: &mut u32) -> anyhow
         beside: beside.to_owned(),
         server: peer.name.to_owned(),
         round: 0,
-        steal: alone.steal.max(together.steal),
+        steal: alone.seen.steal.max(together.seen.steal),
+        foreign: more_disturbed(alone.seen.foreign, together.seen.foreign),
         alone: alone.load,
         together: together.load,
         others_bytes_per_second,
         disk_bytes_per_second: None,
     })
+}
+
+/// The foreign time of the window that had more of it.
+fn more_disturbed(alone: Vec<f64>, together: Vec<f64>) -> Vec<f64> {
+    if most(&alone) > most(&together) {
+        alone
+    } else {
+        together
+    }
 }
 
 fn small_requests(bench: &Bench) -> Demand {
@@ -150,6 +167,8 @@ fn small_requests(bench: &Bench) -> Demand {
         rate: Some(f64::from(RATE)),
         warm_up: bench.times.warm_up,
         measured: bench.times.cold,
+        responses_min: 0,
+        measured_max: bench.times.cold,
         verify_every: 1000,
         is_urgent: true,
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::report::figures::{Figure, samples, servers};
 use super::results::Results;
-use super::small::SCENARIOS;
+use super::sizes::SCENARIOS;
 use super::stats::{CLAIM_COUNT_MIN, Spread, spread};
 
-/// Prints every figure whose middle halves lie apart in the two runs.
+/// Prints every figure that lay higher in each round of the one run than in any of the other.
 pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
     let (before, after) = (Results::read(a)?, Results::read(b)?);
     println!(
@@ -59,6 +59,7 @@ fn changes(before: &Results, after: &Results) -> Vec<Change> {
     let figures = [
         (Figure::CpuPerResponse, "µs CPU/request"),
         (Figure::CpuPerGb, "s CPU/GB"),
+        (Figure::MachineCpuPerGb, "s CPU of the machine/GB"),
         (Figure::ResponsesPerSecond, "requests/s"),
         (Figure::P99, "µs p99"),
     ];
@@ -67,9 +68,13 @@ fn changes(before: &Results, after: &Results) -> Vec<Change> {
         for server in servers(after, scenario.id) {
             for (figure, unit) in figures {
                 // Bytes count where files are large, requests where they are not.
-                if (figure == Figure::CpuPerGb) != (scenario.id == "video")
-                    && matches!(figure, Figure::CpuPerGb | Figure::CpuPerResponse)
-                {
+                let is_of_bytes = match figure {
+                    Figure::CpuPerGb | Figure::MachineCpuPerGb => Some(true),
+                    Figure::CpuPerResponse => Some(false),
+                    _ => None,
+                };
+                let wants_bytes = Figure::cost_of(scenario.id) == Figure::CpuPerGb;
+                if is_of_bytes.is_some_and(|is_of_bytes| is_of_bytes != wants_bytes) {
                     continue;
                 }
                 let of = |results| {

@@ -8,6 +8,7 @@ use super::arena::Side;
 use super::peers::{OURS, Peer};
 use super::plan::{START, Times};
 use super::results::{Idle, Skipped};
+use super::section::Section;
 use super::tool::{End, Tool};
 
 /// Connections that are opened in a second, one after the other.
@@ -22,12 +23,12 @@ pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
 /// Opens idle connections to each server.
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let peers: Vec<Peer> = [&[OURS], &bench.others[..]].concat();
-    bench.begin("idle", peers.len() as u64);
+    bench.progress.begin(Section::Idle, peers.len() as u64);
     for peer in peers {
-        bench.step(peer.name.to_owned());
         if bench.is_stopped() {
             return Ok(());
         }
+        bench.progress.step(peer.name.to_owned());
         match run_one(bench, peer) {
             Ok(idle) => bench.results.idle.push(idle),
             Err(_) if bench.is_stopped() => return Ok(()),
@@ -37,7 +38,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 mend: None,
             }),
         }
-        bench.progress.inc(1);
     }
     Ok(())
 }

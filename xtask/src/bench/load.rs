@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
 
 use super::Bench;
-use super::arena::{URGENT, steal_ticks};
+use super::arena::URGENT;
 use super::process::Running;
 use super::results::Load;
 use super::tool::{End, Tool};
+use super::watch::{Repeats, Seen, Sharing, Watch, quietest};
 
 /// Beyond this part of the time taken by the host a figure is of the host.
 pub(crate) const STEAL_MAX: f64 = 0.01;
@@ -19,8 +21,10 @@ pub(crate) const STEAL_MAX: f64 = 0.01;
 /// Beyond this part of the time taken by the host a 99th percentile is of the host: it is decided in a
 /// hundredth of the time.
 pub(crate) const STEAL_MAX_OF_TAIL: f64 = 0.002;
-/// How often one thing is measured at most, when the host takes the time away.
-const TRIES_MAX: u32 = 3;
+
+/// How many responses have ended in a window at least: of fewer neither a rate nor a latency can be
+/// told.
+pub(crate) const RESPONSES_MIN: u64 = 20;
 
 /// What a server is asked for.
 #[derive(Debug, Clone)]
@@ -31,6 +35,10 @@ pub(crate) struct Demand {
     pub(crate) rate: Option<f64>,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
+    /// How many responses must have ended before the measurement does, unless there is a rate.
+    pub(crate) responses_min: u64,
+    /// How long it may take at most for want of them.
+    pub(crate) measured_max: Duration,
     pub(crate) verify_every: u64,
     /// Whether the load generator goes before whatever else runs on its core, where that is allowed.
     pub(crate) is_urgent: bool,
@@ -41,7 +49,7 @@ pub(crate) struct Demand {
 pub(crate) struct Measured {
     pub(crate) load: Load,
     pub(crate) server_cpu_seconds: f64,
-    pub(crate) steal: f64,
+    pub(crate) seen: Seen,
 }
 
 impl Bench {
@@ -70,6 +78,12 @@ impl Bench {
             .arg("--seconds")
             .arg(demand.measured.as_secs_f64().to_string());
         command
+            .arg("--responses-min")
+            .arg(demand.responses_min.to_string());
+        command
+            .arg("--seconds-max")
+            .arg(demand.measured_max.as_secs_f64().to_string());
+        command
             .arg("--verify-every")
             .arg(demand.verify_every.to_string());
         if demand.close {
@@ -87,39 +101,39 @@ impl Bench {
         let command = self.load_command(server.address, demand);
         let loaded = || format!("the load on {}", server.name);
         let mut tool = Tool::start(command, End::Signal(Signal::SIGTERM))?;
+        let mut watch = Watch::new(&self.results.machine, Sharing::Apart);
         tool.line(&self.stop).with_context(loaded)?;
-        let (usage_before, ticks_before) = (server.usage(), steal_ticks());
+        watch.begin();
         let line = tool.line(&self.stop).with_context(loaded)?;
-        let (usage, ticks) = (server.usage(), steal_ticks());
-        let load = serde_json::from_str(&line).context("what the load generator printed")?;
-        let all = ticks.1.saturating_sub(ticks_before.1).max(1);
+        let seen = watch.end();
+        let load: Load = serde_json::from_str(&line).context("what the load generator printed")?;
+        let seen = seen.beside(load.seconds);
         Ok(Measured {
             load,
-            server_cpu_seconds: usage.cpu_seconds - usage_before.cpu_seconds,
-            steal: ticks.0.saturating_sub(ticks_before.0) as f64 / all as f64,
+            server_cpu_seconds: seen.cpu_seconds(server.number()),
+            seen,
         })
     }
 
-    /// The quietest of a few, when the host took more than `steal_max` of the time away and as long as
-    /// there are retries left.
+    /// The quietest of a few, where other programs or the host disturbed the first.
     pub(crate) fn measure_quietly(
-        &self,
+        &mut self,
         server: &Running,
         demand: &Demand,
-        steal_max: f64,
-        retries: &mut u32,
+        repeats: &mut Repeats,
     ) -> anyhow::Result<Measured> {
-        let mut quietest = self.measure(server, demand)?;
-        for _ in 1..TRIES_MAX {
-            if quietest.steal <= steal_max || *retries == 0 || self.is_stopped() {
-                break;
+        let stop = Arc::clone(&self.stop);
+        let measure = |again: Option<&str>| {
+            if let Some(why) = again {
+                self.progress.again(why);
             }
-            *retries -= 1;
-            let again = self.measure(server, demand)?;
-            if again.steal < quietest.steal {
-                quietest = again;
-            }
-        }
-        Ok(quietest)
+            self.measure(server, demand)
+        };
+        quietest(
+            repeats,
+            &stop,
+            |measured: &Measured| &measured.seen,
+            measure,
+        )
     }
 }

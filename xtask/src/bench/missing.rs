@@ -4,8 +4,9 @@
 use super::peers::{OURS, Peer};
 use super::report::figures;
 use super::results::Results;
-use super::small::SCENARIOS;
-use super::{Section, cold, study};
+use super::section::Section;
+use super::sizes::SCENARIOS;
+use super::{cold, study};
 
 /// What has no figure, in one line; `None` where everything has.
 pub(crate) fn in_words(results: &Results, sections: &[Section], others: &[Peer]) -> Option<String> {
@@ -21,14 +22,13 @@ fn missing_in(results: &Results, section: Section, others: &[Peer]) -> Vec<Strin
     let peers = || [OURS].into_iter().chain(others.iter().copied());
     match section {
         Section::Micro if results.micro.is_empty() => vec![name.to_owned()],
-        Section::Micro | Section::Tls => Vec::new(),
+        Section::Micro => Vec::new(),
         Section::Study => study::METHODS
             .into_iter()
             .filter(|method| !results.study.iter().any(|study| study.method == *method))
             .map(|method| format!("{name}: {method}"))
             .collect(),
-        Section::Small => missing_sizes(results, name, &[]),
-        Section::Peers => missing_sizes(results, name, others),
+        Section::Sizes => missing_sizes(results, name, others),
         Section::Cold => {
             let kinds = cold::BESIDE.into_iter();
             kinds
@@ -66,7 +66,6 @@ fn missing_sizes(results: &Results, section: &str, others: &[Peer]) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::DEFAULT_SECTIONS;
     use crate::bench::peers::OTHERS;
     use crate::bench::report::made_up::{
         add_samples, cold as cold_of, empty, full, study as study_of,
@@ -101,7 +100,7 @@ mod tests {
     }
 
     fn said(results: &Results, others: &[Peer]) -> String {
-        in_words(results, &DEFAULT_SECTIONS, others).unwrap_or_default()
+        in_words(results, &Section::ALL, others).unwrap_or_default()
     }
 
     #[test]
@@ -122,7 +121,7 @@ mod tests {
             .cold
             .retain(|cold| (&*cold.beside, &*cold.server) != ("greedy", "zc"));
         results.idle.remove(1);
-        let expected = "no figure of micro; study: splice; peers: 10 KiB: nginx; \
+        let expected = "no figure of micro; study: splice; sizes: 10 KiB: nginx; \
                         cold: greedy: zc; idle: nginx";
         assert_eq!(said(&results, &others), expected);
     }
@@ -131,6 +130,6 @@ mod tests {
     fn a_load_without_a_response_is_no_figure() {
         let (mut results, others) = complete();
         results.samples[0].load = Default::default();
-        assert_eq!(said(&results, &others), "no figure of peers: 1 KiB: zc");
+        assert_eq!(said(&results, &others), "no figure of sizes: 1 KiB: zc");
     }
 }

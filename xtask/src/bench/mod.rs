@@ -3,6 +3,8 @@
 mod arena;
 mod cold;
 mod compare;
+mod cores;
+mod family;
 mod fixtures;
 mod idle;
 mod load;
@@ -11,28 +13,34 @@ mod missing;
 mod peers;
 mod plan;
 mod process;
+mod progress;
 mod report;
 mod results;
-mod small;
+mod section;
+mod sizes;
 mod stats;
 mod study;
 mod tool;
+mod watch;
 mod wrk;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::artifacts::{self, root};
 use fixtures::Fixtures;
 use peers::{OTHERS, Peer, Programs};
 use plan::{Depth, Plan, QUICK_PEERS, Times, in_words};
+use progress::Progress;
 use results::{FORMAT, Results, Skipped};
+use section::Section;
 
 /// Measures the server, its floors and other servers, and writes a report.
 #[derive(Debug, Clone, Parser)]
@@ -54,7 +62,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// Only these other servers, by name. [default: all that are installed; nginx and lighttpd with --quick]
+    /// Only these other servers, by name, or `none`. [default: all that are installed; nginx and lighttpd with --quick]
     #[arg(long, value_delimiter = ',')]
     peers: Option<Vec<String>>,
 
@@ -79,51 +87,10 @@ pub(crate) struct Options {
     render: Option<PathBuf>,
 }
 
+/// In place of the names of other servers.
+const NO_PEERS: &str = "none";
 /// The longest reason in a report.
 const WHY_CHARS_MAX: usize = 300;
-
-/// A part of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Section {
-    /// Criterion: parsing, heads, ranges, transfers.
-    Micro,
-    /// wrk on one video, copied and sent.
-    Study,
-    /// Ours beside its floors.
-    Small,
-    /// Ours beside its floors and other servers.
-    Peers,
-    /// Small requests beside cold files and greedy downloads.
-    Cold,
-    /// Memory of idle connections.
-    Idle,
-    /// HTTPS, which the server does not speak yet.
-    Tls,
-}
-
-impl Section {
-    /// As the command line names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Micro => "micro",
-            Self::Study => "study",
-            Self::Small => "small",
-            Self::Peers => "peers",
-            Self::Cold => "cold",
-            Self::Idle => "idle",
-            Self::Tls => "tls",
-        }
-    }
-}
-
-/// What is measured unless the command line chooses; `small` is part of `peers`.
-pub(crate) const DEFAULT_SECTIONS: [Section; 5] = [
-    Section::Micro,
-    Section::Study,
-    Section::Peers,
-    Section::Cold,
-    Section::Idle,
-];
 
 /// A run under way.
 pub(crate) struct Bench {
@@ -135,7 +102,7 @@ pub(crate) struct Bench {
     pub(crate) others: Vec<Peer>,
     /// Set by Ctrl-C.
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) progress: ProgressBar,
+    pub(crate) progress: Progress,
     _scratch: tempfile::TempDir,
 }
 
@@ -147,23 +114,22 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         return compare::run(a, b);
     }
     let saved = options.render.as_deref().map(Results::read).transpose()?;
-    let out = options.out();
+    let out = options.out()?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     if let Some(saved) = saved {
         report::write_pages(&saved, &out)?;
         println!("report: {}", out.join("report.html").display());
         return Ok(());
     }
-    let profile = if options.trial { "dev" } else { "release" };
-    let build = ["build", "--package", "zc-server", "--package", "zc-bench"];
-    crate::cargo(&[&build[..], &["--profile", profile]].concat(), &[])?;
+    let built = build(options.depth())?;
 
-    let mut bench = Bench::new(&options, arguments)?;
+    let mut bench = Bench::new(&options, arguments, &built)?;
     let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
     bench.say(&plan.line());
+    bench.progress.plan(plan);
     let outcome = bench.run_sections(&options.sections());
     bench.results.interrupted = bench.is_stopped();
-    bench.progress.finish_and_clear();
+    bench.progress.end();
     // What was measured is written down, whatever happened afterwards.
     report::write(&bench.results, &out)?;
     println!("report: {}", out.join("report.html").display());
@@ -179,39 +145,32 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where cargo puts what it builds for a run: it has put this program nearby.
-fn built(depth: Depth) -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let target = this.parent().and_then(Path::parent);
-    let directory = match depth {
-        Depth::Trial => "debug",
+/// Builds the programs of a run, and answers where they are.
+fn build(depth: Depth) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let profile = match depth {
+        Depth::Trial => "dev",
         Depth::Quick | Depth::Ordinary | Depth::Full => "release",
     };
-    Ok(target.context("a directory of cargo")?.join(directory))
-}
-
-/// The root of the repository.
-pub(crate) fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map_or_else(|| here.clone(), PathBuf::from)
+    let arguments = ["build", "--package", "zc-server", "--package", "zc-bench"];
+    let arguments = [&arguments[..], &["--profile", profile]].concat();
+    artifacts::build(crate::cargo_command(&arguments, &[]))
 }
 
 impl Options {
-    fn out(&self) -> PathBuf {
+    fn out(&self) -> anyhow::Result<PathBuf> {
         let beside = self.render.as_deref().map(|saved| match saved.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         });
-        let out = self.out.clone().or(beside);
-        out.unwrap_or_else(|| root().join("target/bench"))
+        match self.out.clone().or(beside) {
+            Some(chosen) => Ok(chosen),
+            None => Ok(artifacts::target_directory()?.join("bench")),
+        }
     }
 
     fn sections(&self) -> Vec<Section> {
-        if self.only.is_empty() {
-            DEFAULT_SECTIONS.to_vec()
-        } else {
-            self.only.clone()
-        }
+        let is_chosen = |section: &Section| self.only.is_empty() || self.only.contains(section);
+        Section::ALL.into_iter().filter(is_chosen).collect()
     }
 
     fn depth(&self) -> Depth {
@@ -234,7 +193,11 @@ impl Options {
 }
 
 impl Bench {
-    fn new(options: &Options, arguments: &[String]) -> anyhow::Result<Self> {
+    fn new(
+        options: &Options,
+        arguments: &[String],
+        built: &BTreeMap<String, PathBuf>,
+    ) -> anyhow::Result<Self> {
         // First of all: threads of before would stay outside.
         let machine = arena::enter();
         let stop = Arc::new(AtomicBool::new(false));
@@ -249,12 +212,15 @@ impl Bench {
         let scratch = tempfile::Builder::new()
             .prefix("zc-bench-peers-")
             .tempdir()?;
-        let built = built(options.depth())?;
+        let program = |name: &str| {
+            let found = built.get(name).cloned();
+            found.with_context(|| format!("cargo has built no {name}"))
+        };
         let mut bench = Self {
             times,
             programs: Programs {
-                server: built.join("zc-server"),
-                bench: built.join("zc-bench"),
+                server: program("zc-server")?,
+                bench: program("zc-bench")?,
                 scratch: scratch.path().to_owned(),
             },
             fixtures,
@@ -276,7 +242,7 @@ impl Bench {
             },
             others: Vec::new(),
             stop,
-            progress: bar(),
+            progress: Progress::new(),
             _scratch: scratch,
         };
         bench.choose_others(options)?;
@@ -285,19 +251,21 @@ impl Bench {
 
     fn choose_others(&mut self, options: &Options) -> anyhow::Result<()> {
         let names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        for name in options.peers.iter().flatten() {
+        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
+        let nobody = Vec::new();
+        let chosen = match options.peers.as_deref() {
+            None if options.quick => Some(&quick),
+            Some([name]) if name == NO_PEERS => Some(&nobody),
+            _ => options.peers.as_ref(),
+        };
+        for name in chosen.into_iter().flatten() {
             if !names.contains(&name.as_str()) {
                 bail!(
-                    "no server is called `{name}`: choose of {}",
+                    "no server is called `{name}`: choose of {}, or {NO_PEERS} alone",
                     names.join(", ")
                 );
             }
         }
-        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
-        let chosen = match &options.peers {
-            None if options.quick => Some(&quick),
-            chosen => chosen.as_ref(),
-        };
         let (wanted, left_out): (Vec<Peer>, Vec<Peer>) = OTHERS.iter().partition(|peer| {
             chosen.is_none_or(|names| names.iter().any(|name| name == peer.name))
         });
@@ -343,19 +311,12 @@ impl Bench {
 
     fn run_section(&mut self, section: Section) -> anyhow::Result<()> {
         match section {
-            Section::Micro => micro::run(self)?,
-            Section::Study => study::run(self)?,
-            Section::Small => small::run(self, false)?,
-            Section::Peers => small::run(self, true)?,
-            Section::Cold => cold::run(self)?,
-            Section::Idle => idle::run(self)?,
-            Section::Tls => self.skip(Skipped {
-                what: "tls".to_owned(),
-                why: "the server does not speak HTTPS yet".to_owned(),
-                mend: None,
-            }),
+            Section::Micro => micro::run(self),
+            Section::Study => study::run(self),
+            Section::Sizes => sizes::run(self),
+            Section::Cold => cold::run(self),
+            Section::Idle => idle::run(self),
         }
-        Ok(())
     }
 
     /// Notes what is not measured, on the screen and for the report.
@@ -384,33 +345,10 @@ impl Bench {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A line on standard output, above the bar if there is one.
+    /// A line on standard output.
     pub(crate) fn say(&self, line: &str) {
-        self.progress.suspend(|| println!("{line}"));
+        self.progress.say(line);
     }
-
-    /// The next step begins: the bar says so, or a line where there is none.
-    pub(crate) fn step(&self, what: String) {
-        if self.progress.is_hidden() {
-            println!("{}: {what}", self.progress.prefix());
-        }
-        self.progress.set_message(what);
-    }
-
-    /// Begins a section of so many steps.
-    pub(crate) fn begin(&self, section: &'static str, steps: u64) {
-        self.progress.reset();
-        self.progress.set_prefix(section);
-        self.progress.set_length(steps);
-        self.progress.enable_steady_tick(Duration::from_millis(500));
-    }
-}
-
-fn bar() -> ProgressBar {
-    let style = "{prefix:>6} [{bar:30}] {pos}/{len} {eta} left  {msg}";
-    let style =
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
 /// The commit that is measured, marked when there are changes on top of it.
@@ -436,7 +374,8 @@ mod tests {
         let out = |arguments: &[&str]| {
             let name = ["cargo xtask bench"];
             let all = name.iter().chain(arguments);
-            Options::try_parse_from(all).expect("options").out()
+            let options = Options::try_parse_from(all).expect("options");
+            options.out().expect("a directory")
         };
         let render = ["--render", "saved/report.json"];
         assert_eq!(out(&render), Path::new("saved"));
@@ -445,7 +384,8 @@ mod tests {
             out(&[&render[..], &["--out", "x"]].concat()),
             Path::new("x")
         );
-        assert_eq!(out(&[]), root().join("target/bench"));
+        let target = artifacts::target_directory().expect("a directory");
+        assert_eq!(out(&[]), target.join("bench"));
         let both = ["x", "--render", "a.json", "--compare", "a.json", "b.json"];
         assert!(Options::try_parse_from(both).is_err());
     }

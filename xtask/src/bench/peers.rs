@@ -33,12 +33,17 @@ enum Kind {
 }
 
 /// Ours as it is, and with further options: each has a row in the tables of sizes. A name that is not
-/// the first is that one with what is different in parentheses.
-const VARIANTS: &[(&str, &[&str])] = &[
-    ("zc", &[]),
-    // As other servers keep open files and not their bytes.
-    ("zc (bodies off)", &["--inline-max", "0"]),
+/// the first is that one with what is different in parentheses. Last comes what it stands for.
+const VARIANTS: &[Variant] = &[
+    ("zc", &[], ""),
+    (
+        "zc (bodies off)",
+        &["--inline-max", "0"],
+        "zc with --inline-max 0: it keeps files open, as other servers do, and not their bytes in memory",
+    ),
 ];
+
+type Variant = (&'static str, &'static [&'static str], &'static str);
 
 /// Ours, first in every table.
 pub(crate) const OURS: Peer = variant(VARIANTS[0]);
@@ -48,11 +53,44 @@ pub(crate) fn variants() -> Vec<Peer> {
     VARIANTS.iter().copied().map(variant).collect()
 }
 
-const fn variant((name, options): (&'static str, &'static [&'static str])) -> Peer {
+const fn variant((name, options, _): Variant) -> Peer {
     Peer {
         name,
         kind: Kind::Ours(options),
     }
+}
+
+/// What a name in a report stands for that is no product's; `None` for those that are.
+pub(crate) fn meaning_of(server: &str) -> Option<&'static str> {
+    let of_floors = [
+        (
+            FLOOR_SEND,
+            "a bare loop of system calls that knows nothing of HTTP but where a request ends: one \
+             send(2) of a response that was put together before",
+        ),
+        (
+            FLOOR_SENDFILE,
+            "a bare loop of two system calls: send(2) of the head with the flag MSG_MORE, which keeps it \
+             back until more comes, and sendfile(2) of the body",
+        ),
+        (
+            FLOOR_CORK,
+            "a bare loop of send(2) and sendfile(2) on a socket with the option TCP_CORK set from \
+             before the head until after the last byte of the body, so that every segment but the last \
+             is full",
+        ),
+        (
+            FLOOR_COPY,
+            "a bare loop that copies: send(2) of the head, and pread(2) and write(2) of 64 KiB at a \
+             time",
+        ),
+    ];
+    let of_floors = of_floors.map(|(floor, meaning)| (floor.name, meaning));
+    let of_variants = VARIANTS.iter().skip(1);
+    let of_variants = of_variants.map(|(name, _, meaning)| (*name, *meaning));
+    let mut all = of_floors.into_iter().chain(of_variants);
+    all.find(|(name, _)| *name == server)
+        .map(|(_, meaning)| meaning)
 }
 
 /// Whether a server in a report is ours, with whatever options.
@@ -70,6 +108,11 @@ pub(crate) const FLOOR_SEND: Peer = Peer {
 pub(crate) const FLOOR_SENDFILE: Peer = Peer {
     name: "floor: MORE + sendfile",
     kind: Kind::Floor("more-sendfile"),
+};
+/// `send` and `sendfile` on a corked socket.
+pub(crate) const FLOOR_CORK: Peer = Peer {
+    name: "floor: cork + sendfile",
+    kind: Kind::Floor("cork-sendfile"),
 };
 /// `pread` and `write`.
 pub(crate) const FLOOR_COPY: Peer = Peer {
@@ -336,9 +379,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_product_has_a_meaning() {
+        for scenario in &crate::bench::sizes::SCENARIOS {
+            for peer in scenario.peers(&OTHERS) {
+                let is_product = peer == OURS || OTHERS.contains(&peer);
+                let meaning = meaning_of(peer.name);
+                assert_eq!(meaning.is_none(), is_product, "{}: {meaning:?}", peer.name);
+            }
+        }
+    }
+
+    #[test]
     fn names_are_distinct() {
         let mut names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        names.extend([OURS, FLOOR_SEND, FLOOR_SENDFILE, FLOOR_COPY, GO_STUDY].map(|p| p.name));
+        let floors = [FLOOR_SEND, FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY];
+        names.extend(
+            [&floors[..], &[OURS, GO_STUDY]]
+                .concat()
+                .iter()
+                .map(|p| p.name),
+        );
         names.extend(variants().iter().skip(1).map(|peer| peer.name));
         let count = names.len();
         names.sort_unstable();

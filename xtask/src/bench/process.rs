@@ -12,9 +12,10 @@ use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use procfs::process::{Process, all_processes};
+use procfs::process::Process;
 
 use super::arena::{Side, pin};
+use super::family::{cpu_time, everybody, family};
 use super::results::Second;
 
 /// How long a server may take until it accepts.
@@ -105,11 +106,9 @@ impl Running {
         let page_bytes = procfs::page_size();
         let mut usage = Usage::default();
         for process in self.processes() {
+            let cpu_time = cpu_time(process.pid).unwrap_or_default();
+            usage.cpu_seconds += cpu_time.as_secs_f64();
             for task in process.tasks().into_iter().flatten().flatten() {
-                // To the nanosecond; the times in `stat` are in ticks of ten milliseconds.
-                if let Ok(schedstat) = task.schedstat() {
-                    usage.cpu_seconds += schedstat.sum_exec_runtime as f64 / 1e9;
-                }
                 if let Ok(status) = task.status() {
                     usage.voluntary_switches += status.voluntary_ctxt_switches.unwrap_or(0);
                     usage.involuntary_switches += status.nonvoluntary_ctxt_switches.unwrap_or(0);
@@ -127,35 +126,21 @@ impl Running {
         usage
     }
 
+    /// The number of its process; what else it is made of descends from that.
+    pub(crate) fn number(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// Its process and all that descend from it.
     fn processes(&self) -> Vec<Process> {
-        let root = self.child.id().cast_signed();
-        let all: Vec<(Process, i32)> = all_processes()
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|process| {
-                let parent = process.stat().ok()?.ppid;
-                Some((process, parent))
-            })
-            .collect();
-        let mut family = vec![root];
-        // A child has a later number than its parent, but for the rare wrap: look until none is new.
-        loop {
-            let before = family.len();
-            for (process, parent) in &all {
-                if family.contains(parent) && !family.contains(&process.pid) {
-                    family.push(process.pid);
-                }
-            }
-            if family.len() == before {
-                break;
-            }
-        }
-        let is_ours = |process: &Process| family.contains(&process.pid);
-        all.into_iter()
-            .map(|(process, _)| process)
-            .filter(is_ours)
+        let everybody = everybody();
+        let parents = everybody
+            .iter()
+            .map(|member| (member.process.pid, member.parent));
+        let family = family(self.number(), &parents.collect::<Vec<_>>());
+        let processes = everybody.into_iter().map(|member| member.process);
+        processes
+            .filter(|process| family.contains(&process.pid))
             .collect()
     }
 }

@@ -90,6 +90,9 @@ pub(crate) struct Micro {
     pub(crate) high: f64,
     /// Bytes that one iteration handles, where that is told.
     pub(crate) bytes: Option<u64>,
+    /// As in [`Sample`], from the result before to this one.
+    #[serde(default)]
+    pub(crate) foreign: Vec<f64>,
 }
 
 /// One run of wrk on the video, as in the study.
@@ -100,6 +103,11 @@ pub(crate) struct Study {
     pub(crate) wrk: Wrk,
     /// One row a second.
     pub(crate) seconds: Vec<Second>,
+    /// As in [`Sample`].
+    #[serde(default)]
+    pub(crate) machine_cpu_seconds: Option<f64>,
+    #[serde(default)]
+    pub(crate) foreign: Vec<f64>,
 }
 
 /// What wrk printed.
@@ -150,8 +158,16 @@ pub(crate) struct Sample {
     pub(crate) load: Load,
     /// CPU time of all processes of the server over the measured time.
     pub(crate) server_cpu_seconds: f64,
+    /// How long the cores of server and client were busy, whoever with, together. Earlier runs did not
+    /// look.
+    #[serde(default)]
+    pub(crate) machine_cpu_seconds: Option<f64>,
     /// Part of the machine's time that its host took away.
     pub(crate) steal: f64,
+    /// The part of each core that other programs had, or of all together where server and client shared
+    /// them. Empty in earlier runs, which did not look.
+    #[serde(default)]
+    pub(crate) foreign: Vec<f64>,
 }
 
 /// What the load generator printed.
@@ -190,6 +206,9 @@ pub(crate) struct Cold {
     /// Part of the time that the host took away: the larger of that alone and that beside.
     #[serde(default)]
     pub(crate) steal: f64,
+    /// As in [`Sample`]: of that alone or that beside, whichever was more disturbed.
+    #[serde(default)]
+    pub(crate) foreign: Vec<f64>,
 }
 
 /// Idle connections.

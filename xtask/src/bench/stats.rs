@@ -4,30 +4,27 @@
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    /// First and third quartile.
+    /// The least.
     pub(crate) low: f64,
+    /// The greatest.
     pub(crate) high: f64,
     pub(crate) count: usize,
 }
 
-/// Median and quartiles; `None` for no numbers. What is not a finite number does not count.
+/// Median, least and greatest; `None` for no numbers. What is not a finite number does not count.
 pub(crate) fn spread(numbers: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = numbers
         .into_iter()
         .filter(|number| number.is_finite())
         .collect();
     sorted.sort_by(f64::total_cmp);
-    let at = |quantile: f64| {
-        let place = quantile * (sorted.len() - 1) as f64;
-        let (below, part) = (place.floor() as usize, place.fract());
-        let above = sorted[(below + 1).min(sorted.len() - 1)];
-        sorted[below] * (1.0 - part) + above * part
-    };
-    (!sorted.is_empty()).then(|| Spread {
-        median: at(0.5),
-        low: at(0.25),
-        high: at(0.75),
-        count: sorted.len(),
+    let count = sorted.len();
+    Some(Spread {
+        // Of an even count, what lies between the two in the middle.
+        median: sorted.get(count.saturating_sub(1) / 2)? / 2.0 + sorted[count / 2] / 2.0,
+        low: *sorted.first()?,
+        high: *sorted.last()?,
+        count,
     })
 }
 
@@ -40,18 +37,14 @@ pub(crate) fn ratios(ours: &[(u32, f64)], base: &[(u32, f64)]) -> Option<Spread>
     }))
 }
 
-/// Fewer numbers than these have no middle half: they are apart by chance more often than not.
+/// Of fewer rounds nothing is claimed: two are on the same side of a third by chance as often as not.
 pub(crate) const CLAIM_COUNT_MIN: usize = 3;
 
 impl Spread {
-    /// Whether the middle halves of two have nothing in common: the least that a claim needs.
+    /// Whether each number of the one is less than each of the other: the least that a claim needs.
     pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
-        self.can_be_compared_with(other) && (self.low > other.high || other.low > self.high)
-    }
-
-    /// Whether both are of enough numbers to tell a difference from noise.
-    pub(crate) fn can_be_compared_with(&self, other: &Self) -> bool {
-        self.count.min(other.count) >= CLAIM_COUNT_MIN
+        let are_enough = self.count.min(other.count) >= CLAIM_COUNT_MIN;
+        are_enough && (self.low > other.high || other.low > self.high)
     }
 }
 
@@ -60,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_lie_between_the_numbers() {
+    fn the_median_lies_between_the_least_and_the_greatest() {
         let of = |numbers: &[f64]| spread(numbers.iter().copied());
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[f64::NAN, f64::INFINITY]), None);
@@ -70,9 +63,9 @@ mod tests {
             (7.0, 7.0, 7.0, 1)
         );
         let four = of(&[4.0, 1.0, f64::NAN, 2.0, 3.0]).expect("numbers");
-        assert_eq!((four.median, four.low, four.high), (2.5, 1.75, 3.25));
+        assert_eq!((four.median, four.low, four.high), (2.5, 1.0, 4.0));
         let five = of(&[5.0, 1.0, 2.0, 3.0, 4.0]).expect("numbers");
-        assert_eq!((five.median, five.low, five.high), (3.0, 2.0, 4.0));
+        assert_eq!((five.median, five.low, five.high), (3.0, 1.0, 5.0));
     }
 
     #[test]

@@ -68,14 +68,20 @@ impl Tool {
 
     /// The next line that it prints, unless the run is to stop before.
     pub(crate) fn line(&mut self, stop: &AtomicBool) -> anyhow::Result<String> {
+        let line = self.line_or_end(stop)?;
+        line.with_context(|| format!("{} printed nothing more", self.name))
+    }
+
+    /// The same; `None` when it has ended without a fault.
+    pub(crate) fn line_or_end(&mut self, stop: &AtomicBool) -> anyhow::Result<Option<String>> {
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
             }
             if !self.read(stop)? {
                 self.finish()?;
-                bail!("{} printed nothing more", self.name);
+                return Ok(None);
             }
         }
     }

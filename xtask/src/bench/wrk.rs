@@ -6,9 +6,6 @@ use anyhow::{Context, bail};
 
 use super::results::{Wrk, WrkErrors};
 
-/// What wrk reads in one call, in bytes.
-pub(crate) const READ_BYTES: u64 = 8 << 10;
-
 /// How wrk is asked to load a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

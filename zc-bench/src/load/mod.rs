@@ -47,6 +47,12 @@ pub struct Load {
     pub warm_up: Duration,
     /// Time of the measurement.
     pub duration: Duration,
+    /// How many responses must have ended before the measurement does, in a closed loop: it goes on
+    /// for [`duration_max`](Self::duration_max) at most. At a fixed rate it takes its time and no
+    /// longer, since there the requests that have no answer count, with what they have waited.
+    pub responses_min: u64,
+    /// The longest time of the measurement; what is less than [`duration`](Self::duration) is that.
+    pub duration_max: Duration,
     /// Every so many responses one is read whole and compared with its file, the last of them: of
     /// fewer none is. 0 for none.
     pub verify_every: u64,
@@ -170,7 +176,9 @@ struct Run<'l> {
     responses_seen: u64,
     began: Instant,
     measured_from: Instant,
+    /// When the measurement ends, if enough responses have ended by then.
     ends: Instant,
+    ends_at_last: Instant,
     /// When the next request is due, in an open loop.
     due: Instant,
     /// When the last one was sent, in an open loop.
@@ -196,6 +204,7 @@ impl<'l> Run<'l> {
             began,
             measured_from,
             ends: measured_from + load.duration,
+            ends_at_last: measured_from + load.duration.max(load.duration_max),
             due: began,
             asked: began,
             outcome: Outcome {
@@ -223,7 +232,13 @@ impl<'l> Run<'l> {
                 client.body_bytes = 0;
             }
         }
-        now < self.ends
+        !self.is_over(now)
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let responses = self.outcome.responses + self.outcome.other_status;
+        let is_enough = self.load.rate.is_some() || responses >= self.load.responses_min;
+        now >= self.ends && (is_enough || now >= self.ends_at_last)
     }
 
     /// How long the poll may sleep.
@@ -231,8 +246,10 @@ impl<'l> Run<'l> {
         let now = Instant::now();
         let end = if now < self.measured_from {
             self.measured_from
-        } else {
+        } else if now < self.ends {
             self.ends
+        } else {
+            self.ends_at_last
         };
         let mut patience = end.saturating_duration_since(now);
         if self.load.rate.is_some() {
@@ -290,7 +307,7 @@ impl<'l> Run<'l> {
     fn count(&mut self, status: u16, started: Instant, verified: bool) {
         self.responses_seen += 1;
         let now = Instant::now();
-        if now < self.measured_from || now >= self.ends {
+        if now < self.measured_from || self.is_over(now) {
             return;
         }
         if status != 200 {

@@ -30,7 +30,7 @@ pub(crate) enum Scale {
 pub(crate) enum Mark {
     /// From the beginning of the axis.
     Bar(f64),
-    /// The quartiles.
+    /// From the least to the greatest.
     Whisker(f64, f64),
     Line(f64, f64),
     Thick(f64, f64),
@@ -110,14 +110,20 @@ impl Rows {
         let head = if self.values.is_some() { 20 } else { 6 };
         let height = head + ROW_HEIGHT * self.rows.len() as i32 + AXIS_HEIGHT;
         drawn(&self.title, height, |root| {
-            let longest = |texts: &dyn Fn(&Row) -> usize| self.rows.iter().map(texts).max();
-            let label = longest(&|row| row.label.chars().count());
-            let value = longest(&|row| row.value.chars().count());
+            let widest = |text: &dyn Fn(&Row) -> &str| {
+                let width = |row: &Row| {
+                    let regular = text_width(text(row).chars().count());
+                    // Bold letters are wider.
+                    let is_bold = row.tone == Tone::Ours;
+                    if is_bold { regular * 11 / 10 } else { regular }
+                };
+                self.rows.iter().map(width).max().unwrap_or(0)
+            };
             let frame = Frame {
                 top: head,
                 bottom: AXIS_HEIGHT,
-                left: text_width(label.unwrap_or(0)) + 10,
-                right: (text_width(value.unwrap_or(0)) + 8).max(16),
+                left: widest(&|row| &row.label) + 10,
+                right: (widest(&|row| &row.value) + 8).max(16),
             };
             let (from, to) = self.range();
             let rows = 0.0..self.rows.len().max(1) as f64;

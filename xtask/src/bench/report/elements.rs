@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use html_escape::encode_text as text;
 
+use super::badge::{Badge, INTERVAL, interval};
 use super::charts::{Line, Lines, Rows};
-use super::figures::{Against, Goal, Verdict};
+use super::figures::{Against, Goal};
 use super::numbers::{NONE, decimals, ratio};
 use super::tables::{Part, Table};
 use crate::bench::peers::OURS;
@@ -102,7 +103,7 @@ fn figure(title: &str, svg: &str, keys: &str) -> String {
     )
 }
 
-/// The goals, with a mark where quartiles do not overlap.
+/// The goals, each with its badge, and what the badges mean.
 pub(crate) fn goal_table(goals: &[Goal]) -> anyhow::Result<String> {
     let mut out = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Goals\">\
@@ -123,6 +124,30 @@ pub(crate) fn goal_table(goals: &[Goal]) -> anyhow::Result<String> {
         )?;
     }
     out.push_str("</tbody></table></div>\n");
+    Ok(format!("<div>{out}{}</div>", legend()))
+}
+
+/// What the badges mean, by the numbers that stand beside them.
+fn legend() -> String {
+    let one = |badge: Badge| {
+        let (class, mark) = (badge.class(), badge.mark());
+        let meaning = badge.meaning();
+        format!("<span class=\"key\"><span class=\"mark {class}\">{mark}</span> {meaning}</span> ")
+    };
+    let all: String = Badge::ALL.into_iter().map(one).collect();
+    format!("<p class=\"keys\"><span class=\"key\">{INTERVAL}</span> {all}</p>\n")
+}
+
+/// Names and what they stand for.
+pub(crate) fn definitions(terms: &[(String, &str)]) -> anyhow::Result<String> {
+    if terms.is_empty() {
+        return Ok(String::new());
+    }
+    let mut out = "<dl class=\"terms\">\n".to_owned();
+    for (name, meaning) in terms {
+        writeln!(out, "<dt>{}</dt><dd>{}.</dd>", text(name), text(meaning))?;
+    }
+    out.push_str("</dl>\n");
     Ok(out)
 }
 
@@ -130,22 +155,14 @@ fn goal_cell(against: Option<&Against>, kind: &str) -> String {
     let Some(against) = against else {
         return format!("<td>{NONE}</td>");
     };
-    let (class, mark) = match against.verdict {
-        Verdict::Less => ("less", "▼ less"),
-        Verdict::More => ("more", "▲ more"),
-        Verdict::Noise => ("noise", "≈ noise"),
-        Verdict::TooFew => ("noise", "? few rounds"),
-    };
-    let spread = &against.ratio;
-    let quartiles = if spread.count > 1 {
-        let (low, high) = (ratio(spread.low), ratio(spread.high));
-        format!(" <span>({low}–{high})</span>")
-    } else {
-        String::new()
-    };
+    let badge = against.badge();
+    let interval = interval(&against.ratio);
+    let interval = interval.map_or(String::new(), |ends| format!(" <span>{ends}</span>"));
     format!(
-        "<td>{} <span class=\"mark {kind} {class}\">{mark}</span><small>{}{quartiles}</small></td>",
-        ratio(spread.median),
+        "<td>{} <span class=\"mark {kind} {}\">{}</span><small>{}{interval}</small></td>",
+        ratio(against.ratio.median),
+        badge.class(),
+        badge.mark(),
         text(against.server.trim_start_matches("floor: ")),
     )
 }

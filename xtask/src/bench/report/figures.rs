@@ -1,8 +1,9 @@
 //! The figures of a report: medians of samples, and ratios by round.
 
+use super::badge::Badge;
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Cold, Load, Results, Sample};
-use crate::bench::small::{SCENARIOS, Scenario};
+use crate::bench::sizes::{SCENARIOS, Scenario};
 use crate::bench::stats::{Spread, ratios, spread};
 
 /// A figure of a sample.
@@ -12,6 +13,9 @@ pub(crate) enum Figure {
     CpuPerResponse,
     /// CPU time of the server for each GB (10⁹ bytes) of bodies, in seconds.
     CpuPerGb,
+    /// The same of the cores of server and client together, whoever was at work there: what the client's
+    /// acknowledgements have the server's side of the kernel do is done on the client's core.
+    MachineCpuPerGb,
     ResponsesPerSecond,
     BytesPerSecond,
     /// Latency at the median and at the 99th and 99.9th percentile, in microseconds.
@@ -35,6 +39,7 @@ impl Figure {
         match self {
             Self::CpuPerResponse => "µs of CPU/request",
             Self::CpuPerGb => "s of CPU/GB",
+            Self::MachineCpuPerGb => "s of CPU of the whole machine/GB",
             Self::ResponsesPerSecond => "requests/s",
             Self::BytesPerSecond => "GB/s",
             Self::P50 => "p50, ms",
@@ -46,7 +51,10 @@ impl Figure {
     /// How many of its own units make one of those that people read.
     pub(crate) fn scale(self) -> f64 {
         match self {
-            Self::CpuPerResponse | Self::CpuPerGb | Self::ResponsesPerSecond => 1.0,
+            Self::CpuPerResponse
+            | Self::CpuPerGb
+            | Self::MachineCpuPerGb
+            | Self::ResponsesPerSecond => 1.0,
             Self::BytesPerSecond => 1e9,
             Self::P50 | Self::P99 | Self::P999 => 1e3,
         }
@@ -55,8 +63,16 @@ impl Figure {
     pub(crate) fn of(self, sample: &Sample) -> f64 {
         let load = &sample.load;
         match self {
+            // Who did nothing was not looked at in time.
+            Self::CpuPerResponse | Self::CpuPerGb if sample.server_cpu_seconds <= 0.0 => f64::NAN,
             Self::CpuPerResponse => sample.server_cpu_seconds * 1e6 / load.responses as f64,
             Self::CpuPerGb => sample.server_cpu_seconds * 1e9 / load.body_bytes as f64,
+            Self::MachineCpuPerGb => {
+                let busy_seconds = sample.machine_cpu_seconds.unwrap_or(f64::NAN);
+                busy_seconds * 1e9 / load.body_bytes as f64
+            }
+            // Nothing has a latency that has not ended.
+            Self::P50 | Self::P99 | Self::P999 if load.responses + load.unanswered == 0 => f64::NAN,
             Self::ResponsesPerSecond => load.responses as f64 / load.seconds,
             Self::BytesPerSecond => load.body_bytes as f64 / load.seconds,
             Self::P50 => load.p50_ns as f64 / 1e3,
@@ -141,36 +157,17 @@ pub(crate) fn is_floor(server: &str) -> bool {
     server.starts_with("floor")
 }
 
-/// What may be said of ours beside another's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Less,
-    More,
-    /// The middle halves overlap.
-    Noise,
-    /// There are too few rounds to tell.
-    TooFew,
-}
-
-/// Compares two spreads; of what is compared here, less is better.
-pub(crate) fn verdict(ours: &Spread, other: &Spread) -> Verdict {
-    if !ours.can_be_compared_with(other) {
-        Verdict::TooFew
-    } else if !ours.is_apart_from(other) {
-        Verdict::Noise
-    } else if ours.median < other.median {
-        Verdict::Less
-    } else {
-        Verdict::More
-    }
-}
-
 /// Ours beside one other server.
 #[derive(Debug, Clone)]
 pub(crate) struct Against {
     pub(crate) server: String,
     pub(crate) ratio: Spread,
-    pub(crate) verdict: Verdict,
+}
+
+impl Against {
+    pub(crate) fn badge(&self) -> Badge {
+        Badge::of(&self.ratio)
+    }
 }
 
 /// What one scenario is judged by.
@@ -187,13 +184,17 @@ pub(crate) struct Goal {
 impl Goal {
     /// The scenario in few words, and what is compared if it is not the cost.
     pub(crate) fn label(&self) -> String {
-        let tail = if self.is_tail() { " p99" } else { "" };
-        format!("{}{tail}", label(self.scenario))
+        let what = match self.figure {
+            Figure::P99 => " p99",
+            Figure::MachineCpuPerGb => " machine",
+            _ => "",
+        };
+        format!("{}{what}", label(self.scenario))
     }
 
-    /// Whether it is a latency, and not a cost.
-    pub(crate) fn is_tail(&self) -> bool {
-        self.figure == Figure::P99
+    /// Whether it is what the server itself costs.
+    pub(crate) fn is_cost(&self) -> bool {
+        self.figure == Figure::cost_of(self.scenario.id)
     }
 }
 
@@ -208,14 +209,15 @@ pub(crate) fn label(scenario: &Scenario) -> String {
     label
 }
 
-/// The goals of every scenario that was measured: what it costs, and the tail where the rate is
-/// fixed.
+/// The goals of every scenario that was measured: what it costs, of long bodies also what the whole
+/// machine does for it, and the tail where the rate is fixed.
 pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
     for scenario in &SCENARIOS {
         let cost = Figure::cost_of(scenario.id);
+        let machine = (cost == Figure::CpuPerGb).then_some(Figure::MachineCpuPerGb);
         let tail = scenario.is_paced().then_some(Figure::P99);
-        for of in std::iter::once(cost).chain(tail) {
+        for of in std::iter::once(cost).chain(machine).chain(tail) {
             let Some(ours) = shown(results, scenario.id, OURS.name, of) else {
                 continue;
             };
@@ -240,15 +242,13 @@ fn against_best(
     of: Figure,
     is_meant: impl Fn(&str) -> bool,
 ) -> Option<Against> {
-    let ours = figure(results, scenario, OURS.name, of)?;
-    let (server, best) = servers(results, scenario)
+    let (server, _) = servers(results, scenario)
         .into_iter()
         .filter(|name| is_meant(name))
         .filter_map(|name| Some((name.clone(), figure(results, scenario, &name, of)?)))
         .min_by(|(_, a), (_, b)| a.median.total_cmp(&b.median))?;
     Some(Against {
         ratio: ours_over(results, scenario, &server, of)?,
-        verdict: verdict(&ours, &best),
         server,
     })
 }
@@ -343,5 +343,53 @@ mod tests {
         let goal = &goals(&results)[0];
         let best = goal.best_other.as_ref().expect("another");
         assert_eq!(best.server, "nginx");
+    }
+
+    #[test]
+    fn a_long_body_is_compared_with_the_floor_that_costs_less() {
+        let (more, cork) = ("floor: MORE + sendfile", "floor: cork + sendfile");
+        for (of_more, of_cork, expected) in [(14.0, 12.0, cork), (11.0, 12.0, more)] {
+            let mut results = empty();
+            for (server, cpu_us) in [("zc", 10.0), (more, of_more), (cork, of_cork)] {
+                add_samples(&mut results, "video", server, cpu_us, 5);
+            }
+            for goal in goals(&results) {
+                assert_eq!(goal.floor.expect("a floor").server, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_whole_machine_does_is_told_of_long_bodies_where_it_was_looked_at() {
+        let mut results = empty();
+        for scenario in ["1k", "video"] {
+            add_samples(&mut results, scenario, "zc", 10.0, 3);
+        }
+        let of = |results: &Results| -> Vec<Figure> {
+            goals(results).iter().map(|goal| goal.figure).collect()
+        };
+        let cost = [Figure::CpuPerResponse, Figure::CpuPerGb];
+        assert_eq!(of(&results), [cost[0], cost[1], Figure::MachineCpuPerGb]);
+        let sample = &results.samples[3];
+        let ratio = Figure::MachineCpuPerGb.of(sample) / Figure::CpuPerGb.of(sample);
+        assert_eq!(ratio, 2.0);
+        for sample in &mut results.samples {
+            sample.machine_cpu_seconds = None;
+        }
+        assert_eq!(of(&results), cost);
+    }
+
+    #[test]
+    fn where_nothing_was_seen_there_is_no_figure() {
+        let mut results = empty();
+        add_samples(&mut results, "video", "zc", 10.0, 1);
+        let sample = &mut results.samples[0];
+        (sample.load.responses, sample.load.p50_ns) = (0, 0);
+        assert!(Figure::P50.of(sample).is_nan());
+        assert!(Figure::CpuPerGb.of(sample) > 0.0);
+        sample.load.unanswered = 3;
+        assert_eq!(Figure::P50.of(sample), 0.0);
+        sample.server_cpu_seconds = 0.0;
+        assert!(Figure::CpuPerGb.of(sample).is_nan());
     }
 }

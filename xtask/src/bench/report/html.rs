@@ -5,22 +5,39 @@ use std::fmt::Write;
 
 use html_escape::encode_text as text;
 
-use super::elements::{folded, goal_table, keys, lines, rows, sentences, table};
+use super::elements::{definitions, folded, goal_table, keys, lines, rows, sentences, table};
 use super::figures::goals;
+use super::micro;
 use super::palette;
 use super::pictures;
-use super::study;
+use super::study::{self, SOURCE};
 use super::tables;
+use super::terms::terms;
+use super::warnings::warnings;
 use super::words;
 use crate::bench::peers::OURS;
 use crate::bench::results::Results;
-use crate::bench::small::SCENARIOS;
+use crate::bench::section::Section;
+use crate::bench::sizes::SCENARIOS;
 
 /// A part of the page that can be pointed at.
-struct Section {
+struct Chapter {
     id: &'static str,
-    title: &'static str,
+    /// In the list of parts.
+    title: String,
+    heading: String,
     body: String,
+}
+
+impl Chapter {
+    fn of(section: Section, body: String) -> Self {
+        Self {
+            id: section.name(),
+            title: section.title(),
+            heading: section.heading(),
+            body,
+        }
+    }
 }
 
 /// The whole page.
@@ -30,7 +47,7 @@ pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
     sections.extend(sizes(results)?);
     sections.extend(cold(results)?);
     sections.extend(idle(results)?);
-    sections.extend(micro(results));
+    sections.extend(micro_section(results)?);
     let mut out = String::new();
     write!(
         out,
@@ -49,7 +66,7 @@ pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
         write!(
             out,
             "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
-            section.id, section.title, section.body
+            section.id, section.heading, section.body
         )?;
     }
     out.push_str(
@@ -61,18 +78,15 @@ pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
 }
 
 /// What was measured, where, and what was not.
-fn head(results: &Results, sections: &[Section]) -> anyhow::Result<String> {
+fn head(results: &Results, sections: &[Chapter]) -> anyhow::Result<String> {
     let mut out = format!(
         "<header>\n<h1>{} measured</h1>\n\
          <p class=\"lead\">A static file server beside the bare system calls it is made of, and \
          beside other servers.</p>\n",
         OURS.name
     );
-    if results.interrupted {
-        out.push_str(
-            "<p class=\"warning\"><strong>The run was interrupted.</strong> What is here was \
-             measured until then.</p>\n",
-        );
+    for warning in warnings(results) {
+        writeln!(out, "<p class=\"warning\">{}</p>", text(&warning))?;
     }
     out.push_str("<ul class=\"facts\">\n");
     for (name, fact) in tables::facts(results) {
@@ -106,7 +120,7 @@ fn head(results: &Results, sections: &[Section]) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn summary(results: &Results) -> anyhow::Result<Section> {
+fn summary(results: &Results) -> anyhow::Result<Chapter> {
     let mut body = String::new();
     let is_empty = results.micro.is_empty()
         && results.study.is_empty()
@@ -117,12 +131,13 @@ fn summary(results: &Results) -> anyhow::Result<Section> {
         body.push_str("<p class=\"warning\">Nothing was measured.</p>\n");
     }
     body.push_str(&sentences("ul", &words::summary(results))?);
+    body.push_str(&definitions(&terms(results))?);
     let goals = goals(results);
     if !goals.is_empty() {
         let key = keys(&[
             ("ring", "over the floor"),
             ("dot ours", "over the best other server"),
-            ("line ours", "its quartiles"),
+            ("line ours", "from the least round to the greatest"),
         ]);
         let chart = rows(&pictures::ratios(results), &key)?;
         writeln!(
@@ -131,30 +146,40 @@ fn summary(results: &Results) -> anyhow::Result<Section> {
             goal_table(&goals)?
         )?;
     }
-    Ok(Section {
+    Ok(Chapter {
         id: "summary",
-        title: "Summary",
+        title: "Summary".to_owned(),
+        heading: "Summary".to_owned(),
         body,
     })
 }
 
-fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
+fn study_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let Some(part) = tables::study(results) else {
         return Ok(None);
     };
-    let mut body = format!("<p>{}.</p>\n", text(&part.title));
-    let ratios = pictures::study_ratios(results);
-    body.push_str("<div class=\"split\">");
-    body.push_str("<div>");
-    body.push_str(&sentences("p", &study::paragraph(results))?);
+    let mut body = String::from("<div class=\"split\"><div>");
+    if let Some(sentence) = study::opening(results) {
+        writeln!(body, "<p class=\"opening\">{}</p>", text(&sentence))?;
+    }
+    writeln!(
+        body,
+        "<p>This repeats <a href=\"{}\">{}</a> (<a href=\"{}\">code</a>): {}. {}</p>",
+        SOURCE.article,
+        SOURCE.title,
+        SOURCE.code,
+        text(&lower_first(&part.title)),
+        text(study::of_go(results).unwrap_or_default()),
+    )?;
+    body.push_str(&sentences("p", &study::sentences(results))?);
     body.push_str("</div>");
+    let ratios = pictures::study_ratios(results);
     if let Some(ratios) = ratios {
-        let key = keys(&[
-            ("ring", "published"),
-            ("dot sendfile", "ours, here"),
-            ("tick sendfile", "the study's handlers in Go, here"),
-        ]);
-        body.push_str(&rows(&ratios, &key)?);
+        let mut key = vec![("ring", "published"), ("dot sendfile", "ours, here")];
+        if study::of_go(results).is_some() {
+            key.push(("tick sendfile", "its handlers in Go, here"));
+        }
+        body.push_str(&rows(&ratios, &keys(&key))?);
     }
     body.push_str("</div>\n<div class=\"grid\">\n");
     for chart in pictures::study_over_time(results) {
@@ -179,31 +204,28 @@ fn study_section(results: &Results) -> anyhow::Result<Option<Section>> {
         body.push_str("<h3>Beside what was published</h3>\n");
         body.push_str(&table("Beside what was published", &published)?);
     }
-    Ok(Some(Section {
-        id: "study",
-        title: "The study",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Study, body)))
 }
 
-fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
-    let parts = tables::small(results);
+fn sizes(results: &Results) -> anyhow::Result<Option<Chapter>> {
+    let parts = tables::sizes(results);
     if parts.is_empty() {
         return Ok(None);
     }
     let mut body = format!(
         "<p>What the server costs: its CPU time for each request, or for each GB of the video. \
-         Medians with quartiles; less is better.</p>\n{}<div class=\"grid\">\n",
+         Medians of the rounds, with the least and the greatest; less is better.</p>\n{}\
+         <div class=\"grid\">\n",
         keys(&[
             ("swatch ours", "ours"),
             ("swatch other", "other servers"),
             ("swatch floor", "floors: the bare system calls"),
-            ("whisker", "quartiles"),
+            ("whisker", "from the least round to the greatest"),
         ])
     );
     for part in &parts {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.id == part.id);
-        let charts = scenario.map_or_else(Vec::new, |scenario| pictures::small(results, scenario));
+        let charts = scenario.map_or_else(Vec::new, |scenario| pictures::sizes(results, scenario));
         for (index, chart) in charts.iter().enumerate() {
             let chart = rows(chart, "")?;
             // The table stands once, beneath the cost.
@@ -216,14 +238,10 @@ fn sizes(results: &Results) -> anyhow::Result<Option<Section>> {
         }
     }
     body.push_str("</div>\n");
-    Ok(Some(Section {
-        id: "sizes",
-        title: "Sizes",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Sizes, body)))
 }
 
-fn cold(results: &Results) -> anyhow::Result<Option<Section>> {
+fn cold(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let parts = tables::cold(results);
     if parts.is_empty() {
         return Ok(None);
@@ -239,19 +257,20 @@ fn cold(results: &Results) -> anyhow::Result<Option<Section>> {
             ("dot other", "beside, others")
         ])
     );
+    body.push_str("<div class=\"grid\">\n");
     for part in &parts {
-        let chart = rows(&pictures::cold(results, &part.id), "")?;
-        let table = table(&part.title, &part.table)?;
-        writeln!(body, "<div class=\"split\">{chart}{table}</div>")?;
+        body.push_str(&rows(&pictures::cold(results, &part.id), "")?);
     }
-    Ok(Some(Section {
-        id: "cold",
-        title: "Beside others",
-        body,
-    }))
+    body.push_str("</div>\n");
+    // Too wide to stand beside anything.
+    for part in &parts {
+        writeln!(body, "<h3>{}</h3>", text(&part.title))?;
+        body.push_str(&table(&part.title, &part.table)?);
+    }
+    Ok(Some(Chapter::of(Section::Cold, body)))
 }
 
-fn idle(results: &Results) -> anyhow::Result<Option<Section>> {
+fn idle(results: &Results) -> anyhow::Result<Option<Chapter>> {
     let Some(part) = tables::idle(results) else {
         return Ok(None);
     };
@@ -262,197 +281,32 @@ fn idle(results: &Results) -> anyhow::Result<Option<Section>> {
         text(&part.title),
         table(&part.title, &part.table)?
     );
-    Ok(Some(Section {
-        id: "idle",
-        title: "Idle connections",
-        body,
-    }))
+    Ok(Some(Chapter::of(Section::Idle, body)))
 }
 
-fn micro(results: &Results) -> Option<Section> {
-    let parts = tables::micro(results);
+fn micro_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
+    let parts = micro::micro(results);
     if parts.is_empty() {
-        return None;
+        return Ok(None);
     }
     let mut body = "<p>Times of single steps, by criterion: medians with the interval that holds \
                     them in 95 of 100 cases. Ratios are to the bare system calls.</p>\n\
                     <div class=\"columns\">\n"
         .to_owned();
     for part in &parts {
-        let table = table(&part.title, &part.table).ok()?;
-        body.push_str(&format!(
-            "<div><h3>{}</h3>\n{table}</div>\n",
-            text(&part.title)
-        ));
+        let table = table(&part.title, &part.table)?;
+        writeln!(body, "<div><h3>{}</h3>\n{table}</div>", text(&part.title))?;
     }
     body.push_str("</div>\n");
-    Some(Section {
-        id: "micro",
-        title: "Microbenchmarks",
-        body,
-    })
+    Ok(Some(Chapter::of(Section::Micro, body)))
+}
+
+/// A title as it goes on a sentence.
+fn lower_first(title: &str) -> String {
+    let mut chars = title.chars();
+    let first = chars.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(chars).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bench::report::made_up::{
-        add_samples, cold as cold_of, empty, full, skipped, study,
-    };
-
-    fn page_of(results: &Results) -> String {
-        let page = page(results).expect("a page");
-        for wrong in ["NaN", ">inf", "-inf"] {
-            assert!(!page.contains(wrong), "{wrong}");
-        }
-        page
-    }
-
-    #[test]
-    fn everything_that_was_measured_is_on_the_page() {
-        let page = page_of(&full());
-        for scenario in &SCENARIOS {
-            assert!(
-                page.contains(&format!("<figcaption>{}", scenario.title)),
-                "{}",
-                scenario.id
-            );
-        }
-        for part in ["summary", "study", "sizes", "cold", "idle", "micro"] {
-            assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
-            assert!(page.contains(&format!("href=\"#{part}\"")), "{part}");
-        }
-        for beside in crate::bench::cold::BESIDE {
-            assert!(page.contains(&tables::beside_title(beside)), "{beside}");
-        }
-        for chart in [
-            "Sendfile over copying",
-            "CPU over time",
-            "Memory over time",
-            "Page faults over time",
-            "Latency",
-            "Requests per second",
-            "Transfer rate",
-            "Memory of an idle connection",
-        ] {
-            assert!(
-                page.contains(&format!("<figcaption>{chart}</figcaption>")),
-                "{chart}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_page_needs_nothing_from_elsewhere_and_no_script() {
-        let page = page_of(&full());
-        for elsewhere in [
-            "<script", "<link", "src=", "url(", "@import", "http:", "https:",
-        ] {
-            assert!(!page.contains(elsewhere), "{elsewhere}");
-        }
-        assert!(page.contains("prefers-color-scheme: dark"));
-        assert!(page.contains("width=device-width"));
-    }
-
-    #[test]
-    fn nothing_measured_is_said_so() {
-        let page = page_of(&empty());
-        assert!(page.contains("Nothing was measured."));
-        assert!(!page.contains("<svg"));
-        assert!(!page_of(&full()).contains("Nothing was measured."));
-    }
-
-    #[test]
-    fn markup_in_names_is_text() {
-        let mut results = full();
-        let name = "a<b>&\"c'";
-        results.command = vec![name.to_owned()];
-        results.machine.cpu = name.to_owned();
-        results.machine.notes = vec![name.to_owned()];
-        results.skipped = vec![skipped(name, name)];
-        results.micro[0].name = format!("{name}/{name}");
-        results.study.push(study(name, 10.0, 1.0, 1e6));
-        results.cold.push(cold_of("greedy", name, 3, 0));
-        results.idle[1].server = name.to_owned();
-        add_samples(&mut results, "1k", name, 9.0, 3);
-        let page = page_of(&results);
-        assert!(!page.contains("a<b>"));
-        assert!(page.contains("a&lt;b&gt;&amp;"));
-    }
-
-    #[test]
-    fn what_was_skipped_is_told_with_what_helps() {
-        let mut results = full();
-        results.skipped = vec![skipped("h2o", "apt-get install h2o")];
-        let page = page_of(&results);
-        assert!(page.contains("<strong>h2o</strong>, h2o is not installed"));
-        assert!(page.contains("<code>apt-get install h2o</code>"));
-    }
-
-    #[test]
-    fn an_interrupted_run_is_told_first() {
-        let mut results = full();
-        assert!(!page_of(&results).contains("interrupted"));
-        results.interrupted = true;
-        let page = page_of(&results);
-        let told = page.find("The run was interrupted").expect("told");
-        assert!(told < page.find("<main>").expect("a main part"));
-    }
-
-    #[test]
-    fn marks_are_coloured_beyond_the_noise_alone() {
-        let mut results = empty();
-        let marks = |results: &Results| {
-            let page = page_of(results);
-            ["mark other less", "mark other more", "mark other noise"]
-                .map(|mark| page.contains(mark))
-        };
-        add_samples(&mut results, "1k", "zc", 10.0, 5);
-        add_samples(&mut results, "1k", "nginx", 10.1, 5);
-        assert_eq!(marks(&results), [false, false, true]);
-        results.samples.truncate(5);
-        add_samples(&mut results, "1k", "nginx", 20.0, 5);
-        assert_eq!(marks(&results), [true, false, false]);
-        results.samples.truncate(5);
-        add_samples(&mut results, "1k", "nginx", 5.0, 5);
-        assert_eq!(marks(&results), [false, true, false]);
-        results.samples.retain(|sample| sample.round < 2);
-        assert_eq!(marks(&results), [false, false, true]);
-    }
-
-    #[test]
-    fn figures_of_nothing_are_dashes() {
-        let mut results = full();
-        for sample in &mut results.samples {
-            sample.server_cpu_seconds = 0.0;
-            sample.load.seconds = 0.0;
-        }
-        results
-            .samples
-            .iter_mut()
-            .filter(|sample| sample.server == "nginx")
-            .for_each(|sample| {
-                sample.load = crate::bench::results::Load::default();
-            });
-        for study in &mut results.study {
-            study.seconds.clear();
-            study.wrk = crate::bench::results::Wrk::default();
-        }
-        for cold in &mut results.cold {
-            cold.alone = crate::bench::results::Load::default();
-            cold.together = crate::bench::results::Load::default();
-            cold.disk_bytes_per_second = Some(0.0);
-        }
-        results
-            .idle
-            .iter_mut()
-            .for_each(|idle| idle.user_bytes_each = -3.0);
-        results
-            .micro
-            .iter_mut()
-            .for_each(|micro| micro.median = f64::NAN);
-        let page = page_of(&results);
-        assert!(page.contains("no answer"));
-        assert!(page.contains("none that was seen"));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use crate::bench::results::{
     Cold, FORMAT, Idle, Load, Machine, Micro, Results, Sample, Second, Skipped, Study, Wrk,
 };
-use crate::bench::small::SCENARIOS;
+use crate::bench::sizes::SCENARIOS;
 
 /// Of a run that was ended before anything was measured.
 pub(crate) fn empty() -> Results {
@@ -69,6 +69,7 @@ pub(crate) fn full() -> Results {
             low: 110.0,
             high: 130.0,
             bytes: Some(1 << 10),
+            foreign: vec![0.0],
         });
     }
     results
@@ -110,7 +111,9 @@ pub(crate) fn add_samples(
                 ..Load::default()
             },
             server_cpu_seconds: cpu_us * noise * 10_000.0 / 1e6,
+            machine_cpu_seconds: Some(2.0 * cpu_us * noise * 10_000.0 / 1e6),
             steal: 0.0,
+            foreign: vec![0.0, 0.0],
         });
     }
 }
@@ -137,6 +140,9 @@ pub(crate) fn study(method: &str, cpu_percent: f64, gb: f64, latency_us: f64) ->
             ..Wrk::default()
         },
         seconds: (0..20).map(second).collect(),
+        // Half a core of the client comes on top.
+        machine_cpu_seconds: Some((cpu_percent + 50.0) / 100.0 * 20.0),
+        foreign: vec![0.0],
     }
 }
 
@@ -160,5 +166,6 @@ pub(crate) fn cold(beside: &str, server: &str, together_ms: u64, unanswered: u64
         others_bytes_per_second: 1e8,
         disk_bytes_per_second: Some(2e8),
         steal: 0.0,
+        foreign: vec![0.0, 0.0],
     }
 }

@@ -2,10 +2,15 @@
 
 use std::fmt::Write;
 
-use super::study;
+use super::badge::{Badge, INTERVAL};
+use super::micro;
+use super::study::{self, SOURCE};
 use super::tables::{self, Part, Table};
+use super::terms::terms;
+use super::warnings::warnings;
 use super::words;
 use crate::bench::results::Results;
+use crate::bench::section::Section;
 
 /// The whole page.
 pub(crate) fn page(results: &Results) -> String {
@@ -17,11 +22,8 @@ pub(crate) fn page(results: &Results) -> String {
 
 fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(out, "# Benchmark of {}\n", results.date)?;
-    if results.interrupted {
-        writeln!(
-            out,
-            "**The run was interrupted**: what follows was measured until then.\n"
-        )?;
+    for warning in warnings(results) {
+        writeln!(out, "**{}**\n", plain(&warning))?;
     }
     for (name, fact) in tables::facts(results) {
         writeln!(out, "- {name}: {}", plain(&fact))?;
@@ -44,37 +46,56 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(out)?;
     if let Some(goals) = tables::goal_table(results) {
         writeln!(out, "## Ours beside the floor and the others\n")?;
+        for (name, meaning) in terms(results) {
+            writeln!(out, "- *{}*: {}.", plain(&name), plain(meaning))?;
+        }
+        writeln!(out, "- Ratios: {INTERVAL}. {}.\n", legend())?;
         table(out, &goals)?;
     }
     if let Some(found) = tables::study(results) {
-        writeln!(out, "## The study\n")?;
-        part(out, "###", &found)?;
-        if let Some(published) = tables::published(results) {
-            table(out, &published)?;
+        heading(out, Section::Study)?;
+        if let Some(sentence) = study::opening(results) {
+            writeln!(out, "{sentence}\n")?;
         }
-        for sentence in study::paragraph(results) {
+        let (title, article, code) = (SOURCE.title, SOURCE.article, SOURCE.code);
+        writeln!(out, "This repeats [{title}]({article}) ([code]({code})).")?;
+        let go = study::of_go(results).map(str::to_owned);
+        for sentence in go.into_iter().chain(study::sentences(results)) {
             writeln!(out, "{sentence}")?;
         }
         writeln!(out)?;
+        part(out, &found)?;
+        if let Some(published) = tables::published(results) {
+            table(out, &published)?;
+        }
     }
-    group(out, "Sizes", &tables::small(results))?;
-    group(out, &tables::small_requests(), &tables::cold(results))?;
-    if let Some(found) = tables::idle(results) {
-        part(out, "##", &found)?;
-    }
-    group(out, "Microbenchmarks", &tables::micro(results))
+    group(out, Section::Sizes, &tables::sizes(results))?;
+    group(out, Section::Cold, &tables::cold(results))?;
+    let idle: Vec<Part> = tables::idle(results).into_iter().collect();
+    group(out, Section::Idle, &idle)?;
+    group(out, Section::Micro, &micro::micro(results))
 }
 
-fn group(out: &mut String, title: &str, parts: &[Part]) -> std::fmt::Result {
+/// What the badges mean.
+fn legend() -> String {
+    let one = |badge: Badge| format!("{}: {}", badge.mark(), badge.meaning());
+    Badge::ALL.map(one).join("; ")
+}
+
+fn heading(out: &mut String, section: Section) -> std::fmt::Result {
+    writeln!(out, "## {}\n", section.heading())
+}
+
+fn group(out: &mut String, section: Section, parts: &[Part]) -> std::fmt::Result {
     if parts.is_empty() {
         return Ok(());
     }
-    writeln!(out, "## {title}\n")?;
-    parts.iter().try_for_each(|found| part(out, "###", found))
+    heading(out, section)?;
+    parts.iter().try_for_each(|found| part(out, found))
 }
 
-fn part(out: &mut String, level: &str, part: &Part) -> std::fmt::Result {
-    writeln!(out, "{level} {}\n", part.title)?;
+fn part(out: &mut String, part: &Part) -> std::fmt::Result {
+    writeln!(out, "### {}\n", part.title)?;
     table(out, &part.table)
 }
 
@@ -96,7 +117,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::bench::report::made_up::{empty, full, skipped};
-    use crate::bench::small::SCENARIOS;
+    use crate::bench::sizes::SCENARIOS;
 
     #[test]
     fn every_part_has_its_table() {
@@ -112,14 +133,20 @@ mod tests {
             );
         }
         for text in [
-            "**The run was interrupted**",
+            "**The run was interrupted. What is here was measured until then.**",
             "skipped h2o: h2o is not installed (`apt-get install h2o`)",
-            "## The study",
-            "Sendfile over copying, here",
-            "## 10,000 idle connections",
+            "Copying cost 4.00 times as much CPU",
+            "[code](https://github.com/probablysamir/zero-copy-go)",
+            "- *floor: one send*: a bare loop",
+            "▼ less: below 1 in every round; ▲ more",
+            "### 10,000 idle connections",
             "### parse",
         ] {
             assert!(page.contains(text), "no “{text}” in {page}");
+        }
+        for section in Section::ALL {
+            let heading = format!("\n## {}\n", section.heading());
+            assert!(page.contains(&heading), "no “{heading}” in {page}");
         }
         assert!(!page.contains("NaN"));
     }

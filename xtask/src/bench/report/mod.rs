@@ -1,5 +1,6 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
+mod badge;
 mod charts;
 mod elements;
 pub(crate) mod figures;
@@ -7,6 +8,7 @@ mod html;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod markdown;
+mod micro;
 pub(crate) mod numbers;
 mod palette;
 mod pictures;
@@ -14,6 +16,8 @@ mod ratios;
 mod sheet;
 mod study;
 mod tables;
+mod terms;
+mod warnings;
 mod words;
 
 use std::path::Path;
@@ -56,5 +60,21 @@ mod tests {
             assert_eq!(read(first.path()), read(again.path()));
         }
         assert!(!again.path().join("report.json").exists());
+    }
+
+    #[test]
+    fn reports_of_earlier_runs_can_still_be_read() {
+        let directory = crate::artifacts::root().join("zc-bench/results");
+        let entries = std::fs::read_dir(directory).expect("a directory of the repository");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let saved = paths.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+        let mut count = 0;
+        for path in saved {
+            let results = Results::read(&path).expect("a report");
+            let out = tempfile::tempdir().expect("a directory");
+            write_pages(&results, out.path()).expect("pages");
+            count += 1;
+        }
+        assert!(count > 0);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn ratio(number: f64) -> String {
     }
 }
 
-/// A median and its quartiles, where there are enough numbers for any.
+/// A median with the least and the greatest, where there are several numbers.
 pub(crate) fn range(spread: &Spread) -> String {
     if spread.count < 2 {
         return decimals(spread.median);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn quartiles_are_told_where_there_are_rounds() {
+    fn the_least_and_the_greatest_are_told_where_there_are_rounds() {
         let spread = |count| Spread {
             median: 2.0,
             low: 1.0,

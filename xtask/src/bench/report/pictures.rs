@@ -8,7 +8,7 @@ use super::ratios::{KINDS, PUBLISHED, of_go, of_ours};
 use super::tables::beside_title;
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Results, Second, Study};
-use crate::bench::small::Scenario;
+use crate::bench::sizes::Scenario;
 use crate::bench::stats::Spread;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -169,40 +169,57 @@ fn method_row(study: &Study, marks: Vec<Mark>, value: String) -> Row {
 pub(crate) fn study_ratios(results: &Results) -> Option<Rows> {
     let ours = of_ours(results)?;
     let go = of_go(results);
-    let ratio = |found: Option<f64>| numbers::ratio(found.unwrap_or(f64::NAN));
-    let rows = KINDS.iter().map(|kind| {
-        let (found, published) = ((kind.of)(&ours), (kind.of)(&PUBLISHED));
-        let mut marks = Vec::new();
-        if let (Some(found), Some(published)) = (found, published) {
-            marks.push(Mark::Line(published, found));
-        }
+    let rows = KINDS.iter().filter_map(|kind| {
+        let (found, published) = ((kind.of)(&ours)?, (kind.of)(&PUBLISHED)?);
+        let mut marks = vec![Mark::Line(published, found)];
         marks.extend(go.as_ref().and_then(kind.of).map(Mark::Tick));
-        marks.extend(published.map(Mark::Ring));
-        marks.extend(found.map(Mark::Dot));
-        Row {
+        marks.extend([Mark::Ring(published), Mark::Dot(found)]);
+        Some(Row {
             label: kind.name.to_owned(),
             tone: Tone::Sendfile,
             is_pale: false,
             marks,
-            value: format!("{} → {}", ratio(published), ratio(found)),
+            value: format!("{} → {}", numbers::ratio(published), numbers::ratio(found)),
             note: None,
-        }
+        })
     });
+    let rows: Vec<Row> = rows.collect();
+    if rows.is_empty() {
+        return None;
+    }
     let mut chart = chart(
         "Sendfile over copying",
         "sendfile / copying; 1 is no difference",
         Scale::FromZero,
-        rows.collect(),
+        rows,
     );
     chart.values = Some("published → here".to_owned());
     chart.reference = Some(1.0);
     Some(chart)
 }
 
-/// What a scenario costs on every server, and the tail where the rate is fixed.
-pub(crate) fn small(results: &Results, scenario: &Scenario) -> Vec<Rows> {
-    let of = Figure::cost_of(scenario.id);
-    let cost = servers(results, scenario.id).into_iter().map(|server| {
+/// What a scenario costs on every server; of long bodies also what the whole machine does for it, and the
+/// tail where the rate is fixed.
+pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
+    let cost = Figure::cost_of(scenario.id);
+    let mut charts = vec![cost_chart(results, scenario, scenario.title, cost)];
+    if cost == Figure::CpuPerGb {
+        let title = format!("{}: the whole machine", scenario.title);
+        let chart = cost_chart(results, scenario, &title, Figure::MachineCpuPerGb);
+        charts.extend(
+            chart
+                .rows
+                .iter()
+                .any(|row| row.note.is_none())
+                .then_some(chart),
+        );
+    }
+    charts.extend(scenario.is_paced().then(|| tail_chart(results, scenario)));
+    charts
+}
+
+fn cost_chart(results: &Results, scenario: &Scenario, title: &str, of: Figure) -> Rows {
+    let rows = servers(results, scenario.id).into_iter().map(|server| {
         let spread = shown(results, scenario.id, &server, of);
         let marks = spread.map_or_else(Vec::new, |spread| {
             let mut marks = vec![Mark::Bar(spread.median)];
@@ -211,11 +228,11 @@ pub(crate) fn small(results: &Results, scenario: &Scenario) -> Vec<Rows> {
         });
         server_row(server, marks, spread)
     });
-    let cost = chart(scenario.title, of.unit(), Scale::FromZero, cost.collect());
-    if !scenario.is_paced() {
-        return vec![cost];
-    }
-    let tails = servers(results, scenario.id).into_iter().map(|server| {
+    chart(title, of.unit(), Scale::FromZero, rows.collect())
+}
+
+fn tail_chart(results: &Results, scenario: &Scenario) -> Rows {
+    let rows = servers(results, scenario.id).into_iter().map(|server| {
         let spread = shown(results, scenario.id, &server, Figure::P99);
         let marks = spread.map_or_else(Vec::new, |spread| {
             let mut marks: Vec<Mark> = whisker(&spread).into_iter().collect();
@@ -226,13 +243,10 @@ pub(crate) fn small(results: &Results, scenario: &Scenario) -> Vec<Rows> {
     });
     let title = format!("{}: the tail", scenario.title);
     let unit = "p99 latency, ms, logarithmic";
-    vec![
-        cost,
-        chart(&title, unit, Scale::Logarithmic, tails.collect()),
-    ]
+    chart(&title, unit, Scale::Logarithmic, rows.collect())
 }
 
-/// The quartiles, where there are enough rounds for any.
+/// From the least of the rounds to the greatest, where there are several.
 fn whisker(spread: &Spread) -> Option<Mark> {
     (spread.count > 1).then_some(Mark::Whisker(spread.low, spread.high))
 }

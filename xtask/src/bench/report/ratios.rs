@@ -1,8 +1,7 @@
 //! The study in figures: sendfile over copying, ours and as published.
 
 use super::numbers::{decimals, ratio};
-use crate::bench::results::{Machine, Results, Study};
-use crate::bench::stats::{Spread, spread};
+use crate::bench::results::{Results, Study};
 use crate::bench::study::mean;
 
 /// Sendfile over copying.
@@ -18,7 +17,7 @@ pub(crate) struct Ratios {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Published {
     /// From and to; 100 is one core.
-    pub(crate) cpu_percent: (f64, f64),
+    cpu_percent: (f64, f64),
     gb_per_second: f64,
     latency_ms: f64,
 }
@@ -88,7 +87,6 @@ pub(crate) const KINDS: [Kind; 4] = [
 pub(crate) struct Pair<'r> {
     pub(crate) copy: &'r Study,
     pub(crate) sendfile: &'r Study,
-    pub(crate) machine: &'r Machine,
 }
 
 /// The ratios of our own server.
@@ -108,7 +106,6 @@ impl<'r> Pair<'r> {
         Some(Self {
             copy: of(copy)?,
             sendfile: of(sendfile)?,
-            machine: &results.machine,
         })
     }
 
@@ -129,13 +126,8 @@ impl<'r> Pair<'r> {
 }
 
 /// The mean over all seconds; 100 is one core.
-pub(crate) fn cpu_percent(study: &Study) -> f64 {
+fn cpu_percent(study: &Study) -> f64 {
     mean(&study.seconds, |second| second.cpu_percent)
-}
-
-/// The same, with quartiles of the seconds.
-pub(crate) fn cpu_spread(study: &Study) -> Option<Spread> {
-    spread(study.seconds.iter().map(|second| second.cpu_percent))
 }
 
 /// What each GB took.

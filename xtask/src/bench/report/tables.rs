@@ -1,16 +1,17 @@
 //! The tables of a report, made once for every kind of page.
 
+use super::badge::with_interval;
 use super::figures::{
-    Against, Figure, Goal, Verdict, answered_part, cold_figure, cold_servers, goals, ms, ours_over,
-    samples, servers, shown,
+    Against, Figure, Goal, answered_part, cold_figure, cold_servers, goals, ms, ours_over, samples,
+    servers, shown,
 };
 use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, size, whole};
 use super::ratios;
 use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
 use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
 use crate::bench::peers::OURS;
-use crate::bench::results::{Cold, Micro, Results, Study};
-use crate::bench::small::SCENARIOS;
+use crate::bench::results::{Cold, Results, Study};
+use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::spread;
 use crate::bench::study::{CONNECTIONS, THREADS, mean};
 
@@ -32,7 +33,7 @@ pub(crate) struct Part {
 
 impl Table {
     /// A table without those columns in which no row has a figure.
-    fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
+    pub(crate) fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
         let is_empty = |column: usize| {
             let mut cells = rows.iter().filter_map(|row| row.get(column));
             cells.all(|cell| cell == NONE)
@@ -96,7 +97,7 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
         ),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
-        ("Client of the cold part", urgent.to_owned()),
+        ("Client in cold", urgent.to_owned()),
     ]
 }
 
@@ -111,8 +112,8 @@ pub(crate) fn goal_table(results: &Results) -> Option<Table> {
             against.as_ref().map_or_else(
                 || NONE.to_owned(),
                 |against| {
-                    let verdict = verdict_word(against.verdict);
-                    format!("{} of {}: {verdict}", range(&against.ratio), against.server)
+                    let (ratio, mark) = (with_interval(&against.ratio), against.badge().mark());
+                    format!("{ratio} of {}: {mark}", against.server)
                 },
             )
         };
@@ -130,16 +131,6 @@ pub(crate) fn goal_table(results: &Results) -> Option<Table> {
 /// The scenario of a goal, and what is compared.
 pub(crate) fn goal_title(goal: &Goal) -> String {
     format!("{}, {}", goal.scenario.title, goal.figure.unit())
-}
-
-/// What is said of two figures that are compared.
-pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Less => "less",
-        Verdict::More => "more",
-        Verdict::Noise => "within noise",
-        Verdict::TooFew => "too few rounds",
-    }
 }
 
 /// The study: one row for each method.
@@ -162,6 +153,11 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
             decimals(wrk.bytes_per_second / 1e9),
             decimals(cpu),
             decimals(cpu / 100.0 / (wrk.bytes_per_second / 1e9)),
+            or_none(
+                study
+                    .machine_cpu_seconds
+                    .map(|busy| busy / (wrk.bytes / 1e9)),
+            ),
             or_none(wrk.latency_mean_us.map(|us| us / 1e3)),
             at(50.0),
             at(99.0),
@@ -177,6 +173,7 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
         "GB/s",
         "CPU, % of a core",
         "CPU, s/GB",
+        "CPU of the machine, s/GB",
         "mean latency, ms",
         "p50, ms",
         "p99, ms",
@@ -198,17 +195,24 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
 pub(crate) fn published(results: &Results) -> Option<Table> {
     let ours = ratios::of_ours(results)?;
     let go = ratios::of_go(results);
-    let rows = ratios::KINDS.iter().map(|kind| {
-        let of = |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
-        vec![
-            kind.name.to_owned(),
-            (kind.published)(&ratios::COPY),
-            (kind.published)(&ratios::SENDFILE),
-            of(&ratios::PUBLISHED),
-            of(&ours),
-            go.as_ref().map_or_else(|| NONE.to_owned(), of),
-        ]
-    });
+    // What has no figure here is not compared.
+    let found = ratios::KINDS
+        .iter()
+        .filter(|kind| (kind.of)(&ours).is_some());
+    let rows: Vec<Vec<String>> = found
+        .map(|kind| {
+            let of =
+                |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
+            vec![
+                kind.name.to_owned(),
+                (kind.published)(&ratios::COPY),
+                (kind.published)(&ratios::SENDFILE),
+                of(&ratios::PUBLISHED),
+                of(&ours),
+                go.as_ref().map_or_else(|| NONE.to_owned(), of),
+            ]
+        })
+        .collect();
     let head = [
         "sendfile over copying",
         "published, copying",
@@ -217,27 +221,31 @@ pub(crate) fn published(results: &Results) -> Option<Table> {
         "ratio, here",
         "ratio, Go here",
     ];
-    Some(Table::new(&head, rows.collect()))
+    (!rows.is_empty()).then(|| Table::new(&head, rows))
 }
 
 /// The sizes: one table for each scenario that was measured.
-pub(crate) fn small(results: &Results) -> Vec<Part> {
-    let part = |scenario: &'static crate::bench::small::Scenario| {
+pub(crate) fn sizes(results: &Results) -> Vec<Part> {
+    let part = |scenario: &'static crate::bench::sizes::Scenario| {
         let servers = servers(results, scenario.id);
         let cost = Figure::cost_of(scenario.id);
         let rows = servers.iter().map(|server| {
             let of = |figure| shown(results, scenario.id, server, figure);
             let median = |figure| or_none(of(figure).map(|spread| spread.median));
+            let machine = (cost == Figure::CpuPerGb)
+                .then(|| of(Figure::MachineCpuPerGb))
+                .flatten();
             let ratio = if server == OURS.name {
                 "1".to_owned()
             } else {
                 ours_over(results, scenario.id, server, cost)
-                    .map_or_else(|| NONE.to_owned(), |ratio| range(&ratio))
+                    .map_or_else(|| NONE.to_owned(), |ratio| with_interval(&ratio))
             };
             vec![
                 server.clone(),
                 of(cost).map_or_else(|| NONE.to_owned(), |spread| range(&spread)),
                 ratio,
+                machine.map_or_else(|| NONE.to_owned(), |spread| range(&spread)),
                 median(Figure::ResponsesPerSecond),
                 median(Figure::BytesPerSecond),
                 median(Figure::P50),
@@ -250,6 +258,7 @@ pub(crate) fn small(results: &Results) -> Vec<Part> {
             "server",
             cost.unit(),
             "ours / its",
+            Figure::MachineCpuPerGb.unit(),
             "requests/s",
             "GB/s",
             "p50, ms",
@@ -388,48 +397,4 @@ pub(crate) fn idle(results: &Results) -> Option<Part> {
         title: format!("{} idle connections", whole(first.connections)),
         table: Table::new(&head, rows.collect()),
     })
-}
-
-/// The microbenchmarks, by the first word of their names.
-pub(crate) fn micro(results: &Results) -> Vec<Part> {
-    let mut groups: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
-    for micro in &results.micro {
-        let name = micro.name.as_str();
-        let (group, rest) = name.split_once([' ', '/']).unwrap_or((name, name));
-        let row = micro_row(micro, rest);
-        match groups.iter_mut().find(|(other, _)| *other == group) {
-            Some((_, rows)) => rows.push(row),
-            None => groups.push((group, vec![row])),
-        }
-    }
-    let part = |(group, rows): (&str, Vec<Vec<String>>)| Part {
-        id: group.to_owned(),
-        title: group.to_owned(),
-        table: Table::new(&["benchmark", "median", "95 % interval", "GB/s"], rows),
-    };
-    groups.into_iter().map(part).collect()
-}
-
-fn micro_row(micro: &Micro, name: &str) -> Vec<String> {
-    let rate = micro
-        .bytes
-        .filter(|_| micro.unit == "ns")
-        .map(|bytes| bytes as f64 / micro.median);
-    // A time is told in the unit that leaves it few digits.
-    let (scale, unit) = match micro.median {
-        _ if micro.unit != "ns" => (1.0, micro.unit.replace("x floor", "× floor")),
-        ns if ns >= 1e6 => (1e6, "ms".to_owned()),
-        ns if ns >= 1e3 => (1e3, "µs".to_owned()),
-        _ => (1.0, "ns".to_owned()),
-    };
-    vec![
-        name.replace('/', ", "),
-        format!("{} {unit}", decimals(micro.median / scale)),
-        format!(
-            "{}–{}",
-            decimals(micro.low / scale),
-            decimals(micro.high / scale)
-        ),
-        or_none(rate),
-    ]
 }

@@ -1,14 +1,14 @@
-//! The summary, in words. Every sentence is chosen by the figures, and none claims what lies within
-//! the noise.
+//! The summary, in words. Every sentence is chosen by the figures that are in it, and none claims what
+//! no badge does.
 
-use super::figures::{Against, Goal, Verdict, goals, label, samples, tail};
+use super::badge::Badge;
+use super::figures::{Against, Goal, goals, label, samples, tail};
 use super::numbers::{count, decimals, list, ratio};
 use super::tables::{beside_name, small_requests};
 use crate::bench::cold::BESIDE;
-use crate::bench::load::{STEAL_MAX, STEAL_MAX_OF_TAIL};
 use crate::bench::peers::OURS;
-use crate::bench::results::{Idle, Results};
-use crate::bench::small::SCENARIOS;
+use crate::bench::results::{Idle, Results, Sample};
+use crate::bench::sizes::{SCENARIOS, Scenario};
 use crate::bench::stats::{CLAIM_COUNT_MIN, spread};
 
 /// A core that is busy beyond this part of the time is full.
@@ -19,18 +19,15 @@ const FREE: f64 = 0.9;
 /// What the run found, sentence by sentence.
 pub(crate) fn summary(results: &Results) -> Vec<String> {
     let goals = goals(results);
-    let mut sentences = Vec::new();
-    if results.command.iter().any(|word| word == "--trial") {
-        sentences.push("This was a trial of the harness: its figures mean nothing.".to_owned());
-    }
-    sentences.extend(of_rounds(results));
-    sentences.extend(of_floors(&goals));
-    sentences.extend(of_others(&goals));
-    sentences.extend(of_clients(results));
-    sentences.extend(of_cold(results));
-    sentences.extend(of_idle(results));
-    sentences.extend(of_steal(results));
-    sentences
+    let sentences = [
+        of_rounds(results),
+        of_floors(&goals),
+        of_others(&goals),
+        of_clients(results),
+        of_cold(results),
+        of_idle(results),
+    ];
+    sentences.into_iter().flatten().collect()
 }
 
 fn of_rounds(results: &Results) -> Option<String> {
@@ -40,31 +37,26 @@ fn of_rounds(results: &Results) -> Option<String> {
         .map(|sample| sample.round as usize + 1);
     let rounds = rounds.max()?;
     let figures = format!(
-        "Figures of sizes are medians of {}",
+        "Figures of sizes are medians of {}.",
         count(rounds, "round", "rounds")
     );
     Some(if rounds < CLAIM_COUNT_MIN {
-        format!("{figures}, which are too few to tell a difference from noise.")
+        format!("{figures} Those are too few to tell a difference from noise.")
     } else {
-        format!("{figures}; a difference counts where the middle halves of both do not overlap.")
+        figures
     })
 }
 
 /// How near the least is that the work takes.
 fn of_floors(goals: &[Goal]) -> Option<String> {
-    let costs = || goals.iter().filter(|goal| !goal.is_tail());
-    let against: Vec<&Against> = costs().filter_map(|goal| goal.floor.as_ref()).collect();
-    let told: Vec<&&Against> = against
-        .iter()
-        .filter(|against| against.verdict != Verdict::TooFew)
+    let costs = goals.iter().filter(|goal| goal.is_cost());
+    let against = costs.filter_map(|goal| goal.floor.as_ref());
+    let told: Vec<&Against> = against
+        .filter(|against| against.badge() != Badge::TooFew)
         .collect();
-    let ratios: Vec<f64> = told.iter().map(|against| against.ratio.median).collect();
-    let least = ratios.iter().copied().reduce(f64::min)?;
-    let most = ratios.iter().copied().reduce(f64::max)?;
-    let above = told
-        .iter()
-        .filter(|against| against.verdict == Verdict::More)
-        .count();
+    let ratios = || told.iter().map(|against| against.ratio.median);
+    let (least, most) = (ratios().reduce(f64::min)?, ratios().reduce(f64::max)?);
+    let above = told.iter().filter(|against| against.badge() == Badge::More);
     let (least, most) = (ratio(least), ratio(most));
     let range = if least == most {
         least
@@ -72,9 +64,10 @@ fn of_floors(goals: &[Goal]) -> Option<String> {
         format!("{least} to {most}")
     };
     Some(format!(
-        "Of the CPU that the bare system calls take (the floor), {} took {range} times as much; in \
-         {above} of {} the difference is beyond the noise.",
+        "{} took {range} times the CPU of the floor, which is the bare system calls. In {} of {} it took \
+         more in every round.",
         OURS.name,
+        above.count(),
         count(told.len(), "scenario", "scenarios"),
     ))
 }
@@ -84,29 +77,29 @@ fn of_others(goals: &[Goal]) -> Option<String> {
     let compared = goals
         .iter()
         .filter_map(|goal| Some((goal, goal.best_other.as_ref()?)));
-    let of = |verdict: Verdict| -> Vec<String> {
+    let of = |badge: Badge| -> Vec<String> {
         compared
             .clone()
-            .filter(|(_, against)| against.verdict == verdict)
+            .filter(|(_, against)| against.badge() == badge)
             .map(|(goal, _)| goal.label())
             .collect()
     };
-    let (less, more, noise) = (of(Verdict::Less), of(Verdict::More), of(Verdict::Noise));
+    let (less, more, noise) = (of(Badge::Less), of(Badge::More), of(Badge::Noise));
     let parts = [
-        ("less", &less),
-        ("more", &more),
-        ("as much within the noise", &noise),
+        ("less in every round in", &less),
+        ("more in every round in", &more),
+        ("neither in", &noise),
     ];
     let all: usize = parts.iter().map(|(_, found)| found.len()).sum();
     let parts: Vec<String> = parts
         .iter()
         .filter(|(_, found)| !found.is_empty())
-        .map(|(what, found)| format!("{what} in {} ({})", found.len(), list(found)))
+        .map(|(what, found)| format!("{what} {} ({})", found.len(), list(found)))
         .collect();
     (all > 0).then(|| {
         format!(
-            "Beside the best other server of each scenario, in {}, {} took {}.",
-            count(all, "comparison", "comparisons"),
+            "Compared with the best other server in {}, {} took {}.",
+            count(all, "figure", "figures"),
             OURS.name,
             list(&parts),
         )
@@ -115,23 +108,22 @@ fn of_others(goals: &[Goal]) -> Option<String> {
 
 /// Where the client was full before the server.
 fn of_clients(results: &Results) -> Option<String> {
-    let bound: Vec<String> = SCENARIOS
-        .iter()
-        .filter(|scenario| {
-            let median = |seconds: &dyn Fn(&crate::bench::results::Sample) -> f64| {
-                let samples = samples(results, scenario.id, OURS.name);
-                spread(samples.map(|sample| seconds(sample) / sample.load.seconds))
-                    .map_or(f64::NAN, |spread| spread.median)
-            };
-            median(&|sample| sample.load.client_cpu_seconds) >= FULL
-                && median(&|sample| sample.server_cpu_seconds) < FREE
-        })
-        .map(label)
-        .collect();
+    let is_bound = |scenario: &&Scenario| {
+        let median = |seconds: &dyn Fn(&Sample) -> f64| {
+            let samples = samples(results, scenario.id, OURS.name);
+            spread(samples.map(|sample| seconds(sample) / sample.load.seconds))
+                .map_or(f64::NAN, |spread| spread.median)
+        };
+        median(&|sample| sample.load.client_cpu_seconds) >= FULL
+            && median(&|sample| sample.server_cpu_seconds) < FREE
+    };
+    // At a fixed rate the client does not sleep, and limits nothing.
+    let closed = SCENARIOS.iter().filter(|scenario| !scenario.is_paced());
+    let bound: Vec<String> = closed.filter(is_bound).map(label).collect();
     (!bound.is_empty()).then(|| {
         format!(
-            "The client's core was full before that of {} with {}: there, requests/s and GB/s are \
-             the client's, and CPU is what compares.",
+            "The client's core was full and that of {} was not with {}. There the client limits \
+             requests/s and GB/s: compare CPU.",
             OURS.name,
             list(&bound)
         )
@@ -146,6 +138,10 @@ fn of_cold(results: &Results) -> Option<String> {
         let (Some(alone), Some(together)) = (tail.alone, tail.together) else {
             continue;
         };
+        // Nothing was answered at all.
+        if alone <= 0.0 {
+            continue;
+        }
         let name = beside_name(beside);
         parts.push(if tail.is_without_answer() {
             format!("no answer to most beside {name}")
@@ -165,11 +161,16 @@ fn of_cold(results: &Results) -> Option<String> {
     })
 }
 
-/// The memory of idle connections, of one measurement each: figures, and no claim.
+/// The memory of idle connections, of one measurement each: figures, and no claim. A byte at least must
+/// have been seen, else what the server keeps was there before.
 fn of_idle(results: &Results) -> Option<String> {
     let is_ours = |idle: &&Idle| idle.server == OURS.name;
-    let ours = results.idle.iter().find(is_ours)?;
-    let others = results.idle.iter().filter(|idle| !is_ours(idle));
+    let seen = results
+        .idle
+        .iter()
+        .filter(|idle| idle.user_bytes_each >= 1.0);
+    let ours = seen.clone().find(is_ours)?;
+    let others = seen.filter(|idle| !is_ours(idle));
     let least = others.min_by(|a, b| a.user_bytes_each.total_cmp(&b.user_bytes_each));
     let beside = least.map_or(String::new(), |idle| {
         format!(
@@ -183,35 +184,6 @@ fn of_idle(results: &Results) -> Option<String> {
         OURS.name,
         decimals(ours.user_bytes_each)
     ))
-}
-
-/// How much of the time the host took away.
-fn of_steal(results: &Results) -> Vec<String> {
-    let samples = results.samples.iter().map(|sample| sample.steal);
-    let cold = results.cold.iter().map(|cold| cold.steal);
-    [
-        stolen(samples.collect(), STEAL_MAX, ["sample", "samples"]),
-        stolen(
-            cold.collect(),
-            STEAL_MAX_OF_TAIL,
-            ["measurement", "measurements beside others"],
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn stolen(all: Vec<f64>, limit: f64, [one, many]: [&str; 2]) -> Option<String> {
-    let stolen = all.iter().filter(|steal| **steal > limit).count();
-    (stolen > 0).then(|| {
-        format!(
-            "The machine's host took more than {} % of the time away in {stolen} of {}: differences \
-             may be of the host.",
-            limit * 100.0,
-            count(all.len(), one, many)
-        )
-    })
 }
 
 #[cfg(test)]
@@ -236,32 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_took_is_told() {
-        let mut results = empty();
-        results.cold = vec![cold("fuse", "zc", 1, 0), cold("greedy", "zc", 1, 0)];
-        check(&results, &[], &["host"]);
-        results.cold[1].steal = 2.0 * STEAL_MAX_OF_TAIL;
-        let words = "0.2 % of the time away in 1 of 2 measurements beside others";
-        check(&results, &[words], &["sample"]);
-    }
-
-    #[test]
     fn differences_beyond_the_noise_are_told_by_scenario() {
         let mut results = empty();
         add_samples(&mut results, "1k", "zc", 10.0, 5);
         add_samples(&mut results, "1k", "nginx", 14.0, 5);
         add_samples(&mut results, "10k", "zc", 20.0, 5);
         add_samples(&mut results, "10k", "nginx", 14.0, 5);
-        add_samples(&mut results, "100k", "zc", 14.1, 5);
+        add_samples(&mut results, "100k", "zc", 14.01, 5);
         add_samples(&mut results, "100k", "nginx", 14.0, 5);
         check(
             &results,
             &[
                 "medians of 5 rounds",
-                "less in 1 (1 KiB)",
-                "more in 1 (10 KiB)",
-                "as much within the noise in 1 (100 KiB)",
-                "3 comparisons",
+                "less in every round in 1 (1 KiB)",
+                "more in every round in 1 (10 KiB)",
+                "neither in 1 (100 KiB)",
+                "in 3 figures",
             ],
             &["floor", "idle", "p99"],
         );
@@ -275,8 +237,8 @@ mod tests {
         }
         check(
             &results,
-            &["medians of 2 rounds, which are too few"],
-            &["less in", "more in", "times as much"],
+            &["medians of 2 rounds. Those are too few"],
+            &["less in", "more in", "times the CPU"],
         );
     }
 
@@ -289,36 +251,29 @@ mod tests {
         }
         check(
             &results,
-            &["zc took 1.25 to 2.00 times as much", "in 2 of 2 scenarios"],
+            &[
+                "zc took 1.25 to 2.00 times the CPU of the floor",
+                "In 2 of 2 scenarios",
+            ],
             &["best other server"],
         );
     }
 
     #[test]
-    fn a_trial_says_that_it_is_one() {
-        let mut results = full();
-        check(&results, &[], &["trial"]);
-        results.command = vec!["--trial".to_owned()];
-        check(&results, &["its figures mean nothing"], &[]);
-    }
-
-    #[test]
-    fn a_full_client_and_a_host_that_takes_time_are_told() {
+    fn a_full_client_is_told() {
         let mut results = empty();
         add_samples(&mut results, "100k", "zc", 10.0, 5);
-        check(&results, &[], &["client's core", "host"]);
+        check(&results, &[], &["client's core"]);
         for sample in &mut results.samples {
             sample.load.client_cpu_seconds = 0.99;
         }
-        results.samples[0].steal = 0.2;
-        check(
-            &results,
-            &[
-                "client's core was full before that of zc with 100 KiB",
-                "more than 1 % of the time away in 1 of 5 samples",
-            ],
-            &[],
-        );
+        let words = "client's core was full and that of zc was not with 100 KiB";
+        check(&results, &[words], &[]);
+        // At a fixed rate it is full by itself.
+        for sample in &mut results.samples {
+            sample.scenario = "10k-paced".to_owned();
+        }
+        check(&results, &[], &["client's core"]);
     }
 
     #[test]
@@ -347,5 +302,19 @@ mod tests {
             &["takes zc 300 bytes of user memory; the least of the others is 4,000 of nginx"],
             &[],
         );
+        let mut results = full();
+        results.idle[1].user_bytes_each = -3.0;
+        check(&results, &["zc 300 bytes"], &["least of the others"]);
+        results.idle[0].user_bytes_each = -3.0;
+        check(&results, &[], &["idle connection"]);
+    }
+
+    #[test]
+    fn a_latency_of_nothing_is_not_told() {
+        let mut results = full();
+        for cold in &mut results.cold {
+            cold.alone = crate::bench::results::Load::default();
+        }
+        check(&results, &[], &["p99 latency of zc"]);
     }
 }

@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use super::Bench;
 use super::arena::Side;
-use super::load::{Demand, STEAL_MAX};
-use super::peers::{FLOOR_COPY, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
+use super::fixtures::{Size, VIDEO_BYTES};
+use super::load::{Demand, RESPONSES_MIN, STEAL_MAX};
+use super::peers::{FLOOR_COPY, FLOOR_CORK, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Sample, Skipped};
+use super::section::Section;
 use super::stats::spread;
+use super::watch::Repeats;
 
-/// One of so many samples may be taken again: on a host that takes time all the time, the run still
-/// ends as planned.
-const SAMPLES_FOR_A_RETRY: u32 = 4;
+/// One of so many samples may be taken again: on a machine that is never quiet, the run still ends as
+/// planned.
+const SAMPLES_FOR_A_REPEAT: u32 = 4;
 /// The part of our own peak at which tails are compared: servers that are full have no tail, they
 /// have a queue.
 const RATE_PART: f64 = 0.6;
+/// What a server sends of the video, by plan.
+const BULK_BYTES_PER_SECOND: f64 = 7e9;
 /// Requests per second where the peak is not known.
 const RATE_UNKNOWN: f64 = 1000.0;
 
@@ -39,6 +44,15 @@ impl Scenario {
     /// Who is measured: ours in its variants, the floors, and others.
     pub(crate) fn peers(&self, others: &[Peer]) -> Vec<Peer> {
         [&variants(), self.floors, others].concat()
+    }
+
+    /// How long a window is by plan: that of the video is as long as enough responses take.
+    fn measured(&self, times: &Times) -> Duration {
+        let is_bulk = self.targets == "/video.mp4" && times.size == Size::Full;
+        let bytes = RESPONSES_MIN * VIDEO_BYTES;
+        let seconds = bytes as f64 / BULK_BYTES_PER_SECOND;
+        let bulk = is_bulk.then(|| Duration::from_secs_f64(seconds));
+        times.measured.max(bulk.unwrap_or_default())
     }
 
     /// Whether requests come at a fixed rate, so that tails compare.
@@ -92,7 +106,7 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         connections: 64,
         close: false,
         paced_by: None,
-        floors: &[FLOOR_SENDFILE],
+        floors: &[FLOOR_SENDFILE, FLOOR_CORK],
     },
     Scenario {
         id: "video",
@@ -101,7 +115,7 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         connections: 8,
         close: false,
         paced_by: None,
-        floors: &[FLOOR_SENDFILE, FLOOR_COPY],
+        floors: &[FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY],
     },
     Scenario {
         id: "1k-close",
@@ -138,9 +152,14 @@ const VERIFIED_MAX: Duration = Duration::from_secs(20);
 
 /// What this takes by plan.
 pub(crate) fn planned(times: &Times, others: &[Peer]) -> Duration {
-    let sample = times.warm_up + times.measured + LOOK;
-    let samples = servers(others) * times.rounds;
-    (START + LOOK + VERIFIED) * servers(others) + sample * (samples + samples / SAMPLES_FOR_A_RETRY)
+    let of_scenario = |scenario: &Scenario| {
+        let servers = scenario.peers(others).len() as u32;
+        let samples = servers * times.rounds;
+        let repeats = times.repeats(samples / SAMPLES_FOR_A_REPEAT, STEAL_MAX);
+        let sample = times.warm_up + scenario.measured(times) + LOOK;
+        (START + LOOK + VERIFIED) * servers + sample * (samples + repeats.left)
+    };
+    SCENARIOS.iter().map(of_scenario).sum()
 }
 
 /// The servers of all scenarios together.
@@ -151,18 +170,16 @@ fn servers(others: &[Peer]) -> u32 {
     of_each.sum::<usize>() as u32
 }
 
-/// Runs all scenarios, with the other servers or without.
-pub(crate) fn run(bench: &mut Bench, with_others: bool) -> anyhow::Result<()> {
-    let others = if with_others {
-        bench.others.clone()
-    } else {
-        Vec::new()
-    };
+/// Runs all scenarios.
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let others = bench.others.clone();
     let samples = servers(&others) * bench.times.rounds;
-    bench.begin("small", u64::from(samples));
-    let mut retries = samples / SAMPLES_FOR_A_RETRY;
+    bench.progress.begin(Section::Sizes, u64::from(samples));
+    let mut repeats = bench
+        .times
+        .repeats(samples / SAMPLES_FOR_A_REPEAT, STEAL_MAX);
     for scenario in &SCENARIOS {
-        run_scenario(bench, scenario, &scenario.peers(&others), &mut retries)?;
+        run_scenario(bench, scenario, &scenario.peers(&others), &mut repeats)?;
         if bench.is_stopped() {
             return Ok(());
         }
@@ -174,7 +191,7 @@ fn run_scenario(
     bench: &mut Bench,
     scenario: &Scenario,
     peers: &[Peer],
-    retries: &mut u32,
+    repeats: &mut Repeats,
 ) -> anyhow::Result<()> {
     let demand = demand(bench, scenario);
     let mut running = start_all(bench, scenario, peers);
@@ -182,19 +199,21 @@ fn run_scenario(
         // There and back, so that what drifts meets everyone alike.
         running.reverse();
         for server in &running {
-            bench.step(format!("{}: {}", scenario.title, server.name));
-            bench.progress.inc(1);
             if bench.is_stopped() {
                 return Ok(());
             }
-            match bench.measure_quietly(server, &demand, STEAL_MAX, retries) {
+            let step = format!("{}: {}", scenario.title, server.name);
+            bench.progress.step(step);
+            match bench.measure_quietly(server, &demand, repeats) {
                 Ok(measured) => bench.results.samples.push(Sample {
                     scenario: scenario.id.to_owned(),
                     server: server.name.clone(),
                     round,
                     load: measured.load,
                     server_cpu_seconds: measured.server_cpu_seconds,
-                    steal: measured.steal,
+                    machine_cpu_seconds: Some(measured.seen.busy_seconds),
+                    steal: measured.seen.steal,
+                    foreign: measured.seen.foreign,
                 }),
                 Err(_) if bench.is_stopped() => return Ok(()),
                 Err(error) => bench.skip(Skipped {
@@ -228,6 +247,8 @@ fn demand(bench: &Bench, scenario: &Scenario) -> Demand {
         rate,
         warm_up: bench.times.warm_up,
         measured: bench.times.measured,
+        responses_min: RESPONSES_MIN,
+        measured_max: bench.times.measured_max,
         verify_every: 1000,
         is_urgent: false,
     }
@@ -256,27 +277,23 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
     running
 }
 
-/// Has bodies compared with their files, for as long as it takes until one was.
+/// Has a body compared with its file, however long that takes within bounds.
 fn verify(bench: &Bench, scenario: &Scenario, server: &Running) -> anyhow::Result<()> {
-    let mut every_body = Demand {
+    let every_body = Demand {
         close: false,
         rate: None,
         warm_up: Duration::ZERO,
         measured: VERIFIED,
+        responses_min: 1,
+        measured_max: VERIFIED_MAX,
         connections: 1,
         verify_every: 1,
         ..demand(bench, scenario)
     };
-    loop {
-        let load = bench.measure(server, &every_body)?.load;
-        anyhow::ensure!(load.other_status == 0, "another status than 200");
-        if load.verified > 0 {
-            return Ok(());
-        }
-        every_body.measured *= 4;
-        let is_too_long = every_body.measured > VERIFIED_MAX;
-        anyhow::ensure!(!is_too_long, "no body came that could be compared");
-    }
+    let load = bench.measure(server, &every_body)?.load;
+    anyhow::ensure!(load.other_status == 0, "another status than 200");
+    anyhow::ensure!(load.verified > 0, "no body came that could be compared");
+    Ok(())
 }
 
 /// The files that a floor is given: the number in a target counts from 0.
@@ -293,7 +310,7 @@ fn files_of(bench: &Bench, scenario: &Scenario) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::fixtures::{MANY, VIDEO_BYTES};
+    use crate::bench::fixtures::MANY;
     use crate::bench::report::numbers::whole;
 
     #[test]

@@ -1,0 +1,243 @@
+use super::*;
+use crate::bench::report::made_up::{add_samples, cold as cold_of, empty, full, skipped, study};
+
+fn page_of(results: &Results) -> String {
+    let page = page(results).expect("a page");
+    for wrong in ["NaN", ">inf", "-inf"] {
+        assert!(!page.contains(wrong), "{wrong}");
+    }
+    page
+}
+
+#[test]
+fn everything_that_was_measured_is_on_the_page() {
+    let page = page_of(&full());
+    for scenario in &SCENARIOS {
+        assert!(
+            page.contains(&format!("<figcaption>{}", scenario.title)),
+            "{}",
+            scenario.id
+        );
+    }
+    for part in ["summary", "study", "sizes", "cold", "idle", "micro"] {
+        assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
+        assert!(page.contains(&format!("href=\"#{part}\"")), "{part}");
+    }
+    for section in Section::ALL {
+        let heading = format!("<h2>{}</h2>", section.heading());
+        assert!(page.contains(&heading), "{heading}");
+    }
+    for beside in crate::bench::cold::BESIDE {
+        assert!(page.contains(&tables::beside_title(beside)), "{beside}");
+    }
+    for chart in [
+        "Sendfile over copying",
+        "CPU over time",
+        "Memory over time",
+        "Page faults over time",
+        "Latency",
+        "Requests per second",
+        "Transfer rate",
+        "Memory of an idle connection",
+    ] {
+        assert!(
+            page.contains(&format!("<figcaption>{chart}</figcaption>")),
+            "{chart}"
+        );
+    }
+}
+
+#[test]
+fn what_the_whole_machine_did_is_drawn_where_it_was_looked_at() {
+    let title = "<figcaption>300 MB: the whole machine</figcaption>";
+    let mut results = full();
+    assert!(page_of(&results).contains(title));
+    for sample in &mut results.samples {
+        sample.machine_cpu_seconds = None;
+    }
+    assert!(!page_of(&results).contains(title));
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere_and_no_script() {
+    let page = page_of(&full());
+    for elsewhere in ["<script", "<link", "src=", "url(", "@import", "http:"] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+    // A reader may go there; the page does not.
+    let links = page.matches("<a href=\"https:").count();
+    assert_eq!(page.matches("https:").count(), links);
+    assert!(page.contains("prefers-color-scheme: dark"));
+    assert!(page.contains("width=device-width"));
+}
+
+#[test]
+fn nothing_measured_is_said_so() {
+    let page = page_of(&empty());
+    assert!(page.contains("Nothing was measured."));
+    assert!(!page.contains("<svg"));
+    assert!(!page_of(&full()).contains("Nothing was measured."));
+}
+
+#[test]
+fn markup_in_names_is_text() {
+    let mut results = full();
+    let name = "a<b>&\"c'";
+    results.command = vec![name.to_owned()];
+    results.machine.cpu = name.to_owned();
+    results.machine.notes = vec![name.to_owned()];
+    results.skipped = vec![skipped(name, name)];
+    results.micro[0].name = format!("{name}/{name}");
+    results.study.push(study(name, 10.0, 1.0, 1e6));
+    results.cold.push(cold_of("greedy", name, 3, 0));
+    results.idle[1].server = name.to_owned();
+    add_samples(&mut results, "1k", name, 9.0, 3);
+    let page = page_of(&results);
+    assert!(!page.contains("a<b>"));
+    assert!(page.contains("a&lt;b&gt;&amp;"));
+}
+
+#[test]
+fn what_was_skipped_is_told_with_what_helps() {
+    let mut results = full();
+    results.skipped = vec![skipped("h2o", "apt-get install h2o")];
+    let page = page_of(&results);
+    assert!(page.contains("<strong>h2o</strong>, h2o is not installed"));
+    assert!(page.contains("<code>apt-get install h2o</code>"));
+}
+
+#[test]
+fn what_has_to_be_known_first_is_told_first() {
+    let mut results = full();
+    assert!(!page_of(&results).contains("class=\"warning\""));
+    results.interrupted = true;
+    results.samples[0].foreign = vec![0.5, 0.0];
+    let page = page_of(&results);
+    let facts = page.find("class=\"facts\"").expect("facts");
+    for words in ["The run was interrupted", "Other programs disturbed 1 of"] {
+        let told = page.find(words).expect(words);
+        assert!(told < facts, "{words}");
+    }
+}
+
+#[test]
+fn the_study_opens_with_its_sentence_and_names_what_it_repeats() {
+    let page = page_of(&full());
+    let section = page
+        .split("<section id=\"study\">")
+        .nth(1)
+        .expect("the study");
+    let (heading, rest) = section.split_once("</h2>").expect("a heading");
+    assert!(heading.contains("Study"), "{heading}");
+    let at = |words: &str| rest.find(words).expect(words);
+    let opening = at("Copying cost 4.00 times as much CPU");
+    let title = at("How I used Zero-Copy To Achieve Blazingly Fast File Transfers");
+    let code = at("href=\"https://github.com/probablysamir/zero-copy-go\"");
+    assert!(opening < title && title < code && code < at("<svg"));
+    assert!(!rest[..opening].contains("<p>"));
+    let mut results = full();
+    results.study.remove(0);
+    assert!(!page_of(&results).contains("Copying cost"));
+}
+
+#[test]
+fn floors_and_variants_are_explained_before_the_first_table_that_has_them() {
+    let mut results = full();
+    for server in ["floor: MORE + sendfile", "zc (bodies off)"] {
+        add_samples(&mut results, "1m", server, 9.0, 5);
+    }
+    let page = page_of(&results);
+    for name in ["floor: MORE + sendfile", "zc (bodies off)"] {
+        let first = page.find(name).expect(name);
+        let explained = page.find(&format!("<dt>{name}</dt><dd>")).expect(name);
+        assert_eq!(first, explained + "<dt>".len(), "{name}");
+    }
+    assert!(page.find("<dl").expect("a list") < page.find("<table").expect("a table"));
+}
+
+#[test]
+fn every_table_scrolls_by_itself() {
+    let page = page_of(&full());
+    let tables = page.matches("<table").count();
+    let mut within = 0;
+    for part in page.split("<div class=\"scroll\"").skip(1) {
+        let until = part.find("</div>").expect("its end");
+        within += part[..until].matches("<table").count();
+    }
+    assert_eq!(within, tables);
+    let scrolls = ".scroll { overflow-x: auto;";
+    assert!(page.contains(scrolls), "no “{scrolls}”");
+}
+
+#[test]
+fn the_legend_has_every_badge_and_stands_beneath_the_badges() {
+    let page = page_of(&full());
+    let table = page.find("class=\"goals\"").expect("goals");
+    let legend = &page[table..];
+    let legend = &legend[legend.find("<p class=\"keys\">").expect("a legend")..];
+    let legend = &legend[..legend.find("</p>").expect("its end")];
+    for badge in crate::bench::report::badge::Badge::ALL {
+        let (mark, meaning) = (badge.mark(), badge.meaning());
+        assert!(
+            legend.contains(&format!("{mark}</span> {meaning}<")),
+            "{mark}"
+        );
+    }
+}
+
+#[test]
+fn marks_are_coloured_beyond_the_noise_alone() {
+    let mut results = empty();
+    let marks = |results: &Results| {
+        let page = page_of(results);
+        ["mark other less", "mark other more", "mark other noise"].map(|mark| page.contains(mark))
+    };
+    add_samples(&mut results, "1k", "zc", 10.0, 5);
+    // As shown, the ratio is 1.00.
+    add_samples(&mut results, "1k", "nginx", 10.02, 5);
+    assert_eq!(marks(&results), [false, false, true]);
+    results.samples.truncate(5);
+    add_samples(&mut results, "1k", "nginx", 20.0, 5);
+    assert_eq!(marks(&results), [true, false, false]);
+    results.samples.truncate(5);
+    add_samples(&mut results, "1k", "nginx", 5.0, 5);
+    assert_eq!(marks(&results), [false, true, false]);
+    results.samples.retain(|sample| sample.round < 2);
+    assert_eq!(marks(&results), [false, false, true]);
+}
+
+#[test]
+fn figures_of_nothing_are_dashes() {
+    let mut results = full();
+    for sample in &mut results.samples {
+        sample.server_cpu_seconds = 0.0;
+        sample.load.seconds = 0.0;
+    }
+    results
+        .samples
+        .iter_mut()
+        .filter(|sample| sample.server == "nginx")
+        .for_each(|sample| {
+            sample.load = crate::bench::results::Load::default();
+        });
+    for study in &mut results.study {
+        study.seconds.clear();
+        study.wrk = crate::bench::results::Wrk::default();
+    }
+    for cold in &mut results.cold {
+        cold.alone = crate::bench::results::Load::default();
+        cold.together = crate::bench::results::Load::default();
+        cold.disk_bytes_per_second = Some(0.0);
+    }
+    results
+        .idle
+        .iter_mut()
+        .for_each(|idle| idle.user_bytes_each = -3.0);
+    results
+        .micro
+        .iter_mut()
+        .for_each(|micro| micro.median = f64::NAN);
+    let page = page_of(&results);
+    assert!(page.contains("no answer"));
+    assert!(page.contains("none that was seen"));
+}

@@ -1,0 +1,86 @@
+//! The parts of a run. Each has one name: the command line, the progress, the headings of the report and
+//! BENCHMARKING.md call it by that.
+
+use clap::ValueEnum;
+
+/// A part of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    /// Criterion: parsing, heads, ranges, transfers.
+    Micro,
+    /// wrk on one video, copied and sent.
+    Study,
+    /// Files of each size, ours beside its floors and other servers.
+    Sizes,
+    /// Small requests beside cold files and long downloads.
+    Cold,
+    /// Memory of idle connections.
+    Idle,
+}
+
+impl Section {
+    /// All of them, in the order in which they are measured.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Micro,
+        Self::Study,
+        Self::Sizes,
+        Self::Cold,
+        Self::Idle,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Micro => "micro",
+            Self::Study => "study",
+            Self::Sizes => "sizes",
+            Self::Cold => "cold",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// The name as a heading begins with it.
+    pub(crate) fn title(self) -> String {
+        let name = self.name();
+        let (first, rest) = name.split_at(1);
+        first.to_uppercase() + rest
+    }
+
+    /// The heading in a report.
+    pub(crate) fn heading(self) -> String {
+        let what = match self {
+            Self::Micro => "single steps, by criterion",
+            Self::Study => "one video, copied and sent",
+            Self::Sizes => "files of 1 KiB to 300 MB",
+            Self::Cold => "small requests beside cold files and long downloads",
+            Self::Idle => "connections that nobody uses",
+        };
+        format!("{}: {what}", self.title())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_and_headings_have_the_same_name() {
+        let on_the_command_line: Vec<String> = Section::value_variants()
+            .iter()
+            .filter_map(|section| Some(section.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        assert_eq!(on_the_command_line, Section::ALL.map(Section::name));
+        for section in Section::ALL {
+            let heading = section.heading().to_lowercase();
+            assert!(heading.starts_with(&format!("{}: ", section.name())));
+        }
+    }
+
+    #[test]
+    fn benchmarking_md_has_a_row_for_each() {
+        let path = crate::artifacts::root().join("BENCHMARKING.md");
+        let text = std::fs::read_to_string(path).expect("a file of the repository");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+        let names: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(names, Section::ALL.map(Section::name));
+    }
+}
