@@ -166,6 +166,11 @@ impl Grant<'_> {
         varies: false,
         request_fields: b"",
     };
+
+    /// Whether a response has the same fields by either, unless it answers OPTIONS.
+    pub(crate) fn is_like(self, other: Grant<'_>) -> bool {
+        self.varies == other.varies && self.origin == other.origin
+    }
 }
 
 /// What the rules grant to `asked`, the origin that a request names.

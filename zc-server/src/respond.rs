@@ -536,11 +536,12 @@ fn disposition(
     path: &[u8],
     site: &Site,
 ) -> Option<String> {
+    if !site.rules.download_query || !plan::wants_download(request.target.query()) {
+        return None;
+    }
     let file = &file.resource.path[..];
-    let wants = site.rules.download_query && plan::wants_download(request.target.query());
     let is_only = || matches!(root, Answering::Root(root) if root.only(path) == Some(file));
-    let is_own = file == path || is_only();
-    (wants && is_own).then(|| plan::disposition(file))
+    (file == path || is_only()).then(|| plan::disposition(file))
 }
 
 /// The one place where a failure of ours becomes a status.
