@@ -7,16 +7,19 @@
 //! * A sidecar comes before the attribute.
 //!
 //! A worker reads neither from a disk: what is not in memory, or not known, is read by a thread. What
-//! the attribute says is remembered for as long as the file stays the same.
+//! the attribute says is remembered for as long as the file stays the same, since setting one changes its
+//! `ctime`. What a sidecar says is remembered for a while: as long as the file stays the same, an earlier
+//! tag is as good.
 
 use std::fs::File;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use xattr::FileExt as _;
 use zc_http::EntityTag;
 
-use crate::file_state::{FileState, Stability};
+use crate::file_state::{FileState, Stability, coarse_now_ns};
 use crate::resolve::{OpenFile, Patience, ResolveError, Root};
 
 /// The extended attribute with the tag.
@@ -28,7 +31,16 @@ pub(crate) const SIDECAR_EXTENSION: &str = ".etag";
 /// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
 const SIDECAR_BYTES_MAX: u64 = 160;
 
-/// The tag that is declared for a file, if there is one. `path` is where it stands below `root`.
+/// What a sidecar said.
+#[derive(Debug, Clone)]
+pub(crate) struct Sidecar {
+    tag: Option<Box<EntityTag>>,
+    /// When it was looked for, by [`coarse_now_ns`].
+    looked_ns: i128,
+}
+
+/// The tag that is declared for a file, if there is one. `path` is where it stands below `root`. A
+/// sidecar is looked for again after `believed_ns`.
 ///
 /// # Errors
 ///
@@ -37,9 +49,29 @@ pub(crate) fn declared_tag(
     root: &Root,
     path: &[u8],
     file: &OpenFile,
+    believed_ns: i128,
     patience: Patience,
 ) -> Result<Option<EntityTag>, ResolveError> {
-    match sidecar_tag(root, path, file, patience)? {
+    let memo = file.mount.sidecars();
+    let name = BuildHasherDefault::<DefaultHasher>::new().hash_one(path);
+    let now_ns = coarse_now_ns();
+    let known = memo.get_named(&file.state, name);
+    let is_new = |known: &Sidecar| (0..believed_ns).contains(&(now_ns - known.looked_ns));
+    let tag = match known.filter(is_new) {
+        Some(known) => known.tag.as_deref().copied(),
+        None => {
+            let tag = sidecar_tag(root, path, file, patience)?;
+            if file.stability == Stability::Settled {
+                let looked = Sidecar {
+                    tag: tag.map(Box::new),
+                    looked_ns: now_ns,
+                };
+                memo.remember_named(&file.state, name, looked);
+            }
+            tag
+        }
+    };
+    match tag {
         Some(tag) => Ok(Some(tag)),
         None => attribute_tag(file, patience),
     }

@@ -257,7 +257,9 @@ fn whole(
 ) -> Result<Resource, ResolveError> {
     let declared_tag = match rules.etags {
         EntityTags::Off => None,
-        EntityTags::Auto | EntityTags::Declared => declared_tag(root, path, &file, patience)?,
+        EntityTags::Auto | EntityTags::Declared => {
+            declared_tag(root, path, &file, rules.sidecars_believed_ns, patience)?
+        }
     };
     Ok(Resource {
         declared_tag,

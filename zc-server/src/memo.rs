@@ -12,20 +12,21 @@ const FILES_MAX: usize = 32_768;
 #[derive(Debug)]
 pub(crate) struct Memo<T>(Mutex<HashMap<Key, T>>);
 
-/// Every change of a file gives it another `ctime`.
+/// A state of a file: every change of it gives it another `ctime`. An answer may be about one of its
+/// names alone.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     inode: u64,
     ctime_ns: i128,
-    length: u64,
+    name: Option<u64>,
 }
 
-impl From<&FileState> for Key {
-    fn from(state: &FileState) -> Self {
+impl Key {
+    fn new(state: &FileState, name: Option<u64>) -> Self {
         Self {
             inode: state.inode,
             ctime_ns: state.ctime_ns,
-            length: state.length,
+            name,
         }
     }
 }
@@ -39,18 +40,36 @@ impl<T> Default for Memo<T> {
 impl<T: Clone> Memo<T> {
     /// What was found out about the file in this state.
     pub(crate) fn get(&self, state: &FileState) -> Option<T> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&Key::from(state)).cloned()
+        self.get_key(&Key::new(state, None))
     }
 
     /// Remembers it. The state must be settled: one that may change without its times telling is no
     /// key to anything.
     pub(crate) fn remember(&self, state: &FileState, answer: T) {
+        self.remember_key(Key::new(state, None), answer);
+    }
+
+    /// The same about one name of the file, by a hash of it.
+    pub(crate) fn get_named(&self, state: &FileState, name: u64) -> Option<T> {
+        self.get_key(&Key::new(state, Some(name)))
+    }
+
+    /// The same about one name of the file, by a hash of it.
+    pub(crate) fn remember_named(&self, state: &FileState, name: u64, answer: T) {
+        self.remember_key(Key::new(state, Some(name)), answer);
+    }
+
+    fn get_key(&self, key: &Key) -> Option<T> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).cloned()
+    }
+
+    fn remember_key(&self, key: Key, answer: T) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= FILES_MAX {
             known.clear();
         }
-        known.insert(Key::from(state), answer);
+        known.insert(key, answer);
     }
 }
 
@@ -75,6 +94,10 @@ mod tests {
         assert_eq!(memo.get(&state(1, 10)), Some("a"));
         assert_eq!(memo.get(&state(1, 11)), None);
         assert_eq!(memo.get(&state(2, 10)), None);
+        assert_eq!(memo.get_named(&state(1, 10), 7), None);
+        memo.remember_named(&state(1, 10), 7, "named");
+        assert_eq!(memo.get_named(&state(1, 10), 7), Some("named"));
+        assert_eq!(memo.get_named(&state(1, 10), 8), None);
         for inode in 0..FILES_MAX as u64 + 10 {
             memo.remember(&state(inode, 5), "b");
             assert_eq!(memo.get(&state(inode, 5)), Some("b"));

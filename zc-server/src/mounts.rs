@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zc_core::{FileSystem, Residency};
 use zc_http::EntityTag;
 
+use crate::declared::Sidecar;
 use crate::disk::{Closer, Handle, Key};
 use crate::file_state::Clock;
 use crate::memo::Memo;
@@ -28,6 +29,8 @@ pub(crate) struct Mount {
     closer: Option<Closer>,
     /// The entity-tags that extended attributes of its files declare, or that they declare none.
     attributes: Memo<Option<Box<EntityTag>>>,
+    /// What the sidecars of its files declare.
+    sidecars: Memo<Sidecar>,
     /// What precompressed sidecars among its files were found to be.
     codings: Memo<Content>,
 }
@@ -82,6 +85,7 @@ impl Mount {
                 .filter(|_| kind == Kind::Remote)
                 .map(|disk| disk.closer(key)),
             attributes: Memo::default(),
+            sidecars: Memo::default(),
             codings: Memo::default(),
         }
     }
@@ -104,6 +108,11 @@ impl Mount {
     /// What is known of the attributes of its files.
     pub(crate) fn attributes(&self) -> &Memo<Option<Box<EntityTag>>> {
         &self.attributes
+    }
+
+    /// What is known of the sidecars that declare tags of its files.
+    pub(crate) fn sidecars(&self) -> &Memo<Sidecar> {
+        &self.sidecars
     }
 
     /// What is known of the precompressed sidecars among its files.

@@ -33,7 +33,9 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, site: &Site) -> bool {
         && framing.version == Version::Http11
         && framing.after == After::KeepAlive
         && framing.disposition.is_none()
-        && framing.grant.is_like(plan::grant(site.rules.cors.as_ref(), None))
+        && framing
+            .grant
+            .is_like(plan::grant(site.rules.cors.as_ref(), None))
 }
 
 /// The 200 for `file`, with its bytes if it is not longer than `inline_max` and can be read without

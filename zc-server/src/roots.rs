@@ -71,15 +71,15 @@ impl RootPath {
         symlinks: Symlinks,
         mounts: Arc<Mounts>,
         diagnostics: Diagnostics,
-    ) -> io::Result<(Self, Root)> {
-        let root = Root::open(path, symlinks, Arc::clone(&mounts))?;
+    ) -> io::Result<(Self, Arc<Root>)> {
+        let root = Arc::new(Root::open(path, symlinks, Arc::clone(&mounts))?);
         let path = Self {
             path: path.to_owned(),
             symlinks,
             mounts,
             diagnostics,
             key: AtomicU64::new(root.key_of(b"")),
-            current: Mutex::new(Current::Root(Weak::new())),
+            current: Mutex::new(Current::Root(Arc::downgrade(&root))),
         };
         Ok((path, root))
     }
@@ -166,7 +166,7 @@ struct View {
 
 #[derive(Debug)]
 enum State {
-    /// It was not looked up, or let go since.
+    /// It was let go.
     Unknown,
     Held(Arc<Root>),
     Missing,
@@ -195,16 +195,16 @@ impl<'a> From<&'a Told> for Answering<'a> {
 }
 
 impl Roots {
-    /// `count` roots, none of which is looked up yet. What a path named is believed for `ttl_ms`.
-    pub(crate) fn new(count: usize, ttl_ms: u64) -> Self {
-        let view = || View {
-            state: State::Unknown,
+    /// Roots that were just opened. What a path named is believed for `ttl_ms`.
+    pub(crate) fn new(opened: &[Arc<Root>], ttl_ms: u64) -> Self {
+        let view = |root: &Arc<Root>| View {
+            state: State::Held(Arc::clone(root)),
             checked_ms: 0,
             used_ms: 0,
         };
         Self {
             ttl_ms,
-            views: std::iter::repeat_with(view).take(count).collect(),
+            views: opened.iter().map(view).collect(),
             swept_ms: 0,
             retired: Vec::new(),
         }

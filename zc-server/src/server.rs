@@ -104,7 +104,8 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
-        let site = Arc::new(Site::open(&config, diagnostics.clone())?);
+        let (site, roots) = Site::open(&config, diagnostics.clone())?;
+        let site = Arc::new(site);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
         if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
@@ -145,7 +146,7 @@ impl Server {
                 path_buffer: Vec::new(),
                 buffers: Buffers::default(),
                 boxes: Boxes::default(),
-                roots: Roots::new(site.roots.len(), config.cache.ttl_ms),
+                roots: Roots::new(&roots, config.cache.ttl_ms),
                 cache: Cache::new(cache_bounds(&config, descriptors)),
                 log: sink.clone(),
                 mailbox: worker.mailbox,

@@ -20,6 +20,11 @@ use crate::resolve::{OpenFile, Patience, Root};
 use crate::roots::RootPath;
 use crate::server::StartError;
 
+/// For how many times the time to live of the cache what a sidecar declares of a file is believed, while
+/// the file stays the same. Looking for sidecars each time took 3 % of the CPU of requests for 10,000 files
+/// of 4 KiB.
+const SIDECAR_TTLS: i128 = 8;
+
 /// What every worker, and every thread that waits for the disk, needs to know.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -52,6 +57,8 @@ pub(crate) struct Rules {
     cache_control: Vec<CacheControl>,
     pub(crate) types: Types,
     pub(crate) etags: EntityTags,
+    /// How long what a sidecar declares of a file that stays the same is believed, in nanoseconds.
+    pub(crate) sidecars_believed_ns: i128,
     pub(crate) hidden: bool,
     pub(crate) precompressed: Vec<Coding>,
     pub(crate) cors: Option<Cors>,
@@ -66,8 +73,11 @@ pub(crate) struct Rules {
 }
 
 impl Site {
-    /// Opens the roots.
-    pub(crate) fn open(config: &Config, diagnostics: Diagnostics) -> Result<Self, StartError> {
+    /// Opens the roots, and answers them as well: they are in the order of their paths.
+    pub(crate) fn open(
+        config: &Config,
+        diagnostics: Diagnostics,
+    ) -> Result<(Self, Vec<Arc<Root>>), StartError> {
         // Each connection waits for one thing at a time, and may leave a file to be closed.
         let disk = Disk::start(config.disk_threads, config.connections_max * 2);
         let disk = disk.map_err(StartError::Disk)?;
@@ -77,14 +87,16 @@ impl Site {
             let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
             let (path, root) = opened.map_err(StartError::Root)?;
             check_pages(&config.files, &root)?;
-            Ok(Arc::new(path))
+            Ok((Arc::new(path), root))
         };
         let sites = &config.files.sites;
         let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
-        Ok(Self {
-            roots: roots.map(open).collect::<Result<_, StartError>>()?,
+        let opened = roots.map(open).collect::<Result<Vec<_>, StartError>>()?;
+        let (paths, opened) = opened.into_iter().unzip();
+        let site = Self {
+            roots: paths,
             hosts: sites.iter().map(|site| site.host.clone()).collect(),
-            rules: Rules::new(&config.files),
+            rules: Rules::new(&config.files, config.cache.ttl_ms),
             method: config.method,
             method_override: config.method_override,
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
@@ -93,7 +105,8 @@ impl Site {
             may_use_io_uring: config.cold_guard && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
-        })
+        };
+        Ok((site, opened))
     }
 
     /// Whether a worker may wait for a disk.
@@ -147,7 +160,7 @@ fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
 }
 
 impl Rules {
-    fn new(files: &Files) -> Self {
+    fn new(files: &Files, ttl_ms: u64) -> Self {
         let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
         let line = |field: &Field| format!("{}: {}\r\n", field.name, field.value).into_bytes();
@@ -182,6 +195,7 @@ impl Rules {
                 files.charset.clone(),
             ),
             etags: files.etags,
+            sidecars_believed_ns: i128::from(ttl_ms) * 1_000_000 * SIDECAR_TTLS,
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),

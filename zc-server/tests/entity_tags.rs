@@ -337,7 +337,7 @@ fn a_sidecar_or_an_attribute_gives_any_file_its_tag() {
 }
 
 #[test]
-fn an_attribute_that_changes_is_seen_within_the_time_to_live() {
+fn a_declared_tag_that_changes_is_seen_though_the_file_stays_the_same() {
     let server = Server::start(&["--cache-ttl", "50ms"]);
     server.write("f", b"the bytes");
     server.wait_until_settled("/f");
@@ -354,6 +354,12 @@ fn an_attribute_that_changes_is_seen_within_the_time_to_live() {
     };
     wait_for("\"one\"");
     xattr::set(server.path("f"), "user.etag", b"two").expect("an attribute");
+    wait_for("\"two\"");
+    server.write("f.etag", b"three");
+    wait_for("\"three\"");
+    server.write("f.etag", b"four");
+    wait_for("\"four\"");
+    std::fs::remove_file(server.path("f.etag")).expect("a file");
     wait_for("\"two\"");
     xattr::remove(server.path("f"), "user.etag").expect("an attribute");
     wait_for(&made);

@@ -287,6 +287,7 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
     let Some(mut slow) = Slow::start(&["--threads", "1"]) else {
         return;
     };
+    let log = slow.server().follow_log();
     // A file that changed a moment ago is not kept, and looked up by a thread each time.
     slow.server().wait_until_settled("/hot");
     let mut quick = slow.server().connect();
@@ -316,11 +317,11 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
     for client in patient.iter_mut().chain([&mut quick]) {
         assert_eq!(client.response(false).body, b"hot");
     }
-    let targets: Vec<_> = std::iter::from_fn(|| Some(slow.server().log()))
-        .map(|log| log["target"].clone())
+    let targets: Vec<_> = (log.so_far(slow.server()).into_iter())
+        .map(|line| line["target"].clone())
         .filter(|target| target.as_str().is_some_and(|target| target.contains('?')))
-        .take(FILES + 1)
         .collect();
+    assert_eq!(targets.len(), FILES + 1, "{targets:?}");
     assert_eq!(targets[0], "/hot?quick", "{targets:?}");
     assert!(targets[1..].iter().all(|target| target == "/hot?patient"));
 }

@@ -12,7 +12,6 @@ use crate::lookup::{Query, look_up};
 use crate::prepared;
 use crate::representation::Representation;
 use crate::resolve::{Patience, ResolveError, Root};
-use crate::roots::Told;
 use crate::site::Site;
 
 const TTL_MS: u64 = 1_000;
@@ -39,10 +38,8 @@ impl Files {
         let directory = tempfile::tempdir().expect("a directory");
         let config = Config::for_root(directory.path()).expect("a root");
         let diagnostics = Diagnostics::start().expect("a thread");
-        let site = Site::open(&config, diagnostics).expect("a root");
-        let Told::Root(root) = site.roots[0].look_up() else {
-            panic!("a root");
-        };
+        let (site, mut roots) = Site::open(&config, diagnostics).expect("a root");
+        let root = roots.remove(0);
         let files = Self {
             directory,
             site,
