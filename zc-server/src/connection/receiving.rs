@@ -8,7 +8,9 @@ use zc_http::{Drain, Parse, parse};
 
 use super::{Allowance, Connection, Readiness, State, Step, sending};
 use crate::context::Context;
-use crate::exchange::{Exchange, LogRecord, Outcome, Response, Then, accept_request, refusal};
+use crate::exchange::{
+    Exchange, LogRecord, Outcome, Response, Then, accept_request, record_unanswered, refusal,
+};
 use crate::input::{Fill, Scratch};
 use crate::outgoing::Figures;
 use crate::reply::{Place, Ready};
@@ -208,6 +210,11 @@ impl Connection {
                             response,
                             deadline_ms: context.now_ms + context.timeouts.header_ms,
                         })
+                    }
+                    // No event tells of it again.
+                    Exchange::Wait(..) if self.gone => {
+                        record_unanswered(rest, self.remote, Outcome::PeerGone, context);
+                        Step::Closed
                     }
                     Exchange::Wait(known, ticket) => Step::Wait(State::Resolving {
                         known,

@@ -104,6 +104,11 @@ impl Connection {
     /// Waits for the disk: for what was requested of it already, or by a thread.
     fn fetch(&mut self, mut response: Box<Response>, context: &mut Context) -> Step {
         self.has_waited = true;
+        if self.gone {
+            // No event tells of it again.
+            response.end(self.remote, Outcome::PeerGone, context);
+            return Step::Closed;
+        }
         let Some(outgoing) = &mut response.outgoing else {
             unreachable!("a thread has it in the state `Fetching` alone");
         };
@@ -132,7 +137,7 @@ impl Connection {
         let is_there = reading != Reading::Pending
             && (response.outgoing.as_mut()).is_some_and(Outgoing::requested_is_there);
         match reading {
-            Reading::Pending if self.gone => {
+            _ if self.gone => {
                 response.end(self.remote, Outcome::PeerGone, context);
                 Step::Closed
             }
