@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::window::Window;
+use crate::window::{self, Window};
 use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
@@ -259,10 +259,12 @@ impl<F: AsFd> Transfer<F> {
         let before = self.remaining;
         let mut left = budget;
         while self.remaining > 0 {
-            if left == 0 {
+            // What is too little to look at another window for is left to the next call.
+            let is_rest = left < window::BATCH_BYTES && left < budget && self.is_at_window_end();
+            if left == 0 || is_rest {
                 return Ok(Progress::BudgetSpent);
             }
-            if let Some(range) = self.ask_residency() {
+            if let Some(range) = self.ask_for(left) {
                 return Ok(Progress::NeedsDisk(range));
             }
             let mut count = self.remaining.min(left);
@@ -450,7 +452,17 @@ impl<F: AsFd> Transfer<F> {
     ///
     /// For callers that would do something else before the first `advance` if they knew.
     pub fn ask_residency(&mut self) -> Option<Range<u64>> {
+        self.ask_for(u64::MAX)
+    }
+
+    /// The same for a call that sends `budget` bytes at most.
+    fn ask_for(&mut self, budget: u64) -> Option<Range<u64>> {
         let window = self.residency.as_mut()?;
-        window.ask(&self.source, self.offset, self.remaining)
+        window.ask(&self.source, self.offset, self.remaining, budget)
+    }
+
+    fn is_at_window_end(&self) -> bool {
+        let window = self.residency.as_ref();
+        window.is_some_and(|window| window.end() <= self.offset)
     }
 }

@@ -5,6 +5,9 @@ use std::os::fd::AsFd;
 
 use crate::Residency;
 
+/// As many bytes as `sendfile(2)` gives a socket at a time: 16 pages.
+pub(crate) const BATCH_BYTES: u64 = 64 << 10;
+
 /// What a transfer with a residency window knows of its source.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -65,12 +68,13 @@ impl Window {
     }
 
     /// The window at `offset` when it has to be waited for; `remaining` bytes of the source are to be
-    /// sent from there.
+    /// sent from there, of them at most `budget` in this call.
     pub(crate) fn ask(
         &mut self,
         source: impl AsFd,
         offset: u64,
         remaining: u64,
+        budget: u64,
     ) -> Option<Range<u64>> {
         if remaining == 0 || offset < self.end() {
             return None;
@@ -79,7 +83,7 @@ impl Window {
         let bytes = if is_rest {
             self.fetched - offset
         } else {
-            self.bytes.min(remaining)
+            self.next_bytes(offset, remaining, budget)
         };
         let range = offset..offset.saturating_add(bytes);
         self.looked = range.end;
@@ -90,5 +94,52 @@ impl Window {
         self.next = Look::Spared;
         self.fetched = range.end;
         Some(range)
+    }
+
+    /// The length of the window at `offset`. Where several calls send a file that is in memory, each ends
+    /// with a window and between two batches, so that the next one sends in one go: after a socket that
+    /// was full it would else send the rest of one window and the beginning of another, each time.
+    fn next_bytes(&self, offset: u64, remaining: u64, budget: u64) -> u64 {
+        let bytes = self.bytes.min(remaining);
+        if self.next == Look::Spared || bytes == remaining {
+            return bytes;
+        }
+        let end = offset.saturating_add(bytes.min(budget));
+        let aligned = end - end % BATCH_BYTES;
+        match aligned.checked_sub(offset) {
+            Some(short) if short >= bytes / 2 => short,
+            _ => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_ends_with_the_call_and_between_two_batches() {
+        const MIB: u64 = 1 << 20;
+        let window = Window::new(2 * MIB, 0);
+        for (offset, remaining, budget, expected) in [
+            (0, 9 * MIB, 2 * MIB, 2 * MIB),
+            // The socket was full in the middle of a batch.
+            (1_234_567, 9 * MIB, 2 * MIB, 3_276_800 - 1_234_567),
+            // The rest of a window has gone before, in this call.
+            (2 * MIB, 9 * MIB, 1_500_000, 3_538_944 - 2 * MIB),
+            // Too little is left to be worth a window of its own.
+            (2 * MIB, 9 * MIB, MIB / 2, 2 * MIB),
+            // Whatever the end is, it is the end.
+            (1_234_567, 1_000_001, 2 * MIB, 1_000_001),
+            (1_234_567, 9 * MIB, u64::MAX, 3_276_800 - 1_234_567),
+        ] {
+            let bytes = window.next_bytes(offset, remaining, budget);
+            assert_eq!(bytes, expected, "{offset} {remaining} {budget}");
+        }
+        let mut cold = Window::new(2 * MIB, 0);
+        cold.expect_cold();
+        assert_eq!(cold.next_bytes(1_234_567, 9 * MIB, MIB), 2 * MIB);
+        let small = Window::new(100, 0);
+        assert_eq!(small.next_bytes(50, 1000, 1000), 100);
     }
 }
