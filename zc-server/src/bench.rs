@@ -1,8 +1,8 @@
 //! Parts of the server that are measured by themselves. Not for programs: it may change at any time.
 
-use crate::cache::{Bounds, Cache, Key, Standing};
-use crate::lookup::Found;
-use crate::resolve::{ResolveError, RootId};
+use crate::files::lookup::Found;
+use crate::files::root::{ResolveError, RootId};
+use crate::respond::cache::{Bounds, Cache, Key, Standing};
 
 /// Longer than any measurement.
 const TTL_MS: u64 = 1 << 40;

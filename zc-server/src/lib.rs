@@ -24,52 +24,24 @@
 //! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
 //! `sendfile(2)`.
 
-mod access_log;
-mod args;
-mod balance;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-mod cache;
+mod body;
+mod cli;
 pub mod config;
 mod connection;
-mod context;
-mod deadline;
-mod declared;
-mod diagnostics;
 mod disk;
-mod drain;
 mod exchange;
-mod file_state;
-mod input;
-mod listener;
-mod listing;
-mod lookup;
-mod memo;
-mod mime;
-mod mounts;
-mod natural;
-mod outgoing;
-mod pace;
-mod page;
-mod plan;
-mod precompressed;
-mod prepared;
+mod files;
+mod observe;
 mod reactor;
-mod render;
-mod reply;
-mod representation;
-mod resolve;
 mod respond;
-mod roots;
 mod server;
-mod site;
-mod slots;
 pub mod tagging;
-mod validators;
-mod values;
+mod worker;
 
-pub use args::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};
+pub use cli::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};
 pub use config::{Config, ConfigError};
-pub use listener::{BindError, Listening};
+pub use reactor::listener::{BindError, Listening};
 pub use server::{Handle, Outcome, Server, StartError};

@@ -10,22 +10,22 @@ use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
 use zc_http::{HttpTime, Limits};
 
-use crate::access_log;
-use crate::balance::Balance;
-use crate::cache::{Bounds, Cache};
 use crate::config::{Config, LogFormat};
-use crate::context::{Context, Timeouts};
-use crate::diagnostics::{Diagnostics, OneLine};
+use crate::connection::input::Scratch;
 use crate::disk::Mailbox;
-use crate::drain::DrainCount;
 use crate::exchange::Boxes;
-use crate::input::Scratch;
-use crate::listener::{BindError, Listening, bind_all, pacing_warning};
-use crate::pace::Pace;
+use crate::files::roots::Roots;
+use crate::files::rules::Site;
+use crate::observe::access_log;
+use crate::observe::diagnostics::{Diagnostics, OneLine};
+use crate::reactor::balance::Balance;
+use crate::reactor::drain::DrainCount;
+use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
+use crate::reactor::schedule::Pace;
 use crate::reactor::{Reactor, Shared};
-use crate::reply::Buffers;
-use crate::roots::Roots;
-use crate::site::Site;
+use crate::respond::cache::{Bounds, Cache};
+use crate::respond::reply::Buffers;
+use crate::worker::{Context, Timeouts};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).

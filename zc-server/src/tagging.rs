@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use xattr::FileExt;
 use zc_http::EntityTag;
 
-use crate::args::{EtagArgs, TagStore};
-use crate::declared::{ATTRIBUTE, ATTRIBUTE_FOR, SIDECAR_EXTENSION, state_mark};
-use crate::file_state::{Clock, FileState, Stability, coarse_now_ns};
+use crate::cli::{EtagArgs, TagStore};
+use crate::files::declared::{ATTRIBUTE, ATTRIBUTE_FOR, SIDECAR_EXTENSION, state_mark};
+use crate::files::file_state::{Clock, FileState, Stability, coarse_now_ns};
 
 /// What is read of a file at a time, in bytes.
 const READ_BYTES: usize = 1 << 20;

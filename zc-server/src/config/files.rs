@@ -63,7 +63,7 @@ impl Default for Files {
             fields: Vec::new(),
             cors: None,
             download_query: true,
-            default_type: crate::mime::UNKNOWN.to_owned(),
+            default_type: crate::files::mime::UNKNOWN.to_owned(),
             types: Vec::new(),
             etags: EntityTags::Auto,
             charset: Charset::Auto,

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use zc_core::Method;
 use zc_http::Coding;
 
-use crate::args::{Args, ColdGuard, IoUring, Precompressed, Switch};
+use crate::cli::{Args, ColdGuard, IoUring, Precompressed, Switch};
 pub use bind::{Bind, ParseBindError};
 pub use error::ConfigError;
 use files::{Cors, Files, Origins, Site};

@@ -46,8 +46,9 @@
 //! Lingering  the peer ends, fails or deadline   closed
 //! ```
 
-mod receiving;
-mod sending;
+pub(crate) mod input;
+mod receive;
+mod send;
 
 use std::io;
 use std::net::SocketAddr;
@@ -57,14 +58,14 @@ use mio::net::TcpStream;
 use zc_core::{Progress, SendError};
 use zc_http::{Drain, Status};
 
-use crate::context::{Context, Timeouts};
-use crate::diagnostics::file_named;
+use crate::body::{Figures, Outgoing};
+use crate::connection::input::Input;
 use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
-use crate::input::Input;
-use crate::outgoing::{Figures, Outgoing};
-use crate::resolve::Handle;
+use crate::files::root::Handle;
+use crate::observe::diagnostics::file_named;
 use crate::respond::Known;
+use crate::worker::{Context, Timeouts};
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
 const TURN_RESPONSES_MAX: u32 = 32;

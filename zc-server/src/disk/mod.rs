@@ -22,10 +22,10 @@ pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use queue::Key;
 use queue::{FairQueue, Running};
 
-use crate::listing::{self, Listing};
-use crate::lookup::Found;
-use crate::outgoing::Outgoing;
-use crate::roots::Told;
+use crate::body::Outgoing;
+use crate::files::listing::{self, Listing};
+use crate::files::lookup::Found;
+use crate::files::roots::Told;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
 pub(crate) const WINDOW_BYTES: u64 = 2 << 20;

@@ -5,9 +5,9 @@ use mio::{Poll, Token, Waker};
 use zc_core::Transfer;
 
 use super::*;
-use crate::mounts::Guard;
-use crate::outgoing::Following;
-use crate::resolve::{Handle, ResolveError};
+use crate::body::Following;
+use crate::files::mounts::Guard;
+use crate::files::root::{Handle, ResolveError};
 
 const THREADS: usize = 4;
 

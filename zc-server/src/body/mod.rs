@@ -1,0 +1,489 @@
+//! A response on its way out: its head and what follows it, piece by piece.
+//!
+//! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
+//! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket. What
+//! has to be read first is [read by a thread](Outgoing::read_and_wait), or was
+//! [requested](Outgoing::take_requested) of the disk already; where nobody can tell what is in memory, a
+//! thread [sends too](Outgoing::advance_and_wait).
+
+mod parts;
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use nix::sys::resource::{UsageWho, getrusage};
+use zc_core::{
+    Fetcher, HeadThenFile, Progress, REQUEST_BYTES, Report, Residency, SendError, Transfer,
+};
+
+pub(crate) use parts::{Following, Parts, Source};
+
+use crate::disk::{Claim, WINDOW_BYTES};
+use crate::files::mounts::Guard;
+use crate::files::root::Handle;
+use crate::respond::reply::Ready;
+
+/// How much of a file must have been read before a thread sends its head: while nothing is sent, an
+/// error can still be told as one.
+const FIRST_BYTES: u64 = 64 * 1024;
+
+type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
+
+/// A response on its way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    piece: Piece,
+    following: Following,
+    /// How many of the first bytes are head; the rest is body.
+    head_bytes: u64,
+    /// What the pieces before this one came to.
+    done: Done,
+    guard: Guard,
+    /// Whether body that goes out as bytes was read from a file for this response.
+    was_read: bool,
+    cold: Cold,
+    /// Since when a request to the disk is waited for.
+    requested: Option<Instant>,
+}
+
+/// What had to be waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cold {
+    /// How often a thread carried the response on, or a request to the disk was waited for.
+    pub(crate) windows: u64,
+    /// How long that took, in all; the waiting for a thread does not count.
+    pub(crate) time: Duration,
+}
+
+/// What was done of a response.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Figures {
+    /// Bytes of the head that the socket accepted.
+    pub(crate) head_bytes: u64,
+    /// Bytes of the body that the socket accepted.
+    pub(crate) body_bytes: u64,
+    /// What was done of files, if there were any.
+    pub(crate) report: Option<Report>,
+    /// Whether body that went out as bytes was read from a file for this response.
+    pub(crate) was_read: bool,
+    /// Times that the socket was full.
+    pub(crate) would_blocks: u64,
+    pub(crate) cold: Cold,
+}
+
+/// What was accepted of pieces that are over.
+#[derive(Debug, Default)]
+struct Done {
+    bytes: u64,
+    would_blocks: u64,
+    report: Option<Report>,
+}
+
+impl Figures {
+    /// Of a response in memory of which the socket accepted `accepted` bytes, without being full.
+    pub(crate) fn of_ready(ready: &Ready, accepted: usize) -> Self {
+        let head_bytes = accepted.min(ready.head_bytes);
+        Self {
+            head_bytes: head_bytes as u64,
+            body_bytes: (accepted - head_bytes) as u64,
+            report: None,
+            was_read: ready.was_read,
+            would_blocks: 0,
+            cold: Cold::default(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// A head, then a range of a file, and what follows that.
+    pub(crate) fn new(
+        head: BytesMut,
+        body: Option<Transfer<Arc<Handle>>>,
+        following: Following,
+        guard: Guard,
+    ) -> Self {
+        Self {
+            head_bytes: head.len() as u64,
+            piece: parts::piece(head, body, guard),
+            following,
+            done: Done::default(),
+            guard,
+            was_read: false,
+            cold: Cold::default(),
+            requested: None,
+        }
+    }
+
+    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
+    pub(crate) fn rest_of(bytes: &[u8], ready: &Ready, accepted: usize) -> Self {
+        let rest = BytesMut::from(&bytes[accepted..]);
+        Self {
+            piece: HeadThenFile::with_optional_body(rest, None),
+            following: Following::Nothing,
+            head_bytes: ready.head_bytes as u64,
+            done: Done {
+                bytes: accepted as u64,
+                // The socket was full, or nobody has asked it yet.
+                would_blocks: u64::from(accepted > 0),
+                report: None,
+            },
+            guard: Guard::Trusted,
+            was_read: ready.was_read,
+            cold: Cold::default(),
+            requested: None,
+        }
+    }
+
+    /// The file that is sent, if there is one.
+    pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
+        match &self.following {
+            Following::Parts(parts) => Some(&parts.source.file),
+            _ => self.piece.body().map(Transfer::source),
+        }
+    }
+
+    /// Ends it where it stands, and gives back the buffer of its last head.
+    pub(crate) fn into_head(self) -> BytesMut {
+        self.piece.into_head()
+    }
+
+    /// Sends until the end, until the socket is full, until about `budget` bytes went, or until the
+    /// disk would have to be waited for.
+    pub(crate) fn advance(
+        &mut self,
+        socket: impl AsFd,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
+        let before = self.accepted();
+        loop {
+            if self.guard == Guard::Offloaded
+                && let Some(range) = self.next_window()
+            {
+                return Ok(Progress::NeedsDisk(range));
+            }
+            let left = budget.saturating_sub(self.accepted() - before);
+            match self.piece.advance(&socket, left)? {
+                Progress::Complete => {}
+                stopped => return Ok(stopped),
+            }
+            if !self.take_next_piece() {
+                return Ok(Progress::Complete);
+            }
+            if self.accepted() - before >= budget {
+                return Ok(Progress::BudgetSpent);
+            }
+        }
+    }
+
+    /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
+    /// does, and says when it [is there](Self::requested_is_there).
+    pub(crate) fn take_requested(&mut self) -> Option<(Arc<Handle>, u64)> {
+        if self.guard != Guard::Requested {
+            return None;
+        }
+        self.guard = Guard::Probed;
+        let last = self.next_window()?.end - 1;
+        let file = Arc::clone(self.piece.body()?.source());
+        self.requested = Some(Instant::now());
+        Some((file, last))
+    }
+
+    /// The last byte of what was requested of the disk is in memory, or cannot be read: whether all seems
+    /// to be. Where the end of a file was in memory and its beginning was not, it is told of at once.
+    pub(crate) fn requested_is_there(&mut self) -> bool {
+        if let Some(since) = self.requested.take() {
+            self.waited(since);
+        }
+        match (self.next_window(), self.piece.body()) {
+            (Some(window), Some(body)) => {
+                let first = window.start..window.start + 1;
+                Residency::probe(body.source(), first) != Residency::Cold
+            }
+            _ => true,
+        }
+    }
+
+    /// Reads the next window, on a thread that may wait for the disk, and takes the claim; `None` when
+    /// that was taken back. The window is the worker's to send, in turns between requests: a thread that
+    /// sends keeps the core from the worker, and many of them for many times as long.
+    pub(crate) fn read_and_wait(
+        &mut self,
+        fetcher: &Fetcher,
+        claim: &Claim,
+    ) -> Option<Result<Progress, SendError>> {
+        let began = Instant::now();
+        let read = self.read_window(fetcher);
+        if !claim.take() {
+            return None;
+        }
+        self.waited(began);
+        Some(match read {
+            Ok(()) => Ok(Progress::BudgetSpent),
+            Err(error) => Err(SendError::of_source(error)),
+        })
+    }
+
+    /// As [`advance`](Self::advance), on a thread that may wait for the disk. It reads the first bytes of
+    /// the file before it takes the claim (`None` when that was taken back) and sends.
+    pub(crate) fn advance_and_wait(
+        &mut self,
+        fetcher: &Fetcher,
+        claim: &Claim,
+        socket: impl AsFd,
+        budget: u64,
+    ) -> Option<Result<Progress, SendError>> {
+        let began = Instant::now();
+        let read = self.read_first(fetcher);
+        if !claim.take() {
+            return None;
+        }
+        let result = match read {
+            Ok(()) => self.advance_through_disk(socket, budget),
+            Err(error) => Err(SendError::of_source(error)),
+        };
+        self.waited(began);
+        Some(result)
+    }
+
+    fn waited(&mut self, since: Instant) {
+        self.cold.windows += 1;
+        self.cold.time += since.elapsed();
+    }
+
+    /// Reads the next window. Where that was in memory already the file seems to be cold no more, and the
+    /// worker looks for itself again.
+    fn read_window(&mut self, fetcher: &Fetcher) -> io::Result<()> {
+        let window = self.next_window();
+        let (Some(window), Some(body)) = (window, self.piece.body_mut()) else {
+            return Ok(());
+        };
+        // Not by a look beforehand: that has the kernel read the last page, on which a readahead breaks
+        // when it gets there. It goes on with single pages, which took up to 0.8 ms for each file.
+        let before = sleeps();
+        fetcher.fetch(body.source(), window.clone())?;
+        if sleeps() == before && Residency::probe(body.source(), window) == Residency::Hot {
+            body.look_again();
+        }
+        Ok(())
+    }
+
+    /// Reads the first bytes of the file, unless its head is sent: no error can be told any more then.
+    fn read_first(&self, fetcher: &Fetcher) -> io::Result<()> {
+        let first = self.next_window().filter(|_| self.accepted() == 0);
+        match (first, self.piece.body()) {
+            (Some(range), Some(body)) => {
+                let end = range.end.min(range.start + FIRST_BYTES);
+                fetcher.fetch(body.source(), range.start..end).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn advance_through_disk(
+        &mut self,
+        socket: impl AsFd,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
+        let before = self.accepted();
+        loop {
+            let left = budget.saturating_sub(self.accepted() - before);
+            match self.piece.advance(&socket, left)? {
+                // Here it may be waited for: the next advance does.
+                Progress::NeedsDisk(_) => {}
+                Progress::Complete if self.take_next_piece() => {}
+                stopped => return Ok(stopped),
+            }
+            if self.accepted() - before >= budget {
+                return Ok(Progress::BudgetSpent);
+            }
+        }
+    }
+
+    /// What of the file comes next; `None` where bytes in memory come next, or nothing.
+    fn next_window(&self) -> Option<Range<u64>> {
+        let body = self.piece.body().filter(|body| body.remaining() > 0)?;
+        Some(body.offset()..body.offset() + body.remaining().min(WINDOW_BYTES))
+    }
+
+    fn take_next_piece(&mut self) -> bool {
+        let Some(next) = self.following.next() else {
+            return false;
+        };
+        let over = std::mem::replace(&mut self.piece, next);
+        self.done.add(&over);
+        true
+    }
+
+    /// How much of the file is waited for next, in bytes; 0 where that is so little that the waiting takes
+    /// longer than the reading.
+    pub(crate) fn large_window_bytes(&self) -> u64 {
+        self.next_window()
+            .map(|window| window.end - window.start)
+            .filter(|bytes| *bytes > REQUEST_BYTES)
+            .unwrap_or(0)
+    }
+
+    /// Whether every byte of files goes by a thread.
+    pub(crate) fn is_offloaded(&self) -> bool {
+        self.guard == Guard::Offloaded
+    }
+
+    /// What was done so far, for the log.
+    pub(crate) fn figures(&self) -> Figures {
+        let accepted = self.accepted();
+        Figures {
+            head_bytes: accepted.min(self.head_bytes),
+            body_bytes: accepted.saturating_sub(self.head_bytes),
+            report: self.report(),
+            was_read: self.was_read,
+            would_blocks: self.done.would_blocks + self.piece.would_blocks(),
+            cold: self.cold,
+        }
+    }
+
+    /// Bytes of head and body that the socket accepted; it grows exactly when there is progress.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.done.bytes + self.piece.accepted()
+    }
+
+    fn report(&self) -> Option<Report> {
+        match (self.done.report, self.piece.body_report()) {
+            (None, None) => None,
+            (None, Some(report)) => Some(*report),
+            (Some(report), None) => Some(report),
+            (Some(report), Some(last)) => Some(report + *last),
+        }
+    }
+}
+
+impl Done {
+    fn add(&mut self, piece: &Piece) {
+        self.bytes += piece.accepted();
+        self.would_blocks += piece.would_blocks();
+        if let Some(report) = piece.body_report() {
+            self.report = Some(self.report.unwrap_or_default() + *report);
+        }
+    }
+}
+
+/// How often this thread has waited for something, as far as the system tells.
+fn sleeps() -> i64 {
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Seek, Write};
+    use std::os::unix::net::UnixStream;
+
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+    /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
+    fn cold(length: u64, guard: Guard) -> (File, Outgoing, UnixStream) {
+        // On a disk: the directory for temporary files may be memory.
+        let program = std::env::current_exe().expect("a path");
+        let directory = program.parent().expect("a directory");
+        let file = tempfile::tempfile_in(directory).expect("a file");
+        file.set_len(length).expect("a sparse file");
+        let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
+        let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
+        body.expect_cold();
+        let head = BytesMut::new();
+        let outgoing = Outgoing::new(head, Some(body), Following::Nothing, guard);
+        let (socket, mut peer) = UnixStream::pair().expect("sockets");
+        std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+        (file, outgoing, socket)
+    }
+
+    fn read(outgoing: &mut Outgoing) -> Progress {
+        let fetcher = Fetcher::new().expect("/dev/null");
+        let result = outgoing.read_and_wait(&fetcher, &Claim::default());
+        result.expect("nobody takes it back").expect("it is read")
+    }
+
+    #[test]
+    fn a_thread_reads_and_the_worker_sends() {
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Probed);
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        assert_eq!((outgoing.accepted(), outgoing.cold.windows), (0, 1));
+        let sent = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(sent, Progress::Complete);
+        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
+    }
+
+    #[test]
+    fn a_thread_sends_where_nobody_can_tell_what_is_in_memory() {
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Offloaded);
+        let fetcher = Fetcher::new().expect("/dev/null");
+        let result = outgoing.advance_and_wait(&fetcher, &Claim::default(), &socket, u64::MAX);
+        let sent = result.expect("nobody takes it back").expect("it is sent");
+        assert_eq!(sent, Progress::Complete);
+        assert_eq!(
+            (outgoing.accepted(), outgoing.cold.windows),
+            (WINDOW_BYTES, 1)
+        );
+    }
+
+    #[test]
+    fn a_request_to_the_disk_is_waited_for_once() {
+        let (_file, mut outgoing, _socket) = cold(5000, Guard::Requested);
+        let (_, last) = outgoing.take_requested().expect("it was requested");
+        assert_eq!((last, outgoing.cold.windows), (4999, 0));
+        assert!(outgoing.take_requested().is_none());
+        for _ in 0..2 {
+            outgoing.requested_is_there();
+            assert_eq!(outgoing.cold.windows, 1);
+        }
+        let (_file, mut outgoing, _socket) = cold(5000, Guard::Probed);
+        assert!(outgoing.take_requested().is_none());
+    }
+
+    #[test]
+    fn the_worker_looks_again_after_a_window_that_was_in_memory() {
+        let length = 3 * WINDOW_BYTES;
+        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
+        io::copy(&mut file, &mut io::sink()).expect("a file");
+        if Residency::probe(&file, 0..length) == Residency::Unknown {
+            println!("the filesystem of the build directory does not tell what is in memory");
+            return;
+        }
+        let asked = outgoing.advance(&socket, WINDOW_BYTES).expect("a socket");
+        assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        let rest = outgoing.advance(&socket, u64::MAX);
+        assert_eq!(rest.expect("a socket"), Progress::Complete);
+        assert_eq!(outgoing.accepted(), length);
+    }
+
+    #[test]
+    fn the_worker_does_not_look_after_a_window_that_was_waited_for() {
+        let length = 2 * WINDOW_BYTES;
+        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
+        file.write_all(&vec![1; length as usize]).expect("room");
+        file.sync_all().expect("a disk");
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a file");
+        if Residency::probe(&file, 0..length) != Residency::Cold {
+            println!(
+                "the filesystem of the build directory keeps what is dropped, or does not tell"
+            );
+            return;
+        }
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
+        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        // As a readahead leaves it: a look would find the rest in memory.
+        file.rewind().expect("a file");
+        io::copy(&mut file, &mut io::sink()).expect("a file");
+        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(asked, Progress::NeedsDisk(WINDOW_BYTES..length));
+        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
+    }
+}

@@ -1,0 +1,140 @@
+//! The pieces of a response behind its first: parts of a file, or pieces of a listing.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use zc_core::{HeadThenFile, PipePool, Transfer};
+use zc_http::Multipart;
+
+use super::Piece;
+use crate::disk::WINDOW_BYTES;
+use crate::files::listing::Listing;
+use crate::files::mounts::{Guard, Mount};
+use crate::files::root::Handle;
+
+/// Bytes of a listing that are written out at a time: a small part of a turn.
+const LISTING_PIECE_BYTES: usize = 32 * 1024;
+
+/// Room for the head of a part, in bytes: most are shorter.
+const PART_HEAD_BYTES: usize = 192;
+
+/// Where further pieces come from.
+#[derive(Debug)]
+pub(crate) enum Following {
+    Nothing,
+    Parts(Box<Parts>),
+    Listing {
+        listing: Box<Listing>,
+        chunked: bool,
+        ended: bool,
+    },
+}
+
+/// Parts of a file, and what stands between them.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) source: Source,
+    pub(crate) multipart: Box<Multipart>,
+}
+
+/// A file and the way its bytes are to go.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) file: Arc<Handle>,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) guard: Guard,
+    pub(crate) method: zc_core::Method,
+    /// For the method `splice` alone.
+    pub(crate) pipes: Option<PipePool>,
+}
+
+/// A head and a part of a file, on their way under `guard`.
+pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: Guard) -> Piece {
+    let piece = HeadThenFile::with_optional_body(head, body);
+    match guard {
+        // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
+        Guard::Offloaded => piece.with_cork_from(u64::MAX),
+        Guard::Trusted | Guard::Probed | Guard::Requested => piece,
+    }
+}
+
+impl Source {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
+        let file = Arc::clone(&self.file);
+        let mut transfer = Transfer::new(file, range.start, range.end - range.start);
+        transfer = transfer.with_method(self.method);
+        if self.guard == Guard::Probed {
+            transfer = transfer.with_residency_window(WINDOW_BYTES);
+        }
+        if let Some(pipes) = &self.pipes {
+            transfer = transfer.with_pipes(pipes.clone());
+        }
+        match self.mount.file_system {
+            Some(kind) => transfer.with_file_system(kind),
+            None => transfer,
+        }
+    }
+}
+
+impl Following {
+    pub(super) fn next(&mut self) -> Option<Piece> {
+        match self {
+            Self::Nothing => None,
+            Self::Parts(parts) => {
+                let mut head = BytesMut::with_capacity(PART_HEAD_BYTES);
+                let source = &parts.source;
+                match parts.multipart.write_next(&mut head) {
+                    Some(range) => Some(piece(head, Some(source.transfer(range)), source.guard)),
+                    None if head.is_empty() => None,
+                    None => Some(HeadThenFile::with_optional_body(head, None)),
+                }
+            }
+            Self::Listing { ended: true, .. } => None,
+            Self::Listing {
+                listing,
+                chunked,
+                ended,
+            } => {
+                let mut part = Vec::with_capacity(LISTING_PIECE_BYTES + 1024);
+                *ended = !listing.write(&mut part, LISTING_PIECE_BYTES);
+                let bytes = if *chunked {
+                    chunk(&part, *ended)
+                } else {
+                    BytesMut::from(&part[..])
+                };
+                Some(HeadThenFile::with_optional_body(bytes, None))
+            }
+        }
+    }
+}
+
+/// One chunk, and the last one behind it where the body ends
+/// ([RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1)).
+fn chunk(part: &[u8], is_last: bool) -> BytesMut {
+    let mut bytes = BytesMut::with_capacity(part.len() + 32);
+    if !part.is_empty() {
+        bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        bytes.extend_from_slice(part);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if is_last {
+        bytes.extend_from_slice(b"0\r\n\r\n");
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_framed() {
+        assert_eq!(
+            &chunk(b"hello, world!!!!", false)[..],
+            b"10\r\nhello, world!!!!\r\n"
+        );
+        assert_eq!(&chunk(b"a", true)[..], b"1\r\na\r\n0\r\n\r\n");
+        assert_eq!(&chunk(b"", true)[..], b"0\r\n\r\n");
+    }
+}

@@ -1,0 +1,141 @@
+//! Entity-tags that the owner of a file declares: in a sidecar `NAME.etag`, or in the extended
+//! attribute `user.etag`.
+//!
+//! * A sidecar is believed if it is not older than the file.
+//! * The attribute is believed unless `user.etag.for` stands beside it and names another state of the
+//!   file: [`state_mark`] of when the tag was made.
+//! * A sidecar comes before the attribute.
+//!
+//! A worker reads neither from a disk: what is not in memory, or not known, is read by a thread. What
+//! the attribute says is remembered for as long as the file stays the same, since setting one changes its
+//! `ctime`. What a sidecar says is remembered for a while: as long as the file stays the same, an earlier
+//! tag is as good.
+
+use std::fs::File;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use xattr::FileExt as _;
+use zc_http::EntityTag;
+
+use crate::files::file_state::{FileState, Stability, coarse_now_ns};
+use crate::files::root::{OpenFile, Patience, ResolveError, Root};
+
+/// The extended attribute with the tag.
+pub(crate) const ATTRIBUTE: &str = "user.etag";
+/// The extended attribute that says which state of the file the tag is of.
+pub(crate) const ATTRIBUTE_FOR: &str = "user.etag.for";
+/// What the name of a sidecar ends with.
+pub(crate) const SIDECAR_EXTENSION: &str = ".etag";
+/// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
+const SIDECAR_BYTES_MAX: u64 = 160;
+
+/// What a sidecar said.
+#[derive(Debug, Clone)]
+pub(crate) struct Sidecar {
+    tag: Option<Box<EntityTag>>,
+    /// When it was looked for, by [`coarse_now_ns`].
+    looked_ns: i128,
+}
+
+/// The tag that is declared for a file, if there is one. `path` is where it stands below `root`. A
+/// sidecar is looked for again after `believed_ns`.
+///
+/// # Errors
+///
+/// [`ResolveError::Waits`] when that cannot be told without waiting, and waiting is not allowed.
+pub(crate) fn declared_tag(
+    root: &Root,
+    path: &[u8],
+    file: &OpenFile,
+    believed_ns: i128,
+    patience: Patience,
+) -> Result<Option<EntityTag>, ResolveError> {
+    let memo = file.mount.sidecars();
+    let name = BuildHasherDefault::<DefaultHasher>::new().hash_one(path);
+    let now_ns = coarse_now_ns();
+    let known = memo.get_named(&file.state, name);
+    let is_new = |known: &Sidecar| (0..believed_ns).contains(&(now_ns - known.looked_ns));
+    let tag = match known.filter(is_new) {
+        Some(known) => known.tag.as_deref().copied(),
+        None => {
+            let tag = sidecar_tag(root, path, file, patience)?;
+            if file.stability == Stability::Settled {
+                let looked = Sidecar {
+                    tag: tag.map(Box::new),
+                    looked_ns: now_ns,
+                };
+                memo.remember_named(&file.state, name, looked);
+            }
+            tag
+        }
+    };
+    match tag {
+        Some(tag) => Ok(Some(tag)),
+        None => attribute_tag(file, patience),
+    }
+}
+
+/// Which state of its bytes a file is in: when they were written, in nanoseconds since 1970, and how
+/// many they are.
+pub(crate) fn state_mark(state: &FileState) -> String {
+    format!("{}-{}", state.mtime_ns, state.length)
+}
+
+fn sidecar_tag(
+    root: &Root,
+    path: &[u8],
+    file: &OpenFile,
+    patience: Patience,
+) -> Result<Option<EntityTag>, ResolveError> {
+    let name = [path, SIDECAR_EXTENSION.as_bytes()].concat();
+    let sidecar = match root.open_file(&name, patience) {
+        Ok(sidecar) => sidecar,
+        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        // Absent, or unreadable: the file is there.
+        Err(_) => return Ok(None),
+    };
+    let is_of_this_state = sidecar.state.is_as_new_as(&file.state);
+    let is_whole = sidecar.stability != Stability::Written;
+    let length = sidecar.state.length;
+    if !is_of_this_state || !is_whole || length > SIDECAR_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; length as usize];
+    let read = match patience {
+        Patience::Any => sidecar.file.file().read_at(&mut bytes, 0),
+        Patience::Cached => zc_core::read_resident(&sidecar.file, &mut bytes, 0),
+    };
+    match read {
+        Ok(count) if count == bytes.len() => Ok(EntityTag::from_opaque(bytes.trim_ascii())),
+        // Not in memory, or not as a whole.
+        _ if patience == Patience::Cached => Err(ResolveError::Waits),
+        _ => Ok(None),
+    }
+}
+
+fn attribute_tag(file: &OpenFile, patience: Patience) -> Result<Option<EntityTag>, ResolveError> {
+    let memo = file.mount.attributes();
+    if let Some(known) = memo.get(&file.state) {
+        return Ok(known.as_deref().copied());
+    }
+    // An attribute may stand in a block of the disk by itself.
+    if patience == Patience::Cached && !file.mount.is_memory() {
+        return Err(ResolveError::Waits);
+    }
+    let tag = read_attributes(file.file.file(), &file.state);
+    if file.stability == Stability::Settled {
+        memo.remember(&file.state, tag.map(Box::new));
+    }
+    Ok(tag)
+}
+
+/// What the attributes of a file declare for this state of it. Unreadable ones declare nothing.
+pub(crate) fn read_attributes(file: &File, state: &FileState) -> Option<EntityTag> {
+    let read = |name| -> io::Result<Option<Vec<u8>>> { file.get_xattr(name) };
+    let tag = read(ATTRIBUTE).ok()??;
+    let of_state = read(ATTRIBUTE_FOR).ok()?;
+    let is_of_this_state = of_state.is_none_or(|mark| mark == state_mark(state).as_bytes());
+    EntityTag::from_opaque(tag.trim_ascii()).filter(|_| is_of_this_state)
+}

@@ -1,0 +1,436 @@
+//! A directory as a page: read and sorted by a thread that may wait for the disk, written out piece
+//! by piece by the worker that sends it.
+
+mod natural;
+mod page;
+
+use std::cmp::Ordering;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as Memory};
+
+use nix::dir::{Dir, Type};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{SFlag, fstatat};
+
+use crate::files::file_state::FileState;
+use crate::files::root::{Opened, Patience, Root};
+
+/// The most entries of one listing. A directory that has more is refused: nobody reads it, and a
+/// page of it would be hundreds of megabytes.
+const ENTRIES_MAX: usize = 1_000_000;
+/// The most memory of all listings of a server at a time, in bytes.
+const MEMORY_BYTES_MAX: usize = 256 << 20;
+/// Memory is asked for in steps of so many bytes.
+const RESERVE_BYTES: usize = 256 << 10;
+/// What one entry takes beside its name, in bytes.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// In which order, and as what, a directory is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) format: Format,
+    pub(crate) key: Key,
+    pub(crate) descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Html,
+    Json,
+}
+
+/// What entries are sorted by; directories come first in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Name,
+    Size,
+    Time,
+}
+
+/// What is to be listed, and by which rules.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) root: Arc<Root>,
+    pub(crate) directory: OwnedFd,
+    /// The decoded path, empty for the root.
+    pub(crate) path: Vec<u8>,
+    /// How many directories below the root the client takes the page to be.
+    pub(crate) depth: usize,
+    pub(crate) hidden: bool,
+    pub(crate) view: View,
+    pub(crate) memory: Budget,
+}
+
+/// The entries of a directory, sorted, and how far they were written out.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    path: Vec<u8>,
+    depth: usize,
+    view: View,
+    entries: Vec<Entry>,
+    /// All names, one behind the other.
+    names: Vec<u8>,
+    stage: Stage,
+    _memory: Reservation,
+}
+
+/// What is written next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Start,
+    Entry(usize),
+    End,
+    Done,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name_start: u32,
+    name_bytes: u16,
+    is_directory: bool,
+    length: u64,
+    mtime_seconds: i64,
+}
+
+/// One entry, to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'a [u8],
+    /// In bytes; `None` for a directory.
+    pub(crate) length: Option<u64>,
+    /// Seconds since 1970.
+    pub(crate) mtime_seconds: i64,
+}
+
+impl View {
+    /// What the query asks for: `format=json|html`, `sort=name|size|time`, `order=asc|desc`. Other
+    /// words are as good as none.
+    pub(crate) fn from_query(query: Option<&[u8]>, prefers_json: bool) -> Self {
+        let value = |name| query.and_then(|query| zc_http::query_value(query, name));
+        Self {
+            format: match value("format") {
+                Some(b"json") => Format::Json,
+                Some(b"html") => Format::Html,
+                _ if prefers_json => Format::Json,
+                _ => Format::Html,
+            },
+            key: match value("sort") {
+                Some(b"size") => Key::Size,
+                Some(b"time") => Key::Time,
+                _ => Key::Name,
+            },
+            descending: value("order") == Some(b"desc"),
+        }
+    }
+}
+
+impl Request {
+    /// Reads the directory. Entries that could not be served are left out: devices, links that lead
+    /// outside, hidden names.
+    ///
+    /// # Errors
+    ///
+    /// What the directory reports; `FileTooLarge` when it has too many entries, `OutOfMemory` when
+    /// other listings have taken all that there is for them.
+    pub(crate) fn read(self) -> io::Result<Listing> {
+        let mut memory = Reservation::new(self.memory.clone());
+        let mut listing = Listing {
+            path: self.path.clone(),
+            depth: self.depth,
+            view: self.view,
+            entries: Vec::new(),
+            names: Vec::new(),
+            stage: Stage::Start,
+            _memory: Reservation::new(self.memory.clone()),
+        };
+        let is_synthetic = self.root.is_synthetic(&self.directory)?;
+        let mut directory = Dir::from_fd(self.directory.try_clone()?)?;
+        for entry in directory.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            let is_hidden = name.starts_with(b".") && !self.hidden;
+            if is_hidden || name == b"." || name == b".." {
+                continue;
+            }
+            let Some((is_directory, state)) = self.look_at(name, entry.file_type()) else {
+                continue;
+            };
+            if is_synthetic && !is_directory {
+                continue;
+            }
+            if listing.entries.len() >= ENTRIES_MAX {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            memory.need(listing.names.len() + name.len() + listing.entries.len() * ENTRY_BYTES)?;
+            listing.push(name, is_directory, &state);
+        }
+        listing.sort();
+        listing._memory = memory;
+        Ok(listing)
+    }
+
+    /// What stands behind a name: whether it is a directory, and its state.
+    fn look_at(&self, name: &[u8], kind: Option<Type>) -> Option<(bool, FileState)> {
+        // The kernel decides where a link leads; some filesystems do not tell what a link is.
+        if !matches!(kind, Some(Type::File | Type::Directory)) {
+            let path = match &self.path[..] {
+                [] => name.to_vec(),
+                path => [path, name].join(&b'/'),
+            };
+            return match self.root.open_path(&path, Patience::Any).ok()? {
+                Opened::File(file) => Some((false, file.state)),
+                Opened::Directory(fd) => {
+                    let stat = nix::sys::stat::fstat(&fd).ok()?;
+                    Some((true, FileState::from(&stat)))
+                }
+            };
+        }
+        let stat = fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Some((false, FileState::from(&stat))),
+            SFlag::S_IFDIR => Some((true, FileState::from(&stat))),
+            // It became something else since.
+            _ => None,
+        }
+    }
+}
+
+impl Listing {
+    fn push(&mut self, name: &[u8], is_directory: bool, state: &FileState) {
+        // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
+        let (Ok(name_start), Ok(name_bytes)) =
+            (u32::try_from(self.names.len()), u16::try_from(name.len()))
+        else {
+            return;
+        };
+        self.names.extend_from_slice(name);
+        self.entries.push(Entry {
+            name_start,
+            name_bytes,
+            is_directory,
+            length: state.length,
+            mtime_seconds: state.mtime_seconds(),
+        });
+    }
+
+    fn sort(&mut self) {
+        let Self {
+            entries,
+            names,
+            view,
+            ..
+        } = self;
+        let by_name = |a: &Entry, b: &Entry| natural::compare(a.name(names), b.name(names));
+        entries.sort_unstable_by(|a, b| {
+            let by_key = match view.key {
+                Key::Name => by_name(a, b),
+                // A directory has no size of its own.
+                Key::Size if a.is_directory && b.is_directory => Ordering::Equal,
+                Key::Size => a.length.cmp(&b.length),
+                Key::Time => a.mtime_seconds.cmp(&b.mtime_seconds),
+            };
+            let by_key = if view.descending {
+                by_key.reverse()
+            } else {
+                by_key
+            };
+            let by_kind = b.is_directory.cmp(&a.is_directory);
+            by_kind.then(by_key).then_with(|| by_name(a, b))
+        });
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.view
+    }
+
+    /// Writes the next part of the page into `out`, until it has `bytes` or more; answers whether
+    /// there is more to come.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        while out.len() < bytes {
+            self.stage = match self.stage {
+                Stage::Start => {
+                    page::start(out, &self.path, self.depth, self.view);
+                    Stage::Entry(0)
+                }
+                Stage::Entry(index) => match self.entries.get(index) {
+                    Some(entry) => {
+                        page::row(out, entry.row(&self.names), self.view.format, index == 0);
+                        Stage::Entry(index + 1)
+                    }
+                    None => Stage::End,
+                },
+                Stage::End => {
+                    page::end(out, self.view.format, self.entries.len());
+                    Stage::Done
+                }
+                Stage::Done => return false,
+            };
+        }
+        self.stage != Stage::Done
+    }
+}
+
+impl Entry {
+    fn name<'a>(&self, names: &'a [u8]) -> &'a [u8] {
+        let start = self.name_start as usize;
+        names
+            .get(start..start + usize::from(self.name_bytes))
+            .unwrap_or_default()
+    }
+
+    fn row<'a>(&self, names: &'a [u8]) -> Row<'a> {
+        Row {
+            name: self.name(names),
+            length: (!self.is_directory).then_some(self.length),
+            mtime_seconds: self.mtime_seconds,
+        }
+    }
+}
+
+/// What is left of the memory for listings; a clone is another handle of the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Budget(Arc<AtomicUsize>);
+
+/// Memory that one listing has of the budget; given back when it is dropped.
+#[derive(Debug)]
+struct Reservation {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Reservation {
+    fn new(budget: Budget) -> Self {
+        Self { budget, bytes: 0 }
+    }
+
+    /// Sees to it that `bytes` are reserved in all. Vectors double, so twice as much is asked for.
+    fn need(&mut self, bytes: usize) -> io::Result<()> {
+        let Some(missing) = (bytes * 2)
+            .checked_sub(self.bytes)
+            .filter(|&missing| missing > 0)
+        else {
+            return Ok(());
+        };
+        let step = missing.next_multiple_of(RESERVE_BYTES);
+        let used = self.budget.0.fetch_add(step, Memory::Relaxed) + step;
+        self.bytes += step;
+        if used > MEMORY_BYTES_MAX {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Memory::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::files::Symlinks;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
+        let root = Root::open(directory, symlinks, Arc::default());
+        let root = Arc::new(root.expect("a root"));
+        let Ok(Opened::Directory(fd)) = root.open_path(b"", Patience::Any) else {
+            panic!("no directory");
+        };
+        let request = Request {
+            root,
+            directory: fd,
+            path: Vec::new(),
+            depth: 0,
+            hidden,
+            view: View::from_query(Some(query.as_bytes()), false),
+            memory: Budget::default(),
+        };
+        request.read().expect("it can be read")
+    }
+
+    fn names(listing: &Listing) -> Vec<String> {
+        let name = |entry: &Entry| String::from_utf8_lossy(entry.name(&listing.names)).into();
+        listing.entries.iter().map(name).collect()
+    }
+
+    #[test]
+    fn what_can_be_served_is_listed_in_order() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| temp.path().join(name);
+        for (name, length) in [("b", 3), ("a", 5), (".hidden", 1)] {
+            std::fs::write(path(name), vec![0; length]).expect("a file");
+        }
+        std::fs::create_dir(path("z")).expect("a directory");
+        symlink("a", path("link")).expect("a link");
+        symlink("/etc/passwd", path("outside")).expect("a link");
+        symlink("nowhere", path("dangling")).expect("a link");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).expect("a fifo");
+
+        let within = |query| names(&list(temp.path(), Symlinks::Within, false, query));
+        assert_eq!(within(""), ["z", "a", "b", "link"]);
+        assert_eq!(within("order=desc"), ["z", "link", "b", "a"]);
+        assert_eq!(within("sort=size"), ["z", "b", "a", "link"]);
+        assert_eq!(within("sort=size&order=desc"), ["z", "a", "link", "b"]);
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(path("b"))
+            .expect("a file");
+        file.set_modified(time).expect("a time");
+        assert_eq!(within("sort=time")[..2], ["z", "b"]);
+        assert_eq!(within("sort=time&order=desc")[3], "b");
+        let with_hidden = list(temp.path(), Symlinks::Within, true, "");
+        assert_eq!(names(&with_hidden), ["z", ".hidden", "a", "b", "link"]);
+        let denied = list(temp.path(), Symlinks::Deny, false, "");
+        assert_eq!(names(&denied), ["z", "a", "b"]);
+        let all = list(temp.path(), Symlinks::Follow, false, "");
+        assert_eq!(names(&all), ["z", "a", "b", "link", "outside"]);
+    }
+
+    #[test]
+    fn a_page_is_the_same_whatever_the_size_of_its_parts() {
+        let temp = tempfile::tempdir().expect("a directory");
+        for number in 0..300 {
+            std::fs::write(temp.path().join(format!("file {number}")), "x").expect("a file");
+        }
+        for query in ["", "format=json"] {
+            let whole = |bytes| {
+                let mut listing = list(temp.path(), Symlinks::Within, false, query);
+                let (mut page, mut parts) = (Vec::new(), 0);
+                loop {
+                    let mut part = Vec::new();
+                    let more = listing.write(&mut part, bytes);
+                    page.append(&mut part);
+                    parts += 1;
+                    if !more {
+                        return (page, parts);
+                    }
+                }
+            };
+            let (at_once, _) = whole(usize::MAX);
+            let (in_parts, parts) = whole(1000);
+            assert!(parts > 10);
+            assert_eq!(at_once, in_parts);
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_over_all_listings_and_comes_back() {
+        let budget = Budget::default();
+        let mut one = Reservation::new(budget.clone());
+        assert!(one.need(MEMORY_BYTES_MAX / 4).is_ok());
+        let mut other = Reservation::new(budget.clone());
+        assert!(other.need(MEMORY_BYTES_MAX / 3).is_err());
+        drop(other);
+        let mut third = Reservation::new(budget.clone());
+        assert!(third.need(1).is_ok());
+        drop((one, third));
+        assert_eq!(budget.0.load(Memory::Relaxed), 0);
+    }
+}

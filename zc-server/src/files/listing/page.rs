@@ -1,0 +1,341 @@
+//! The pages of listings: HTML and JSON, from rows. Pure: values in, bytes out.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use jiff::Timestamp;
+use percent_encoding::percent_encode;
+
+use crate::files::listing::{Format, Key, Row, View};
+use crate::respond::plan::SEGMENT;
+
+/// The style of the page: readable on a phone and in the dark, and nothing of it from elsewhere.
+const STYLE: &str = include_str!("page.css");
+
+/// The units that sizes are shown in, each 1000 times the one before.
+const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+
+/// What stands before the first entry. `path` is the decoded path, empty for the root, and `depth` how
+/// many segments the path of the request has.
+pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
+    if view.format == Format::Json {
+        return out.push(b'[');
+    }
+    let shown = shown(path);
+    put(
+        out,
+        format_args!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>Index of /{}{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+             <h1><span class=\"of\">Index of</span> ",
+            html_escape::encode_safe(&shown),
+            if path.is_empty() { "" } else { "/" },
+        ),
+    );
+    breadcrumbs(out, path, depth);
+    out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
+    for (key, word, title) in [
+        (Key::Name, "name", "Name"),
+        (Key::Size, "size", "Size"),
+        (Key::Time, "time", "Modified"),
+    ] {
+        heading(out, view, key, word, title);
+    }
+    out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
+    if !path.is_empty() {
+        out.extend_from_slice(
+            b"<tr class=\"up\"><td><a href=\"../\">Parent directory</a></td><td></td><td></td></tr>\n",
+        );
+    }
+}
+
+/// One entry.
+pub(crate) fn row(out: &mut Vec<u8>, row: Row<'_>, format: Format, is_first: bool) {
+    match format {
+        Format::Html => html_row(out, row),
+        Format::Json => {
+            out.extend_from_slice(if is_first { b"\n" } else { b",\n" });
+            json_row(out, row);
+        }
+    }
+}
+
+/// What stands behind the last entry.
+pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
+    match format {
+        Format::Json => out.extend_from_slice(b"\n]\n"),
+        Format::Html => put(
+            out,
+            format_args!(
+                "</tbody>\n</table>\n<p>{count} {}</p>\n</body>\n</html>\n",
+                if count == 1 { "entry" } else { "entries" }
+            ),
+        ),
+    }
+}
+
+/// A link to each directory on the way. They are relative, so that they hold below a proxy that serves
+/// the root under a prefix.
+fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
+    let segments: Vec<_> = match path {
+        [] => Vec::new(),
+        path => path.split(|&byte| byte == b'/').collect(),
+    };
+    let up = |steps: usize| match steps {
+        0 => "./".to_owned(),
+        _ => "../".repeat(steps),
+    };
+    put(out, format_args!("<a href=\"{}\">/</a>", up(depth)));
+    for (index, segment) in segments.iter().enumerate() {
+        put(
+            out,
+            format_args!(
+                "<wbr><a href=\"{}\"><bdi>{}</bdi>/</a>",
+                up(segments.len() - 1 - index),
+                html_escape::encode_safe(&shown(segment))
+            ),
+        );
+    }
+}
+
+/// The head of a column: a button that sorts by it, or the other way round where it does already.
+/// No link, since programs that mirror a tree follow all of them: `wget` ignores `rel=nofollow`, and
+/// would fetch and keep seven pages of every directory.
+fn heading(out: &mut Vec<u8>, view: View, key: Key, word: &str, title: &str) {
+    let is_key = view.key == key;
+    let (order, sorted) = match (is_key, view.descending) {
+        (true, false) => ("desc", " aria-sort=\"ascending\""),
+        (true, true) => ("asc", " aria-sort=\"descending\""),
+        (false, _) => ("asc", ""),
+    };
+    put(
+        out,
+        format_args!(
+            "<th{sorted}><form><input type=\"hidden\" name=\"sort\" value=\"{word}\">\
+             <button name=\"order\" value=\"{order}\">{title}</button></form></th>"
+        ),
+    );
+}
+
+fn html_row(out: &mut Vec<u8>, row: Row<'_>) {
+    let slash = if row.length.is_none() { "/" } else { "" };
+    put(
+        out,
+        format_args!(
+            "<tr><td><a href=\"{}{slash}\"><bdi>{}</bdi>{slash}</a></td>",
+            percent_encode(row.name, SEGMENT),
+            html_escape::encode_safe(&shown(row.name)),
+        ),
+    );
+    match row.length {
+        Some(bytes) => put(
+            out,
+            format_args!("<td title=\"{bytes} bytes\">{}</td>", size(bytes)),
+        ),
+        None => out.extend_from_slice(b"<td></td>"),
+    }
+    match time(row.mtime_seconds) {
+        Some(time) => put(
+            out,
+            format_args!(
+                "<td><time datetime=\"{time}\">{}</time></td></tr>\n",
+                time.strftime("%Y-%m-%d %H:%M")
+            ),
+        ),
+        None => out.extend_from_slice(b"<td></td></tr>\n"),
+    }
+}
+
+fn json_row(out: &mut Vec<u8>, row: Row<'_>) {
+    let entry = serde_json::json!({
+        "name": String::from_utf8_lossy(row.name),
+        "type": if row.length.is_none() { "directory" } else { "file" },
+        "size": row.length,
+        "mtime": time(row.mtime_seconds).map(|time| time.to_string()),
+        // The name as it is to be asked for, whatever its bytes.
+        "href": format!(
+            "{}{}",
+            percent_encode(row.name, SEGMENT),
+            if row.length.is_none() { "/" } else { "" }
+        ),
+    });
+    // A `Vec` takes every write, and every value here can be written.
+    let _ = serde_json::to_writer(out, &entry);
+}
+
+/// A name as it can be shown: what is no UTF-8, and what would break the line, is replaced.
+fn shown(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    let visible = |char: char| match char {
+        // The pictures of the control characters.
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(char)).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        other => other,
+    };
+    text.chars().map(visible).collect()
+}
+
+/// A size as people read it: three digits and a unit.
+fn size(bytes: u64) -> Cow<'static, str> {
+    if bytes < 1000 {
+        return format!("{bytes} B").into();
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    // Rounded up to 1000 a value belongs to the next unit.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if value < 9.95 { 1 } else { 0 };
+    format!("{value:.digits$} {}", UNITS[unit]).into()
+}
+
+fn time(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_second(seconds).ok()
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // A `Vec` takes every write.
+    let _ = out.write_fmt(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(format: Format) -> View {
+        View {
+            format,
+            key: Key::Name,
+            descending: false,
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("UTF-8 whatever the names are")
+    }
+
+    #[test]
+    fn names_of_any_bytes_are_escaped() {
+        let hostile: [&[u8]; 5] = [
+            b"<script>alert(1)</script>",
+            b"\"onmouseover=\"x",
+            b"a&b;c'd",
+            b"new\nline\x1b[31m\x7f",
+            b"\xff\xfe../x",
+        ];
+        for name in hostile {
+            let file = Row {
+                name,
+                length: Some(5),
+                mtime_seconds: 0,
+            };
+            let html = written(|out| row(out, file, Format::Html, true));
+            assert_eq!(html.matches('<').count(), 14, "only tags of ours: {html}");
+            assert_eq!(html.matches('"').count(), 6, "only quotes of ours: {html}");
+            assert_eq!(html.matches('\n').count(), 1, "one line: {html}");
+            let json = written(|out| row(out, file, Format::Json, true));
+            let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            let href = value["href"].as_str().expect("a string");
+            let decoded: Vec<u8> = percent_encoding::percent_decode_str(href).collect();
+            assert_eq!(decoded, name, "the link leads to the very name");
+            assert!(html.contains(&format!("href=\"{href}\"")), "{html}");
+            let page = written(|out| start(out, name, 0, view(Format::Html)));
+            assert!(
+                !page.contains("<script") && !page.contains("onmouseover=\"x"),
+                "{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_never_leaves_its_directory() {
+        for (name, href) in [
+            (&b"a:b"[..], "a%3Ab"),
+            (b"//host", "%2F%2Fhost"),
+            (b"?x#y", "%3Fx%23y"),
+            (b"100%", "100%25"),
+            (b"plain-name_1.txt~", "plain-name_1.txt~"),
+        ] {
+            let file = Row {
+                name,
+                length: Some(5),
+                mtime_seconds: 0,
+            };
+            let html = written(|out| row(out, file, Format::Html, true));
+            assert!(html.contains(&format!("href=\"{href}\"")), "{html}");
+        }
+    }
+
+    #[test]
+    fn a_json_page_is_json_with_any_number_of_entries() {
+        for count in 0..3 {
+            let page = written(|out| {
+                start(out, b"a", 0, view(Format::Json));
+                for index in 0..count {
+                    let entry = Row {
+                        name: b"n",
+                        length: (index > 0).then_some(u64::MAX),
+                        mtime_seconds: 1_700_000_000,
+                    };
+                    row(out, entry, Format::Json, index == 0);
+                }
+                end(out, Format::Json, count);
+            });
+            let value: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+            assert_eq!(value.as_array().map(Vec::len), Some(count));
+            if count == 2 {
+                assert_eq!(value[0]["type"], "directory");
+                assert_eq!(value[0]["size"], serde_json::Value::Null);
+                assert_eq!(value[0]["href"], "n/");
+                assert_eq!(value[1]["size"], u64::MAX);
+                assert_eq!(value[1]["mtime"], "2023-11-14T22:13:20Z");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_have_three_digits_at_most() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (9_949, "9.9 kB"),
+            (9_950, "10 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (300_000_000, "300 MB"),
+            (4_294_967_296, "4.3 GB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(size(bytes), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_column_sorts_by_it_and_then_the_other_way_round() {
+        let page = |key, descending| {
+            let view = View {
+                format: Format::Html,
+                key,
+                descending,
+            };
+            written(|out| start(out, b"", 0, view))
+        };
+        let sorts = |page: &str, word: &str, order: &str| {
+            page.contains(&format!(
+                "<input type=\"hidden\" name=\"sort\" value=\"{word}\"><button name=\"order\" value=\"{order}\">"
+            ))
+        };
+        assert!(sorts(&page(Key::Name, false), "name", "desc"));
+        assert!(sorts(&page(Key::Name, true), "name", "asc"));
+        assert!(sorts(&page(Key::Size, false), "name", "asc"));
+        assert!(sorts(&page(Key::Size, false), "size", "desc"));
+        assert!(page(Key::Time, true).contains("aria-sort=\"descending\""));
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether a precompressed sidecar is all of what it should be: one that is being written must not be
+//! sent for the file.
+//!
+//! | coding | what is looked at |
+//! | --- | --- |
+//! | gzip | the magic number, and the length of the content in the last four bytes (RFC 1952 §2.3.1) |
+//! | Zstandard | the headers of all frames and blocks, to the end of the file (RFC 8878 §3.1) |
+//! | Brotli | all of it, by decoding: it tells neither its length nor its end (RFC 7932) |
+//!
+//! The content must be as long as the file that the sidecar stands beside, so one that was made of
+//! another version is not sent either.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+use zc_http::Coding;
+
+use crate::files::file_state::{FileState, NS_PER_SECOND, Stability, coarse_now_ns};
+use crate::files::root::{OpenFile, Patience, ResolveError};
+
+/// The longest Brotli sidecar that is decoded, in bytes: that takes half a second.
+const DECODED_BYTES_MAX: u64 = 16 << 20;
+/// A longer one counts as whole when nobody has written to it for so long, in nanoseconds. The slowest
+/// setting of `brotli` gathers 16 MiB of content before it writes any of it.
+const STILL_NS: i128 = 60 * NS_PER_SECOND;
+/// Buffer of the decoder, in bytes.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// What a sidecar was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Empty, ending inside a frame, or of another coding.
+    Cut,
+    /// Whole, of a content of unknown length.
+    Whole,
+    /// Whole, of a content of so many bytes.
+    WholeOf(u64),
+    /// Whole, of a content whose length has these lower 32 bits.
+    WholeOfLower(u32),
+}
+
+/// Whether `sidecar` is whole and made of the present content of `original`.
+///
+/// # Errors
+///
+/// [`ResolveError::Waits`] when it would have to be read first, and waiting is not allowed.
+pub(crate) fn is_ready(
+    sidecar: &OpenFile,
+    original: &OpenFile,
+    coding: Coding,
+    patience: Patience,
+) -> Result<bool, ResolveError> {
+    if !sidecar.state.is_as_new_as(&original.state) || sidecar.stability == Stability::Written {
+        return Ok(false);
+    }
+    if coding == Coding::Brotli && sidecar.state.length > DECODED_BYTES_MAX {
+        return Ok(is_still(&sidecar.state, &original.state));
+    }
+    let memo = sidecar.mount.codings();
+    let content = match memo.get(&sidecar.state) {
+        Some(content) => content,
+        None if patience == Patience::Cached => return Err(ResolveError::Waits),
+        None => {
+            let file = sidecar.file.file();
+            let content = examine(file, coding, sidecar.state.length).unwrap_or(Content::Cut);
+            // What was read is of this state only if that is the state still.
+            if FileState::of(file).ok() != Some(sidecar.state) {
+                return Ok(false);
+            }
+            if sidecar.stability == Stability::Settled {
+                memo.remember(&sidecar.state, content);
+            }
+            content
+        }
+    };
+    Ok(content.is_of(original.state.length))
+}
+
+impl Content {
+    fn is_of(self, length: u64) -> bool {
+        match self {
+            Self::Cut => false,
+            Self::Whole => true,
+            Self::WholeOf(known) => known == length,
+            Self::WholeOfLower(known) => known == length as u32,
+        }
+    }
+}
+
+/// What compresses a file gives the result the time of the original when it is done.
+fn is_still(sidecar: &FileState, original: &FileState) -> bool {
+    sidecar.has_time_of(original) || coarse_now_ns() - sidecar.mtime_ns >= STILL_NS
+}
+
+/// What a file of `length` bytes is.
+fn examine(file: &File, coding: Coding, length: u64) -> io::Result<Content> {
+    match coding {
+        Coding::Identity => Ok(Content::WholeOf(length)),
+        Coding::Gzip => gzip(file, length),
+        Coding::Zstd => zstd(file, length),
+        Coding::Brotli => Ok(brotli(file)),
+    }
+}
+
+fn gzip(file: &File, length: u64) -> io::Result<Content> {
+    /// Header and trailer.
+    const BYTES_MIN: u64 = 10 + 8;
+    if length < BYTES_MIN || read_at::<2>(file, 0)? != [0x1f, 0x8b] {
+        return Ok(Content::Cut);
+    }
+    let content_length = u32::from_le_bytes(read_at(file, length - 4)?);
+    Ok(Content::WholeOfLower(content_length))
+}
+
+/// Walks through the frames, from header to header.
+fn zstd(file: &File, length: u64) -> io::Result<Content> {
+    let mut at = 0;
+    let mut content = Some(0);
+    while at < length {
+        let magic = u32::from_le_bytes(read_at(file, at)?);
+        match magic {
+            0xfd2f_b528 => {
+                let frame = zstd_frame(file, at + 4)?;
+                let Some(end) = frame.end else {
+                    return Ok(Content::Cut);
+                };
+                content = content.zip(frame.content).map(|(sum, more)| sum + more);
+                at = end;
+            }
+            // A frame to be skipped (RFC 8878 §3.1.2).
+            0x184d_2a50..=0x184d_2a5f => {
+                at += 8 + u64::from(u32::from_le_bytes(read_at(file, at + 4)?));
+            }
+            _ => return Ok(Content::Cut),
+        }
+    }
+    Ok(match content {
+        _ if at != length || length == 0 => Content::Cut,
+        Some(bytes) => Content::WholeOf(bytes),
+        None => Content::Whole,
+    })
+}
+
+struct ZstdFrame {
+    /// Where it ends; `None` where it has a block that no frame may have.
+    end: Option<u64>,
+    /// Length of its content, where it says so.
+    content: Option<u64>,
+}
+
+/// A frame of which `at` is the place behind the magic number (RFC 8878 §3.1.1).
+fn zstd_frame(file: &File, mut at: u64) -> io::Result<ZstdFrame> {
+    let [descriptor] = read_at(file, at)?;
+    let is_single_segment = descriptor & 0x20 != 0;
+    let has_checksum = descriptor & 0x04 != 0;
+    at += 1 + u64::from(!is_single_segment);
+    at += [0, 1, 2, 4][usize::from(descriptor & 0x03)];
+    let content = match descriptor >> 6 {
+        0 if is_single_segment => Some(u64::from(read_at::<1>(file, at)?[0])),
+        0 => None,
+        1 => Some(u64::from(u16::from_le_bytes(read_at(file, at)?)) + 256),
+        2 => Some(u64::from(u32::from_le_bytes(read_at(file, at)?))),
+        _ => Some(u64::from_le_bytes(read_at(file, at)?)),
+    };
+    at += match descriptor >> 6 {
+        0 => u64::from(is_single_segment),
+        1 => 2,
+        2 => 4,
+        _ => 8,
+    };
+    loop {
+        let [low, middle, high] = read_at(file, at)?;
+        let header = u32::from_le_bytes([low, middle, high, 0]);
+        let size = u64::from(header >> 3);
+        at += 3 + match header >> 1 & 0x03 {
+            // One byte that stands for `size` of them.
+            1 => 1,
+            0 | 2 => size,
+            _ => return Ok(ZstdFrame { end: None, content }),
+        };
+        if header & 1 != 0 {
+            let end = Some(at + if has_checksum { 4 } else { 0 });
+            return Ok(ZstdFrame { end, content });
+        }
+    }
+}
+
+fn brotli(file: &File) -> Content {
+    let source = At { file, offset: 0 };
+    let mut decoder = brotli_decompressor::Decompressor::new(source, BUFFER_BYTES);
+    match io::copy(&mut decoder, &mut io::sink()) {
+        Ok(bytes) => Content::WholeOf(bytes),
+        Err(_) => Content::Cut,
+    }
+}
+
+/// A file that is read without its file position, which others share.
+struct At<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+fn read_at<const N: usize>(file: &File, offset: u64) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}

@@ -1,0 +1,356 @@
+//! What the operator must hear, on standard error, without a worker ever waiting for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::files::root::Handle;
+
+/// Lines that wait to be written. What comes on top is counted as suppressed.
+const QUEUE_LINES_MAX: usize = 64;
+/// Lines written in one interval: a fault that hits every request says so without flooding.
+const INTERVAL_LINES_MAX: u32 = 10;
+/// The interval of [`INTERVAL_LINES_MAX`].
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How soon a line about a file may be said again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+/// Different lines about files that are said within [`REPEAT_AFTER`]: each is remembered until then.
+/// Others are counted as suppressed.
+const REMEMBERED_MAX: usize = 256;
+/// How long [`Diagnostics::finish`] waits for a reader of standard error that has stopped reading.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before it tries again where the queue is full.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
+
+/// A sender of lines; any thread may hold one.
+#[derive(Debug, Clone)]
+pub(crate) struct Diagnostics {
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    /// Everything before it is to be written, and this be told then.
+    Finish(SyncSender<()>),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Lines that were dropped and are not told of yet.
+    suppressed: AtomicU64,
+    recent: Mutex<Recent>,
+}
+
+/// Lines that were said a moment ago, by their hashes.
+#[derive(Debug, Default)]
+struct Recent {
+    hashes: RandomState,
+    said_at: HashMap<u64, Instant>,
+}
+
+/// What is to become of a line about a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    Say,
+    /// It was said a moment ago.
+    Repeated,
+    /// Too many others were.
+    Suppressed,
+}
+
+impl Diagnostics {
+    /// Starts the thread that writes; it ends when every sender is gone.
+    pub(crate) fn start() -> io::Result<Self> {
+        Self::start_to(io::stderr())
+    }
+
+    fn start_to(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, messages) = mpsc::sync_channel(QUEUE_LINES_MAX);
+        let shared = Arc::new(Shared::default());
+        let writer = Writer {
+            output,
+            shared: Arc::clone(&shared),
+            interval_began: Instant::now(),
+            written: 0,
+        };
+        thread::Builder::new()
+            .name("zc-diagnostics".to_owned())
+            .spawn(move || writer.run(&messages))?;
+        Ok(Self { sender, shared })
+    }
+
+    /// Says one line. Never blocks, never fails: with the queue full the line is counted.
+    pub(crate) fn say(&self, line: String) {
+        if self.sender.try_send(Message::Line(line)).is_err() {
+            self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says a line about a file, which the next request for that file would say again: each line once a
+    /// minute at most.
+    pub(crate) fn say_of_file(&self, line: String) {
+        let mut recent = self
+            .shared
+            .recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let admission = recent.admit(&line, Instant::now());
+        drop(recent);
+        match admission {
+            Admission::Say => self.say(line),
+            Admission::Repeated => {}
+            Admission::Suppressed => {
+                self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until what was said is written, for a bounded time.
+    pub(crate) fn finish(&self) {
+        let give_up = Instant::now() + FINISH_TIMEOUT;
+        let (done, is_done) = mpsc::sync_channel(1);
+        let mut message = Message::Finish(done);
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
+            if Instant::now() >= give_up {
+                return;
+            }
+            message = back;
+            thread::sleep(RETRY_PAUSE);
+        }
+        let _ = is_done.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+    }
+}
+
+impl Recent {
+    fn admit(&mut self, line: &str, now: Instant) -> Admission {
+        let is_recent = |said_at: &Instant| now.duration_since(*said_at) < REPEAT_AFTER;
+        let hash = self.hashes.hash_one(line);
+        if self.said_at.get(&hash).is_some_and(is_recent) {
+            return Admission::Repeated;
+        }
+        if self.said_at.len() >= REMEMBERED_MAX {
+            self.said_at.retain(|_, said_at| is_recent(said_at));
+        }
+        if self.said_at.len() >= REMEMBERED_MAX {
+            return Admission::Suppressed;
+        }
+        self.said_at.insert(hash, now);
+        Admission::Say
+    }
+}
+
+/// The state of the thread that writes. Where standard error itself fails, nobody is left to be told.
+struct Writer<O> {
+    output: O,
+    shared: Arc<Shared>,
+    interval_began: Instant,
+    /// Lines written in this interval.
+    written: u32,
+}
+
+impl<O: Write> Writer<O> {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let message = match messages.recv_timeout(INTERVAL) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.interval_began.elapsed() >= INTERVAL {
+                self.say_suppressed();
+                (self.interval_began, self.written) = (Instant::now(), 0);
+            }
+            match message {
+                Some(Message::Line(line)) if self.written < INTERVAL_LINES_MAX => {
+                    let _ = writeln!(self.output, "zc-server: {line}");
+                    self.written += 1;
+                }
+                Some(Message::Line(_)) => {
+                    self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(Message::Finish(done)) => {
+                    self.say_suppressed();
+                    // Whoever waited may have given up.
+                    let _ = done.try_send(());
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn say_suppressed(&mut self) {
+        match self.shared.suppressed.swap(0, Ordering::Relaxed) {
+            0 => {}
+            number => {
+                let lines = counted(number, "more line");
+                let _ = writeln!(self.output, "zc-server: {lines} like these");
+            }
+        }
+    }
+}
+
+/// A number of things, as it is said: `1 line`, `2 lines`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// A path that cannot break the line it is shown in.
+pub(crate) struct OneLine<'path>(pub(crate) &'path Path);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(f, "{}", char.escape_debug())
+            } else {
+                write!(f, "{char}")
+            }
+        })
+    }
+}
+
+/// The path that an open file has now, in backticks and with a colon behind it; nothing where there is no
+/// file, or no `/proc` to ask.
+pub(crate) fn file_named(file: Option<&Handle>) -> String {
+    let path = file.and_then(|file| {
+        let descriptor = file.file().as_raw_fd();
+        std::fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
+    });
+    path.map_or_else(String::new, |path| format!("`{}`: ", OneLine(&path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl Output {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("no panic").clone()).expect("UTF-8")
+        }
+    }
+
+    /// Lines that were written, and those that were counted.
+    fn told(text: &str) -> u64 {
+        let count = |line: &str| {
+            let more = line
+                .strip_prefix("zc-server: ")?
+                .split_once(" more line")?
+                .0;
+            more.parse().ok()
+        };
+        text.lines().map(|line| count(line).unwrap_or(1)).sum()
+    }
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_written_and_a_flood_is_counted() {
+        let output = Output::default();
+        let diagnostics = Diagnostics::start_to(output.clone()).expect("a thread");
+        for n in 0..25 {
+            diagnostics.say(format!("line {n}"));
+        }
+        diagnostics.finish();
+        let text = output.text();
+        assert!(text.starts_with("zc-server: line 0\n"));
+        assert_eq!(told(&text), 25, "{text}");
+        assert!(text.ends_with(" more lines like these\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_about_a_file_is_said_once_a_minute_and_memory_is_bounded() {
+        let mut recent = Recent::default();
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(recent.admit("a", at(0)), Admission::Say);
+        assert_eq!(recent.admit("b", at(1)), Admission::Say);
+        assert_eq!(recent.admit("a", at(59)), Admission::Repeated);
+        assert_eq!(recent.admit("a", at(60)), Admission::Say);
+        assert_eq!(recent.admit("a", at(119)), Admission::Repeated);
+        for number in 2..REMEMBERED_MAX {
+            assert_eq!(recent.admit(&number.to_string(), at(60)), Admission::Say);
+        }
+        // Of those that are remembered one is old.
+        assert_eq!(recent.said_at.len(), REMEMBERED_MAX);
+        assert_eq!(recent.admit("c", at(61)), Admission::Say);
+        assert_eq!(recent.admit("d", at(61)), Admission::Suppressed);
+        assert_eq!(recent.admit("a", at(61)), Admission::Repeated);
+        assert_eq!(recent.said_at.len(), REMEMBERED_MAX);
+        assert_eq!(recent.admit("d", at(120)), Admission::Say);
+    }
+
+    #[test]
+    fn what_is_said_of_a_file_again_is_not_counted_and_what_is_too_much_is() {
+        let output = Output::default();
+        let diagnostics = Diagnostics::start_to(output.clone()).expect("a thread");
+        for _ in 0..1000 {
+            diagnostics.say_of_file("the same".to_owned());
+        }
+        diagnostics.finish();
+        assert_eq!(output.text(), "zc-server: the same\n");
+        for number in 0..REMEMBERED_MAX {
+            diagnostics.say_of_file(number.to_string());
+        }
+        diagnostics.finish();
+        // Ten in a second, and of 256 others one is not remembered.
+        assert_eq!(
+            told(&output.text()),
+            1 + REMEMBERED_MAX as u64,
+            "{}",
+            output.text()
+        );
+    }
+
+    #[test]
+    fn numbers_and_paths_are_said_plainly() {
+        assert_eq!(counted(0, "line"), "0 lines");
+        assert_eq!(counted(1, "line"), "1 line");
+        assert_eq!(counted(2, "response"), "2 responses");
+        let path = OneLine(Path::new("/a\nb\x1b[2J")).to_string();
+        assert_eq!(path, "/a\\nb\\u{1b}[2J");
+        assert_eq!(file_named(None), "");
+        let file = std::fs::File::open("/proc/self/exe").expect("this program");
+        let path = std::env::current_exe().expect("a path");
+        let named = file_named(Some(&Handle::of(file)));
+        assert_eq!(named, format!("`{}`: ", path.display()));
+    }
+
+    #[test]
+    fn a_writer_that_fails_stops_nobody() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let diagnostics = Diagnostics::start_to(Broken).expect("a thread");
+        for _ in 0..1000 {
+            diagnostics.say("nobody reads this".to_owned());
+        }
+        diagnostics.finish();
+    }
+}

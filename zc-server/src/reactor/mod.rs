@@ -1,0 +1,552 @@
+//! Poll → dispatch → ready queue → deadlines. Nothing here knows HTTP.
+//!
+//! The rules of edge-triggered readiness, and where each is kept:
+//!
+//! * an edge is told once: [`Reactor::dispatch`] queues its connection, and `Connection::drive`
+//!   goes on until the socket says would-block;
+//! * bytes that were read already raise no edge: after a response `drive` parses again at once;
+//! * whoever stops for its budget and not for would-block goes to the end of a queue, and the next
+//!   poll does not wait.
+//!
+//! Requests go before responses under way: those send between two polls as many bytes as take about
+//! the time of the requests before them, and one turn at least. So a request waits for about one turn
+//! of a download, however many there are, and downloads have half of the time, however many requests.
+//!
+//! Who has asked for what is on the disk comes after who has not, and in small numbers: to begin the
+//! reading of a file takes many times as long as to answer from memory, and many of them at once would
+//! be waited for by everybody else.
+
+pub(crate) mod balance;
+pub(crate) mod drain;
+pub(crate) mod listener;
+pub(crate) mod schedule;
+pub(crate) mod slots;
+pub(crate) mod timer;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use zc_http::HttpTime;
+
+use crate::connection::{Connection, Turn};
+use crate::disk::Letter;
+use crate::observe::access_log::Sink;
+use crate::reactor::balance::Balance;
+use crate::reactor::drain::DrainCount;
+use crate::reactor::listener::{Accept, accept};
+use crate::reactor::schedule::{Queued, Share};
+use crate::reactor::slots::Slots;
+use crate::reactor::timer::{TICK_MS, Wheel};
+use crate::worker::Context;
+
+/// The token of the ring: no connection's, and not that of a waker.
+const RING: Token = Token(u32::MAX as usize - 1);
+/// Readiness events taken from the kernel in one call.
+const EVENTS_MAX: usize = 512;
+/// Connections accepted from one listener in one turn.
+const ACCEPT_BATCH_MAX: usize = 64;
+/// Such batches from one listener before it is closed; more than its queue holds.
+const DRAIN_BATCHES_MAX: usize = 32;
+/// How long accepting rests when descriptors or connections are used up, in milliseconds. A
+/// connection of this worker that ends wakes it earlier.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
+const LOG_RETRY_MS: u64 = 100;
+
+/// What the workers and the handle that stops them share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) stopping: AtomicBool,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) connections_max: usize,
+    pub(crate) balance: Balance,
+    pub(crate) drain: DrainCount,
+    pub(crate) grace_ms: u64,
+}
+
+/// Whether new connections are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    /// At the next edge of a listener.
+    OnEdge,
+    /// In the next turn: a batch ended before the listener was empty.
+    NextTurn,
+    /// Not before this time, in milliseconds of the worker's clock: no descriptor is free.
+    After(u64),
+    /// Never again: the server drains.
+    Stopped,
+}
+
+/// One worker: an epoll instance, its listeners and its connections.
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    /// Its place among the workers.
+    index: usize,
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    accepting: Accepting,
+    slots: Slots<Slot>,
+    /// Those with a request, or that something has happened to.
+    ready: VecDeque<Token>,
+    /// The same, where the last response had to wait for the disk.
+    patient: VecDeque<Token>,
+    /// Those whose response is under way and can go on.
+    streaming: VecDeque<Token>,
+    wheel: Wheel<Token>,
+    context: Context,
+    shared: Arc<Shared>,
+    started: Instant,
+    grace_deadline_ms: Option<u64>,
+    /// Responses cut by the end of the grace period.
+    cut: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Connection,
+    /// True while its token is in one of the queues, where it stands once at most.
+    queued: bool,
+    /// When the wheel will look at it: not later than a tick after its deadline.
+    armed_ms: u64,
+}
+
+impl Reactor {
+    /// A reactor whose waker, if any, was registered with `poll` under a token at or above the
+    /// number of listeners.
+    pub(crate) fn new(
+        index: usize,
+        poll: Poll,
+        mut listeners: Vec<TcpListener>,
+        context: Context,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        for (number, listener) in listeners.iter_mut().enumerate() {
+            poll.registry()
+                .register(listener, Token(number), Interest::READABLE)?;
+        }
+        if let Some(ring) = &context.ring {
+            let descriptor = ring.as_fd().as_raw_fd();
+            let mut source = SourceFd(&descriptor);
+            let registry = poll.registry();
+            registry.register(&mut source, RING, Interest::READABLE)?;
+        }
+        Ok(Self {
+            index,
+            poll,
+            listeners,
+            accepting: Accepting::NextTurn,
+            slots: Slots::new(),
+            ready: VecDeque::new(),
+            patient: VecDeque::new(),
+            streaming: VecDeque::new(),
+            wheel: Wheel::new(0),
+            context,
+            shared,
+            started: Instant::now(),
+            grace_deadline_ms: None,
+            cut: 0,
+        })
+    }
+
+    /// Serves until the server is stopped and drained. Answers how many responses were cut.
+    pub(crate) fn run(mut self) -> io::Result<usize> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut expired = Vec::new();
+        self.renew_clock();
+        loop {
+            // Looked at before the poll, which then tells of all that had arrived by the time of the
+            // signal: a connection that seems idle without its edge would be reset by its closing.
+            let stop = self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping;
+            let timeout = if stop {
+                Some(Duration::ZERO)
+            } else {
+                self.poll_timeout()
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => answer?,
+            }
+            self.renew_clock();
+            for event in &events {
+                self.dispatch(event);
+            }
+            if stop {
+                self.begin_drain();
+            }
+            self.take_letters();
+            self.take_reads();
+            self.accept_all();
+            self.drive_queued();
+            self.context.sweep();
+            self.wheel.expire(self.context.now_ms, &mut expired);
+            for token in expired.drain(..) {
+                self.check_deadline(token);
+            }
+            if let Some(log) = &mut self.context.log {
+                log.flush();
+            }
+            if stop {
+                self.count_drain();
+            }
+            if self.context.stopping && self.drained() {
+                return Ok(self.cut);
+            }
+        }
+    }
+
+    fn renew_clock(&mut self) {
+        self.context.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = HttpTime::from(SystemTime::now());
+        if self.context.now != now {
+            self.context.now = now;
+            self.context.date = now.imf_fixdate();
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        let queues = [&self.ready, &self.patient, &self.streaming];
+        let is_idle = queues.iter().all(|queue| queue.is_empty());
+        if !is_idle || self.accepting == Accepting::NextTurn {
+            return Some(Duration::ZERO);
+        }
+        let pause_end = match self.accepting {
+            Accepting::After(time) => Some(time),
+            _ => None,
+        };
+        let log_pending = self.context.log.as_ref().is_some_and(Sink::has_pending);
+        let next = [
+            self.wheel.next_wakeup_ms(),
+            pause_end,
+            self.grace_deadline_ms,
+            log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
+            self.context.next_sweep_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
+        Some(Duration::from_millis(
+            next.saturating_sub(self.context.now_ms),
+        ))
+    }
+
+    fn dispatch(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token.0 < self.listeners.len() {
+            if self.accepting == Accepting::OnEdge {
+                self.accepting = Accepting::NextTurn;
+            }
+            return;
+        }
+        // The tokens of the waker and the ring are no connection's: they have done their work by ending
+        // the poll.
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if event.is_readable() || event.is_read_closed() {
+            slot.connection.on_readable(event.is_read_closed());
+        }
+        if event.is_writable() {
+            slot.connection.on_writable();
+        }
+        if event.is_write_closed() || event.is_error() {
+            slot.connection.on_gone();
+        }
+        if slot.connection.is_sending() {
+            enqueue(&mut self.streaming, token, slot);
+        } else if slot.connection.has_waited() {
+            enqueue(&mut self.patient, token, slot);
+        } else {
+            enqueue(&mut self.ready, token, slot);
+        }
+    }
+
+    /// What requests to the disk have brought.
+    fn take_reads(&mut self) {
+        let Some(ring) = &mut self.context.ring else {
+            return;
+        };
+        while let Some(told) = ring.take() {
+            // A number that went through the kernel; that of a connection that is gone is nobody's.
+            let token = Token(told.tag as usize);
+            if let Some(slot) = self.slots.get_mut(token) {
+                slot.connection.on_read(told.result);
+                enqueue(&mut self.streaming, token, slot);
+            }
+        }
+    }
+
+    /// What the threads of the disk and the other workers have left.
+    fn take_letters(&mut self) {
+        for letter in self.context.mailbox.take() {
+            match letter {
+                Letter::Answer(token, answer) => {
+                    if let Some(slot) = self.slots.get_mut(token) {
+                        slot.connection.on_answer(answer);
+                        if slot.connection.is_sending() {
+                            enqueue(&mut self.streaming, token, slot);
+                        } else {
+                            enqueue(&mut self.ready, token, slot);
+                        }
+                    }
+                }
+                Letter::Connection(stream, remote) => self.insert(stream, remote),
+            }
+        }
+    }
+
+    fn accept_all(&mut self) {
+        match self.accepting {
+            Accepting::NextTurn => {}
+            Accepting::After(time) if self.context.now_ms >= time => {}
+            _ => return,
+        }
+        self.accepting = Accepting::OnEdge;
+        for index in 0..self.listeners.len() {
+            let next = self.accept_from(index);
+            match (self.accepting, next) {
+                // A pause for want of descriptors holds for all listeners of this worker.
+                (Accepting::After(_), _) | (_, Accepting::OnEdge) => {}
+                _ => self.accepting = next,
+            }
+        }
+    }
+
+    fn accept_from(&mut self, index: usize) -> Accepting {
+        let pause = Accepting::After(self.context.now_ms + ACCEPT_PAUSE_MS);
+        for _ in 0..ACCEPT_BATCH_MAX {
+            // Counted before it is taken, so that the workers together never pass the limit.
+            if self.shared.connections.fetch_add(1, Ordering::Relaxed)
+                >= self.shared.connections_max
+            {
+                self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                return pause;
+            }
+            match accept(&self.listeners[index]) {
+                Accept::Connection(stream, remote) => {
+                    let placed = self.shared.balance.place(stream, remote, self.index);
+                    if let Some(stream) = placed {
+                        self.insert(stream, remote);
+                    }
+                }
+                other => {
+                    self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                    match other {
+                        Accept::WouldBlock => return Accepting::OnEdge,
+                        Accept::OutOfDescriptors(_) if self.context.cache.yield_descriptors() => {}
+                        Accept::OutOfDescriptors(error) => {
+                            let line = format!("cannot accept for the moment: {error}");
+                            self.context.site.diagnostics.say(line);
+                            return pause;
+                        }
+                        Accept::Connection(..) | Accept::Aborted => {}
+                    }
+                }
+            }
+        }
+        Accepting::NextTurn
+    }
+
+    /// The first turn of a connection comes before its registration: the request is there already
+    /// more often than not, and a connection that has no second one is never registered.
+    fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let (now_ms, timeouts) = (self.context.now_ms, self.context.timeouts);
+        let connection = Connection::new(stream, remote, now_ms, timeouts);
+        let token = self.slots.insert(|_| Slot {
+            connection,
+            queued: false,
+            armed_ms: u64::MAX,
+        });
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        self.context.token = token;
+        let turn = slot.connection.drive(&mut self.context);
+        if turn == Turn::Closed {
+            self.remove(token);
+            return;
+        }
+        // One registration for the whole life of the connection, for both directions. It tells of
+        // what has come meanwhile.
+        let registered = self.poll.registry().register(
+            slot.connection.stream_mut(),
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if let Err(error) = registered {
+            let line = format!("cannot watch a connection: {error}");
+            self.context.site.diagnostics.say(line);
+            self.remove(token);
+            return;
+        }
+        self.settle(token, turn);
+    }
+
+    fn remove(&mut self, token: Token) {
+        // Dropping the stream closes the descriptor, and with it the registration.
+        if self.slots.remove(token).is_some() {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            self.shared.balance.end(self.index);
+            if matches!(self.accepting, Accepting::After(_)) {
+                self.accepting = Accepting::NextTurn;
+            }
+        }
+    }
+
+    /// One turn for everyone who was ready when it began, and then for a share of those who are patient
+    /// or of those whose response is under way.
+    fn drive_queued(&mut self) {
+        let requests = self.ready.len();
+        for _ in 0..requests {
+            if let Some(token) = self.ready.pop_front() {
+                self.drive(token);
+            }
+        }
+        let queued = Queued {
+            patient: !self.patient.is_empty(),
+            streaming: !self.streaming.is_empty(),
+        };
+        let now_ms = self.context.now_ms;
+        match self.context.pace.share(requests, queued, now_ms) {
+            Share::Patient(count) => {
+                for _ in 0..count.min(self.patient.len()) {
+                    if let Some(token) = self.patient.pop_front() {
+                        self.drive(token);
+                    }
+                }
+            }
+            Share::StreamingUntil(bytes) => {
+                for _ in 0..self.streaming.len() {
+                    if self.context.pace.streamed_bytes >= bytes {
+                        return;
+                    }
+                    if let Some(token) = self.streaming.pop_front() {
+                        self.context.pace.begin_turn();
+                        self.drive(token);
+                    }
+                }
+            }
+        }
+    }
+
+    fn drive(&mut self, token: Token) {
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        slot.queued = false;
+        self.context.token = token;
+        let turn = slot.connection.drive(&mut self.context);
+        self.settle(token, turn);
+    }
+
+    fn check_deadline(&mut self, token: Token) {
+        let now_ms = self.context.now_ms;
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if slot.armed_ms > now_ms {
+            // An entry of the wheel that an earlier one made superfluous.
+            return;
+        }
+        let deadline_ms = slot.connection.deadline_ms();
+        if deadline_ms > now_ms {
+            slot.armed_ms = self.wheel.schedule(token, deadline_ms);
+            return;
+        }
+        slot.armed_ms = u64::MAX;
+        self.context.token = token;
+        let turn = slot.connection.on_deadline(&mut self.context);
+        self.settle(token, turn);
+    }
+
+    /// After a turn: queued again, waiting with its deadline armed, or gone.
+    fn settle(&mut self, token: Token, turn: Turn) {
+        if turn == Turn::Closed {
+            self.remove(token);
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        if turn == Turn::Again {
+            enqueue(&mut self.streaming, token, slot);
+        }
+        // A deadline that moved away is found out when the old one is due; one that came nearer by
+        // a tick or more is not waited for.
+        let deadline_ms = slot.connection.deadline_ms();
+        if deadline_ms.saturating_add(TICK_MS) <= slot.armed_ms {
+            slot.armed_ms = self.wheel.schedule(token, deadline_ms);
+        }
+    }
+
+    /// No new connections, no idle ones; responses under way have the grace period.
+    fn begin_drain(&mut self) {
+        self.context.stopping = true;
+        // Closing a listener resets who has connected and was not accepted yet.
+        for index in 0..self.listeners.len() {
+            for _ in 0..DRAIN_BATCHES_MAX {
+                if self.accept_from(index) != Accepting::NextTurn {
+                    break;
+                }
+            }
+        }
+        self.accepting = Accepting::Stopped;
+        self.listeners.clear();
+        self.context.mailbox.close();
+        self.take_letters();
+        self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);
+        // Each has a turn in which it closes, or answers what has arrived already.
+        for token in self.slots.tokens() {
+            if let Some(slot) = self.slots.get_mut(token) {
+                enqueue(&mut self.ready, token, slot);
+            }
+        }
+    }
+
+    /// Tells what is left after the first turn of the drain, in which idle connections have closed.
+    fn count_drain(&mut self) {
+        let tokens = self.slots.tokens();
+        let connections = tokens.len();
+        let mut has_response = |token: &Token| {
+            let slot = self.slots.get_mut(*token);
+            slot.is_some_and(|slot| slot.connection.has_response())
+        };
+        let responses = tokens.iter().filter(|token| has_response(token)).count();
+        let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
+        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
+            self.context.site.diagnostics.say(line);
+        }
+    }
+
+    /// True when nothing is left to be served; cuts what is left when the grace period is over.
+    fn drained(&mut self) -> bool {
+        if self
+            .grace_deadline_ms
+            .is_some_and(|end| self.context.now_ms >= end)
+        {
+            for token in self.slots.tokens() {
+                if let Some(slot) = self.slots.remove(token) {
+                    self.cut += usize::from(slot.connection.cut(&mut self.context));
+                }
+            }
+            if let Some(log) = &mut self.context.log {
+                log.flush();
+            }
+        }
+        self.slots.is_empty()
+    }
+}
+
+fn enqueue(queue: &mut VecDeque<Token>, token: Token, slot: &mut Slot) {
+    if !slot.queued {
+        slot.queued = true;
+        queue.push_back(token);
+    }
+}

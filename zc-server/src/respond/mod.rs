@@ -1,0 +1,566 @@
+//! One parsed request → its reply: method, target, what stands there, in this order.
+
+pub(crate) mod cache;
+pub(crate) mod plan;
+pub(crate) mod prepared;
+pub(crate) mod render;
+pub(crate) mod reply;
+
+use std::io;
+use std::sync::Arc;
+
+use zc_http::{
+    AcceptEncoding, After, MediaAcceptance, Method, Request, Status, Target, Version, decode_path,
+    media_acceptance,
+};
+
+use crate::disk::{self, Key, Work};
+use crate::files::listing::{self, Listing};
+use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
+use crate::files::representation::Representation;
+use crate::files::root::{Patience, ResolveError, Root};
+use crate::files::roots::{Answering, RootPath, Roots, Told};
+use crate::files::rules::Site;
+use crate::observe::diagnostics::OneLine;
+use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
+use crate::respond::plan::{Grant, Override, Plan};
+use crate::respond::render::Framing;
+use crate::respond::reply::{Buffers, Moment, Reply, Terms};
+
+/// What becomes of a request.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Responded {
+    Reply(Reply),
+    /// The disk has to be asked first, on a thread that may wait; the key is that of the mount.
+    /// What is known already is needed again.
+    Ask(Box<Known>, Key, Work),
+}
+
+/// What a worker lends for a response.
+pub(crate) struct Lent<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    pub(crate) moment: &'a Moment,
+    pub(crate) roots: &'a mut Roots,
+    pub(crate) cache: &'a mut Cache,
+    pub(crate) buffers: &'a mut Buffers,
+    /// Overwritten by the decoded path.
+    pub(crate) path: &'a mut Vec<u8>,
+}
+
+/// What the disk has told about a request so far.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// When it was asked first, in milliseconds of the worker's clock.
+    asked_ms: Option<u64>,
+    root: KnownRoot,
+    found: Option<Found>,
+    page: Option<Found>,
+    listing: Option<io::Result<Listing>>,
+}
+
+/// The root that a request is answered from, once that is settled: it stays the same to the end.
+#[derive(Debug, Default)]
+enum KnownRoot {
+    #[default]
+    Unknown,
+    /// The one that the worker had.
+    Own(Arc<Root>),
+    /// What a thread was told, which is news for the worker.
+    LookedUp(Told),
+}
+
+impl Known {
+    /// Adds an answer. What was sent is for nobody who asks here.
+    pub(crate) fn add(&mut self, answer: disk::Answer) {
+        match answer {
+            disk::Answer::Root(told) => self.root = KnownRoot::LookedUp(told),
+            disk::Answer::Found(found) => self.found = Some(found),
+            disk::Answer::Page(page) => self.page = Some(page),
+            disk::Answer::Listing(listing) => self.listing = Some(listing),
+            disk::Answer::Sent(..) => {}
+        }
+    }
+}
+
+/// Where to look for what a request names.
+struct Asked {
+    method: zc_core::Method,
+    is_directory: bool,
+}
+
+/// What stands at a path, and whether the cache has it.
+enum Stands {
+    Kept(Id),
+    Loose(Found),
+    /// It cannot be told without waiting.
+    Waits,
+}
+
+/// Answers a request, or says what has to be asked first.
+pub(crate) fn respond(
+    request: &Request<'_>,
+    known: Option<Box<Known>>,
+    lent: Lent<'_>,
+) -> Responded {
+    let Lent {
+        site,
+        moment,
+        roots,
+        cache,
+        buffers,
+        path,
+    } = lent;
+    let index = site.root_of(request);
+    let Some(root_path) = site.roots.get(index) else {
+        // A site's place is one of the list.
+        return Responded::Reply(refuse(Status::InternalServerError, site, moment, buffers));
+    };
+    let mut known = known;
+    let told = known.as_mut().map(|known| {
+        let asked_ms = known.asked_ms.unwrap_or(moment.now_ms);
+        (std::mem::take(&mut known.root), asked_ms)
+    });
+    let answering = match &told {
+        Some((KnownRoot::Own(root), _)) => Answering::Root(root),
+        // Asked again when the cache has no descriptors any more.
+        Some((KnownRoot::LookedUp(Told::Exhausted), _)) if cache.yield_descriptors() => {
+            Answering::Unknown
+        }
+        Some((KnownRoot::LookedUp(told), asked_ms)) => {
+            roots.install(index, told, *asked_ms);
+            Answering::from(told)
+        }
+        Some((KnownRoot::Unknown, _)) | None => {
+            roots.current(index, root_path, site.patience(), moment.now_ms)
+        }
+    };
+    let mut responder = Responder {
+        request,
+        site,
+        moment,
+        root_path,
+        root: answering,
+        cache,
+        buffers,
+        known,
+    };
+    if let Some(listing) = responder
+        .known
+        .as_mut()
+        .and_then(|known| known.listing.take())
+    {
+        return responder.listing(listing, path);
+    }
+    match examine(request, site, path) {
+        Ok(asked) => responder.resource(&asked, path),
+        Err(unlooked) => responder.message(unlooked.into()),
+    }
+}
+
+/// Answers what could not be parsed or read in time: an error, and the end of the connection.
+pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut Buffers) -> Reply {
+    let framing = Framing {
+        method: Method::Get,
+        version: Version::Http11,
+        after: After::Close,
+        now: moment.now,
+        lines: &site.rules.lines,
+        grant: Grant::NONE,
+        disposition: None,
+        has_routes: site.rules.spa.is_some(),
+    };
+    let terms = Terms {
+        site,
+        framing,
+        moment,
+        method: site.method,
+    };
+    terms.reply(&Plan::Message(status), buffers)
+}
+
+struct Responder<'a, 'r> {
+    request: &'a Request<'r>,
+    site: &'a Arc<Site>,
+    moment: &'a Moment,
+    root_path: &'a Arc<RootPath>,
+    root: Answering<'a>,
+    cache: &'a mut Cache,
+    buffers: &'a mut Buffers,
+    known: Option<Box<Known>>,
+}
+
+impl<'a> Responder<'a, '_> {
+    /// Answers with what stands at `path`.
+    fn resource(mut self, asked: &Asked, path: &[u8]) -> Responded {
+        let rules = &self.site.rules;
+        let query = Query {
+            path,
+            is_directory: asked.is_directory,
+            accepted: AcceptEncoding::of(&self.request.headers),
+            html: match rules.spa {
+                Some(_) => media_acceptance(&self.request.headers, "text/html"),
+                None => MediaAcceptance::Covered,
+            },
+            patience: self.site.patience(),
+        };
+        let root = match self.root {
+            Answering::Root(root) => root,
+            Answering::Missing | Answering::Exhausted => {
+                return self.plain_error(Status::ServiceUnavailable);
+            }
+            Answering::Unknown => return self.ask_for_root(),
+        };
+        let key = CacheKey {
+            root: root.id(),
+            path,
+            is_directory: asked.is_directory,
+            preference: preference(&query, rules),
+        };
+        let told = self.known.as_mut().and_then(|known| known.found.take());
+        match self.stands(key, told, || look_up(root, rules, query)) {
+            Stands::Waits => self.ask_for(root, query),
+            Stands::Kept(id) => match self.cache.standing(id) {
+                Some(Standing::File(_)) => self.kept_file(id, asked, path),
+                Some(Standing::Redirect) => self.redirect(),
+                Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
+                Some(Standing::Missing) | None => self.error(Status::NotFound),
+            },
+            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked, path),
+            Stands::Loose(Found::Directory(_)) if self.request.method == Method::Head => {
+                let plan = Plan::Listing(plan::view(self.request).format);
+                self.message(plan)
+            }
+            Stands::Loose(Found::Directory(directory)) => {
+                let list = listing::Request {
+                    root: Arc::clone(root),
+                    directory,
+                    path: path.to_vec(),
+                    depth: plan::depth(self.request.target.path().unwrap_or_default()),
+                    hidden: rules.hidden,
+                    view: plan::view(self.request),
+                    memory: self.site.listings.clone(),
+                };
+                self.ask(root.key_of(path), Work::List(Box::new(list)))
+            }
+            Stands::Loose(Found::Redirect) => self.redirect(),
+            Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
+            Stands::Loose(Found::Nothing(error)) => {
+                let status = status_of(&error, root, asked, path, self.site);
+                self.error(status)
+            }
+        }
+    }
+
+    /// What stands at a path: as the cache has it, as the disk has told, or as it tells now.
+    fn stands(
+        &mut self,
+        key: CacheKey<'_>,
+        told: Option<Found>,
+        look: impl Fn() -> Found,
+    ) -> Stands {
+        let now_ms = self.moment.now_ms;
+        let (found, asked_ms) = match told {
+            Some(found) => {
+                let asked_ms = self.known.as_ref().and_then(|known| known.asked_ms);
+                (found, asked_ms.unwrap_or(now_ms))
+            }
+            None => match self.cache.get(key, now_ms) {
+                Some(id) => return Stands::Kept(id),
+                None => (look(), now_ms),
+            },
+        };
+        let found = match found {
+            // Asked again when the cache has none any more.
+            Found::Nothing(ResolveError::Exhausted(_)) if self.cache.yield_descriptors() => look(),
+            found => found,
+        };
+        if let Found::Nothing(ResolveError::Waits) = found {
+            return Stands::Waits;
+        }
+        let (site, now) = (self.site, self.moment.now);
+        let make = |resource| CachedFile::new(Representation::new(resource, &site.rules, now));
+        let id = match self.cache.settle(key, found, asked_ms, make) {
+            Ok(id) => id,
+            Err(found) => return Stands::Loose(found),
+        };
+        let inline_max = self.cache.bounds().inline_max;
+        if let Some(Standing::File(file)) = self.cache.standing(id)
+            && file.whole.is_none()
+        {
+            file.whole = Some(prepared::whole(&file.representation, inline_max, site, now));
+            if let Err(found) = self.cache.fit(id) {
+                return Stands::Loose(found);
+            }
+        }
+        Stands::Kept(id)
+    }
+
+    fn kept_file(self, id: Id, asked: &Asked, path: &[u8]) -> Responded {
+        let Some(Standing::File(file)) = self.cache.standing(id) else {
+            unreachable!("asked before");
+        };
+        let disposition = disposition(
+            self.request,
+            &file.representation,
+            self.root,
+            path,
+            self.site,
+        );
+        let terms = terms(
+            self.request,
+            self.site,
+            self.moment,
+            asked.method,
+            disposition.as_deref(),
+        );
+        Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
+    }
+
+    fn loose_file(self, resource: Resource, asked: &Asked, path: &[u8]) -> Responded {
+        let representation = Representation::new(resource, &self.site.rules, self.moment.now);
+        let disposition = disposition(self.request, &representation, self.root, path, self.site);
+        let terms = terms(
+            self.request,
+            self.site,
+            self.moment,
+            asked.method,
+            disposition.as_deref(),
+        );
+        let mut file = CachedFile::new(representation);
+        Responded::Reply(terms.reply_file(self.request, &mut file, None, self.buffers))
+    }
+
+    /// Answers a request for a listing that was read, or could not be.
+    fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
+        let error = match listing {
+            Ok(listing) => {
+                let terms = self.plain_terms();
+                return Responded::Reply(terms.reply_listing(listing, self.buffers));
+            }
+            Err(error) => error,
+        };
+        let status = match error.kind() {
+            io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
+            io::ErrorKind::PermissionDenied => Status::Forbidden,
+            _ => Status::InternalServerError,
+        };
+        if examine(self.request, self.site, path_buffer).is_ok()
+            && let Answering::Root(root) = self.root
+        {
+            let path = root.path_of(path_buffer);
+            let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
+            self.site.diagnostics.say_of_file(line);
+        }
+        self.error(status)
+    }
+
+    fn redirect(self) -> Responded {
+        let target = self.request.target;
+        let path = target.path().unwrap_or_default();
+        let location = plan::directory_location(path, target.query());
+        self.message(Plan::Redirect { location })
+    }
+
+    /// Answers with a plan that has no file; an error has its page.
+    fn message(self, plan: Plan<'_>) -> Responded {
+        if let Plan::Message(status) = plan {
+            return self.error(status);
+        }
+        let terms = self.plain_terms();
+        Responded::Reply(terms.reply(&plan, self.buffers))
+    }
+
+    /// Answers an error: with the page that the site has for it, or with a line of text.
+    fn error(mut self, status: Status) -> Responded {
+        let Some(path) = self.site.rules.error_page(status) else {
+            return self.plain_error(status);
+        };
+        let root = match self.root {
+            Answering::Root(root) => root,
+            Answering::Missing | Answering::Exhausted => return self.plain_error(status),
+            Answering::Unknown => return self.ask_for_root(),
+        };
+        let key = CacheKey {
+            root: root.id(),
+            path,
+            is_directory: false,
+            preference: PREFERENCES,
+        };
+        let told = self.known.as_mut().and_then(|known| known.page.take());
+        let patience = self.site.patience();
+        match self.stands(key, told, || error_page(root, path, patience)) {
+            Stands::Waits => {
+                let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
+                let look_up =
+                    move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
+                self.ask(key, Work::LookUp(Box::new(look_up)))
+            }
+            Stands::Kept(id) => {
+                let terms = self.plain_terms();
+                match self.cache.standing(id) {
+                    Some(Standing::File(file)) => {
+                        Responded::Reply(terms.reply_page(status, file, self.buffers))
+                    }
+                    _ => self.pageless_error(status, &ResolveError::NotFound),
+                }
+            }
+            Stands::Loose(Found::File(resource)) => {
+                let rules = &self.site.rules;
+                let representation = Representation::new(*resource, rules, self.moment.now);
+                let mut file = CachedFile::new(representation);
+                let terms = self.plain_terms();
+                Responded::Reply(terms.reply_page(status, &mut file, self.buffers))
+            }
+            Stands::Loose(Found::Nothing(error)) => self.pageless_error(status, &error),
+            Stands::Loose(_) => self.pageless_error(status, &ResolveError::NotFound),
+        }
+    }
+
+    /// Whatever is wrong with the page, the error is the one to be told.
+    fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
+        if let Answering::Root(root) = self.root {
+            let page = self.site.rules.error_page(status).unwrap_or_default();
+            let (code, path) = (status.code(), root.path_below(page));
+            let line = format!(
+                "cannot open the page for {code}, `{}`: {error}",
+                OneLine(&path)
+            );
+            self.site.diagnostics.say_of_file(line);
+        }
+        self.plain_error(status)
+    }
+
+    fn plain_error(self, status: Status) -> Responded {
+        let terms = self.plain_terms();
+        Responded::Reply(terms.reply(&Plan::Message(status), self.buffers))
+    }
+
+    /// The terms of a response that is not of the file that was asked for.
+    fn plain_terms(&self) -> Terms<'a> {
+        terms(self.request, self.site, self.moment, self.site.method, None)
+    }
+
+    /// Has a thread look up what the path of the root names.
+    fn ask_for_root(self) -> Responded {
+        let root_path = Arc::clone(self.root_path);
+        let key = root_path.key();
+        let look_up = move |_: &_| disk::Answer::Root(root_path.look_up());
+        self.ask(key, Work::LookUp(Box::new(look_up)))
+    }
+
+    /// Has a thread do the same look-up, which may wait.
+    fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
+        let key = root.key_of(query.path);
+        let (root, site, path) = (Arc::clone(root), Arc::clone(self.site), query.path.to_vec());
+        let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
+        let look_up = move |_: &_| {
+            let query = Query {
+                path: &path,
+                is_directory,
+                accepted,
+                html,
+                patience: Patience::Any,
+            };
+            disk::Answer::Found(look_up(&root, &site.rules, query))
+        };
+        self.ask(key, Work::LookUp(Box::new(look_up)))
+    }
+
+    fn ask(self, mount: Key, work: Work) -> Responded {
+        let mut known = self.known.unwrap_or_default();
+        known.asked_ms.get_or_insert(self.moment.now_ms);
+        if let Answering::Root(root) = self.root {
+            known.root = KnownRoot::Own(Arc::clone(root));
+        }
+        Responded::Ask(known, mount, work)
+    }
+}
+
+fn terms<'a>(
+    request: &'a Request<'_>,
+    site: &'a Site,
+    moment: &'a Moment,
+    method: zc_core::Method,
+    disposition: Option<&'a str>,
+) -> Terms<'a> {
+    let cors = site.rules.cors.as_ref();
+    Terms {
+        site,
+        framing: Framing {
+            method: request.method,
+            version: request.version,
+            after: moment.after,
+            now: moment.now,
+            lines: &site.rules.lines,
+            grant: plan::grant(cors, request.headers.get("origin")),
+            disposition,
+            has_routes: site.rules.spa.is_some(),
+        },
+        moment,
+        method,
+    }
+}
+
+/// What the request names and how it is to be sent, or the answer that needs no look at a file.
+fn examine(
+    request: &Request<'_>,
+    site: &Site,
+    path_buffer: &mut Vec<u8>,
+) -> Result<Asked, plan::Unlooked> {
+    if let Some(unlooked) = plan::without_a_look(request) {
+        return Err(unlooked);
+    }
+    let bad_request = plan::Unlooked::Message(Status::BadRequest);
+    let (Target::Origin { path, query } | Target::Absolute { path, query, .. }) = request.target
+    else {
+        return Err(bad_request);
+    };
+    let method = match plan::method_override(query) {
+        Override::Method(method) if site.method_override => method,
+        Override::Unknown if site.method_override => return Err(bad_request),
+        _ => site.method,
+    };
+    let path =
+        decode_path(path, path_buffer).map_err(|error| plan::Unlooked::Message(error.status()))?;
+    Ok(Asked {
+        method,
+        is_directory: path.is_directory || path.bytes.is_empty(),
+    })
+}
+
+/// The value of `Content-Disposition`, where a file is asked for by its own path and to be downloaded. An
+/// index and the page of a program in the browser are to be shown, whatever the query says.
+fn disposition(
+    request: &Request<'_>,
+    file: &Representation,
+    root: Answering<'_>,
+    path: &[u8],
+    site: &Site,
+) -> Option<String> {
+    if !site.rules.download_query || !plan::wants_download(request.target.query()) {
+        return None;
+    }
+    let file = &file.resource.path[..];
+    let is_only = || matches!(root, Answering::Root(root) if root.only(path) == Some(file));
+    (file == path || is_only()).then(|| plan::disposition(file))
+}
+
+/// The one place where a failure of ours becomes a status.
+fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site: &Site) -> Status {
+    let status = match error {
+        ResolveError::NotFound => return Status::NotFound,
+        ResolveError::Forbidden => Status::Forbidden,
+        ResolveError::Exhausted(_) => Status::ServiceUnavailable,
+        ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
+    };
+    let path = root.path_of(path);
+    let is_directory = asked.is_directory && !root.is_file();
+    let or_index = if is_directory { " or its index" } else { "" };
+    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
+    site.diagnostics.say_of_file(line);
+    status
+}

@@ -1,0 +1,304 @@
+//! A plan → the bytes of its head (and of a short text body), and what is to be sent after it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::ops::Range;
+
+use zc_http::{After, HeadWriter, HttpTime, Method, Multipart, Status, Version};
+
+use crate::files::listing::Format;
+use crate::files::representation::Representation;
+use crate::respond::plan::{Grant, Plan};
+
+/// The methods that are answered with more than an error.
+const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
+/// How long a client is asked to wait when we are out of descriptors or busy, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+/// The fields that scripts of other origins may read, beside those that everybody may.
+const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Content-Encoding, \
+    Content-Range, Date, ETag";
+/// How long a browser may remember what scripts of other origins may do, in seconds: a day.
+const CORS_MAX_AGE_SECONDS: u64 = 86_400;
+
+/// How long the delimiter of parts is.
+pub(crate) const BOUNDARY_BYTES: usize = 32;
+
+/// What the head depends on beside the plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Framing<'a> {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) after: After,
+    pub(crate) now: HttpTime,
+    /// Fields of every response, as lines.
+    pub(crate) lines: &'a [u8],
+    pub(crate) grant: Grant<'a>,
+    /// The value of `Content-Disposition`, where the client asks for a download.
+    pub(crate) disposition: Option<&'a str>,
+    /// Whether clients that navigate are sent the page of a program where nothing is.
+    pub(crate) has_routes: bool,
+}
+
+/// What [`render`] leaves to be sent after the head.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Nothing,
+    File(Range<u64>),
+    /// Parts of a file.
+    Parts(Box<Multipart>),
+    /// A listing; whether in chunks, or ended by the end of the connection.
+    Listing {
+        chunked: bool,
+    },
+}
+
+/// A head and what follows it.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    /// Where the head ends in the buffer; what stands behind it is body.
+    pub(crate) head_end: usize,
+    pub(crate) rest: Rest,
+}
+
+/// Appends the head, and the text body where there is one, to `out`.
+pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -> Rendered {
+    let status = plan.status();
+    let head = HeadWriter::new(out, status).date("Date", framing.now);
+    let head = head
+        .lines(framing.lines)
+        .persistence(framing.after, framing.version);
+    let head = vary(grant(head, framing.grant), plan, framing);
+    match plan {
+        Plan::Whole(file) => {
+            let head = representation(head, file, &file.content_type, framing.disposition);
+            let head = head.field("Accept-Ranges", b"bytes");
+            head.number("Content-Length", file.length()).finish();
+            file_rest(out, framing.method, 0..file.length())
+        }
+        Plan::Part(file, range) => {
+            representation(head, file, &file.content_type, framing.disposition)
+                .field("Accept-Ranges", b"bytes")
+                .content_range(range.clone(), file.length())
+                .number("Content-Length", range.end - range.start)
+                .finish();
+            file_rest(out, framing.method, range.clone())
+        }
+        Plan::Parts(file, parts) => {
+            let boundary = boundary();
+            let content_type = format!("multipart/byteranges; boundary={boundary}");
+            let part_type = file.content_type.as_bytes();
+            let multipart = Multipart::new(parts.clone(), &boundary, part_type, file.length());
+            representation(head, file, &content_type, framing.disposition)
+                .field("Accept-Ranges", b"bytes")
+                .number("Content-Length", multipart.remaining_bytes())
+                .finish();
+            only_head(out, Rest::Parts(Box::new(multipart)))
+        }
+        Plan::NotModified(file) => {
+            cache_fields(head, file).finish();
+            only_head(out, Rest::Nothing)
+        }
+        Plan::Listing(format) => {
+            let rest = listing(head, *format, framing);
+            only_head(out, rest)
+        }
+        Plan::Page(status, file) => {
+            let head = status_fields(head, *status);
+            let head = head.field("Content-Type", file.content_type.as_bytes());
+            content_encoding(head, file)
+                .number("Content-Length", file.length())
+                .finish();
+            file_rest(out, framing.method, 0..file.length())
+        }
+        Plan::Options { preflight } => {
+            let head = head.field("Allow", ALLOW);
+            let is_granted = *preflight && framing.grant.origin.is_some();
+            if is_granted {
+                head.field("Access-Control-Allow-Methods", ALLOW)
+                    .field("Access-Control-Allow-Headers", framing.grant.request_fields)
+                    .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
+                    .finish();
+            } else {
+                head.finish();
+            }
+            only_head(out, Rest::Nothing)
+        }
+        Plan::Unsatisfiable { length } => {
+            let head = head.content_range_unsatisfied(*length);
+            text(head, status, framing.method).append(out)
+        }
+        Plan::Redirect { location } => {
+            let head = head.field("Location", location);
+            text(head, status, framing.method).append(out)
+        }
+        Plan::Message(status) => {
+            let head = status_fields(head, *status);
+            text(head, *status, framing.method).append(out)
+        }
+    }
+}
+
+type Head<'b> = HeadWriter<'b, Vec<u8>>;
+
+fn representation<'b>(
+    head: Head<'b>,
+    file: &Representation,
+    content_type: &str,
+    disposition: Option<&str>,
+) -> Head<'b> {
+    let head = head.field("Content-Type", content_type.as_bytes());
+    let head = content_encoding(head, file);
+    let head = match disposition {
+        Some(value) => head.field("Content-Disposition", value.as_bytes()),
+        None => head,
+    };
+    cache_fields(head, file)
+}
+
+fn content_encoding<'b>(head: Head<'b>, file: &Representation) -> Head<'b> {
+    match file.content_encoding() {
+        Some(coding) => head.field("Content-Encoding", coding.as_bytes()),
+        None => head,
+    }
+}
+
+/// What a 304 has as well
+/// ([RFC 9110 §15.4.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5)).
+fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
+    if let Some(etag) = &file.validators.etag {
+        head = head.field("ETag", etag.as_bytes());
+    }
+    if let Some(time) = file.validators.last_modified {
+        head = head.date("Last-Modified", time);
+    }
+    if let Some(value) = &file.cache_control {
+        head = head.field("Cache-Control", value.as_bytes());
+    }
+    head.lines(&file.lines)
+}
+
+fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {
+    match grant.origin {
+        None => head,
+        Some(origin) => head
+            .field("Access-Control-Allow-Origin", origin)
+            .field("Access-Control-Expose-Headers", CORS_RESPONSE_FIELDS),
+    }
+}
+
+/// The fields of the request that the answer depends on
+/// ([RFC 9110 §12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
+fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
+    let (by_coding, by_type) = match plan {
+        Plan::Whole(file)
+        | Plan::Part(file, _)
+        | Plan::Parts(file, _)
+        | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
+        // Another client might accept what is there.
+        Plan::Message(Status::NotAcceptable) => (true, false),
+        Plan::Listing(_) => (false, true),
+        // One that navigates is sent a page.
+        Plan::Message(Status::NotFound) | Plan::Page(Status::NotFound, _) => {
+            (false, framing.has_routes)
+        }
+        _ => (false, false),
+    };
+    match (by_coding, by_type, framing.grant.varies) {
+        (false, false, false) => head,
+        (true, false, false) => head.field("Vary", b"Accept-Encoding"),
+        (false, true, false) => head.field("Vary", b"Accept"),
+        (false, false, true) => head.field("Vary", b"Origin"),
+        (true, true, false) => head.field("Vary", b"Accept-Encoding, Accept"),
+        (true, false, true) => head.field("Vary", b"Accept-Encoding, Origin"),
+        (false, true, true) => head.field("Vary", b"Accept, Origin"),
+        (true, true, true) => head.field("Vary", b"Accept-Encoding, Accept, Origin"),
+    }
+}
+
+/// What belongs to an error whatever its body.
+fn status_fields(head: Head<'_>, status: Status) -> Head<'_> {
+    match status {
+        Status::MethodNotAllowed => head.field("Allow", ALLOW),
+        Status::ServiceUnavailable => head.number("Retry-After", RETRY_AFTER_SECONDS),
+        _ => head,
+    }
+}
+
+fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
+    let content_type: &[u8] = match format {
+        Format::Html => b"text/html; charset=utf-8",
+        Format::Json => b"application/json",
+    };
+    let head = head.field("Content-Type", content_type);
+    let chunked = framing.version != Version::Http10;
+    if chunked {
+        head.field("Transfer-Encoding", b"chunked").finish();
+    } else {
+        head.finish();
+    }
+    match framing.method {
+        Method::Head => Rest::Nothing,
+        _ => Rest::Listing { chunked },
+    }
+}
+
+/// A delimiter of [`BOUNDARY_BYTES`] that no file has, but by chance: 128 bits that nobody can know
+/// before.
+fn boundary() -> String {
+    let random = || RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}", random(), random())
+}
+
+fn file_rest(out: &[u8], method: Method, range: Range<u64>) -> Rendered {
+    let has_none = method == Method::Head || range.is_empty();
+    only_head(
+        out,
+        if has_none {
+            Rest::Nothing
+        } else {
+            Rest::File(range)
+        },
+    )
+}
+
+fn only_head(out: &[u8], rest: Rest) -> Rendered {
+    Rendered {
+        head_end: out.len(),
+        rest,
+    }
+}
+
+/// A line of text that says the status; announced by its head, absent in an answer to HEAD.
+struct Text(Option<Status>);
+
+fn text(head: Head<'_>, status: Status, method: Method) -> Text {
+    // All codes have three digits.
+    let length = "200 \n".len() + status.reason().len();
+    head.field("Content-Type", b"text/plain; charset=utf-8")
+        .number("Content-Length", length as u64)
+        .finish();
+    Text((method != Method::Head).then_some(status))
+}
+
+impl Text {
+    fn append(self, out: &mut Vec<u8>) -> Rendered {
+        let rendered = only_head(out, Rest::Nothing);
+        if let Self(Some(status)) = self {
+            // A buffer that grows takes all.
+            let _ = writeln!(out, "{status}");
+        }
+        rendered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_boundaries_are_the_same() {
+        let (one, other) = (boundary(), boundary());
+        assert_eq!(one.len(), BOUNDARY_BYTES);
+        assert_ne!(one, other);
+    }
+}

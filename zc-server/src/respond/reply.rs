@@ -1,0 +1,363 @@
+//! A plan → what is sent: bytes that are ready, or a head with what a file, its parts or a listing
+//! bring behind it.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use zc_core::{REQUEST_BYTES, Residency, Transfer};
+use zc_http::{After, HttpTime, Request, Status};
+
+use crate::body::{Following, Outgoing, Parts, Source};
+use crate::disk::{Key, WINDOW_BYTES};
+use crate::files::listing::Listing;
+use crate::files::mounts::Guard;
+use crate::files::root::Handle;
+use crate::files::rules::Site;
+use crate::respond::cache::{CachedFile, Hot, Id};
+use crate::respond::plan::{self, Plan};
+use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};
+use crate::respond::render::{Framing, Rendered, Rest, render};
+
+/// The longest body that is read into memory to go behind its head in one call, in bytes. Longer
+/// ones are sent by `sendfile` behind a head that is marked `MSG_MORE`. That cost 1.06 times as much with
+/// bodies of 10 KiB, 0.99 times with 16 KiB, 0.91 times with 32 KiB and 0.73 times with 64 KiB.
+const READ_BYTES_MAX: u64 = 16 * 1024;
+
+/// When a request is answered, and what follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) after: After,
+    pub(crate) now: HttpTime,
+    /// `now` as it stands in a head.
+    pub(crate) date: [u8; DATE_BYTES],
+    /// Milliseconds of the worker's clock.
+    pub(crate) now_ms: u64,
+}
+
+/// A response that is in memory as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) status: Status,
+    pub(crate) place: Place,
+    pub(crate) head_bytes: usize,
+    pub(crate) body_bytes: usize,
+    /// Whether its body was read from a file for this response.
+    pub(crate) was_read: bool,
+}
+
+/// Where the bytes of a ready response are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the end of the output buffer.
+    Output,
+    /// The 200 of an entry of the cache.
+    Whole(Id),
+    /// Its 304.
+    NotModified(Id),
+}
+
+/// A response of which more than bytes is to be sent.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) status: Status,
+    /// Whether the end of the connection is the end of the response.
+    pub(crate) ends_by_close: bool,
+    /// The mount that the body is on.
+    pub(crate) key: Key,
+}
+
+/// What is sent.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Reply {
+    Ready(Ready),
+    Stream(Stream),
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Ready(ready) => ready.status,
+            Self::Stream(stream) => stream.status,
+        }
+    }
+}
+
+impl Ready {
+    pub(crate) fn length(&self) -> usize {
+        self.head_bytes + self.body_bytes
+    }
+}
+
+/// Buffers of a worker that a response is written into.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// Responses, one behind the other, until they are sent.
+    pub(crate) output: Vec<u8>,
+    /// Taken by a [`Stream`] for its head, and given back by whoever has sent it.
+    pub(crate) head: BytesMut,
+}
+
+/// What a reply is made from, beside its plan.
+pub(crate) struct Terms<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) framing: Framing<'a>,
+    pub(crate) moment: &'a Moment,
+    /// How a body is to go.
+    pub(crate) method: zc_core::Method,
+}
+
+/// What is known of a response once its head is in the output buffer.
+struct Begun {
+    status: Status,
+    /// Where the head starts and ends in the output buffer.
+    start: usize,
+    rendered: Rendered,
+}
+
+impl Terms<'_> {
+    /// The reply by a plan that has no file.
+    pub(crate) fn reply(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Reply {
+        self.begin(plan, buffers).ready(false, buffers)
+    }
+
+    /// The reply that sends `file`, or a part of it, or says that the client has it. `id` is its
+    /// entry in the cache.
+    pub(crate) fn reply_file(
+        &self,
+        request: &Request<'_>,
+        file: &mut CachedFile,
+        id: Option<Id>,
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let plan = plan::for_file(request, &file.representation, self.moment.now);
+        let id = id.filter(|_| is_ordinary(&self.framing, self.site));
+        match (&plan, id) {
+            (Plan::Whole(_), Some(id)) if file.whole.is_some() => self.whole(file, id, buffers),
+            (Plan::NotModified(_), Some(id)) => self.not_modified(file, id, plan.status()),
+            _ => {
+                let begun = self.begin(&plan, buffers);
+                self.send(begun, file, buffers)
+            }
+        }
+    }
+
+    /// The reply that sends `file` as the page of an error.
+    pub(crate) fn reply_page(
+        &self,
+        status: Status,
+        file: &mut CachedFile,
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let begun = self.begin(&Plan::Page(status, &file.representation), buffers);
+        self.send(begun, file, buffers)
+    }
+
+    /// The reply that lists a directory.
+    pub(crate) fn reply_listing(&self, listing: Listing, buffers: &mut Buffers) -> Reply {
+        let begun = self.begin(&Plan::Listing(listing.view().format), buffers);
+        let Rest::Listing { chunked } = begun.rendered.rest else {
+            return begun.ready(false, buffers);
+        };
+        let following = Following::Listing {
+            listing: Box::new(listing),
+            chunked,
+            ended: false,
+        };
+        begun.stream(None, following, (Guard::Trusted, 0), buffers)
+    }
+
+    fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Begun {
+        Begun {
+            status: plan.status(),
+            start: buffers.output.len(),
+            rendered: render(plan, self.framing, &mut buffers.output),
+        }
+    }
+
+    /// The 200 that is kept ready.
+    fn whole(&self, file: &mut CachedFile, id: Id, buffers: &mut Buffers) -> Reply {
+        let length = file.representation.length();
+        let Some(whole) = &mut file.whole else {
+            unreachable!("asked before");
+        };
+        whole.renew(self.moment.now, &self.moment.date);
+        match whole.body() {
+            Some(body) if self.method == zc_core::Method::Auto => Reply::Ready(Ready {
+                status: Status::Ok,
+                place: Place::Whole(id),
+                head_bytes: whole.head().len(),
+                body_bytes: body.len(),
+                was_read: false,
+            }),
+            _ => {
+                let start = buffers.output.len();
+                buffers.output.extend_from_slice(whole.head());
+                let rendered = Rendered {
+                    head_end: buffers.output.len(),
+                    rest: Rest::File(0..length),
+                };
+                let status = Status::Ok;
+                self.send(
+                    Begun {
+                        status,
+                        start,
+                        rendered,
+                    },
+                    file,
+                    buffers,
+                )
+            }
+        }
+    }
+
+    /// The 304 that is kept ready, made when it is first asked for.
+    fn not_modified(&self, file: &mut CachedFile, id: Id, status: Status) -> Reply {
+        let now = self.moment.now;
+        let mut ready = file
+            .not_modified
+            .take()
+            .unwrap_or_else(|| not_modified(&file.representation, self.site, now));
+        ready.renew(now, &self.moment.date);
+        let head_bytes = ready.head().len();
+        file.not_modified = Some(ready);
+        Reply::Ready(Ready {
+            status,
+            place: Place::NotModified(id),
+            head_bytes,
+            body_bytes: 0,
+            was_read: false,
+        })
+    }
+
+    /// What stands behind the head is sent the cheapest way: from memory, by reading it behind its
+    /// head, or by the kernel.
+    fn send(&self, begun: Begun, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
+        match begun.rendered.rest {
+            Rest::File(ref range) => {
+                let range = range.clone();
+                if self.method == zc_core::Method::Auto {
+                    if let Some(content) = file.content() {
+                        // A length of bytes in memory fits; a part lies in the whole.
+                        let part = &content[range.start as usize..range.end as usize];
+                        buffers.output.extend_from_slice(part);
+                        return begun.ready(false, buffers);
+                    }
+                    let is_short = range.end - range.start <= READ_BYTES_MAX;
+                    let out = &mut buffers.output;
+                    if is_short && append_range(&file.representation, range.clone(), self.site, out)
+                    {
+                        return begun.ready(true, buffers);
+                    }
+                }
+                let residency = self.residency(file);
+                let source = self.source(file);
+                let length = file.representation.length();
+                let is_whole = range == (0..length);
+                let mut transfer = source.transfer(range);
+                let mut guard = source.guard;
+                match residency {
+                    Some(Residency::Hot) => transfer.vouch_until(length),
+                    Some(residency) if is_whole => {
+                        transfer.expect_cold();
+                        if residency == Residency::Cold && length <= REQUEST_BYTES {
+                            guard = Guard::Requested;
+                        }
+                    }
+                    _ => {}
+                }
+                let way = (guard, source.mount.key());
+                begun.stream(Some(transfer), Following::Nothing, way, buffers)
+            }
+            Rest::Parts(_) => {
+                let source = self.source(file);
+                let way = (source.guard, source.mount.key());
+                begun.stream_parts(source, way, buffers)
+            }
+            Rest::Nothing | Rest::Listing { .. } => begun.ready(false, buffers),
+        }
+    }
+
+    /// Whether a file of one window is in memory: asked here, so that the next requests for it need
+    /// not. `None` for others, which are asked window by window, or never. Of a file that is not, the
+    /// first bytes have been requested of the disk.
+    fn residency(&self, file: &mut CachedFile) -> Option<Residency> {
+        let now_ms = self.moment.now_ms;
+        let opened = &file.representation.resource.file;
+        let length = opened.state.length;
+        if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
+            return None;
+        }
+        if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
+            return Some(Residency::Hot);
+        }
+        let residency = if file.hot.is_none() {
+            Residency::request(&opened.file, 0..length)
+        } else if length > REQUEST_BYTES {
+            // Most often it still is: a look costs less there.
+            Residency::probe(&opened.file, 0..length)
+        } else {
+            Residency::probe_or_request(&opened.file, 0..length)
+        };
+        file.hot = (residency == Residency::Hot).then(|| Hot::found(now_ms));
+        Some(residency)
+    }
+
+    /// The file and how it is to be sent.
+    fn source(&self, file: &CachedFile) -> Source {
+        let opened = &file.representation.resource.file;
+        Source {
+            file: Arc::clone(&opened.file),
+            mount: Arc::clone(&opened.mount),
+            guard: self.site.guard(opened),
+            method: self.method,
+            // The workers share the pool: only who needs it touches its count of references.
+            pipes: (self.method == zc_core::Method::Splice).then(|| self.site.pipes.clone()),
+        }
+    }
+}
+
+impl Begun {
+    /// All that is to be sent is in the output buffer.
+    fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
+        Reply::Ready(Ready {
+            status: self.status,
+            place: Place::Output,
+            head_bytes: self.rendered.head_end - self.start,
+            body_bytes: buffers.output.len() - self.rendered.head_end,
+            was_read,
+        })
+    }
+
+    /// The head leaves the output buffer, to be followed by more than bytes.
+    fn stream(
+        self,
+        body: Option<Transfer<Arc<Handle>>>,
+        following: Following,
+        (guard, key): (Guard, Key),
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let mut head = std::mem::take(&mut buffers.head);
+        head.clear();
+        head.extend_from_slice(&buffers.output[self.start..]);
+        buffers.output.truncate(self.start);
+        Reply::Stream(Stream {
+            ends_by_close: matches!(following, Following::Listing { chunked: false, .. }),
+            outgoing: Outgoing::new(head, body, following, guard),
+            status: self.status,
+            key,
+        })
+    }
+
+    fn stream_parts(mut self, source: Source, way: (Guard, Key), buffers: &mut Buffers) -> Reply {
+        let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
+            Rest::Parts(multipart) => Following::Parts(Box::new(Parts { source, multipart })),
+            _ => Following::Nothing,
+        };
+        self.stream(None, following, way, buffers)
+    }
+}
