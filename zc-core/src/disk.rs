@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use crate::copy::CopyBuffer;
-use crate::patience::set_patient;
+use crate::priority::set_background_priority;
 
 /// The device that a range is sent to in order to bring it in.
 const NULL: &str = "/dev/null";
@@ -25,7 +25,8 @@ const NULL: &str = "/dev/null";
 ///
 /// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
 ///
-/// The threads are [patient](set_patient): they do not keep a core from a reactor.
+/// The threads run at [background priority](set_background_priority): they do not take a core from a
+/// reactor.
 ///
 /// Dropping the pool waits for the ranges that are being brought in, and for their callbacks; the
 /// callbacks of ranges still in the queue get an error of kind
@@ -213,8 +214,8 @@ impl Shared {
 
     /// The life of a thread.
     fn work(&self) {
-        // Where it is refused, things go as they went.
-        let _ = set_patient();
+        // Where it is refused, the threads run at the usual priority.
+        let _ = set_background_priority();
         while let Some(job) = self.next() {
             job.run(&self.fetcher);
         }

@@ -169,13 +169,13 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Makes the calling thread one of `SCHED_IDLE`. One with another policy than `SCHED_OTHER` is left
-/// alone.
+/// Gives the calling thread the policy `SCHED_IDLE`. A thread whose policy is not `SCHED_OTHER` is left
+/// as it is.
 ///
 /// # Errors
 ///
 /// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html).
-pub(crate) fn schedule_idle() -> io::Result<()> {
+pub(crate) fn set_sched_idle() -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -215,13 +215,13 @@ pub(crate) fn schedule_idle() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel treat what the calling thread asks of a disk as what anybody does, whatever its
-/// policy; nothing is done where a priority was chosen for it.
+/// Sets the I/O priority of the calling thread to the usual one (best effort, level 4), so that a later
+/// change of its scheduling policy does not change it. Nothing is done where one was chosen already.
 ///
 /// # Errors
 ///
 /// See [`ioprio_set(2)`](https://man7.org/linux/man-pages/man2/ioprio_set.2.html).
-pub(crate) fn keep_disk_priority() -> io::Result<()> {
+pub(crate) fn pin_io_priority() -> io::Result<()> {
     /// The numbers of the manual, which the C library does not know.
     const WHO_PROCESS: libc::c_long = 1;
     const THIS_THREAD: libc::c_long = 0;
@@ -344,17 +344,17 @@ mod tests {
     }
 
     /// Class and level, see `ioprio_set(2)`.
-    fn disk_priority() -> libc::c_long {
+    fn io_priority() -> libc::c_long {
         // SAFETY: two numbers.
         unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) }
     }
 
     #[test]
-    fn an_idle_thread_is_not_idle_for_the_disk_unless_that_was_chosen() {
+    fn sched_idle_leaves_the_io_priority_usual_unless_one_was_chosen() {
         let usual = || {
-            keep_disk_priority().expect("no privilege is needed");
-            schedule_idle().expect("no privilege is needed");
-            disk_priority()
+            pin_io_priority().expect("no privilege is needed");
+            set_sched_idle().expect("no privilege is needed");
+            io_priority()
         };
         assert_eq!(
             std::thread::spawn(usual).join().expect("no panic"),
@@ -364,8 +364,8 @@ mod tests {
             // SAFETY: three numbers.
             let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, 2 << 13 | 7) };
             assert_eq!(answer, 0);
-            keep_disk_priority().expect("no privilege is needed");
-            disk_priority()
+            pin_io_priority().expect("no privilege is needed");
+            io_priority()
         };
         assert_eq!(
             std::thread::spawn(chosen).join().expect("no panic"),

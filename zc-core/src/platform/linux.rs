@@ -10,7 +10,7 @@ use nix::sys::socket::MsgFlags;
 use super::SpliceMode;
 
 pub(crate) use crate::sys::{
-    keep_disk_priority, preadv2_nowait, preadv2_nowait_of_more, schedule_idle, set_cork,
+    pin_io_priority, preadv2_nowait, preadv2_nowait_of_more, set_sched_idle, set_cork,
 };
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 

@@ -67,11 +67,11 @@ pub(crate) fn will_need(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io:
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn keep_disk_priority() -> io::Result<()> {
+pub(crate) fn pin_io_priority() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn schedule_idle() -> io::Result<()> {
+pub(crate) fn set_sched_idle() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
