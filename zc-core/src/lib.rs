@@ -139,7 +139,7 @@ pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
 pub use residency::{REQUEST_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
-pub use ring::{DiskRing, Told};
+pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;

@@ -242,14 +242,14 @@ pub(crate) fn pin_io_priority() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a read of the byte of `file` at `offset` among what `ring` submits next; its end is told under
-/// `tag`. The byte goes where nobody looks for it.
+/// Queues a read of the byte of `file` at `offset` on `ring`, to be submitted with the next call; its
+/// completion has `tag` as user data. The value of the byte is thrown away.
 ///
 /// # Errors
 ///
-/// `EAGAIN` when there is no room for it.
+/// `EAGAIN` when the submission queue is full.
 #[cfg(feature = "io-uring")]
-pub(crate) fn push_read_of_a_byte(
+pub(crate) fn submit_probe_read(
     ring: &mut io_uring::IoUring,
     file: std::os::fd::BorrowedFd<'_>,
     offset: u64,
@@ -262,10 +262,10 @@ pub(crate) fn push_read_of_a_byte(
     let descriptor = types::Fd(file.as_raw_fd());
     let read = opcode::Read::new(descriptor, BYTE.as_ptr(), 1).offset(offset);
     let entry = read.build().user_data(tag);
-    // SAFETY: the kernel may write to the byte at any time, also after the ring is gone: it lives as
-    // long as the program, may be written to through a shared reference, and nobody reads it. A
-    // descriptor that is closed before the submission makes it read another file, or none, into that
-    // byte.
+    // SAFETY: the kernel may write to `BYTE` until the read ends, which may be after the ring is gone.
+    // `BYTE` is a static, so it outlives every read; as an atomic it may change behind a shared
+    // reference; and nothing reads it. A descriptor that is closed before the submission is no fault of
+    // memory: the kernel then reads another file, or none, into the same byte.
     let pushed = unsafe { ring.submission().push(&entry) };
     pushed.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
 }
