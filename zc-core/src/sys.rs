@@ -89,25 +89,21 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
     unsafe { preadv2(file, &[vector], offset) }
 }
 
-/// As [`preadv2_nowait`] of one byte, as the first of `bytes` that are wanted: where that byte is
-/// absent, the kernel begins to read so many at once. True when it is there, and none of those behind
-/// it are copied.
+/// Probes the byte of `file` at `offset`, as [`preadv2_nowait`] does. Where it is absent, the kernel
+/// begins to read `bytes` from there on, in one request. True when it is in memory; the bytes behind it
+/// are not copied then.
 ///
 /// # Errors
 ///
 /// As of [`preadv2_nowait`].
-pub(crate) fn preadv2_nowait_of_more(
-    file: impl AsFd,
-    offset: u64,
-    bytes: usize,
-) -> io::Result<bool> {
+pub(crate) fn probe_and_readahead(file: impl AsFd, offset: u64, bytes: usize) -> io::Result<bool> {
     let mut byte = [0_u8];
     let byte = libc::iovec {
         iov_base: byte.as_mut_ptr().cast(),
         iov_len: byte.len(),
     };
     let rest = libc::iovec {
-        iov_base: unwritable()?,
+        iov_base: inaccessible_page()?,
         iov_len: bytes.saturating_sub(1),
     };
     // SAFETY: the first of the vectors names a byte that lives until the call returns. The second one
@@ -115,8 +111,8 @@ pub(crate) fn preadv2_nowait_of_more(
     unsafe { preadv2(file, &[byte, rest], offset) }.map(|count| count > 0)
 }
 
-/// A page of our own that can be neither read nor written.
-fn unwritable() -> io::Result<*mut libc::c_void> {
+/// A page of this program that can be neither read nor written.
+fn inaccessible_page() -> io::Result<*mut libc::c_void> {
     static PAGE: OnceLock<usize> = OnceLock::new();
     if let Some(&page) = PAGE.get() {
         return Ok(page as *mut libc::c_void);

@@ -261,9 +261,9 @@ impl Terms<'_> {
                 let mut transfer = source.transfer(range);
                 let mut guard = source.guard;
                 match residency {
-                    Some(Residency::Hot) => transfer.vouch_until(length),
+                    Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
-                        transfer.expect_cold();
+                        transfer.assume_cold();
                         if residency == Residency::Cold && length <= REQUEST_BYTES {
                             guard = Guard::Requested;
                         }

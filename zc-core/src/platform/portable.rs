@@ -55,7 +55,7 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn preadv2_nowait_of_more(
+pub(crate) fn probe_and_readahead(
     _file: impl AsFd,
     _offset: u64,
     _bytes: usize,
@@ -63,7 +63,7 @@ pub(crate) fn preadv2_nowait_of_more(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn will_need(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<()> {
+pub(crate) fn fadvise_willneed(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
