@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use zc_core::{REQUEST_BYTES, Residency, Transfer};
-use zc_http::{After, HttpTime, Request, Status};
+use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::cache::{CachedFile, Hot, Id};
 use crate::disk::{Key, WINDOW_BYTES};
@@ -26,7 +26,7 @@ const READ_BYTES_MAX: u64 = 16 * 1024;
 /// When a request is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    pub(crate) after: After,
+    pub(crate) after: Persistence,
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],
