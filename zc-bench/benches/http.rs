@@ -7,7 +7,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use zc_http::{
     AcceptEncoding, EntityTag, HeadWriter, Headers, HttpTime, Limits, Method, Parse, Precondition,
-    RangeOutcome, Request, Status, Validators, decode_path, evaluate, parse, resolve_range,
+    RangeOutcome, Request, Status, Validators, decode_path, evaluate_preconditions, parse,
+    resolve_range,
 };
 
 /// As wrk and the load generator of this crate send it.
@@ -125,7 +126,7 @@ fn conditions(criterion: &mut Criterion) {
         )),
         last_modified: Some(HttpTime::from_unix_seconds(784_111_777)),
     };
-    let decide = |headers: &Headers<'_>| evaluate(Method::Get, headers, &validators);
+    let decide = |headers: &Headers<'_>| evaluate_preconditions(Method::Get, headers, &validators);
     let tagged = "GET / HTTP/1.1\r\nHost: a\r\n\
         If-None-Match: \"x\", \"18cf1b6f2f3c4d5e-11e1a300\"\r\n\r\n";
     for (name, head, expected) in [
@@ -147,7 +148,7 @@ fn conditions(criterion: &mut Criterion) {
         let mut group = group(criterion, "accept-encoding", BROWSER.len());
         group.bench_function("browser", |bencher| {
             bencher.iter(|| {
-                let accepted = AcceptEncoding::of(black_box(&request.headers));
+                let accepted = AcceptEncoding::from_headers(black_box(&request.headers));
                 assert_eq!(accepted.quality(zc_http::Coding::Gzip), 0);
             });
         });

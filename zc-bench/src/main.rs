@@ -128,9 +128,9 @@ enum Mode {
 
 /// Leaves the core to the load generator, which shares it, as soon as that has something to do: else what
 /// is measured is how long the one waits for the other. Threads inherit it.
-fn be_patient() {
-    if let Err(error) = zc_core::set_patient() {
-        eprintln!("this thread is not patient: {error}");
+fn lower_priority() {
+    if let Err(error) = zc_core::set_background_priority() {
+        eprintln!("this thread has no background priority: {error}");
     }
 }
 
@@ -191,7 +191,7 @@ fn main() -> anyhow::Result<()> {
             files,
             length,
         } => {
-            be_patient();
+            lower_priority();
             let mount = SlowFs::mount(point).context("cannot mount: is /dev/fuse here?")?;
             for index in 0..files {
                 let content = Content::Pattern {
@@ -212,7 +212,7 @@ fn main() -> anyhow::Result<()> {
             evict,
         } => {
             raise_descriptor_limit()?;
-            be_patient();
+            lower_priority();
             let streams = Streams {
                 source: match (address, read) {
                     (Some(address), _) => Source::Server(address),

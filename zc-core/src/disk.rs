@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use crate::copy::CopyBuffer;
-use crate::patience::set_patient;
+use crate::priority::set_background_priority;
 
 /// The device that a range is sent to in order to bring it in.
 const NULL: &str = "/dev/null";
@@ -25,7 +25,8 @@ const NULL: &str = "/dev/null";
 ///
 /// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
 ///
-/// The threads are [patient](set_patient): they do not keep a core from a reactor.
+/// The threads run at [background priority](set_background_priority): they do not take a core from a
+/// reactor.
 ///
 /// Dropping the pool waits for the ranges that are being brought in, and for their callbacks; the
 /// callbacks of ranges still in the queue get an error of kind
@@ -98,7 +99,7 @@ impl Fetcher {
     ///
     /// What `sendfile(2)` or `pread(2)` report of the file.
     pub fn fetch(&self, file: impl AsFd, range: Range<u64>) -> io::Result<u64> {
-        bring_in(file.as_fd(), self.null.as_fd(), range)
+        read_into_page_cache(file.as_fd(), self.null.as_fd(), range)
     }
 }
 
@@ -213,8 +214,8 @@ impl Shared {
 
     /// The life of a thread.
     fn work(&self) {
-        // Where it is refused, things go as they went.
-        let _ = set_patient();
+        // Where it is refused, the threads run at the usual priority.
+        let _ = set_background_priority();
         while let Some(job) = self.next() {
             job.run(&self.fetcher);
         }
@@ -274,13 +275,17 @@ fn descriptor_panicked() -> io::Error {
 /// per GiB and 1,475 MB/s; `readahead` and a touch of each 128 KiB 262 ms and 1,276 MB/s;
 /// `posix_fadvise(WILLNEED)` and the same touches 255 ms and 893 MB/s; `preadv` 1,114 ms and
 /// 717 MB/s.
-fn bring_in(file: BorrowedFd<'_>, null: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
+fn read_into_page_cache(
+    file: BorrowedFd<'_>,
+    null: BorrowedFd<'_>,
+    range: Range<u64>,
+) -> io::Result<u64> {
     // The disk gets all of it to do at once, and not what a readahead of 128 KiB has on its way: a single
     // thread then had 1.74 to 1.81 GB/s of files of 64 MiB instead of 0.91 to 0.96. Where it is refused,
     // the readahead is what there is.
     if !range.is_empty() {
         let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let _ = crate::platform::preadv2_nowait_of_more(file, range.start, bytes);
+        let _ = crate::platform::probe_and_readahead(file, range.start, bytes);
     }
     let mut offset = range.start;
     while offset < range.end {

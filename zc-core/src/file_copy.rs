@@ -185,7 +185,7 @@ impl FileCopy<'_> {
                 Ok(0) => return Ok(false),
                 Ok(count) => {
                     self.report.in_kernel.bytes += count;
-                    self.went(count);
+                    self.advance_by(count);
                 }
                 Err(error) if crate::error::is_refusal(&error) => {
                     self.report.fallback_errno = error.raw_os_error();
@@ -230,12 +230,12 @@ impl FileCopy<'_> {
             }
             bytes = &bytes[written..];
             self.report.copy.bytes += written as u64;
-            self.went(written as u64);
+            self.advance_by(written as u64);
         }
         Ok(())
     }
 
-    fn went(&mut self, count: u64) {
+    fn advance_by(&mut self, count: u64) {
         self.source_offset += count;
         self.sink_offset += count;
         self.remaining -= count;

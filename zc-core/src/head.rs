@@ -155,7 +155,7 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     ) -> Result<Progress, SendError> {
         let before = self.head_sent;
         if self.head_sent == 0
-            && let Some(range) = self.body.as_mut().and_then(Transfer::ask_residency)
+            && let Some(range) = self.body.as_mut().and_then(Transfer::probe_next_window)
         {
             return Ok(Progress::NeedsDisk(range));
         }
@@ -217,7 +217,7 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
         self.body.as_ref()
     }
 
-    /// The body, to [vouch](Transfer::vouch_until) for a part of it.
+    /// The body, to [assume](Transfer::assume_resident_until) that a part of it is in memory.
     pub fn body_mut(&mut self) -> Option<&mut Transfer<F>> {
         self.body.as_mut()
     }

@@ -22,7 +22,7 @@
 //! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::request`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | have nobody wait for it, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
-//! | have threads that wait for the disk leave a core to an event loop | [`set_patient`] |
+//! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
@@ -104,10 +104,10 @@ mod error;
 mod file_copy;
 mod head;
 mod method;
-mod patience;
 mod pipe;
 mod platform;
 mod policy;
+mod priority;
 mod progress;
 mod receive;
 mod report;
@@ -130,16 +130,16 @@ pub use error::{SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};
-pub use patience::set_patient;
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
 pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};
+pub use priority::set_background_priority;
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
 pub use residency::{REQUEST_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
-pub use ring::{DiskRing, Told};
+pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use sent::Sent;
 pub use splice::splice;

@@ -68,12 +68,12 @@ impl Residency {
         let file = file.as_fd();
         let bytes = (range.end - range.start).min(REQUEST_BYTES);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        match Self::of(crate::platform::preadv2_nowait_of_more(
+        match Self::from_read(crate::platform::probe_and_readahead(
             file,
             range.start,
             bytes,
         )) {
-            Self::Hot => Self::probe_byte(file, range.end - 1).or_needed(file, range),
+            Self::Hot => Self::probe_byte(file, range.end - 1).prefetch_if_cold(file, range),
             Self::Cold => Self::Cold,
             // A filesystem may refuse the whole call for what cannot be written to.
             Self::Unknown => Self::probe(file, range),
@@ -87,25 +87,25 @@ impl Residency {
     /// [`posix_fadvise(2)`](https://man7.org/linux/man-pages/man2/posix_fadvise.2.html).
     pub fn probe_or_request(file: impl AsFd, range: Range<u64>) -> Self {
         let file = file.as_fd();
-        Self::probe(file, range.clone()).or_needed(file, range)
+        Self::probe(file, range.clone()).prefetch_if_cold(file, range)
     }
 
-    /// Has the kernel begin to read what a look has told to be absent.
-    fn or_needed(self, file: BorrowedFd<'_>, range: Range<u64>) -> Self {
+    /// Has the kernel begin to read a range that a probe found absent.
+    fn prefetch_if_cold(self, file: BorrowedFd<'_>, range: Range<u64>) -> Self {
         if self == Self::Cold {
             let bytes = (range.end - range.start).min(REQUEST_BYTES);
             // Where it is refused, whoever waits for the range has it read.
-            let _ = crate::platform::will_need(file, range.start, bytes);
+            let _ = crate::platform::fadvise_willneed(file, range.start, bytes);
         }
         self
     }
 
     fn probe_byte(file: impl AsFd, offset: u64) -> Self {
         let count = crate::platform::preadv2_nowait(file, &mut [0], offset);
-        Self::of(count.map(|count| count > 0))
+        Self::from_read(count.map(|count| count > 0))
     }
 
-    fn of(is_read: io::Result<bool>) -> Self {
+    fn from_read(is_read: io::Result<bool>) -> Self {
         match is_read {
             // The file ends here; or it is Linux 5.9 or 5.10, which may say so of an absent page.
             Ok(false) => Self::Unknown,

@@ -1,4 +1,4 @@
-//! io_uring in place of threads that wait for the disk.
+//! Waiting for the disk by io_uring instead of by threads.
 
 use std::fmt;
 use std::io;
@@ -7,21 +7,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use io_uring::IoUring;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// Entries on their way into the kernel: each is handed over at once.
+/// Entries of the submission queue. Each entry is submitted at once, so few are needed.
 const ENTRIES: u32 = 4;
 
-/// Tells when bytes of files have come into the page cache, without a thread that waits for them:
-/// [io_uring](https://man7.org/linux/man-pages/man7/io_uring.7.html), used for that alone.
+/// Waits for bytes of files to reach the page cache, by
+/// [io_uring](https://man7.org/linux/man-pages/man7/io_uring.7.html) and without a thread.
 ///
-/// For ranges of which [`Residency::request`](crate::Residency::request) has told that they are not
-/// in memory, and whose reading it has begun: [watch](Self::watch) the last byte, go on with other
-/// work, and send when [`take`](Self::take) tells of it. What a disk has in several pieces may come
-/// in any order: a send may still wait for a short time, as it may after each look.
+/// For ranges that [`Residency::request`](crate::Residency::request) found absent, and whose reading it
+/// has begun. [Submit](Self::submit) a read of the last byte of the range, go on with other work, and
+/// send the range when [`next_completion`](Self::next_completion) gives its tag. A disk may read the
+/// parts of a range in any order, so a send may still wait for a short time, as it may after each probe.
 ///
-/// The descriptor of [`AsFd`] becomes readable, as an edge, when there is something to take. Its
-/// counter need not be read.
+/// The descriptor of [`AsFd`] becomes readable, as an edge, when there is a completion. Its counter need
+/// not be read.
 ///
-/// Dropping it forgets what is watched.
+/// Dropping the ring forgets the reads in flight.
 ///
 /// # Example
 ///
@@ -32,66 +32,65 @@ const ENTRIES: u32 = 4;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut file = tempfile::tempfile()?;
 /// # file.write_all(b"bytes")?;
-/// // Refused in many containers: threads are the other way.
+/// // Refused in many containers: use threads there.
 /// let Ok(mut ring) = DiskRing::new(64) else {
 ///     return Ok(());
 /// };
 /// if Residency::request(&file, 0..5) != Residency::Hot {
-///     ring.watch(&file, 4, 1)?;
+///     ring.submit(&file, 4, 1)?;
 ///     // A reactor would wait for the descriptor of the ring among others.
-///     let told = loop {
-///         if let Some(told) = ring.take() {
-///             break told;
+///     let completion = loop {
+///         if let Some(completion) = ring.next_completion() {
+///             break completion;
 ///         }
 ///     };
-///     assert_eq!(told.tag, 1);
-///     told.result?;
+///     assert_eq!(completion.tag, 1);
+///     completion.result?;
 /// }
 /// # Ok(())
 /// # }
 /// ```
 pub struct DiskRing {
     ring: IoUring,
-    /// Written to by the kernel when the ring has something.
+    /// Written to by the kernel when there is a completion.
     event: EventFd,
     /// Whether a thread has begun to use it.
     is_enabled: bool,
-    watched: u32,
-    watched_max: u32,
+    in_flight: u32,
+    in_flight_max: u32,
 }
 
-/// What a [`DiskRing`] tells of a byte that it was to watch.
+/// The end of one read that was [submitted](DiskRing::submit) to a [`DiskRing`].
 #[derive(Debug)]
-pub struct Told {
-    /// The number that the caller gave it.
+pub struct Completion {
+    /// The number that the caller gave the read.
     pub tag: u64,
-    /// Whether it is in memory now; success too where the file has ended before it. An error is that
-    /// of the disk.
+    /// `Ok` when the byte is in memory, or the file ends before it. An error is that of the disk.
     pub result: io::Result<()>,
 }
 
 impl DiskRing {
-    /// A ring that watches at most `watched_max` bytes at a time. The thread that watches the first one
-    /// is the only one that it serves; others are refused from then on.
+    /// A ring with at most `in_flight_max` reads in flight, 1 to 65,536. It serves the thread that
+    /// submits the first one; every other thread is refused from then on.
     ///
     /// # Errors
     ///
-    /// `EPERM` or `ENOSYS` where io_uring is refused, as in containers with the usual filter of system
-    /// calls, or with the sysctl
+    /// `EPERM` or `ENOSYS` where io_uring is refused, as in containers with the usual seccomp filter, or
+    /// with the sysctl
     /// [`kernel.io_uring_disabled`](https://docs.kernel.org/admin-guide/sysctl/kernel.html#io-uring-disabled);
-    /// `EINVAL` where the kernel is older than Linux 6.1, or `watched_max` is 0 or more than 65,536;
+    /// `EINVAL` where the kernel is older than Linux 6.1, or `in_flight_max` is 0 or more than 65,536;
     /// and what `eventfd(2)` reports.
-    pub fn new(watched_max: u32) -> io::Result<Self> {
-        if watched_max == 0 {
+    pub fn new(in_flight_max: u32) -> io::Result<Self> {
+        if in_flight_max == 0 {
             return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
         }
-        // What has ended is then noticed in calls of ours alone, and interrupts nothing.
+        // Completions are then processed in calls of ours alone, and interrupt nothing.
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_r_disabled()
-            .setup_cqsize(watched_max.max(ENTRIES))
+            .setup_cqsize(in_flight_max.max(ENTRIES))
             .build(ENTRIES)?;
         let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         ring.submitter()
@@ -100,46 +99,47 @@ impl DiskRing {
             ring,
             event,
             is_enabled: false,
-            watched: 0,
-            watched_max,
+            in_flight: 0,
+            in_flight_max,
         })
     }
 
-    /// Has [`take`](Self::take) tell of `tag` when the byte at `offset` of `file` is in memory, or
-    /// cannot be read. The file may be closed meanwhile. One system call, which does not wait.
+    /// Submits a read of the byte at `offset` of `file`, in bytes. [`next_completion`](Self::next_completion)
+    /// gives `tag` when that byte is in memory, or cannot be read. The file may be closed meanwhile. One
+    /// system call, which does not wait.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when as many as allowed are watched, and what
+    /// `WouldBlock` when `in_flight_max` reads are in flight, and what
     /// [`io_uring_enter(2)`](https://man7.org/linux/man-pages/man2/io_uring_enter.2.html) reports. A
-    /// tag that an error was told of may be told of later all the same.
-    pub fn watch(&mut self, file: impl AsFd, offset: u64, tag: u64) -> io::Result<()> {
-        if self.watched >= self.watched_max {
+    /// completion of the tag may come even after such an error.
+    pub fn submit(&mut self, file: impl AsFd, offset: u64, tag: u64) -> io::Result<()> {
+        if self.in_flight >= self.in_flight_max {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if !self.is_enabled {
             self.ring.submitter().register_enable_rings()?;
             self.is_enabled = true;
         }
-        crate::sys::push_read_of_a_byte(&mut self.ring, file.as_fd(), offset, tag)?;
-        self.watched += 1;
+        crate::sys::submit_probe_read(&mut self.ring, file.as_fd(), offset, tag)?;
+        self.in_flight += 1;
         self.ring.submit().map(drop)
     }
 
-    /// What has ended next, in any order; `None` where nothing has for now. Never waits.
-    pub fn take(&mut self) -> Option<Told> {
+    /// The next read that has ended, in any order; `None` where none has yet. Never waits.
+    pub fn next_completion(&mut self) -> Option<Completion> {
         if self.ring.submission().taskrun() {
             // Where it fails, the next call tries again.
             let _ = self.ring.submit();
         }
-        let ended = self.ring.completion().next()?;
-        self.watched = self.watched.saturating_sub(1);
-        let result = match ended.result() {
+        let entry = self.ring.completion().next()?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let result = match entry.result() {
             error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
             _ => Ok(()),
         };
-        Some(Told {
-            tag: ended.user_data(),
+        Some(Completion {
+            tag: entry.user_data(),
             result,
         })
     }
@@ -154,8 +154,8 @@ impl AsFd for DiskRing {
 impl fmt::Debug for DiskRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskRing")
-            .field("watched", &self.watched)
-            .field("watched_max", &self.watched_max)
+            .field("in_flight", &self.in_flight)
+            .field("in_flight_max", &self.in_flight_max)
             .finish_non_exhaustive()
     }
 }

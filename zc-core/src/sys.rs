@@ -89,25 +89,21 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
     unsafe { preadv2(file, &[vector], offset) }
 }
 
-/// As [`preadv2_nowait`] of one byte, as the first of `bytes` that are wanted: where that byte is
-/// absent, the kernel begins to read so many at once. True when it is there, and none of those behind
-/// it are copied.
+/// Probes the byte of `file` at `offset`, as [`preadv2_nowait`] does. Where it is absent, the kernel
+/// begins to read `bytes` from there on, in one request. True when it is in memory; the bytes behind it
+/// are not copied then.
 ///
 /// # Errors
 ///
 /// As of [`preadv2_nowait`].
-pub(crate) fn preadv2_nowait_of_more(
-    file: impl AsFd,
-    offset: u64,
-    bytes: usize,
-) -> io::Result<bool> {
+pub(crate) fn probe_and_readahead(file: impl AsFd, offset: u64, bytes: usize) -> io::Result<bool> {
     let mut byte = [0_u8];
     let byte = libc::iovec {
         iov_base: byte.as_mut_ptr().cast(),
         iov_len: byte.len(),
     };
     let rest = libc::iovec {
-        iov_base: unwritable()?,
+        iov_base: inaccessible_page()?,
         iov_len: bytes.saturating_sub(1),
     };
     // SAFETY: the first of the vectors names a byte that lives until the call returns. The second one
@@ -115,8 +111,8 @@ pub(crate) fn preadv2_nowait_of_more(
     unsafe { preadv2(file, &[byte, rest], offset) }.map(|count| count > 0)
 }
 
-/// A page of our own that can be neither read nor written.
-fn unwritable() -> io::Result<*mut libc::c_void> {
+/// A page of this program that can be neither read nor written.
+fn inaccessible_page() -> io::Result<*mut libc::c_void> {
     static PAGE: OnceLock<usize> = OnceLock::new();
     if let Some(&page) = PAGE.get() {
         return Ok(page as *mut libc::c_void);
@@ -169,13 +165,13 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Makes the calling thread one of `SCHED_IDLE`. One with another policy than `SCHED_OTHER` is left
-/// alone.
+/// Gives the calling thread the policy `SCHED_IDLE`. A thread whose policy is not `SCHED_OTHER` is left
+/// as it is.
 ///
 /// # Errors
 ///
 /// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html).
-pub(crate) fn schedule_idle() -> io::Result<()> {
+pub(crate) fn set_sched_idle() -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -215,13 +211,13 @@ pub(crate) fn schedule_idle() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel treat what the calling thread asks of a disk as what anybody does, whatever its
-/// policy; nothing is done where a priority was chosen for it.
+/// Sets the I/O priority of the calling thread to the usual one (best effort, level 4), so that a later
+/// change of its scheduling policy does not change it. Nothing is done where one was chosen already.
 ///
 /// # Errors
 ///
 /// See [`ioprio_set(2)`](https://man7.org/linux/man-pages/man2/ioprio_set.2.html).
-pub(crate) fn keep_disk_priority() -> io::Result<()> {
+pub(crate) fn pin_io_priority() -> io::Result<()> {
     /// The numbers of the manual, which the C library does not know.
     const WHO_PROCESS: libc::c_long = 1;
     const THIS_THREAD: libc::c_long = 0;
@@ -242,14 +238,14 @@ pub(crate) fn keep_disk_priority() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a read of the byte of `file` at `offset` among what `ring` submits next; its end is told under
-/// `tag`. The byte goes where nobody looks for it.
+/// Queues a read of the byte of `file` at `offset` on `ring`, to be submitted with the next call; its
+/// completion has `tag` as user data. The value of the byte is thrown away.
 ///
 /// # Errors
 ///
-/// `EAGAIN` when there is no room for it.
+/// `EAGAIN` when the submission queue is full.
 #[cfg(feature = "io-uring")]
-pub(crate) fn push_read_of_a_byte(
+pub(crate) fn submit_probe_read(
     ring: &mut io_uring::IoUring,
     file: std::os::fd::BorrowedFd<'_>,
     offset: u64,
@@ -262,10 +258,10 @@ pub(crate) fn push_read_of_a_byte(
     let descriptor = types::Fd(file.as_raw_fd());
     let read = opcode::Read::new(descriptor, BYTE.as_ptr(), 1).offset(offset);
     let entry = read.build().user_data(tag);
-    // SAFETY: the kernel may write to the byte at any time, also after the ring is gone: it lives as
-    // long as the program, may be written to through a shared reference, and nobody reads it. A
-    // descriptor that is closed before the submission makes it read another file, or none, into that
-    // byte.
+    // SAFETY: the kernel may write to `BYTE` until the read ends, which may be after the ring is gone.
+    // `BYTE` is a static, so it outlives every read; as an atomic it may change behind a shared
+    // reference; and nothing reads it. A descriptor that is closed before the submission is no fault of
+    // memory: the kernel then reads another file, or none, into the same byte.
     let pushed = unsafe { ring.submission().push(&entry) };
     pushed.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
 }
@@ -344,17 +340,17 @@ mod tests {
     }
 
     /// Class and level, see `ioprio_set(2)`.
-    fn disk_priority() -> libc::c_long {
+    fn io_priority() -> libc::c_long {
         // SAFETY: two numbers.
         unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) }
     }
 
     #[test]
-    fn an_idle_thread_is_not_idle_for_the_disk_unless_that_was_chosen() {
+    fn sched_idle_leaves_the_io_priority_usual_unless_one_was_chosen() {
         let usual = || {
-            keep_disk_priority().expect("no privilege is needed");
-            schedule_idle().expect("no privilege is needed");
-            disk_priority()
+            pin_io_priority().expect("no privilege is needed");
+            set_sched_idle().expect("no privilege is needed");
+            io_priority()
         };
         assert_eq!(
             std::thread::spawn(usual).join().expect("no panic"),
@@ -364,8 +360,8 @@ mod tests {
             // SAFETY: three numbers.
             let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, 2 << 13 | 7) };
             assert_eq!(answer, 0);
-            keep_disk_priority().expect("no privilege is needed");
-            disk_priority()
+            pin_io_priority().expect("no privilege is needed");
+            io_priority()
         };
         assert_eq!(
             std::thread::spawn(chosen).join().expect("no panic"),

@@ -415,7 +415,7 @@ impl<F: AsFd> Transfer<F> {
     /// without a further look. To be chosen before the first `advance`.
     ///
     /// After one window that was not in memory all the next ones count as not in memory, without a
-    /// look, until the caller [asks for looks](Self::look_again). At a file that is being read from the
+    /// look, until the caller [resumes probing](Self::resume_probing). At a file that is being read from the
     /// disk a look would make the caller's thread read ahead, which takes up to 0.3 ms for 8 MiB, and
     /// would find in memory what was read ahead. What one `advance` leaves of a window that was waited
     /// for is looked at again by the next.
@@ -427,23 +427,23 @@ impl<F: AsFd> Transfer<F> {
 
     /// Sends without a look what lies before the file offset `end`, because the caller knows it to be
     /// in memory, or accepts the wait.
-    pub fn vouch_until(&mut self, end: u64) {
+    pub fn assume_resident_until(&mut self, end: u64) {
         if let Some(window) = &mut self.residency {
-            window.vouch_until(end);
+            window.assume_resident_until(end);
         }
     }
 
     /// Takes the next windows for not in memory, without a look, because the caller has had one.
-    pub fn expect_cold(&mut self) {
+    pub fn assume_cold(&mut self) {
         if let Some(window) = &mut self.residency {
-            window.expect_cold();
+            window.assume_cold();
         }
     }
 
     /// Looks at windows again, after one that was not in memory, because several since were.
-    pub fn look_again(&mut self) {
+    pub fn resume_probing(&mut self) {
         if let Some(window) = &mut self.residency {
-            window.look_again();
+            window.resume_probing();
         }
     }
 
@@ -451,14 +451,14 @@ impl<F: AsFd> Transfer<F> {
     /// is sent. The `advance` after that sends the window without a further look.
     ///
     /// For callers that would do something else before the first `advance` if they knew.
-    pub fn ask_residency(&mut self) -> Option<Range<u64>> {
+    pub fn probe_next_window(&mut self) -> Option<Range<u64>> {
         self.ask_for(u64::MAX)
     }
 
     /// The same for a call that sends `budget` bytes at most.
     fn ask_for(&mut self, budget: u64) -> Option<Range<u64>> {
         let window = self.residency.as_mut()?;
-        window.ask(&self.source, self.offset, self.remaining, budget)
+        window.next_cold(&self.source, self.offset, self.remaining, budget)
     }
 
     fn is_at_window_end(&self) -> bool {

@@ -11,65 +11,65 @@ pub(crate) const BATCH_BYTES: u64 = 64 << 10;
 /// What a transfer with a residency window knows of its source.
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// How much is looked at in one go. Invariant: at least 1.
+    /// The length of one window, in bytes. Invariant: at least 1.
     bytes: u64,
-    /// The file offset up to which the caller vouches.
-    vouched: u64,
-    /// The one up to which a look was had, whatever it showed.
-    looked: u64,
+    /// The file offset up to which the caller assumes the source to be in memory.
+    assumed: u64,
+    /// The file offset up to which windows were probed, whatever the answer was.
+    probed: u64,
     /// The end of the last window that was absent, which the caller has waited for.
     fetched: u64,
-    next: Look,
+    probing: Probing,
 }
 
-/// How it is found out whether the next window is in memory.
+/// Whether the next window is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// By a look at its ends, which are believed of what is between.
-    AtEnds,
-    /// Not at all: it counts as absent, as the one before did.
-    Spared,
+enum Probing {
+    /// It is: at both of its ends, which stand for what is between.
+    On,
+    /// It is not: it counts as absent, as the one before it was.
+    Off,
 }
 
 impl Window {
     pub(crate) fn new(bytes: u64, offset: u64) -> Self {
         Self {
             bytes: bytes.max(1),
-            vouched: offset,
-            looked: offset,
+            assumed: offset,
+            probed: offset,
             fetched: offset,
-            next: Look::AtEnds,
+            probing: Probing::On,
         }
     }
 
     /// Sending up to this file offset is not expected to wait for the disk, or may.
     pub(crate) fn end(&self) -> u64 {
-        self.vouched.max(self.looked)
+        self.assumed.max(self.probed)
     }
 
-    pub(crate) fn vouch_until(&mut self, end: u64) {
-        self.vouched = self.vouched.max(end);
+    pub(crate) fn assume_resident_until(&mut self, end: u64) {
+        self.assumed = self.assumed.max(end);
     }
 
-    pub(crate) fn expect_cold(&mut self) {
-        self.next = Look::Spared;
+    pub(crate) fn assume_cold(&mut self) {
+        self.probing = Probing::Off;
     }
 
-    pub(crate) fn look_again(&mut self) {
-        self.next = Look::AtEnds;
+    pub(crate) fn resume_probing(&mut self) {
+        self.probing = Probing::On;
     }
 
-    /// A call of `advance` ended at `offset`, inside a window that was waited for: by the time of the
-    /// next one the rest may be gone.
+    /// A call of `advance` ended at `offset`, inside a window that was waited for. Its rest may be evicted
+    /// before the next call, so it is probed again.
     pub(crate) fn stopped_at(&mut self, offset: u64) {
-        if self.next == Look::Spared {
-            self.looked = offset;
+        if self.probing == Probing::Off {
+            self.probed = offset;
         }
     }
 
     /// The window at `offset` when it has to be waited for; `remaining` bytes of the source are to be
     /// sent from there, of them at most `budget` in this call.
-    pub(crate) fn ask(
+    pub(crate) fn next_cold(
         &mut self,
         source: impl AsFd,
         offset: u64,
@@ -86,12 +86,12 @@ impl Window {
             self.next_bytes(offset, remaining, budget)
         };
         let range = offset..offset.saturating_add(bytes);
-        self.looked = range.end;
-        let may_look = is_rest || self.next == Look::AtEnds;
-        if may_look && Residency::probe(source, range.clone()) == Residency::Hot {
+        self.probed = range.end;
+        let may_probe = is_rest || self.probing == Probing::On;
+        if may_probe && Residency::probe(source, range.clone()) == Residency::Hot {
             return None;
         }
-        self.next = Look::Spared;
+        self.probing = Probing::Off;
         self.fetched = range.end;
         Some(range)
     }
@@ -101,7 +101,7 @@ impl Window {
     /// was full it would else send the rest of one window and the beginning of another, each time.
     fn next_bytes(&self, offset: u64, remaining: u64, budget: u64) -> u64 {
         let bytes = self.bytes.min(remaining);
-        if self.next == Look::Spared || bytes == remaining {
+        if self.probing == Probing::Off || bytes == remaining {
             return bytes;
         }
         let end = offset.saturating_add(bytes.min(budget));
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(bytes, expected, "{offset} {remaining} {budget}");
         }
         let mut cold = Window::new(2 * MIB, 0);
-        cold.expect_cold();
+        cold.assume_cold();
         assert_eq!(cold.next_bytes(1_234_567, 9 * MIB, MIB), 2 * MIB);
         let small = Window::new(100, 0);
         assert_eq!(small.next_bytes(50, 1000, 1000), 100);

@@ -250,7 +250,7 @@ fn before_the_disk_is_waited_for_everything_accepted_leaves() {
             .with_method(method)
             .with_residency_window(WINDOW);
         // Whatever the system tells of its memory.
-        transfer.expect_cold();
+        transfer.assume_cold();
         let mut send = HeadThenFile::new(HEAD, transfer);
         let (mut questions, mut turns) = (0, 0);
         loop {

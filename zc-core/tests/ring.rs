@@ -1,4 +1,4 @@
-//! The ring tells of what has come into memory, of what cannot be read, and of nothing else.
+//! Completions of a `DiskRing`: one for each byte that was read or cannot be read, and no other.
 #![cfg(all(target_os = "linux", feature = "io-uring", not(feature = "portable")))]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use nix::libc::{self, EIO};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
-use zc_core::{DiskRing, Residency, Told};
+use zc_core::{Completion, DiskRing, Residency};
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG_MS: u16 = 60_000;
@@ -21,8 +21,8 @@ const HANG_MS: u16 = 60_000;
 const LENGTH: u64 = 64 << 10;
 
 /// `None` where io_uring is refused.
-fn ring(watched_max: u32) -> Option<DiskRing> {
-    match DiskRing::new(watched_max) {
+fn ring(in_flight_max: u32) -> Option<DiskRing> {
+    match DiskRing::new(in_flight_max) {
         Ok(ring) => Some(ring),
         Err(error) => {
             println!("no io_uring here ({error}): nothing to test");
@@ -32,14 +32,14 @@ fn ring(watched_max: u32) -> Option<DiskRing> {
 }
 
 /// A reactor's way: the descriptor is waited for, as an edge or by its level.
-fn wait(ring: &mut DiskRing) -> Told {
+fn wait(ring: &mut DiskRing) -> Completion {
     loop {
-        if let Some(told) = ring.take() {
-            return told;
+        if let Some(completion) = ring.next_completion() {
+            return completion;
         }
         let mut descriptors = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
         let ready = poll(&mut descriptors, PollTimeout::from(HANG_MS)).unwrap();
-        assert_eq!(ready, 1, "nothing is told");
+        assert_eq!(ready, 1, "no completion");
     }
 }
 
@@ -56,7 +56,7 @@ fn cold_files(count: usize) -> Vec<File> {
 }
 
 #[test]
-fn what_was_requested_is_told_when_it_is_there() {
+fn what_was_requested_completes_when_it_is_in_memory() {
     const FILES: usize = 32;
     let Some(mut ring) = ring(FILES as u32) else {
         return;
@@ -66,30 +66,30 @@ fn what_was_requested_is_told_when_it_is_there() {
         let _ = Residency::request(file, 0..LENGTH);
         // Closed at once: the kernel has its own hold of it.
         let file = file.try_clone().unwrap();
-        ring.watch(file, LENGTH - 1, tag as u64).unwrap();
+        ring.submit(file, LENGTH - 1, tag as u64).unwrap();
     }
-    let mut told = BTreeMap::new();
+    let mut completed = BTreeMap::new();
     for _ in 0..FILES {
-        let Told { tag, result } = wait(&mut ring);
+        let Completion { tag, result } = wait(&mut ring);
         result.unwrap();
         assert_ne!(
             Residency::probe(&files[tag as usize], LENGTH - 1..LENGTH),
             Residency::Cold
         );
-        *told.entry(tag).or_insert(0) += 1;
+        *completed.entry(tag).or_insert(0) += 1;
     }
-    assert_eq!(told, (0..FILES as u64).map(|tag| (tag, 1)).collect());
-    assert!(ring.take().is_none());
+    assert_eq!(completed, (0..FILES as u64).map(|tag| (tag, 1)).collect());
+    assert!(ring.next_completion().is_none());
 }
 
 #[test]
-fn a_file_that_has_ended_before_is_told_too() {
+fn a_read_beyond_the_end_of_the_file_completes_too() {
     let Some(mut ring) = ring(1) else { return };
     let file = &cold_files(1)[0];
-    ring.watch(file, LENGTH + 5, 9).unwrap();
-    let told = wait(&mut ring);
-    assert_eq!(told.tag, 9);
-    told.result.unwrap();
+    ring.submit(file, LENGTH + 5, 9).unwrap();
+    let completion = wait(&mut ring);
+    assert_eq!(completion.tag, 9);
+    completion.result.unwrap();
 }
 
 /// A mount with one file, and the directory it stands on; `None` where FUSE cannot be used.
@@ -108,42 +108,42 @@ fn slow_disk() -> Option<(SlowFs, tempfile::TempDir)> {
 }
 
 #[test]
-fn one_that_is_held_back_holds_no_other_and_is_told_in_the_end() {
+fn a_slow_read_delays_no_other_and_completes_in_the_end() {
     let (Some(mut ring), Some((mount, _directory))) = (ring(2), slow_disk()) else {
         return;
     };
     let held = File::open(mount.point().join("file")).unwrap();
     mount.treat(Operation::Read, Treatment::Hold);
-    ring.watch(&held, LENGTH - 1, 1).unwrap();
+    ring.submit(&held, LENGTH - 1, 1).unwrap();
     mount.wait_until_held(Operation::Read, 1);
     let other = &cold_files(1)[0];
     for tag in 2..10 {
-        ring.watch(other, 0, tag).unwrap();
-        // Two are watched, and no more.
-        let error = ring.watch(other, 0, 99).unwrap_err();
+        ring.submit(other, 0, tag).unwrap();
+        // Two reads are in flight, and no more are taken.
+        let error = ring.submit(other, 0, 99).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let told = wait(&mut ring);
-        assert_eq!(told.tag, tag);
-        told.result.unwrap();
-        assert!(ring.take().is_none());
+        let completion = wait(&mut ring);
+        assert_eq!(completion.tag, tag);
+        completion.result.unwrap();
+        assert!(ring.next_completion().is_none());
     }
     mount.treat(Operation::Read, Treatment::Answer);
-    let told = wait(&mut ring);
-    assert_eq!(told.tag, 1);
-    told.result.unwrap();
+    let completion = wait(&mut ring);
+    assert_eq!(completion.tag, 1);
+    completion.result.unwrap();
 }
 
 #[test]
-fn an_error_of_the_disk_is_told_as_one() {
+fn an_error_of_the_disk_is_in_the_completion() {
     let (Some(mut ring), Some((mount, _directory))) = (ring(1), slow_disk()) else {
         return;
     };
     let file = File::open(mount.point().join("file")).unwrap();
     mount.treat(Operation::Read, Treatment::Fail(EIO));
-    ring.watch(&file, 0, 3).unwrap();
-    let told = wait(&mut ring);
-    assert_eq!(told.tag, 3);
-    let error = told.result.unwrap_err();
+    ring.submit(&file, 0, 3).unwrap();
+    let completion = wait(&mut ring);
+    assert_eq!(completion.tag, 3);
+    let error = completion.result.unwrap_err();
     assert_eq!(error.raw_os_error(), Some(EIO));
 }
 
@@ -154,7 +154,7 @@ fn a_ring_that_is_dropped_waits_for_nothing() {
     };
     let file = File::open(mount.point().join("file")).unwrap();
     mount.treat(Operation::Read, Treatment::Hold);
-    ring.watch(&file, 0, 3).unwrap();
+    ring.submit(&file, 0, 3).unwrap();
     mount.wait_until_held(Operation::Read, 1);
     drop(ring);
     mount.treat(Operation::Read, Treatment::Answer);
@@ -178,10 +178,10 @@ fn a_sandbox_that_refuses_it_is_an_error() {
 }
 
 #[test]
-fn a_ring_cannot_watch_nothing_nor_more_than_the_kernel_keeps() {
+fn a_ring_of_no_reads_or_of_more_than_the_kernel_keeps_is_refused() {
     let Some(_) = ring(65_536) else { return };
-    for watched_max in [0, 65_537] {
-        let error = DiskRing::new(watched_max).unwrap_err();
+    for in_flight_max in [0, 65_537] {
+        let error = DiskRing::new(in_flight_max).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }

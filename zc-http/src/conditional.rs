@@ -1,6 +1,6 @@
 //! Conditional requests.
 
-use crate::{EntityTag, Headers, HttpTime, Method, list_matches};
+use crate::{EntityTag, Headers, HttpTime, Method, etag_list_matches};
 
 /// What identifies the current state of a representation
 /// ([RFC 9110 §8.8](https://www.rfc-editor.org/rfc/rfc9110#section-8.8)).
@@ -30,7 +30,11 @@ pub enum Precondition {
 /// ([§13.2.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.2.1)). A malformed list of
 /// entity-tags matches nothing; a date field that is malformed or repeated is ignored.
 /// `If-Range` is a matter for [`range_applies`].
-pub fn evaluate(method: Method, headers: &Headers<'_>, validators: &Validators) -> Precondition {
+pub fn evaluate_preconditions(
+    method: Method,
+    headers: &Headers<'_>,
+    validators: &Validators,
+) -> Precondition {
     if matches!(method, Method::Connect | Method::Options | Method::Trace) {
         return Precondition::Proceed;
     }
@@ -100,7 +104,7 @@ fn matches_any(
         return Some(false);
     };
     let found = fields.try_fold(false, |found, value| {
-        Some(found | list_matches(value, &etag, weak)?)
+        Some(found | etag_list_matches(value, &etag, weak)?)
     });
     Some(found.unwrap_or(false))
 }

@@ -127,7 +127,7 @@ impl fmt::Debug for EntityTag {
 ///
 /// Commas within quotes belong to the tag. The `*` that stands in place of a list is not handled
 /// here.
-pub fn list_matches(value: &[u8], tag: &EntityTag, weak: bool) -> Option<bool> {
+pub fn etag_list_matches(value: &[u8], tag: &EntityTag, weak: bool) -> Option<bool> {
     let mut rest = value;
     let mut has_match = false;
     loop {
@@ -275,8 +275,16 @@ mod tests {
             ("*", None, None),
         ];
         for (list, strong, weak) in rows {
-            assert_eq!(list_matches(list.as_bytes(), &tag, false), strong, "{list}");
-            assert_eq!(list_matches(list.as_bytes(), &tag, true), weak, "{list}");
+            assert_eq!(
+                etag_list_matches(list.as_bytes(), &tag, false),
+                strong,
+                "{list}"
+            );
+            assert_eq!(
+                etag_list_matches(list.as_bytes(), &tag, true),
+                weak,
+                "{list}"
+            );
         }
     }
 }

@@ -101,11 +101,11 @@ mod host;
 mod scan;
 
 pub use chunked::ChunkError;
-pub use conditional::{Precondition, Validators, evaluate, range_applies};
+pub use conditional::{Precondition, Validators, evaluate_preconditions, range_applies};
 pub use date::HttpTime;
 pub use drain::{BodyTooLarge, Drain, DrainError, Drained};
 pub use error::ParseError;
-pub use etag::{EntityTag, list_matches};
+pub use etag::{EntityTag, etag_list_matches};
 pub use framing::{BodyFraming, body_framing};
 pub use grammar::is_token;
 pub use headers::{FIELDS_MAX, Headers};
@@ -114,7 +114,7 @@ pub use multipart::Multipart;
 pub use negotiation::{
     AcceptEncoding, Coding, MediaAcceptance, Quality, media_acceptance, prefers_media_type,
 };
-pub use persistence::{After, persistence};
+pub use persistence::{Persistence, persistence};
 pub use range::{PARTS_MAX, Parts, RangeOutcome, resolve_range};
 pub use request::{Limits, Parse, Request, parse};
 pub use response::HeadWriter;

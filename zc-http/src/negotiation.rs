@@ -34,7 +34,7 @@ const IDENTITY_UNNAMED: Quality = 1;
 ///
 /// let head = b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, br;q=0.5\r\n\r\n";
 /// let Parse::Complete(request) = parse(head, &Limits::default())? else { panic!() };
-/// let accepted = AcceptEncoding::of(&request.headers);
+/// let accepted = AcceptEncoding::from_headers(&request.headers);
 /// let ready = [Coding::Brotli, Coding::Gzip];
 /// assert_eq!(accepted.choose(&ready), Some(Coding::Gzip));
 /// # Ok::<(), zc_http::ParseError>(())
@@ -69,7 +69,7 @@ impl AcceptEncoding {
     };
 
     /// Reads the fields. An element that is malformed is as good as absent.
-    pub fn of(headers: &Headers<'_>) -> Self {
+    pub fn from_headers(headers: &Headers<'_>) -> Self {
         let mut fields = headers.get_all("accept-encoding").peekable();
         if fields.peek().is_none() {
             return Self::IDENTITY;
@@ -345,7 +345,9 @@ mod tests {
             ("Accept-Encoding: gzip;q=0, gzip\r\n", all, Some(Identity)),
         ];
         for (fields, ready, expected) in rows {
-            let chosen = with_headers(fields, |headers| AcceptEncoding::of(headers).choose(ready));
+            let chosen = with_headers(fields, |headers| {
+                AcceptEncoding::from_headers(headers).choose(ready)
+            });
             assert_eq!(chosen, expected, "{fields:?} of {ready:?}");
         }
     }

@@ -4,7 +4,7 @@ use crate::{Request, Version};
 
 /// What becomes of the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum After {
+pub enum Persistence {
     /// The next request may follow.
     KeepAlive,
     /// The connection ends.
@@ -16,16 +16,16 @@ pub enum After {
 /// whatever else is said, HTTP/1.1 keeps it open without being asked, and HTTP/1.0 only when asked.
 ///
 /// A server may still close for reasons of its own.
-pub fn persistence(request: &Request<'_>) -> After {
+pub fn persistence(request: &Request<'_>) -> Persistence {
     let asks = |token| request.headers.list_contains("connection", token);
     let keeps = match request.version {
         Version::Http11 => !asks("close"),
         Version::Http10 => !asks("close") && asks("keep-alive"),
     };
     if keeps {
-        After::KeepAlive
+        Persistence::KeepAlive
     } else {
-        After::Close
+        Persistence::Close
     }
 }
 
@@ -37,21 +37,29 @@ mod tests {
     #[test]
     fn each_rule_of_section_9_3() {
         let rows = [
-            ("1.1", "", After::KeepAlive),
-            ("1.1", "Connection: close\r\n", After::Close),
-            ("1.1", "Connection: Close\r\n", After::Close),
-            ("1.1", "Connection: keep-alive, close\r\n", After::Close),
+            ("1.1", "", Persistence::KeepAlive),
+            ("1.1", "Connection: close\r\n", Persistence::Close),
+            ("1.1", "Connection: Close\r\n", Persistence::Close),
+            (
+                "1.1",
+                "Connection: keep-alive, close\r\n",
+                Persistence::Close,
+            ),
             (
                 "1.1",
                 "Connection: x\r\nConnection: close\r\n",
-                After::Close,
+                Persistence::Close,
             ),
-            ("1.1", "Connection: closed\r\n", After::KeepAlive),
-            ("1.1", "Connection: keep-alive\r\n", After::KeepAlive),
-            ("1.0", "", After::Close),
-            ("1.0", "Connection: Keep-Alive\r\n", After::KeepAlive),
-            ("1.0", "Connection: keep-alive, close\r\n", After::Close),
-            ("1.0", "Keep-Alive: timeout=5\r\n", After::Close),
+            ("1.1", "Connection: closed\r\n", Persistence::KeepAlive),
+            ("1.1", "Connection: keep-alive\r\n", Persistence::KeepAlive),
+            ("1.0", "", Persistence::Close),
+            ("1.0", "Connection: Keep-Alive\r\n", Persistence::KeepAlive),
+            (
+                "1.0",
+                "Connection: keep-alive, close\r\n",
+                Persistence::Close,
+            ),
+            ("1.0", "Keep-Alive: timeout=5\r\n", Persistence::Close),
         ];
         for (version, fields, expected) in rows {
             let head = format!("GET / HTTP/{version}\r\nHost: a\r\n{fields}\r\n");

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::BufMut;
 
-use crate::{After, HttpTime, Status, Version};
+use crate::{HttpTime, Persistence, Status, Version};
 
 /// Writes a response head, status line first, without allocating.
 ///
@@ -95,11 +95,11 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
     /// Writes what the client must be told about the connection
     /// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)): that it ends, or to
     /// HTTP/1.0 that it does not. HTTP/1.1 takes the latter for granted.
-    pub fn persistence(self, after: After, request_version: Version) -> Self {
-        match (after, request_version) {
-            (After::Close, _) => self.field("Connection", b"close"),
-            (After::KeepAlive, Version::Http10) => self.field("Connection", b"keep-alive"),
-            (After::KeepAlive, Version::Http11) => self,
+    pub fn persistence(self, persistence: Persistence, request_version: Version) -> Self {
+        match (persistence, request_version) {
+            (Persistence::Close, _) => self.field("Connection", b"close"),
+            (Persistence::KeepAlive, Version::Http10) => self.field("Connection", b"keep-alive"),
+            (Persistence::KeepAlive, Version::Http11) => self,
         }
     }
 
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn the_connection_field_says_what_the_version_does_not_imply() {
         let rows = [
-            (After::Close, Version::Http11, "Connection: close\r\n"),
-            (After::Close, Version::Http10, "Connection: close\r\n"),
+            (Persistence::Close, Version::Http11, "Connection: close\r\n"),
+            (Persistence::Close, Version::Http10, "Connection: close\r\n"),
             (
-                After::KeepAlive,
+                Persistence::KeepAlive,
                 Version::Http10,
                 "Connection: keep-alive\r\n",
             ),
-            (After::KeepAlive, Version::Http11, ""),
+            (Persistence::KeepAlive, Version::Http11, ""),
         ];
         for (after, version, expected) in rows {
             assert_eq!(fields(|head| head.persistence(after, version)), expected);

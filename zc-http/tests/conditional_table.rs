@@ -1,8 +1,8 @@
 //! Preconditions, one row for each sentence of RFC 9110 §13 that concerns a server of files.
 
 use zc_http::{
-    EntityTag, HttpTime, Limits, Method, Parse, Precondition, Validators, evaluate, parse,
-    range_applies,
+    EntityTag, HttpTime, Limits, Method, Parse, Precondition, Validators, evaluate_preconditions,
+    parse, range_applies,
 };
 
 const MODIFIED: i64 = 784_111_777;
@@ -33,7 +33,7 @@ fn outcome(method: Method, fields: &str, validators: &Validators) -> Preconditio
     let Ok(Parse::Complete(request)) = parse(head.as_bytes(), &Limits::default()) else {
         panic!("{head}");
     };
-    evaluate(method, &request.headers, validators)
+    evaluate_preconditions(method, &request.headers, validators)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mio::Token;
 use zc_core::DiskRing;
-use zc_http::{After, HttpTime, Limits};
+use zc_http::{HttpTime, Limits, Persistence};
 
 use crate::connection::input::Scratch;
 use crate::disk::Mailbox;
@@ -59,7 +59,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// When a request that is answered in this turn is answered.
-    pub(crate) fn moment(&self, after: After) -> Moment {
+    pub(crate) fn moment(&self, after: Persistence) -> Moment {
         Moment {
             after,
             now: self.now,

@@ -10,7 +10,7 @@ use nix::sys::socket::MsgFlags;
 use super::SpliceMode;
 
 pub(crate) use crate::sys::{
-    keep_disk_priority, preadv2_nowait, preadv2_nowait_of_more, schedule_idle, set_cork,
+    pin_io_priority, preadv2_nowait, probe_and_readahead, set_sched_idle, set_cork,
 };
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 
@@ -23,7 +23,7 @@ pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 pub(crate) const REFUSALS: &[i32] = &[];
 
 /// Has the kernel begin to read a range of a file.
-pub(crate) fn will_need(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<()> {
+pub(crate) fn fadvise_willneed(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<()> {
     let too_large = |_| io::Error::from(Errno::EOVERFLOW);
     let (offset, bytes) = (offset.try_into(), bytes.try_into());
     let (offset, bytes) = (offset.map_err(too_large)?, bytes.map_err(too_large)?);

@@ -55,7 +55,7 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn preadv2_nowait_of_more(
+pub(crate) fn probe_and_readahead(
     _file: impl AsFd,
     _offset: u64,
     _bytes: usize,
@@ -63,15 +63,15 @@ pub(crate) fn preadv2_nowait_of_more(
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn will_need(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<()> {
+pub(crate) fn fadvise_willneed(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn keep_disk_priority() -> io::Result<()> {
+pub(crate) fn pin_io_priority() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn schedule_idle() -> io::Result<()> {
+pub(crate) fn set_sched_idle() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 

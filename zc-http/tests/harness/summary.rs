@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use zc_http::{After, BodyFraming, Request, Target, persistence};
+use zc_http::{BodyFraming, Persistence, Request, Target, persistence};
 
 /// A request in the words of the `.expected` files.
 pub(crate) fn summary(request: &Request<'_>) -> String {
@@ -34,8 +34,8 @@ pub(crate) fn summary(request: &Request<'_>) -> String {
     }
     writeln!(out, "head {} bytes", request.head_bytes).unwrap();
     out.push_str(match persistence(request) {
-        After::KeepAlive => "after keep-alive\n",
-        After::Close => "after close\n",
+        Persistence::KeepAlive => "after keep-alive\n",
+        Persistence::Close => "after close\n",
     });
     out
 }

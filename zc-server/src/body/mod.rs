@@ -266,7 +266,7 @@ impl Outgoing {
         let before = sleeps();
         fetcher.fetch(body.source(), window.clone())?;
         if sleeps() == before && Residency::probe(body.source(), window) == Residency::Hot {
-            body.look_again();
+            body.resume_probing();
         }
         Ok(())
     }
@@ -393,7 +393,7 @@ mod tests {
         file.set_len(length).expect("a sparse file");
         let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
         let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
-        body.expect_cold();
+        body.assume_cold();
         let head = BytesMut::new();
         let outgoing = Outgoing::new(head, Some(body), Following::Nothing, guard);
         let (socket, mut peer) = UnixStream::pair().expect("sockets");

@@ -115,7 +115,7 @@ impl Connection {
         let tag = context.token.0 as u64;
         if let Some(ring) = &mut context.ring
             && let Some((file, last)) = outgoing.take_requested()
-            && ring.watch(file, last, tag).is_ok()
+            && ring.submit(file, last, tag).is_ok()
         {
             return Step::Wait(State::Reading {
                 response,

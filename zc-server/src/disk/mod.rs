@@ -274,7 +274,7 @@ impl Shared {
 
     fn work(self: &Arc<Self>) {
         // A worker that shares the core comes first. Where it is refused, things go as they went.
-        let _ = zc_core::set_patient();
+        let _ = zc_core::set_background_priority();
         self.lock().idle -= 1;
         while let Some((running, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use zc_core::{Path, Report};
-use zc_http::{After, Drain, Request, Status, persistence};
+use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use crate::body::{Figures, Outgoing};
 use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
@@ -113,14 +113,14 @@ pub(crate) fn accept_request<'b>(
         Ok(Some(_)) | Err(_) => Body::Refused,
     };
     let then = match (&body, persistence(request)) {
-        (Body::None, After::Close) => Then::Finish,
-        (Body::Refused, _) | (_, After::Close) => Then::Linger,
+        (Body::None, Persistence::Close) => Then::Finish,
+        (Body::Refused, _) | (_, Persistence::Close) => Then::Linger,
         _ if context.stopping => Then::Linger,
-        (_, After::KeepAlive) => Then::KeepAlive,
+        (_, Persistence::KeepAlive) => Then::KeepAlive,
     };
     let after = match then {
-        Then::KeepAlive => After::KeepAlive,
-        _ => After::Close,
+        Then::KeepAlive => Persistence::KeepAlive,
+        _ => Persistence::Close,
     };
     let moment = context.moment(after);
     let lent = Lent {
@@ -159,7 +159,7 @@ pub(crate) fn ask(key: Key, work: Work, context: &Context) -> Option<Ticket> {
     context.site.disk.submit(key, work, reply).ok()
 }
 
-fn refuse_now(status: Status, after: After, context: &mut Context) -> Reply {
+fn refuse_now(status: Status, after: Persistence, context: &mut Context) -> Reply {
     let moment = context.moment(after);
     refuse(status, &context.site, &moment, &mut context.buffers)
 }
@@ -172,7 +172,7 @@ pub(crate) fn refusal(
     then: Then,
     context: &mut Context,
 ) -> Box<Response> {
-    let reply = refuse_now(status, After::Close, context);
+    let reply = refuse_now(status, Persistence::Close, context);
     let log = context.log.is_some();
     let log = log.then(|| LogRecord::of_received(received, Some(status)));
     Box::new(Response::of(reply, then, log, context))
@@ -271,7 +271,7 @@ impl Response {
         then: Then,
         context: &mut Context,
     ) -> Box<Self> {
-        let reply = refuse_now(status, After::Close, context);
+        let reply = refuse_now(status, Persistence::Close, context);
         let log = self.log.map(|record| LogRecord {
             status: Some(status),
             ..record

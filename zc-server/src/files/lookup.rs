@@ -328,7 +328,9 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {value}\r\n\r\n");
             let limits = zc_http::Limits::default();
             match zc_http::parse(head.as_bytes(), &limits) {
-                Ok(zc_http::Parse::Complete(request)) => AcceptEncoding::of(&request.headers),
+                Ok(zc_http::Parse::Complete(request)) => {
+                    AcceptEncoding::from_headers(&request.headers)
+                }
                 other => panic!("{other:?}"),
             }
         };

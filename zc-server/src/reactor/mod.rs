@@ -273,11 +273,11 @@ impl Reactor {
         let Some(ring) = &mut self.context.ring else {
             return;
         };
-        while let Some(told) = ring.take() {
+        while let Some(completion) = ring.next_completion() {
             // A number that went through the kernel; that of a connection that is gone is nobody's.
-            let token = Token(told.tag as usize);
+            let token = Token(completion.tag as usize);
             if let Some(slot) = self.slots.get_mut(token) {
-                slot.connection.on_read(told.result);
+                slot.connection.on_read(completion.result);
                 enqueue(&mut self.streaming, token, slot);
             }
         }

@@ -10,8 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 use zc_http::{
-    AcceptEncoding, After, MediaAcceptance, Method, Request, Status, Target, Version, decode_path,
-    media_acceptance,
+    AcceptEncoding, MediaAcceptance, Method, Persistence, Request, Status, Target, Version,
+    decode_path, media_acceptance,
 };
 
 use crate::disk::{self, Key, Work};
@@ -166,7 +166,7 @@ pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut
     let framing = Framing {
         method: Method::Get,
         version: Version::Http11,
-        after: After::Close,
+        after: Persistence::Close,
         now: moment.now,
         lines: &site.rules.lines,
         grant: Grant::NONE,
@@ -200,7 +200,7 @@ impl<'a> Responder<'a, '_> {
         let query = Query {
             path,
             is_directory: asked.is_directory,
-            accepted: AcceptEncoding::of(&self.request.headers),
+            accepted: AcceptEncoding::from_headers(&self.request.headers),
             html: match rules.spa {
                 Some(_) => media_acceptance(&self.request.headers, "text/html"),
                 None => MediaAcceptance::Covered,

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use zc_http::{
-    HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status, evaluate,
-    prefers_media_type, range_applies, resolve_range,
+    HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status,
+    evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
 };
 
 use crate::config::files::{Cors, Origins};
@@ -110,7 +110,7 @@ pub(crate) fn for_file<'r>(
     file: &'r Representation,
     now: HttpTime,
 ) -> Plan<'r> {
-    match evaluate(request.method, &request.headers, &file.validators) {
+    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
         Precondition::NotModified => return Plan::NotModified(file),
         Precondition::PreconditionFailed => return Plan::Message(Status::PreconditionFailed),
         Precondition::Proceed => {}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use zc_http::{After, HttpTime, Method, Version};
+use zc_http::{HttpTime, Method, Persistence, Version};
 
 use crate::files::file_state::FileState;
 use crate::files::mounts::Guard;
@@ -31,7 +31,7 @@ pub(crate) struct Prepared {
 pub(crate) fn is_ordinary(framing: &Framing<'_>, site: &Site) -> bool {
     framing.method == Method::Get
         && framing.version == Version::Http11
-        && framing.after == After::KeepAlive
+        && framing.after == Persistence::KeepAlive
         && framing.disposition.is_none()
         && framing
             .grant
@@ -65,7 +65,7 @@ fn head(plan: &Plan<'_>, site: &Site, now: HttpTime, bytes: &mut Vec<u8>) -> usi
     let framing = Framing {
         method: Method::Get,
         version: Version::Http11,
-        after: After::KeepAlive,
+        after: Persistence::KeepAlive,
         now,
         lines: &site.rules.lines,
         grant: plan::grant(site.rules.cors.as_ref(), None),

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::ops::Range;
 
-use zc_http::{After, HeadWriter, HttpTime, Method, Multipart, Status, Version};
+use zc_http::{HeadWriter, HttpTime, Method, Multipart, Persistence, Status, Version};
 
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
@@ -28,7 +28,7 @@ pub(crate) const BOUNDARY_BYTES: usize = 32;
 pub(crate) struct Framing<'a> {
     pub(crate) method: Method,
     pub(crate) version: Version,
-    pub(crate) after: After,
+    pub(crate) after: Persistence,
     pub(crate) now: HttpTime,
     /// Fields of every response, as lines.
     pub(crate) lines: &'a [u8],

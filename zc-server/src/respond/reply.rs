@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use zc_core::{REQUEST_BYTES, Residency, Transfer};
-use zc_http::{After, HttpTime, Request, Status};
+use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::body::{Following, Outgoing, Parts, Source};
 use crate::disk::{Key, WINDOW_BYTES};
@@ -26,7 +26,7 @@ const READ_BYTES_MAX: u64 = 16 * 1024;
 /// When a request is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    pub(crate) after: After,
+    pub(crate) after: Persistence,
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],
@@ -261,9 +261,9 @@ impl Terms<'_> {
                 let mut transfer = source.transfer(range);
                 let mut guard = source.guard;
                 match residency {
-                    Some(Residency::Hot) => transfer.vouch_until(length),
+                    Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
-                        transfer.expect_cold();
+                        transfer.assume_cold();
                         if residency == Residency::Cold && length <= REQUEST_BYTES {
                             guard = Guard::Requested;
                         }

@@ -31,7 +31,7 @@ pub(crate) fn check(data: &[u8]) {
     let fields = read(data, &NAMES);
     let text = escaped(data);
     with_headers(&fields, |headers| {
-        let accepted = AcceptEncoding::of(headers);
+        let accepted = AcceptEncoding::from_headers(headers);
         for coding in CODINGS {
             let expected = coding_twin(&fields, coding);
             assert_eq!(accepted.quality(coding), expected, "{coding:?}: {text}");

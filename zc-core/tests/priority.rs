@@ -1,4 +1,4 @@
-//! Threads that leave a core to others.
+//! Background priority for I/O threads.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::thread;
 
 use common::PORTABLE;
-use zc_core::set_patient;
+use zc_core::set_background_priority;
 
 /// The scheduling policy of the calling thread: the 41st field of `stat` in proc(5).
 fn policy() -> i32 {
@@ -22,15 +22,15 @@ fn in_thread<T: Send>(code: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_patient_thread_is_idle_and_no_other_becomes_it() {
+fn background_priority_is_sched_idle_for_the_calling_thread_alone() {
     if PORTABLE {
-        let error = set_patient().expect_err("not there");
+        let error = set_background_priority().expect_err("not there");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         return;
     }
     let before = policy();
     let inside = in_thread(|| {
-        set_patient().unwrap();
+        set_background_priority().unwrap();
         policy()
     });
     assert_eq!(inside, nix::libc::SCHED_IDLE);

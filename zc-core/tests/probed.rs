@@ -1,4 +1,4 @@
-//! Transfers that ask before they would wait for the disk.
+//! Transfers that answer `NeedsDisk` where they would wait for the disk.
 
 mod common;
 
@@ -57,7 +57,7 @@ fn a_hot_file_is_sent_without_a_question_and_another_window_by_window() {
     let bytes = patterned(300_000, 90);
     let mut on_disk = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // Of a file in memory nobody can tell, at least up to Linux 6.18.
-    let mut in_memory = File::from(memfd_create(c"careful", MFdFlags::MFD_CLOEXEC).unwrap());
+    let mut in_memory = File::from(memfd_create(c"probed", MFdFlags::MFD_CLOEXEC).unwrap());
     for file in [&mut on_disk, &mut in_memory] {
         file.write_all(&bytes).unwrap();
         let windows = (0..300_000).step_by(WINDOW as usize);
@@ -72,17 +72,17 @@ fn a_hot_file_is_sent_without_a_question_and_another_window_by_window() {
 }
 
 #[test]
-fn what_the_caller_vouches_for_is_not_asked_about() {
+fn what_the_caller_assumes_to_be_resident_is_not_probed() {
     let bytes = patterned(300_000, 92);
     // Nobody can tell whether it is in memory, so that every window would be asked about.
-    let mut file = File::from(memfd_create(c"vouched", MFdFlags::MFD_CLOEXEC).unwrap());
+    let mut file = File::from(memfd_create(c"assumed", MFdFlags::MFD_CLOEXEC).unwrap());
     file.write_all(&bytes).unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
     let mut transfer = Transfer::new(&file, 0, 300_000).with_residency_window(WINDOW);
-    transfer.vouch_until(200_000);
-    // A lesser word takes nothing back.
-    transfer.vouch_until(100_000);
+    transfer.assume_resident_until(200_000);
+    // A smaller offset takes nothing back.
+    transfer.assume_resident_until(100_000);
     let asked = send_rest(&mut transfer, &sender, &mut inbox);
     drop(sender);
     assert_same_bytes(&inbox.finish(), &bytes);
@@ -91,7 +91,7 @@ fn what_the_caller_vouches_for_is_not_asked_about() {
 }
 
 #[test]
-fn from_a_cold_window_on_nothing_is_looked_at_until_the_caller_asks_for_looks() {
+fn after_a_cold_window_nothing_is_probed_until_the_caller_resumes_probing() {
     // Two of them go into any socket at once.
     let window = WINDOW / 8;
     let bytes = patterned(100_000, 95);
@@ -102,14 +102,14 @@ fn from_a_cold_window_on_nothing_is_looked_at_until_the_caller_asks_for_looks() 
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
     let mut transfer = Transfer::new(&file, 0, 100_000).with_residency_window(window);
-    transfer.expect_cold();
+    transfer.assume_cold();
     for start in [0, window] {
         let asked = transfer.advance(&sender, window).unwrap();
         assert_eq!(asked, Progress::NeedsDisk(start..start + window));
         let sent = transfer.advance(&sender, window).unwrap();
         assert_eq!(sent, Progress::BudgetSpent);
     }
-    transfer.look_again();
+    transfer.resume_probing();
     let asked = send_rest(&mut transfer, &sender, &mut inbox);
     assert_eq!(asked.is_empty(), told, "{asked:?}");
     drop(sender);
@@ -176,7 +176,7 @@ fn cold_file(bytes: &[u8]) -> Option<File> {
 
 #[test]
 #[cfg(not(feature = "portable"))]
-fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
+fn what_the_sink_did_not_take_of_a_cold_window_is_probed_again() {
     let bytes = patterned(8 << 20, 93);
     let Some(file) = cold_file(&bytes) else {
         return;
@@ -187,8 +187,8 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_asked_about_again() {
     let length = bytes.len() as u64;
     // One window for all of it, and a sink that is full before.
     let mut transfer = Transfer::new(&file, 0, length).with_residency_window(length);
-    // The looks of this test have begun to read what they found absent.
-    transfer.expect_cold();
+    // The probes of this test have begun to read what they found absent.
+    transfer.assume_cold();
     let first = transfer.advance(&sender, u64::MAX).unwrap();
     assert_eq!(first, Progress::NeedsDisk(0..length));
     assert_eq!(
