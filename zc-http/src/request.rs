@@ -74,6 +74,17 @@ impl<'buf> Request<'buf> {
     pub fn raw_target(&self) -> &'buf [u8] {
         self.raw_target
     }
+
+    /// The host that the request is for, with its port where it has one, as sent: the authority of the
+    /// target comes before the `Host` field
+    /// ([RFC 9112 §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)). Empty where there is
+    /// neither.
+    pub fn authority(&self) -> &'buf [u8] {
+        match self.target {
+            Target::Absolute { authority, .. } => authority,
+            _ => self.headers.get("host").unwrap_or_default(),
+        }
+    }
 }
 
 /// Parses the head at the start of `buf`, without allocating.

@@ -2,7 +2,7 @@
 
 use crate::files::lookup::Found;
 use crate::files::root::{ResolveError, RootId};
-use crate::respond::cache::{Bounds, Cache, Key, Standing};
+use crate::respond::cache::{Bounds, Cache, CacheEntry, Key};
 
 /// Longer than any measurement.
 const TTL_MS: u64 = 1 << 40;
@@ -37,7 +37,7 @@ impl Directory {
         self.0
             .get(key(self.1, path), 1)
             .and_then(|id| self.0.standing(id))
-            .is_some_and(|standing| matches!(standing, Standing::Missing))
+            .is_some_and(|standing| matches!(standing, CacheEntry::Missing))
     }
 }
 

@@ -8,24 +8,19 @@ use std::{fmt, io, thread};
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
-use zc_http::{HttpTime, Limits};
 
 use crate::config::{Config, LogFormat};
-use crate::connection::input::Scratch;
-use crate::disk::Mailbox;
-use crate::exchange::Boxes;
 use crate::files::roots::Roots;
 use crate::files::rules::Site;
+use crate::mailbox::Mailbox;
 use crate::observe::access_log;
 use crate::observe::diagnostics::{Diagnostics, OneLine};
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
-use crate::reactor::schedule::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
-use crate::respond::reply::Buffers;
-use crate::worker::{Context, Timeouts};
+use crate::worker::{Timeouts, Worker, WorkerMessage};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -112,14 +107,14 @@ impl Server {
             eprintln!("zc-server: {warning}");
         }
         let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
-        let workers = bound.workers.into_iter().map(Worker::new);
-        let workers: Vec<Worker> = workers.collect::<io::Result<_>>().map_err(StartError::Io)?;
+        let seats = bound.workers.into_iter().map(Seat::new);
+        let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
-            balance: Balance::new(workers.iter().map(|worker| worker.mailbox.clone())),
-            drain: DrainCount::of_workers(workers.len()),
+            balance: Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
+            drain: DrainCount::of_workers(seats.len()),
             grace_ms: config.grace_ms,
         });
         let (sink, log_writer) = match config.access_log {
@@ -130,40 +125,26 @@ impl Server {
             }
         };
         let mut reactors = Vec::with_capacity(config.threads);
-        let wakers = workers.iter().map(|worker| Arc::clone(&worker.waker));
+        let wakers = seats.iter().map(|seat| Arc::clone(&seat.waker));
         let wakers = wakers.collect();
-        for (index, worker) in workers.into_iter().enumerate() {
-            let context = Context {
-                site: Arc::clone(&site),
-                limits: Limits::default(),
-                timeouts: Timeouts {
-                    header_ms: config.header_timeout_ms,
-                    idle_ms: config.idle_timeout_ms,
-                    stall_ms: config.stall_timeout_ms,
-                    disk_ms: config.disk_timeout_ms,
-                },
-                scratch: Scratch::new(),
-                path_buffer: Vec::new(),
-                buffers: Buffers::default(),
-                boxes: Boxes::default(),
-                roots: Roots::new(&roots, config.cache.ttl_ms),
-                cache: Cache::new(cache_bounds(&config, descriptors)),
-                log: sink.clone(),
-                mailbox: worker.mailbox,
-                // Where it is refused, threads wait for everything.
-                ring: site
-                    .may_use_io_uring
-                    .then(|| DiskRing::new(WATCHED_MAX).ok())
-                    .flatten(),
-                token: WAKER,
-                pace: Pace::default(),
-                now_ms: 0,
-                now: HttpTime::from_unix_seconds(0),
-                date: HttpTime::from_unix_seconds(0).imf_fixdate(),
-                stopping: false,
+        for (index, seat) in seats.into_iter().enumerate() {
+            let timeouts = Timeouts {
+                header_ms: config.header_timeout_ms,
+                idle_ms: config.idle_timeout_ms,
+                stall_ms: config.stall_timeout_ms,
+                disk_ms: config.disk_timeout_ms,
             };
+            let worker_roots = Roots::new(&roots, config.cache.ttl_ms);
+            let cache = Cache::new(cache_bounds(&config, descriptors));
+            let site = Arc::clone(&site);
+            let mut worker = Worker::new(site, worker_roots, cache, timeouts, seat.mailbox);
+            worker.log = sink.clone();
+            if worker.site.may_use_io_uring {
+                // Where it is refused, threads wait for everything.
+                worker.ring = DiskRing::new(WATCHED_MAX).ok();
+            }
             let shared = Arc::clone(&shared);
-            let reactor = Reactor::new(index, worker.poll, worker.listeners, context, shared);
+            let reactor = Reactor::new(index, seat.poll, seat.listeners, worker, shared);
             reactors.push(reactor.map_err(StartError::Io)?);
         }
         Ok(Self {
@@ -261,14 +242,14 @@ impl Handle {
 }
 
 /// What each worker begins with.
-struct Worker {
+struct Seat {
     listeners: Vec<TcpListener>,
     poll: Poll,
     waker: Arc<Waker>,
-    mailbox: Mailbox,
+    mailbox: Mailbox<WorkerMessage>,
 }
 
-impl Worker {
+impl Seat {
     fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);

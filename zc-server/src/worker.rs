@@ -1,21 +1,32 @@
-//! What a worker lends to the connection that it drives.
+//! What one worker owns, and lends to the connection that it drives.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use mio::Token;
-use zc_core::DiskRing;
+use mio::net::TcpStream;
+use slab::Slab;
+use zc_core::{DiskRing, Fetcher, Progress, SendError};
 use zc_http::{HttpTime, Limits, Persistence};
 
-use crate::connection::input::Scratch;
-use crate::disk::Mailbox;
-use crate::exchange::Boxes;
+use crate::body::ResponseBody;
+use crate::disk::{CancelToken, JobHandle, Key};
+use crate::files::root::Handle;
 use crate::files::roots::Roots;
 use crate::files::rules::Site;
+use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
-use crate::reactor::schedule::Pace;
+use crate::pool::BoxPool;
+use crate::respond::LookUpAnswer;
 use crate::respond::cache::Cache;
 use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
+use crate::respond::response::{ExchangeId, Response};
+
+/// The most that one read takes from a socket, in bytes. It is also what one connection may hold beyond
+/// a head that is not complete yet.
+const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// The limits of time that a connection is held to, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -26,27 +37,58 @@ pub(crate) struct Timeouts {
     pub(crate) disk_ms: u64,
 }
 
-/// What a worker lends to the connection that it drives.
+/// What others have to tell a worker.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) enum WorkerMessage {
+    /// What a thread has done for an exchange of a connection.
+    Done(Token, ExchangeId, Done),
+    /// A connection that another worker has accepted.
+    Connection(TcpStream, SocketAddr),
+}
+
+/// What a thread has done for an exchange.
+#[derive(Debug)]
+pub(crate) enum Done {
+    LookedUp(LookUpAnswer),
+    /// It has read or sent a part of a response. The body comes back, with how far that came.
+    Carried(Box<ResponseBody>, Result<Progress, SendError>),
+}
+
+/// What the connections of a worker did in one turn, as its scheduler reckons.
+#[derive(Debug, Default)]
+pub(crate) struct TurnAccount {
+    /// The most that one connection sends of a body, in bytes.
+    pub(crate) quantum_bytes: u64,
+    /// Bytes of responses that take more than one call.
+    pub(crate) streamed_bytes: u64,
+    /// Whether a response went as a whole.
+    pub(crate) has_answered: bool,
+}
+
+/// What one worker owns.
+#[derive(Debug)]
+pub(crate) struct Worker {
     pub(crate) site: Arc<Site>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// Taken by the connection that reads into it, for as long as it does.
-    pub(crate) scratch: Scratch,
+    pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
     pub(crate) buffers: Buffers,
-    pub(crate) boxes: Boxes,
+    pub(crate) boxes: BoxPool<Response>,
     pub(crate) roots: Roots,
     pub(crate) cache: Cache,
     pub(crate) log: Option<Sink>,
-    /// Where answers of the disk are left for this worker.
-    pub(crate) mailbox: Mailbox,
-    /// Where requests to the disk are waited for, if that is allowed.
+    /// Where others leave messages for this worker.
+    pub(crate) mailbox: Mailbox<WorkerMessage>,
+    /// Where reads that were submitted to the kernel are waited for, if that is allowed.
     pub(crate) ring: Option<DiskRing>,
-    /// The connection that is driven, as the mailbox knows it.
+    /// The exchanges whose reads the ring waits for.
+    reads: Slab<(Token, ExchangeId)>,
+    exchanges: u64,
+    /// The connection that is driven.
     pub(crate) token: Token,
-    pub(crate) pace: Pace,
+    pub(crate) turn: TurnAccount,
     /// Milliseconds since the worker began, renewed once a turn.
     pub(crate) now_ms: u64,
     /// The time of day, renewed once a turn.
@@ -55,17 +97,120 @@ pub(crate) struct Context {
     pub(crate) date: [u8; DATE_BYTES],
     /// True once the server drains: every response then ends its connection.
     pub(crate) stopping: bool,
+    /// How the exchanges that are over ended.
+    #[cfg(test)]
+    pub(crate) completions: Vec<crate::exchange::Outcome>,
 }
 
-impl Context {
+impl Worker {
+    pub(crate) fn new(
+        site: Arc<Site>,
+        roots: Roots,
+        cache: Cache,
+        timeouts: Timeouts,
+        mailbox: Mailbox<WorkerMessage>,
+    ) -> Self {
+        let now = HttpTime::from_unix_seconds(0);
+        Self {
+            site,
+            limits: Limits::default(),
+            timeouts,
+            scratch: vec![0; READ_BYTES_MAX].into(),
+            path_buffer: Vec::new(),
+            buffers: Buffers::default(),
+            boxes: BoxPool::default(),
+            roots,
+            cache,
+            log: None,
+            mailbox,
+            ring: None,
+            reads: Slab::new(),
+            exchanges: 0,
+            token: Token(0),
+            turn: TurnAccount::default(),
+            now_ms: 0,
+            now,
+            date: now.imf_fixdate(),
+            stopping: false,
+            #[cfg(test)]
+            completions: Vec::new(),
+        }
+    }
+
+    /// A turn begins, at `now_ms` of the worker's clock.
+    pub(crate) fn renew_clock(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        let now = HttpTime::from(SystemTime::now());
+        if self.now != now {
+            self.now = now;
+            self.date = now.imf_fixdate();
+        }
+    }
+
+    /// The number of the next exchange.
+    pub(crate) fn next_exchange(&mut self) -> ExchangeId {
+        self.exchanges += 1;
+        ExchangeId(self.exchanges)
+    }
+
     /// When a request that is answered in this turn is answered.
-    pub(crate) fn moment(&self, after: Persistence) -> Moment {
+    pub(crate) fn moment(&self, persistence: Persistence) -> Moment {
         Moment {
-            after,
+            after: persistence,
             now: self.now,
             date: self.date,
             now_ms: self.now_ms,
         }
+    }
+
+    /// Has `work` done by a thread that may wait, for an exchange of the connection that is driven.
+    /// What it answers arrives in the mailbox. `mount` and `read_bytes` are those of
+    /// [`Disk::submit`](crate::disk::Disk::submit). `None` when too much is waiting already.
+    pub(crate) fn submit(
+        &self,
+        mount: Key,
+        read_bytes: u64,
+        exchange: ExchangeId,
+        work: impl FnOnce(&Fetcher, &CancelToken) -> Option<Done> + Send + 'static,
+    ) -> Option<JobHandle> {
+        let (mailbox, token) = (self.mailbox.clone(), self.token);
+        let job = move |fetcher: &Fetcher, cancel: &CancelToken| {
+            if let Some(done) = work(fetcher, cancel) {
+                mailbox.send(WorkerMessage::Done(token, exchange, done));
+            }
+        };
+        self.site.disk.submit(mount, read_bytes, job).ok()
+    }
+
+    /// Has the kernel tell when the byte at `at` of `file`, which was requested of the disk, is in memory.
+    /// False when that is not possible.
+    pub(crate) fn watch_read(&mut self, file: Arc<Handle>, at: u64, exchange: ExchangeId) -> bool {
+        let Some(ring) = &mut self.ring else {
+            return false;
+        };
+        let key = self.reads.insert((self.token, exchange));
+        let is_submitted = ring.submit(file, at, key as u64).is_ok();
+        if !is_submitted {
+            self.reads.remove(key);
+        }
+        is_submitted
+    }
+
+    /// The next read that the kernel tells of: whose it was, and how it ended.
+    pub(crate) fn next_read(&mut self) -> Option<(Token, ExchangeId, std::io::Result<()>)> {
+        let ring = self.ring.as_mut()?;
+        loop {
+            let completion = ring.next_completion()?;
+            // A number that went through the kernel.
+            if let Some((token, exchange)) = self.reads.try_remove(completion.tag as usize) {
+                return Some((token, exchange, completion.result));
+            }
+        }
+    }
+
+    /// Gives up descriptors that only the cache holds. False when there are none.
+    pub(crate) fn shed_descriptors(&mut self) -> bool {
+        self.cache.shed_descriptors()
     }
 
     /// Lets go of what nobody uses. To be called once a turn.
@@ -81,6 +226,18 @@ impl Context {
     pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
         let due = [self.cache.next_sweep_ms(), self.roots.next_sweep_ms()];
         due.into_iter().flatten().min()
+    }
+
+    /// Offers the log what it had no room for.
+    pub(crate) fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
+    /// Whether the log has had no room for something.
+    pub(crate) fn has_pending_log(&self) -> bool {
+        self.log.as_ref().is_some_and(Sink::has_pending)
     }
 
     /// All bytes of a response that was made last, or is kept ready.

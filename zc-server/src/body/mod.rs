@@ -1,10 +1,10 @@
 //! A response on its way out: its head and what follows it, piece by piece.
 //!
 //! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
-//! A worker [advances](Outgoing::advance) it as far as nothing has to be waited for but the socket. What
-//! has to be read first is [read by a thread](Outgoing::read_and_wait), or was
-//! [requested](Outgoing::take_requested) of the disk already; where nobody can tell what is in memory, a
-//! thread [sends too](Outgoing::advance_and_wait).
+//! A worker [advances](ResponseBody::advance) it as far as nothing has to be waited for but the socket. What
+//! has to be read first is [read by a thread](ResponseBody::read_and_wait), or was
+//! [requested](ResponseBody::take_requested) of the disk already; where nobody can tell what is in memory, a
+//! thread [sends too](ResponseBody::advance_and_wait).
 
 mod parts;
 
@@ -20,13 +20,15 @@ use zc_core::{
     Fetcher, HeadThenFile, Progress, REQUEST_BYTES, Report, Residency, SendError, Transfer,
 };
 
-pub(crate) use parts::{Following, Parts, Source};
+pub(crate) use parts::{NextPart, Parts, Source};
 
-use crate::disk::{Claim, WINDOW_BYTES};
+use crate::disk::CancelToken;
 use crate::files::mounts::Guard;
 use crate::files::root::Handle;
-use crate::respond::reply::Ready;
 
+/// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
+/// sends of one response before others have their turn.
+pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
@@ -35,9 +37,9 @@ type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
 
 /// A response on its way out.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct ResponseBody {
     piece: Piece,
-    following: Following,
+    following: NextPart,
     /// How many of the first bytes are head; the rest is body.
     head_bytes: u64,
     /// What the pieces before this one came to.
@@ -83,27 +85,48 @@ struct Done {
     report: Option<Report>,
 }
 
-impl Figures {
-    /// Of a response in memory of which the socket accepted `accepted` bytes, without being full.
-    pub(crate) fn of_ready(ready: &Ready, accepted: usize) -> Self {
-        let head_bytes = accepted.min(ready.head_bytes);
-        Self {
+/// A response that is in memory as a whole, one part behind the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InMemory {
+    pub(crate) head_bytes: usize,
+    pub(crate) body_bytes: usize,
+    /// Whether its body was read from a file for this response.
+    pub(crate) was_read: bool,
+}
+
+impl InMemory {
+    /// Bytes of head and body.
+    pub(crate) fn length(&self) -> usize {
+        self.head_bytes + self.body_bytes
+    }
+
+    /// The figures when the socket has accepted `accepted` bytes without being full.
+    pub(crate) fn figures(&self, accepted: usize) -> Figures {
+        let head_bytes = accepted.min(self.head_bytes);
+        Figures {
             head_bytes: head_bytes as u64,
             body_bytes: (accepted - head_bytes) as u64,
             report: None,
-            was_read: ready.was_read,
+            was_read: self.was_read,
             would_blocks: 0,
             cold: Cold::default(),
         }
     }
 }
 
-impl Outgoing {
+impl Default for ResponseBody {
+    /// Nothing.
+    fn default() -> Self {
+        Self::new(BytesMut::new(), None, NextPart::Nothing, Guard::Trusted)
+    }
+}
+
+impl ResponseBody {
     /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
         head: BytesMut,
         body: Option<Transfer<Arc<Handle>>>,
-        following: Following,
+        following: NextPart,
         guard: Guard,
     ) -> Self {
         Self {
@@ -119,11 +142,11 @@ impl Outgoing {
     }
 
     /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
-    pub(crate) fn rest_of(bytes: &[u8], ready: &Ready, accepted: usize) -> Self {
+    pub(crate) fn rest_of(bytes: &[u8], ready: InMemory, accepted: usize) -> Self {
         let rest = BytesMut::from(&bytes[accepted..]);
         Self {
             piece: HeadThenFile::with_optional_body(rest, None),
-            following: Following::Nothing,
+            following: NextPart::Nothing,
             head_bytes: ready.head_bytes as u64,
             done: Done {
                 bytes: accepted as u64,
@@ -141,7 +164,7 @@ impl Outgoing {
     /// The file that is sent, if there is one.
     pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
         match &self.following {
-            Following::Parts(parts) => Some(&parts.source.file),
+            NextPart::Parts(parts) => Some(&parts.source.file),
             _ => self.piece.body().map(Transfer::source),
         }
     }
@@ -207,17 +230,17 @@ impl Outgoing {
         }
     }
 
-    /// Reads the next window, on a thread that may wait for the disk, and takes the claim; `None` when
-    /// that was taken back. The window is the worker's to send, in turns between requests: a thread that
+    /// Reads the next window, on a thread that may wait for the disk, and commits the job; `None` when
+    /// it was cancelled. The window is the worker's to send, in turns between requests: a thread that
     /// sends keeps the core from the worker, and many of them for many times as long.
     pub(crate) fn read_and_wait(
         &mut self,
         fetcher: &Fetcher,
-        claim: &Claim,
+        token: &CancelToken,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
         let read = self.read_window(fetcher);
-        if !claim.take() {
+        if !token.commit() {
             return None;
         }
         self.waited(began);
@@ -228,17 +251,17 @@ impl Outgoing {
     }
 
     /// As [`advance`](Self::advance), on a thread that may wait for the disk. It reads the first bytes of
-    /// the file before it takes the claim (`None` when that was taken back) and sends.
+    /// the file before it commits the job (`None` when it was cancelled) and sends.
     pub(crate) fn advance_and_wait(
         &mut self,
         fetcher: &Fetcher,
-        claim: &Claim,
+        token: &CancelToken,
         socket: impl AsFd,
         budget: u64,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
         let read = self.read_first(fetcher);
-        if !claim.take() {
+        if !token.commit() {
             return None;
         }
         let result = match read {
@@ -385,7 +408,7 @@ mod tests {
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
-    fn cold(length: u64, guard: Guard) -> (File, Outgoing, UnixStream) {
+    fn cold(length: u64, guard: Guard) -> (File, ResponseBody, UnixStream) {
         // On a disk: the directory for temporary files may be memory.
         let program = std::env::current_exe().expect("a path");
         let directory = program.parent().expect("a directory");
@@ -395,15 +418,15 @@ mod tests {
         let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
         body.assume_cold();
         let head = BytesMut::new();
-        let outgoing = Outgoing::new(head, Some(body), Following::Nothing, guard);
+        let outgoing = ResponseBody::new(head, Some(body), NextPart::Nothing, guard);
         let (socket, mut peer) = UnixStream::pair().expect("sockets");
         std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
         (file, outgoing, socket)
     }
 
-    fn read(outgoing: &mut Outgoing) -> Progress {
+    fn read(outgoing: &mut ResponseBody) -> Progress {
         let fetcher = Fetcher::new().expect("/dev/null");
-        let result = outgoing.read_and_wait(&fetcher, &Claim::default());
+        let result = outgoing.read_and_wait(&fetcher, &CancelToken::default());
         result.expect("nobody takes it back").expect("it is read")
     }
 
@@ -423,7 +446,8 @@ mod tests {
     fn a_thread_sends_where_nobody_can_tell_what_is_in_memory() {
         let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Offloaded);
         let fetcher = Fetcher::new().expect("/dev/null");
-        let result = outgoing.advance_and_wait(&fetcher, &Claim::default(), &socket, u64::MAX);
+        let result =
+            outgoing.advance_and_wait(&fetcher, &CancelToken::default(), &socket, u64::MAX);
         let sent = result.expect("nobody takes it back").expect("it is sent");
         assert_eq!(sent, Progress::Complete);
         assert_eq!(

@@ -8,7 +8,7 @@ use zc_core::{HeadThenFile, PipePool, Transfer};
 use zc_http::Multipart;
 
 use super::Piece;
-use crate::disk::WINDOW_BYTES;
+use super::WINDOW_BYTES;
 use crate::files::listing::Listing;
 use crate::files::mounts::{Guard, Mount};
 use crate::files::root::Handle;
@@ -21,7 +21,7 @@ const PART_HEAD_BYTES: usize = 192;
 
 /// Where further pieces come from.
 #[derive(Debug)]
-pub(crate) enum Following {
+pub(crate) enum NextPart {
     Nothing,
     Parts(Box<Parts>),
     Listing {
@@ -77,7 +77,7 @@ impl Source {
     }
 }
 
-impl Following {
+impl NextPart {
     pub(super) fn next(&mut self) -> Option<Piece> {
         match self {
             Self::Nothing => None,

@@ -1,76 +1,53 @@
-//! A connection: its states, and every transition between them. How bytes are taken in and requests
-//! answered is in `receiving`, how a response that takes more than one call goes on in `sending`.
+//! A connection: what its socket is doing, and every transition between that. What one request and its
+//! response are doing is an [`Exchange`]; how bytes are taken in and requests answered is in `receive`.
 //!
 //! ```text
-//! state      event                              next
-//! ---------  ---------------------------------  ------------------------------------------
-//! Idle       bytes come                         Receiving
-//!            the peer ends or fails, deadline   closed
-//! Receiving  a complete head, no body           as Sending, by how far the first try came
-//!            a complete head, a small body      Draining
-//!            a complete head, the disk first    Resolving
-//!            a head that must be refused        Sending, then Lingering
-//!            the peer ends, or fails            closed
-//!            deadline, bytes of a head there    Sending 408, then closed
-//!            deadline, nothing there            closed
-//! Resolving  the disk has told enough           Sending or Draining
-//!            the disk has to tell more          Resolving
-//!            the peer is gone                   closed
-//!            deadline                           Sending 504, then Lingering
-//! Draining   the body has ended                 Sending
-//!            malformed or longer than allowed   Sending 400 or 413, then Lingering
-//!            deadline                           Sending 408, then closed
-//! Sending    complete, keep-alive               Receiving at once where bytes are there already
-//!                                               (pipelined ones raise no edge), else Idle
-//!            complete, the peer's last request  closed, or Lingering where bytes are left unread
-//!            complete, close                    Lingering
-//!            the socket is full                 Sending, resumed at the next writable edge
-//!            the budget is spent                Sending, resumed from the ready queue
-//!            the disk would have to be waited   Fetching
-//!            for
-//!            deadline, the queue has moved      Sending
-//!            file truncated, peer gone, stalled closed
-//!            the same, and the disk has been    Reading
-//!            asked already
-//! Reading    it is read                         Sending
-//!            its end alone is in memory         Fetching
-//!            it cannot be read                  Fetching, to find out why
-//!            the peer is gone                   closed
-//!            deadline                           Sending 504, then Lingering
-//! Fetching   a thread has read or sent what it  as Sending, by how it stopped
-//!            could
-//!            nothing could be read yet          Sending 500, then Lingering
-//!            the peer is gone                   closed
-//!            deadline, nothing sent yet         Sending 504, then Lingering
-//!            deadline                           closed
-//! Lingering  the peer ends, fails or deadline   closed
+//! state       event                                next
+//! ----------  -----------------------------------  ------------------------------------------
+//! Idle        bytes come                           Receiving
+//!             the peer ends or fails, deadline     Closed
+//! Receiving   a complete head, all of it sent      Receiving at once where bytes are there already
+//!                                                  (pipelined ones raise no edge), else Idle
+//!             a complete head, more to be done     Exchanging
+//!             a head that must be refused          Exchanging, then Lingering
+//!             the peer ends, or fails              Closed
+//!             deadline, bytes of a head there      Exchanging (408), then Closed
+//!             deadline, nothing there              Closed
+//! Exchanging  over, keep-alive                     Receiving or Idle, as above
+//!             over, the peer's last request        Closed, or Lingering where bytes are left unread
+//!             over, close                          Lingering
+//!             over, close at once                  Closed
+//!             cut or failed                        Closed
+//! Lingering   the peer ends, fails or deadline     Closed
 //! ```
 
-pub(crate) mod input;
+mod input;
 mod receive;
-mod send;
+mod transport;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use mio::net::TcpStream;
+use mio::{Registry, Token};
 use zc_core::{Progress, SendError};
-use zc_http::{Drain, Status};
+use zc_http::Status;
 
-use crate::body::{Figures, Outgoing};
+use crate::body::ResponseBody;
 use crate::connection::input::Input;
-use crate::disk::{Answer, Ticket};
-use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
-use crate::files::root::Handle;
-use crate::observe::diagnostics::file_named;
-use crate::respond::Known;
-use crate::worker::{Context, Timeouts};
+use crate::connection::transport::Transport;
+use crate::exchange::{Ending, Exchange, Next, Peer};
+use crate::respond::response::{AfterResponse, ExchangeId};
+use crate::worker::{Done, Timeouts, Worker};
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
 const TURN_RESPONSES_MAX: u32 = 32;
 /// Reads in one turn while a body is drained or a connection lingers.
 const TURN_READS_MAX: u32 = 64;
+/// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
+/// the answer before a reset would discard it.
+const LINGER_MS: u64 = 5_000;
 
 /// What a connection needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,25 +63,20 @@ pub(crate) enum Turn {
 /// One accepted connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
-    remote: SocketAddr,
+    link: Link,
     input: Input,
     state: State,
-    readiness: Readiness,
-    /// The peer takes nothing any more, as an event told.
-    gone: bool,
     /// Whether its last response had to wait for the disk.
-    has_waited: bool,
+    was_cold: bool,
 }
 
-/// What a read could bring, as the edges told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readiness {
-    /// Nothing until the next edge.
-    Drained,
-    Readable,
-    /// The peer has ended its side: every read says something, in the end that it is over.
-    Ending,
+/// The socket, and who is at its other end.
+#[derive(Debug)]
+struct Link {
+    transport: Transport,
+    remote: SocketAddr,
+    /// The peer takes nothing any more, as an event told.
+    is_gone: bool,
 }
 
 #[derive(Debug)]
@@ -113,62 +85,12 @@ enum State {
     Idle { deadline_ms: u64 },
     /// Waiting for a head, or for the rest of one.
     Receiving { deadline_ms: u64 },
-    /// Waiting for what the disk is asked. The head stays in the input, and is taken again when the
-    /// answer is there; then there is no ticket.
-    Resolving {
-        known: Box<Known>,
-        ticket: Option<Ticket>,
-        deadline_ms: u64,
-    },
-    /// Reading and dropping a request body; the response is ready.
-    Draining {
-        drain: Drain,
-        response: Box<Response>,
-        deadline_ms: u64,
-    },
-    Sending {
-        response: Box<Response>,
-        deadline_ms: u64,
-        /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
-        queued_bytes: u64,
-    },
-    /// What comes next was requested of the disk, and the kernel will tell.
-    Reading {
-        response: Box<Response>,
-        reading: Reading,
-        deadline_ms: u64,
-    },
-    /// A thread carries the response on, since the disk has to be waited for.
-    Fetching {
-        /// Without what is sent, which the thread has.
-        response: Box<Response>,
-        fetch: Box<Fetch>,
-        deadline_ms: u64,
-    },
+    /// A request is being answered. Nothing is read but its body.
+    Exchanging(Exchange),
     /// Our side is closed; what the peer still sends is dropped.
     Lingering { deadline_ms: u64 },
-}
-
-/// How far a request to the disk has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    Pending,
-    Done,
-    Failed,
-}
-
-/// What a thread carries on, seen from here.
-#[derive(Debug)]
-struct Fetch {
-    ticket: Ticket,
-    /// What was done before the thread had it.
-    before: Figures,
-    /// The file that the thread reads.
-    file: Option<Arc<Handle>>,
-    /// Whether the socket became writable since: that edge comes once.
-    writable: bool,
-    /// What came back.
-    sent: Option<(Box<Outgoing>, Result<Progress, SendError>)>,
+    /// Over: to be dropped.
+    Closed,
 }
 
 /// How much more may be done in this turn.
@@ -191,6 +113,38 @@ enum Step {
     Closed,
 }
 
+impl Peer for Link {
+    fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    fn send(&mut self, body: &mut ResponseBody, budget: u64) -> Result<Progress, SendError> {
+        self.transport.send_body(body, budget)
+    }
+
+    fn unacknowledged_bytes(&self) -> u64 {
+        self.transport.unacknowledged_bytes()
+    }
+
+    fn offload_fd(&self) -> io::Result<OwnedFd> {
+        self.transport.offload_fd()
+    }
+}
+
+impl Link {
+    fn end(&mut self, ending: Ending) {
+        match ending {
+            Ending::Close => {}
+            Ending::Reset => self.transport.reset_on_close(),
+            Ending::CutOff => self.transport.cut_off(),
+        }
+    }
+}
+
 impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
@@ -199,97 +153,107 @@ impl Connection {
         timeouts: Timeouts,
     ) -> Self {
         Self {
-            stream,
-            remote,
+            link: Link {
+                transport: Transport::plain(stream),
+                remote,
+                is_gone: false,
+            },
             input: Input::default(),
             state: State::Receiving {
                 deadline_ms: now_ms + timeouts.header_ms,
             },
-            readiness: Readiness::Readable,
-            gone: false,
-            has_waited: false,
+            was_cold: false,
         }
     }
 
-    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    /// Has `registry` tell of its events, under `token`.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.link.transport.register(registry, token)
     }
 
     /// A readable edge; `ending` when it says that the peer has ended its side.
     pub(crate) fn on_readable(&mut self, ending: bool) {
-        if ending {
-            self.readiness = Readiness::Ending;
-        } else if self.readiness == Readiness::Drained {
-            self.readiness = Readiness::Readable;
-        }
+        self.link.transport.on_readable(ending);
     }
 
     /// A writable edge.
     pub(crate) fn on_writable(&mut self) {
-        if let State::Fetching { fetch, .. } = &mut self.state {
-            fetch.writable = true;
+        if let State::Exchanging(exchange) = &mut self.state {
+            exchange.on_writable();
         }
     }
 
     /// The peer is gone altogether, and not only done with sending.
     pub(crate) fn on_gone(&mut self) {
-        self.gone = true;
+        self.link.is_gone = true;
+    }
+
+    /// What a thread has done for the exchange `to`.
+    pub(crate) fn on_done(&mut self, to: ExchangeId, done: Done) {
+        self.on_exchange(|exchange| exchange.on_done(to, done));
+    }
+
+    /// What the exchange `to` requested of the disk has been read, or cannot be.
+    pub(crate) fn on_read(&mut self, to: ExchangeId, result: io::Result<()>) {
+        self.on_exchange(|exchange| exchange.on_read(to, result));
+    }
+
+    fn on_exchange(&mut self, transition: impl FnOnce(Exchange) -> Exchange) {
+        self.state = match self.take_state() {
+            State::Exchanging(exchange) => State::Exchanging(transition(exchange)),
+            state => state,
+        };
     }
 
     /// Whether a response is under way.
     pub(crate) fn is_sending(&self) -> bool {
-        matches!(
-            self.state,
-            State::Sending { .. } | State::Reading { .. } | State::Fetching { .. }
-        )
+        matches!(&self.state, State::Exchanging(exchange) if exchange.is_sending())
     }
 
     /// Whether there is a response to be waited for: under way, or about to be.
     pub(crate) fn has_response(&self) -> bool {
-        match self.state {
-            State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
-            State::Resolving { .. } | State::Draining { .. } => true,
-            State::Sending { .. } | State::Reading { .. } | State::Fetching { .. } => true,
-        }
+        matches!(self.state, State::Exchanging(_))
     }
 
-    /// Whether its requests are for what is on the disk, as far as the last one tells.
-    pub(crate) fn has_waited(&self) -> bool {
-        self.has_waited
+    /// Whether its requests are for cold files, as far as the last one tells.
+    pub(crate) fn was_cold(&self) -> bool {
+        self.was_cold
     }
 
     /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
     pub(crate) fn deadline_ms(&self) -> u64 {
-        match self.state {
+        match &self.state {
             State::Idle { deadline_ms }
             | State::Receiving { deadline_ms }
-            | State::Resolving { deadline_ms, .. }
-            | State::Draining { deadline_ms, .. }
-            | State::Sending { deadline_ms, .. }
-            | State::Reading { deadline_ms, .. }
-            | State::Fetching { deadline_ms, .. }
-            | State::Lingering { deadline_ms } => deadline_ms,
+            | State::Lingering { deadline_ms } => *deadline_ms,
+            State::Exchanging(exchange) => exchange.deadline_ms(),
+            State::Closed => 0,
         }
     }
 
+    /// The state, to be gone on from. Who takes it leaves another.
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Closed)
+    }
+
     /// Goes from state to state until the connection must wait, has had its turn, or is over.
-    pub(crate) fn drive(&mut self, context: &mut Context) -> Turn {
+    pub(crate) fn drive(&mut self, worker: &mut Worker) -> Turn {
         let mut allowance = Allowance {
             responses: TURN_RESPONSES_MAX,
             reads: TURN_READS_MAX,
         };
-        let mut state = std::mem::replace(&mut self.state, State::Lingering { deadline_ms: 0 });
+        let mut state = self.take_state();
         loop {
-            let (next, turn) = match self.step(state, &mut allowance, context) {
+            let (next, turn) = match self.step(state, &mut allowance, worker) {
                 Step::Go(next) => {
                     state = next;
                     continue;
                 }
                 Step::Served => {
-                    state = self.next_request(context);
+                    state = self.next_request(worker);
                     continue;
                 }
-                Step::TurnOver => (self.next_request(context), Turn::Again),
+                Step::TurnOver => (self.next_request(worker), Turn::Again),
                 Step::Wait(next) => (next, Turn::Wait),
                 Step::Again(next) => (next, Turn::Again),
                 Step::Closed => return Turn::Closed,
@@ -299,233 +263,143 @@ impl Connection {
         }
     }
 
-    fn step(&mut self, state: State, allowance: &mut Allowance, context: &mut Context) -> Step {
+    fn step(&mut self, state: State, allowance: &mut Allowance, worker: &mut Worker) -> Step {
         match state {
-            State::Idle { .. } | State::Receiving { .. } => self.receive(state, allowance, context),
-            State::Resolving {
-                ticket: Some(_), ..
-            } if self.gone => {
-                let received = self.input.bytes();
-                record_unanswered(received, self.remote, Outcome::PeerGone, context);
+            State::Idle { .. } | State::Receiving { .. } => self.receive(state, allowance, worker),
+            State::Exchanging(exchange) => {
+                let (used, next) = exchange.step(self.input.bytes(), &mut self.link, worker);
+                self.input.consume(used);
+                self.follow(next, allowance, worker)
+            }
+            State::Lingering { deadline_ms } => {
+                self.input.clear();
+                self.read_for(State::Lingering { deadline_ms }, allowance, worker)
+            }
+            State::Closed => Step::Closed,
+        }
+    }
+
+    /// What an exchange needs → what the connection does.
+    fn follow(&mut self, next: Next, allowance: &mut Allowance, worker: &mut Worker) -> Step {
+        match next {
+            Next::Go(exchange) => Step::Go(State::Exchanging(exchange)),
+            Next::Wait(exchange) => {
+                self.was_cold |= exchange.is_cold();
+                Step::Wait(State::Exchanging(exchange))
+            }
+            Next::Yield(exchange) => Step::Again(State::Exchanging(exchange)),
+            Next::ReadBody(exchange) => {
+                self.read_for(State::Exchanging(exchange), allowance, worker)
+            }
+            Next::TakeHead(id, pending) => self.serve_input(Some((id, pending)), allowance, worker),
+            Next::Over(after) => {
+                let has_more = !self.input.is_empty();
+                allowance.responses = allowance.responses.saturating_sub(1);
+                match self.after(after, has_more, worker) {
+                    Some(step) => step,
+                    None if allowance.responses == 0 => Step::TurnOver,
+                    None => Step::Served,
+                }
+            }
+            Next::End(ending) => {
+                self.link.end(ending);
                 Step::Closed
             }
-            State::Resolving {
-                ticket: Some(_), ..
-            } => Step::Wait(state),
-            State::Resolving {
-                known,
-                ticket: None,
-                ..
-            } => self.serve_input(Some(known), allowance, context),
-            State::Draining {
-                drain,
-                response,
-                deadline_ms,
-            } => self.drain(drain, response, deadline_ms, allowance, context),
-            State::Sending {
-                response,
-                deadline_ms,
-                queued_bytes,
-            } => self.send(response, (deadline_ms, queued_bytes), allowance, context),
-            State::Reading {
-                response,
-                reading,
-                deadline_ms,
-            } => self.read(response, reading, deadline_ms, context),
-            State::Fetching {
-                response,
-                fetch,
-                deadline_ms,
-            } => self.fetched(response, fetch, deadline_ms, allowance, context),
-            State::Lingering { deadline_ms } => self.linger(deadline_ms, allowance, context),
         }
+    }
+
+    /// What comes after a response that was sent as a whole. `None` when the next request may be
+    /// taken; `has_more` tells whether bytes of it are there.
+    fn after(&mut self, after: AfterResponse, has_more: bool, worker: &Worker) -> Option<Step> {
+        match after {
+            AfterResponse::KeepAlive => return None,
+            AfterResponse::Close => return Some(Step::Closed),
+            // Closed with bytes unread, the socket would answer with a reset.
+            AfterResponse::Finish if !has_more && !self.link.transport.may_have_bytes() => {
+                return Some(Step::Closed);
+            }
+            AfterResponse::Finish | AfterResponse::Linger => {}
+        }
+        Some(match self.link.transport.close_write() {
+            Ok(()) => {
+                self.input.clear();
+                Step::Go(State::Lingering {
+                    deadline_ms: worker.now_ms + LINGER_MS,
+                })
+            }
+            Err(_) => Step::Closed,
+        })
     }
 
     /// The deadline has passed. `Again` means that an answer is to be sent first.
-    pub(crate) fn on_deadline(&mut self, context: &mut Context) -> Turn {
-        let state = std::mem::replace(&mut self.state, State::Lingering { deadline_ms: 0 });
-        match state {
-            State::Idle { .. } => Turn::Closed,
-            State::Receiving { .. } if self.input.is_empty() => Turn::Closed,
-            State::Receiving { .. } => {
-                self.state = self.refusal(Status::RequestTimeout, Then::Close, context);
+    pub(crate) fn on_deadline(&mut self, worker: &mut Worker) -> Turn {
+        let next = match self.take_state() {
+            State::Receiving { .. } if !self.input.is_empty() => {
+                let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
+                Next::Yield(Exchange::refusing(
+                    self.input.bytes(),
+                    status,
+                    after,
+                    worker,
+                ))
+            }
+            State::Exchanging(exchange) => {
+                exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
+            }
+            State::Idle { .. }
+            | State::Receiving { .. }
+            | State::Lingering { .. }
+            | State::Closed => Next::End(Ending::Close),
+        };
+        let mut allowance = Allowance {
+            responses: 1,
+            reads: 0,
+        };
+        match self.follow(next, &mut allowance, worker) {
+            Step::Again(state) | Step::Go(state) => {
+                self.state = state;
                 Turn::Again
             }
-            State::Resolving { .. } => {
-                self.state = self.refusal(Status::GatewayTimeout, Then::Linger, context);
+            Step::Wait(state) => {
+                self.state = state;
+                Turn::Wait
+            }
+            Step::Served | Step::TurnOver => {
+                self.state = self.next_request(worker);
                 Turn::Again
             }
-            State::Draining { response, .. } => {
-                let timeout = Status::RequestTimeout;
-                let instead = response.refused_instead(timeout, Then::Close, context);
-                self.state = sending(instead, context);
-                Turn::Again
-            }
-            State::Sending {
-                response,
-                queued_bytes,
-                ..
-            } => self.on_stall(response, queued_bytes, context),
-            State::Reading { response, .. } => {
-                let file = response.outgoing.as_ref().and_then(Outgoing::file);
-                self.say_disk_timeout(file, context);
-                let timeout = Status::GatewayTimeout;
-                let instead = response.refused_instead(timeout, Then::Linger, context);
-                self.state = sending(instead, context);
-                Turn::Again
-            }
-            State::Fetching {
-                response, fetch, ..
-            } => self.on_disk_timeout(*response, &fetch, context),
-            State::Lingering { .. } => Turn::Closed,
+            Step::Closed => Turn::Closed,
         }
-    }
-
-    /// No byte was accepted for as long as a reader may rest. A full socket accepts again only when
-    /// a third of its buffer is free, so that a slow reader is told from a dead one by whether the
-    /// kernel got rid of anything meanwhile.
-    fn on_stall(
-        &mut self,
-        response: Box<Response>,
-        queued_before: u64,
-        context: &mut Context,
-    ) -> Turn {
-        let queued_bytes = self.queued_bytes();
-        if queued_bytes < queued_before {
-            self.state = State::Sending {
-                response,
-                deadline_ms: context.now_ms + context.timeouts.stall_ms,
-                queued_bytes,
-            };
-            return Turn::Wait;
-        }
-        response.end(self.remote, Outcome::Stalled, context);
-        self.reset_on_close();
-        Turn::Closed
-    }
-
-    /// The disk has not answered in time. While nothing is sent the client can be told.
-    fn on_disk_timeout(
-        &mut self,
-        response: Response,
-        fetch: &Fetch,
-        context: &mut Context,
-    ) -> Turn {
-        let was_taken_back = fetch.ticket.cancel();
-        self.say_disk_timeout(fetch.file.as_ref(), context);
-        if was_taken_back && fetch.before.head_bytes == 0 {
-            let status = Status::GatewayTimeout;
-            let instead = response.refused_instead(status, Then::Linger, context);
-            self.state = sending(instead, context);
-            return Turn::Again;
-        }
-        response.record(self.remote, Outcome::DiskTimeout, fetch.before, context);
-        self.cut_off();
-        Turn::Closed
-    }
-
-    fn say_disk_timeout(&self, file: Option<&Arc<Handle>>, context: &Context) {
-        let file = file_named(file.map(AsRef::as_ref));
-        let line = format!("{file}the disk did not answer in time for {}", self.remote);
-        context.site.diagnostics.say(line);
-    }
-
-    /// Ends the connection for the peer, whoever else has a descriptor of it.
-    fn cut_off(&self) {
-        // Refused only on a socket that is gone already.
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-    }
-
-    /// What the kernel holds for the peer, sent or not, and has no acknowledgement of.
-    fn queued_bytes(&self) -> u64 {
-        zc_core::send_queue_bytes(&self.stream).unwrap_or(0)
-    }
-
-    /// Lets the kernel drop what the peer does not take, instead of keeping it for minutes.
-    fn reset_on_close(&self) {
-        // Refused only on a socket that is gone already.
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// The grace period is over. Answers whether a response was cut.
-    pub(crate) fn cut(self, context: &mut Context) -> bool {
-        let mut connection = self;
-        let lingering = State::Lingering { deadline_ms: 0 };
-        match std::mem::replace(&mut connection.state, lingering) {
-            State::Sending { response, .. }
-            | State::Reading { response, .. }
-            | State::Draining { response, .. } => {
-                response.end(connection.remote, Outcome::Shutdown, context);
-                connection.reset_on_close();
+    pub(crate) fn cut(mut self, worker: &mut Worker) -> bool {
+        match self.take_state() {
+            State::Exchanging(exchange) => {
+                let ending = exchange.cut(self.input.bytes(), &mut self.link, worker);
+                self.link.end(ending);
                 true
             }
-            State::Fetching {
-                response, fetch, ..
-            } => {
-                let before = fetch.before;
-                response.record(connection.remote, Outcome::Shutdown, before, context);
-                connection.cut_off();
-                true
-            }
-            // A request that waits for the disk has no response yet, and is cut all the same.
-            State::Resolving { .. } => {
-                let received = connection.input.bytes();
-                record_unanswered(received, connection.remote, Outcome::Shutdown, context);
-                true
-            }
-            State::Idle { .. } | State::Receiving { .. } | State::Lingering { .. } => false,
-        }
-    }
-
-    /// What the disk was asked has come. It is for nobody when the connection has given up.
-    pub(crate) fn on_answer(&mut self, answer: Answer) {
-        match (&mut self.state, answer) {
-            (State::Fetching { fetch, .. }, Answer::Sent(outgoing, result)) => {
-                fetch.sent = Some((outgoing, result));
-            }
-            (State::Resolving { known, ticket, .. }, answer) => {
-                known.add(answer);
-                *ticket = None;
-            }
-            _ => {}
-        }
-    }
-
-    /// What was requested of the disk has been read, or cannot be. It is for nobody when the connection
-    /// has given up.
-    pub(crate) fn on_read(&mut self, result: io::Result<()>) {
-        if let State::Reading { reading, .. } = &mut self.state {
-            *reading = match result {
-                Ok(()) => Reading::Done,
-                Err(_) => Reading::Failed,
-            };
+            State::Idle { .. }
+            | State::Receiving { .. }
+            | State::Lingering { .. }
+            | State::Closed => false,
         }
     }
 
     /// The state between two requests, or within one of which bytes are there.
-    fn next_request(&self, context: &Context) -> State {
+    fn next_request(&self, worker: &Worker) -> State {
         if self.input.is_empty() {
             State::Idle {
-                deadline_ms: context.now_ms + context.timeouts.idle_ms,
+                deadline_ms: worker.now_ms + worker.timeouts.idle_ms,
             }
         } else {
             State::Receiving {
-                deadline_ms: context.now_ms + context.timeouts.header_ms,
+                deadline_ms: worker.now_ms + worker.timeouts.header_ms,
             }
         }
     }
-
-    /// An error for what could not be taken for a request, and the end of the connection.
-    fn refusal(&self, status: Status, then: Then, context: &mut Context) -> State {
-        let response = refusal(self.input.bytes(), status, then, context);
-        sending(response, context)
-    }
 }
 
-fn sending(response: Box<Response>, context: &Context) -> State {
-    State::Sending {
-        response,
-        deadline_ms: context.now_ms + context.timeouts.stall_ms,
-        queued_bytes: 0,
-    }
-}
+#[cfg(test)]
+mod tests;

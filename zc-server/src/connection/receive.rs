@@ -1,26 +1,28 @@
-//! From bytes to answered requests: reading, serving all heads that have come, draining bodies.
+//! From bytes to answered requests: reading, and serving all heads that have come.
 
-use std::os::fd::BorrowedFd;
+use std::ops::ControlFlow;
 
-use mio::net::TcpStream;
-use zc_core::{HeadThenFile, SendError};
-use zc_http::{Drain, Parse, parse};
+use zc_http::{Parse, parse};
 
-use super::{Allowance, Connection, Readiness, State, Step, sending};
-use crate::body::Figures;
-use crate::connection::input::{Fill, Scratch};
+use super::transport::{Fill, Written};
+use super::{Allowance, Connection, State, Step};
 use crate::exchange::{
-    Exchange, LogRecord, Outcome, Response, Then, accept_request, record_unanswered, refusal,
+    Accepted, AcceptedWait, Exchange, Next, Outcome, ReadyResponse, accept_request, begin,
 };
-use crate::respond::Known;
-use crate::respond::reply::{Place, Ready};
-use crate::worker::Context;
+use crate::respond::PendingLookup;
+use crate::respond::reply::Place;
+use crate::respond::response::{AfterResponse, ExchangeId, Response};
+use crate::worker::Worker;
 
 /// How many bytes of responses to pipelined requests are gathered before they are sent.
 const GATHER_BYTES_MAX: usize = 64 * 1024;
 
-/// How many of the bytes that came are done with, and what comes next.
-type Stopped = (usize, Step);
+/// What has been looked up for the first request.
+type LookedUp = Option<(ExchangeId, Box<PendingLookup>)>;
+
+/// Whether the next request may be served. If not: how many of the bytes that came are done with, and
+/// what comes next.
+type Flow = ControlFlow<(usize, Step)>;
 
 /// Bytes that came, and how far their requests are answered.
 struct Served<'b> {
@@ -33,18 +35,9 @@ struct Served<'b> {
 
 /// A response that is in memory.
 struct Answered<'b> {
-    ready: Ready,
-    then: Then,
-    log: Option<LogRecord<'b>>,
+    response: ReadyResponse<'b>,
     /// Where its request ends in the bytes that came.
     request_end: usize,
-}
-
-/// What the socket took of some bytes.
-struct Written {
-    accepted: usize,
-    /// What went wrong; `None` where the socket took all, or is full.
-    error: Option<SendError>,
 }
 
 impl Connection {
@@ -53,48 +46,41 @@ impl Connection {
         &mut self,
         state: State,
         allowance: &mut Allowance,
-        context: &mut Context,
+        worker: &mut Worker,
     ) -> Step {
         if !self.input.is_empty() {
             let before = self.input.bytes().len();
-            match self.serve_input(None, allowance, context) {
+            match self.serve_input(None, allowance, worker) {
                 // The head is not complete: its time goes on.
                 Step::Served if self.input.bytes().len() == before => {}
                 step => return step,
             }
         }
-        if self.readiness == Readiness::Drained {
-            return self.wait_for_bytes(state, context);
+        if self.link.transport.is_drained() {
+            return self.wait_for_bytes(state, worker);
         }
-        let mut scratch = std::mem::take(&mut context.scratch);
-        let step = self.read_and_serve(&mut scratch, state, allowance, context);
-        context.scratch = scratch;
+        let mut scratch = std::mem::take(&mut worker.scratch);
+        let step = self.read_and_serve(&mut scratch, state, allowance, worker);
+        worker.scratch = scratch;
         step
     }
 
     fn read_and_serve(
         &mut self,
-        scratch: &mut Scratch,
+        scratch: &mut [u8],
         state: State,
         allowance: &mut Allowance,
-        context: &mut Context,
+        worker: &mut Worker,
     ) -> Step {
-        let Ok((fill, bytes)) = scratch.fill(&self.stream) else {
-            return Step::Closed;
+        let bytes = match self.link.transport.fill(scratch) {
+            Ok(Fill::Bytes(bytes)) => bytes,
+            Ok(Fill::WouldBlock) => return self.wait_for_bytes(state, worker),
+            Ok(Fill::Closed) | Err(_) => return Step::Closed,
         };
-        match fill {
-            Fill::More => {}
-            Fill::Drained => self.on_drained(),
-            Fill::WouldBlock => {
-                self.on_drained();
-                return self.wait_for_bytes(state, context);
-            }
-            Fill::Closed => return Step::Closed,
-        }
         // The time of a head runs from its first byte: later bytes do not move it.
         let state = match state {
             State::Idle { .. } => State::Receiving {
-                deadline_ms: context.now_ms + context.timeouts.header_ms,
+                deadline_ms: worker.now_ms + worker.timeouts.header_ms,
             },
             state => state,
         };
@@ -103,7 +89,7 @@ impl Connection {
             return Step::Go(state);
         }
         // Most requests come whole, in one read: they are never copied.
-        let (used, step) = self.serve(bytes, None, allowance, context);
+        let (used, step) = self.serve(bytes, None, allowance, worker);
         self.input.keep(&bytes[used..]);
         match step {
             Step::Served if used == 0 => Step::Go(state),
@@ -111,50 +97,52 @@ impl Connection {
         }
     }
 
-    fn wait_for_bytes(&self, state: State, context: &Context) -> Step {
+    fn wait_for_bytes(&self, state: State, worker: &Worker) -> Step {
         // The server drains, and of a request nothing has come.
-        if context.stopping && self.input.is_empty() {
+        if worker.stopping && self.input.is_empty() {
             Step::Closed
         } else {
             Step::Wait(state)
         }
     }
 
-    /// Answers the requests that are in the input. `known` is what the disk has told of the first.
+    /// Answers the requests that are in the input.
     pub(super) fn serve_input(
         &mut self,
-        known: Option<Box<Known>>,
+        looked_up: LookedUp,
         allowance: &mut Allowance,
-        context: &mut Context,
+        worker: &mut Worker,
     ) -> Step {
         let mut input = std::mem::take(&mut self.input);
-        let (used, step) = self.serve(input.bytes(), known, allowance, context);
+        let (used, step) = self.serve(input.bytes(), looked_up, allowance, worker);
         input.consume(used);
         self.input = input;
         step
     }
 
     /// Answers the requests that `bytes` begin with, and says how many of the bytes are done with:
-    /// those of a request that waits for the disk, and of what follows it, are not.
+    /// those of a request for which something is looked up, and of what follows it, are not.
     ///
     /// Where several requests came together, their responses are gathered and go in one call.
     fn serve(
         &mut self,
         bytes: &[u8],
-        mut known: Option<Box<Known>>,
+        mut looked_up: LookedUp,
         allowance: &mut Allowance,
-        context: &mut Context,
-    ) -> Stopped {
+        worker: &mut Worker,
+    ) -> (usize, Step) {
         let mut served = Served {
             bytes,
             used: 0,
             gathered: Vec::new(),
         };
         while served.used < bytes.len() {
-            match self.serve_next(&mut served, known.take(), allowance, context) {
-                Ok(()) if allowance.responses == 0 => return (served.used, Step::TurnOver),
-                Ok(()) => {}
-                Err(stopped) => return stopped,
+            match self.serve_next(&mut served, looked_up.take(), allowance, worker) {
+                ControlFlow::Continue(()) if allowance.responses == 0 => {
+                    return (served.used, Step::TurnOver);
+                }
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(stopped) => return stopped,
             }
         }
         (served.used, Step::Served)
@@ -163,69 +151,72 @@ impl Connection {
     fn serve_next<'b>(
         &mut self,
         served: &mut Served<'b>,
-        known: Option<Box<Known>>,
+        looked_up: LookedUp,
         allowance: &mut Allowance,
-        context: &mut Context,
-    ) -> Result<(), Stopped> {
+        worker: &mut Worker,
+    ) -> Flow {
         let rest = &served.bytes[served.used..];
-        let request = match parse(rest, &context.limits) {
+        let request = match parse(rest, &worker.limits) {
             Ok(Parse::Complete(request)) => request,
             Ok(Parse::Partial) => {
-                self.flush(served, context)?;
-                return Err((served.used, Step::Served));
+                self.flush(served, worker)?;
+                return ControlFlow::Break((served.used, Step::Served));
             }
             Err(error) => {
-                self.flush(served, context)?;
-                let refused = refusal(rest, error.status(), Then::Linger, context);
-                return Err((served.used, Step::Go(sending(refused, context))));
+                self.flush(served, worker)?;
+                let (status, after) = (error.status(), AfterResponse::Linger);
+                let exchange = Exchange::refusing(rest, status, after, worker);
+                let step = Step::Go(State::Exchanging(exchange));
+                return ControlFlow::Break((served.used, step));
             }
         };
         let end = served.used + request.head_bytes;
-        match accept_request(&request, known, context) {
-            Exchange::Ready(ready, then, log) => {
+        match accept_request(&request, looked_up, worker) {
+            Accepted::Ready(response) => {
                 let answer = Answered {
-                    ready,
-                    then,
-                    log,
+                    response,
                     request_end: end,
                 };
-                self.answer(answer, served, allowance, context)
+                self.answer(answer, served, allowance, worker)
             }
-            exchange => {
+            Accepted::Stream(response) => {
                 // Where there is no room the request stays, and is answered when there is.
-                self.flush(served, context)?;
-                let step = match exchange {
-                    Exchange::Stream(response) => {
-                        served.used = end;
-                        let has_more = end < served.bytes.len();
-                        match self.begin(response, has_more, allowance, context) {
-                            Some(step) => step,
-                            None => return Ok(()),
-                        }
-                    }
-                    Exchange::Drain(response, drain) => {
-                        served.used = end;
-                        Step::Go(State::Draining {
-                            drain,
-                            response,
-                            deadline_ms: context.now_ms + context.timeouts.header_ms,
-                        })
-                    }
-                    // No event tells of it again.
-                    Exchange::Wait(..) if self.gone => {
-                        record_unanswered(rest, self.remote, Outcome::PeerGone, context);
-                        Step::Closed
-                    }
-                    Exchange::Wait(known, ticket) => Step::Wait(State::Resolving {
-                        known,
-                        ticket: Some(ticket),
-                        deadline_ms: context.now_ms + context.timeouts.disk_ms,
-                    }),
-                    Exchange::Ready(..) => unreachable!("matched above"),
-                };
-                Err((served.used, step))
+                self.flush(served, worker)?;
+                served.used = end;
+                self.begin(response, served, allowance, worker)
+            }
+            Accepted::Waits(exchange, wait) => {
+                self.flush(served, worker)?;
+                if wait == AcceptedWait::Body {
+                    served.used = end;
+                }
+                let step = Step::Go(State::Exchanging(exchange));
+                ControlFlow::Break((served.used, step))
             }
         }
+    }
+
+    /// Sends what goes at once of a response that takes more than one call.
+    fn begin(
+        &mut self,
+        response: Response,
+        served: &Served<'_>,
+        allowance: &mut Allowance,
+        worker: &mut Worker,
+    ) -> Flow {
+        self.was_cold = false;
+        let next = match begin(response, &mut self.link, worker) {
+            Next::Over(after) => {
+                allowance.responses = allowance.responses.saturating_sub(1);
+                let has_more = served.used < served.bytes.len();
+                return match self.after(after, has_more, worker) {
+                    Some(step) => ControlFlow::Break((served.used, step)),
+                    None => ControlFlow::Continue(()),
+                };
+            }
+            next => next,
+        };
+        ControlFlow::Break((served.used, self.follow(next, allowance, worker)))
     }
 
     /// Sends a response that is in memory, or gathers it with those of the requests that came with
@@ -235,81 +226,80 @@ impl Connection {
         answer: Answered<'b>,
         served: &mut Served<'b>,
         allowance: &mut Allowance,
-        context: &mut Context,
-    ) -> Result<(), Stopped> {
-        let (then, end) = (answer.then, answer.request_end);
+        worker: &mut Worker,
+    ) -> Flow {
+        let (after, end) = (answer.response.after, answer.request_end);
         let has_more = end < served.bytes.len();
         allowance.responses = allowance.responses.saturating_sub(1);
-        context.pace.has_answered = true;
-        self.has_waited = false;
-        let is_last = then != Then::KeepAlive
+        worker.turn.has_answered = true;
+        self.was_cold = false;
+        let is_last = after != AfterResponse::KeepAlive
             || !has_more
             || allowance.responses == 0
-            || context.buffers.output.len() >= GATHER_BYTES_MAX;
+            || worker.buffers.output.len() >= GATHER_BYTES_MAX;
         if is_last && served.gathered.is_empty() {
-            self.send_alone(answer, context)?;
+            self.send_alone(answer, worker)?;
         } else {
-            served.gather(answer, context);
+            served.gather(answer, worker);
             if is_last {
-                self.flush(served, context)?;
+                self.flush(served, worker)?;
             }
         }
         served.used = end;
-        match self.after(then, has_more, context) {
-            Some(step) if is_last => Err((end, step)),
-            _ => Ok(()),
+        match self.after(after, has_more, worker) {
+            Some(step) if is_last => ControlFlow::Break((end, step)),
+            _ => ControlFlow::Continue(()),
         }
     }
 
-    fn send_alone(&mut self, answer: Answered<'_>, context: &mut Context) -> Result<(), Stopped> {
-        let ready = answer.ready;
-        let written = write(&self.stream, context.bytes_of(&ready));
+    fn send_alone(&mut self, answer: Answered<'_>, worker: &mut Worker) -> Flow {
+        let ready = answer.response.ready;
+        let written = self.link.transport.send_bytes(worker.bytes_of(&ready));
         if written.accepted == ready.length() {
-            context.drop_output_of(&ready);
-            self.log_whole(answer, context);
-            return Ok(());
+            worker.drop_output_of(&ready);
+            self.observe_whole(answer, worker);
+            return ControlFlow::Continue(());
         }
-        let bytes = context.bytes_of(&ready).to_vec();
-        context.drop_output_of(&ready);
+        let bytes = worker.bytes_of(&ready).to_vec();
+        worker.drop_output_of(&ready);
         let end = answer.request_end;
-        Err((end, self.cut_short(answer, written, &bytes, context)))
+        ControlFlow::Break((end, self.cut_short(answer, written, &bytes, worker)))
     }
 
     /// Sends what is gathered. Of a response that the socket does not take as a whole the rest waits
     /// for it, and the requests behind it stay in the input.
-    fn flush(&mut self, served: &mut Served<'_>, context: &mut Context) -> Result<(), Stopped> {
+    fn flush(&mut self, served: &mut Served<'_>, worker: &mut Worker) -> Flow {
         if served.gathered.is_empty() {
-            return Ok(());
+            return ControlFlow::Continue(());
         }
-        let mut output = std::mem::take(&mut context.buffers.output);
-        let Written { accepted, error } = write(&self.stream, &output);
+        let mut output = std::mem::take(&mut worker.buffers.output);
+        let Written { accepted, error } = self.link.transport.send_bytes(&output);
         let mut start = 0;
-        let mut stopped = Ok(());
+        let mut flow = ControlFlow::Continue(());
         for answer in served.gathered.drain(..) {
-            let end = start + answer.ready.length();
+            let end = start + answer.response.ready.length();
             if end > accepted {
                 let written = Written {
                     accepted: accepted - start,
                     error,
                 };
                 let request_end = answer.request_end;
-                let step = self.cut_short(answer, written, &output[start..end], context);
-                stopped = Err((request_end, step));
+                let step = self.cut_short(answer, written, &output[start..end], worker);
+                flow = ControlFlow::Break((request_end, step));
                 break;
             }
-            self.log_whole(answer, context);
+            self.observe_whole(answer, worker);
             start = end;
         }
         output.clear();
-        context.buffers.output = output;
-        stopped
+        worker.buffers.output = output;
+        flow
     }
 
-    fn log_whole(&self, answer: Answered<'_>, context: &mut Context) {
-        if let Some(log) = answer.log {
-            let figures = Figures::of_ready(&answer.ready, answer.ready.length());
-            log.write(self.remote, Outcome::Complete, figures, context);
-        }
+    fn observe_whole(&self, answer: Answered<'_>, worker: &mut Worker) {
+        let accepted = answer.response.ready.length();
+        let (remote, outcome) = (self.link.remote, Outcome::Complete);
+        answer.response.observe(remote, accepted, outcome, worker);
     }
 
     /// What becomes of a response, `bytes`, that the socket did not take as a whole.
@@ -318,127 +308,59 @@ impl Connection {
         answer: Answered<'_>,
         written: Written,
         bytes: &[u8],
-        context: &mut Context,
+        worker: &mut Worker,
     ) -> Step {
-        let Answered {
-            ready, then, log, ..
-        } = answer;
-        let accepted = written.accepted;
-        match written.error {
-            None => Step::Wait(State::Sending {
-                response: Box::new(Response::rest_of(&ready, accepted, then, log, bytes)),
-                deadline_ms: context.now_ms + context.timeouts.stall_ms,
-                queued_bytes: self.queued_bytes(),
-            }),
-            Some(error) => {
-                let outcome = if error.is_peer_gone() {
-                    Outcome::PeerGone
-                } else {
-                    let line = format!("response to {} failed: {error}", self.remote);
-                    context.site.diagnostics.say(line);
-                    Outcome::Failed
-                };
-                if let Some(log) = log {
-                    let figures = Figures::of_ready(&ready, accepted);
-                    log.write(self.remote, outcome, figures, context);
-                }
-                Step::Closed
-            }
-        }
-    }
-
-    pub(super) fn drain(
-        &mut self,
-        mut drain: Drain,
-        response: Box<Response>,
-        deadline_ms: u64,
-        allowance: &mut Allowance,
-        context: &mut Context,
-    ) -> Step {
-        match drain.consume(self.input.bytes()) {
-            Ok(drained) => {
-                self.input.consume(drained.consumed);
-                if drained.done {
-                    return Step::Go(sending(response, context));
-                }
-            }
-            Err(error) => {
-                let instead = response.refused_instead(error.status(), Then::Linger, context);
-                return Step::Go(sending(instead, context));
-            }
-        }
-        let state = State::Draining {
-            drain,
-            response,
-            deadline_ms,
+        let (response, accepted) = (answer.response, written.accepted);
+        let Some(error) = written.error else {
+            let exchange = response.rest(bytes, accepted, &self.link, worker);
+            return Step::Wait(State::Exchanging(exchange));
         };
-        self.read_for(state, allowance, context)
-    }
-
-    pub(super) fn linger(
-        &mut self,
-        deadline_ms: u64,
-        allowance: &mut Allowance,
-        context: &mut Context,
-    ) -> Step {
-        self.input.clear();
-        self.read_for(State::Lingering { deadline_ms }, allowance, context)
+        let remote = self.link.remote;
+        let outcome = if error.is_peer_gone() {
+            Outcome::PeerGone
+        } else {
+            let line = format!("response to {remote} failed: {error}");
+            worker.site.diagnostics.say(line);
+            Outcome::Failed
+        };
+        response.observe(remote, accepted, outcome, worker);
+        Step::Closed
     }
 
     /// Reads once, and goes on in the same state.
-    fn read_for(&mut self, state: State, allowance: &mut Allowance, context: &mut Context) -> Step {
+    pub(super) fn read_for(
+        &mut self,
+        state: State,
+        allowance: &mut Allowance,
+        worker: &mut Worker,
+    ) -> Step {
         if allowance.reads == 0 {
             return Step::Again(state);
         }
         allowance.reads -= 1;
-        if self.readiness == Readiness::Drained {
+        if self.link.transport.is_drained() {
             return Step::Wait(state);
         }
-        let Ok((fill, bytes)) = context.scratch.fill(&self.stream) else {
-            return Step::Closed;
-        };
-        self.input.keep(bytes);
-        match fill {
-            Fill::More => Step::Go(state),
-            Fill::Drained => {
-                self.on_drained();
+        match self.link.transport.fill(&mut worker.scratch) {
+            Ok(Fill::Bytes(bytes)) => {
+                self.input.keep(bytes);
                 Step::Go(state)
             }
-            Fill::WouldBlock => {
-                self.on_drained();
-                Step::Wait(state)
-            }
-            Fill::Closed => Step::Closed,
-        }
-    }
-
-    fn on_drained(&mut self) {
-        if self.readiness == Readiness::Readable {
-            self.readiness = Readiness::Drained;
+            Ok(Fill::WouldBlock) => Step::Wait(state),
+            Ok(Fill::Closed) | Err(_) => Step::Closed,
         }
     }
 }
 
 impl<'b> Served<'b> {
     /// Puts a response behind those that are gathered already.
-    fn gather(&mut self, answer: Answered<'b>, context: &mut Context) {
-        let Context { cache, buffers, .. } = context;
-        match answer.ready.place {
+    fn gather(&mut self, answer: Answered<'b>, worker: &mut Worker) {
+        let Worker { cache, buffers, .. } = worker;
+        match answer.response.ready.place {
             Place::Output => {}
             Place::Whole(id) => buffers.output.extend_from_slice(cache.whole(id)),
             Place::NotModified(id) => buffers.output.extend_from_slice(cache.not_modified(id)),
         }
         self.gathered.push(answer);
-    }
-}
-
-/// Writes until all is written, or the socket is full or fails.
-fn write(stream: &TcpStream, bytes: &[u8]) -> Written {
-    let mut send = HeadThenFile::<_, BorrowedFd<'_>>::with_optional_body(bytes, None);
-    let error = send.advance(stream, 0).err();
-    Written {
-        // At most as many as there are.
-        accepted: send.accepted() as usize,
-        error,
     }
 }

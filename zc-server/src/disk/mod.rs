@@ -1,58 +1,23 @@
 //! Threads that wait for the disk, so that no worker does.
 //!
-//! A worker hands over [`Work`] and goes on; the thread leaves an [`Answer`] in the worker's
-//! [`Mailbox`] and wakes it. Who asked holds a [`Ticket`]: dropping it takes the work back, unless
-//! the thread has come to where it sends. A thread is started when there is work and none is idle.
+//! A pool of closures, fair between mounts. Who submits one goes on, and holds a [`JobHandle`]: dropping it
+//! cancels the job, unless the job has [committed](CancelToken::commit) itself. A job tells its outcome by
+//! its own means. A thread is started when there is work and none is idle.
 
-mod mailbox;
 mod queue;
 
 use std::fs::File;
 use std::num::NonZero;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::{fmt, io, thread};
 
-use zc_core::{Fetcher, Progress, SendError};
+use zc_core::Fetcher;
 
-pub(crate) use mailbox::{Letter, Mailbox};
 pub(crate) use queue::Key;
 use queue::{FairQueue, Running};
-
-use crate::body::Outgoing;
-use crate::files::listing::{self, Listing};
-use crate::files::lookup::Found;
-use crate::files::roots::Told;
-
-/// The most that a thread sends for one connection before others have their turn, in bytes.
-pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
-
-/// What was asked for, for the connection that asked.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// What the path of a root names.
-    Root(Told),
-    Found(Found),
-    /// The page of an error.
-    Page(Found),
-    Listing(io::Result<Listing>),
-    /// A response that was carried on, and why it stopped.
-    Sent(Box<Outgoing>, Result<Progress, SendError>),
-}
-
-/// What a thread does.
-pub(crate) enum Work {
-    /// Looks something up, by code that knows what.
-    LookUp(Box<dyn FnOnce(&Fetcher) -> Answer + Send>),
-    List(Box<listing::Request>),
-    /// Reads the next part of a response.
-    Read(Box<Outgoing>),
-    /// Sends the next part of a response, to another descriptor of its socket.
-    Send(Box<Outgoing>, OwnedFd),
-}
 
 /// The threads. They end when it is dropped, each after the job that it has.
 pub(crate) struct Disk(Arc<Shared>);
@@ -72,43 +37,38 @@ struct Queue {
     threads: usize,
     /// Those of them that wait for work, or have not begun to look for it.
     idle: usize,
-    /// Whether one of the idle looks again when reads that are held back may begin.
+    /// Whether one of the idle looks again when throttled reads may begin.
     has_timer: bool,
 }
 
+/// What a thread does: it is lent what reads files, and told whether the job was cancelled.
+type Work = Box<dyn FnOnce(&Fetcher, &CancelToken) + Send>;
+
 enum Job {
-    Asked {
+    Submitted {
         work: Work,
-        claim: Claim,
-        reply: Reply,
+        token: CancelToken,
     },
     /// A descriptor whose closing may wait.
     Close(File),
-}
-
-/// Where an answer goes.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) mailbox: Mailbox,
-    pub(crate) token: mio::Token,
 }
 
 /// As many jobs as allowed are waiting already.
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
-/// Who has a say over work that was handed over: the one that asked, until the thread takes it.
+/// Whether a job is to be done: the one that submitted it decides, until the job commits itself.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Claim(Arc<AtomicU8>);
+pub(crate) struct CancelToken(Arc<AtomicU8>);
 
 const OPEN: u8 = 0;
-const TAKEN: u8 = 1;
+const COMMITTED: u8 = 1;
 const CANCELLED: u8 = 2;
 
-impl Claim {
-    /// The thread takes it: from here on it touches the socket. False when it was taken back.
-    pub(crate) fn take(&self) -> bool {
-        self.become_from_open(TAKEN) || self.0.load(Ordering::Acquire) == TAKEN
+impl CancelToken {
+    /// From here on the job is not cancelled any more. False when it was.
+    pub(crate) fn commit(&self) -> bool {
+        self.become_from_open(COMMITTED) || self.0.load(Ordering::Acquire) == COMMITTED
     }
 
     fn is_cancelled(&self) -> bool {
@@ -122,18 +82,18 @@ impl Claim {
     }
 }
 
-/// Held by who asked. Dropping it takes the work back, if that is still possible.
+/// Held by who submitted a job. Dropping it cancels the job, if that is still possible.
 #[derive(Debug)]
-pub(crate) struct Ticket(Claim);
+pub(crate) struct JobHandle(CancelToken);
 
-impl Ticket {
-    /// Takes the work back. False when the thread has begun to send, or is done.
+impl JobHandle {
+    /// Cancels the job. False when it has committed itself.
     pub(crate) fn cancel(&self) -> bool {
         self.0.become_from_open(CANCELLED)
     }
 }
 
-impl Drop for Ticket {
+impl Drop for JobHandle {
     fn drop(&mut self) {
         self.cancel();
     }
@@ -160,18 +120,22 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Has `work` done on a thread that may wait; `key` is the mount that it waits for. Never
-    /// blocks, apart from a short lock.
-    pub(crate) fn submit(&self, key: Key, work: Work, reply: Reply) -> Result<Ticket, QueueFull> {
-        let claim = Claim::default();
-        let job = Job::Asked {
-            work,
-            claim: claim.clone(),
-            reply,
+    /// Has `work` done on a thread that may wait; `key` is the mount that it waits for, and
+    /// `read_bytes` how much of a file it reads, 0 where that is little. Never blocks, apart from a
+    /// short lock.
+    pub(crate) fn submit(
+        &self,
+        key: Key,
+        read_bytes: u64,
+        work: impl FnOnce(&Fetcher, &CancelToken) + Send + 'static,
+    ) -> Result<JobHandle, QueueFull> {
+        let token = CancelToken::default();
+        let job = Job::Submitted {
+            work: Box::new(work),
+            token: token.clone(),
         };
-        let read_bytes = job.read_bytes();
         match self.0.push(key, job, read_bytes) {
-            Ok(()) => Ok(Ticket(claim)),
+            Ok(()) => Ok(JobHandle(token)),
             Err(_) => Err(QueueFull),
         }
     }
@@ -240,17 +204,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Sees to it that somebody takes what is possible, and that somebody looks again when reads that are
-    /// held back may begin: who works may do so for ever.
+    /// Sees to it that somebody takes what is runnable, and that somebody looks again when reads that are
+    /// throttled may begin: who works may do so for ever.
     fn call_for_threads(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
-        let possible = queue.jobs.possible(now);
-        let are_held_back = queue.jobs.held_back(now).is_some();
-        let wanted = possible + usize::from(are_held_back);
+        let runnable = queue.jobs.runnable(now);
+        let are_throttled = queue.jobs.throttled_for(now).is_some();
+        let wanted = runnable + usize::from(are_throttled);
         let wants_thread = wanted > queue.idle && queue.threads < queue.threads_max;
         let index = queue.threads;
         queue.threads += usize::from(wants_thread);
         // Else there is nobody to wake: who works looks at the queue when it is done.
-        let is_awaited = queue.idle > 0 && (possible > 0 || are_held_back && !queue.has_timer);
+        let is_awaited = queue.idle > 0 && (runnable > 0 || are_throttled && !queue.has_timer);
         queue.idle += usize::from(wants_thread);
         drop(queue);
         if is_awaited {
@@ -284,12 +248,12 @@ impl Shared {
         }
     }
 
-    /// A job is done. Others may have become possible; one of them this thread takes.
+    /// A job is done. Others may have become runnable; one of them this thread takes.
     fn finish(&self, running: Running) {
         let now = Instant::now();
         let mut queue = self.lock();
         queue.jobs.finish(running);
-        let is_awaited = queue.idle > 0 && queue.jobs.possible(now) > 1;
+        let is_awaited = queue.idle > 0 && queue.jobs.runnable(now) > 1;
         drop(queue);
         if is_awaited {
             self.changed.notify_one();
@@ -307,9 +271,9 @@ impl Shared {
                 self.call_for_threads(queue, now);
                 return Some(next);
             }
-            let held_back = queue.jobs.held_back(now).filter(|_| !queue.has_timer);
+            let throttled_for = queue.jobs.throttled_for(now).filter(|_| !queue.has_timer);
             queue.idle += 1;
-            queue = match held_back {
+            queue = match throttled_for {
                 Some(time) => {
                     queue.has_timer = true;
                     let waited = self.changed.wait_timeout(queue, time);
@@ -328,40 +292,12 @@ impl Shared {
 }
 
 impl Job {
-    /// What it reads of a file and waits for, in bytes, if that is much.
-    fn read_bytes(&self) -> u64 {
-        match self {
-            Self::Asked {
-                work: Work::Read(outgoing),
-                ..
-            } => outgoing.large_window_bytes(),
-            Self::Asked { .. } | Self::Close(_) => 0,
-        }
-    }
-
     fn run(self, fetcher: &Fetcher) {
-        let (work, claim, reply) = match self {
-            Self::Close(file) => return drop(file),
-            Self::Asked { work, claim, reply } => (work, claim, reply),
-        };
-        if claim.is_cancelled() {
-            return;
+        match self {
+            Self::Close(file) => drop(file),
+            Self::Submitted { token, .. } if token.is_cancelled() => {}
+            Self::Submitted { work, token } => work(fetcher, &token),
         }
-        let answer = match work {
-            Work::LookUp(look_up) => look_up(fetcher),
-            Work::List(request) => Answer::Listing(request.read()),
-            Work::Read(mut outgoing) => match outgoing.read_and_wait(fetcher, &claim) {
-                Some(result) => Answer::Sent(outgoing, result),
-                None => return,
-            },
-            Work::Send(mut outgoing, socket) => {
-                match outgoing.advance_and_wait(fetcher, &claim, &socket, WINDOW_BYTES) {
-                    Some(result) => Answer::Sent(outgoing, result),
-                    None => return,
-                }
-            }
-        };
-        reply.mailbox.post(reply.token, answer);
     }
 }
 
@@ -376,17 +312,6 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared")
             .field("queued", &self.lock().jobs.queued())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LookUp(_) => "LookUp",
-            Self::List(_) => "List",
-            Self::Read(_) => "Read",
-            Self::Send(..) => "Send",
-        })
     }
 }
 

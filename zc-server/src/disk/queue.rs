@@ -16,19 +16,19 @@ use std::time::{Duration, Instant};
 /// What work is fair between: the device of a mount.
 pub(crate) type Key = u64;
 
-/// A read is young for as long as a disk of 128 MB/s takes for it: none that takes longer is kept from
-/// having many at a time.
-const YOUNG_BYTES_PER_MS: u64 = 128 << 10;
+/// A read is in its ramp-up for as long as a disk of 128 MB/s takes for it: a slower disk has many reads
+/// at a time.
+const RAMP_UP_BYTES_PER_MS: u64 = 128 << 10;
 
 /// Work that waits, by mount, and how many threads each mount has.
 #[derive(Debug)]
 pub(crate) struct FairQueue<J> {
     threads: usize,
     queue_max: usize,
-    /// How many long reads may be young at a time.
-    young_max: usize,
-    /// Until when reads that have begun are young.
-    young: Vec<Instant>,
+    /// How many long reads may be in their ramp-up at a time.
+    ramp_up_max: usize,
+    /// When the ramp-up of reads that have begun ends.
+    in_ramp_up: Vec<Instant>,
     /// Mounts with work that waits, in the order of their turns.
     turns: VecDeque<Key>,
     waiting: HashMap<Key, VecDeque<Waiting<J>>>,
@@ -49,18 +49,18 @@ struct Waiting<J> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Running {
     key: Key,
-    young_until: Option<Instant>,
+    ramp_up_end: Option<Instant>,
 }
 
 impl<J> FairQueue<J> {
     /// A queue for so many threads, and for at most `queue_max` jobs that wait for one. At most
-    /// `young_max` reads begin together.
-    pub(crate) fn new(threads: usize, queue_max: usize, young_max: usize) -> Self {
+    /// `ramp_up_max` reads begin together.
+    pub(crate) fn new(threads: usize, queue_max: usize, ramp_up_max: usize) -> Self {
         Self {
             threads,
             queue_max,
-            young_max,
-            young: Vec::new(),
+            ramp_up_max,
+            in_ramp_up: Vec::new(),
             turns: VecDeque::new(),
             waiting: HashMap::new(),
             running: HashMap::new(),
@@ -88,11 +88,11 @@ impl<J> FairQueue<J> {
     /// Takes the job whose turn it is, among those of mounts that may have another thread. Other work
     /// passes reads that have to wait.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(Running, J)> {
-        let may_read = self.reads_possible(now) > 0;
-        let is_possible = |waiting: &Waiting<J>| may_read || waiting.read_bytes == 0;
+        let may_read = self.reads_allowed(now) > 0;
+        let is_runnable = |waiting: &Waiting<J>| may_read || waiting.read_bytes == 0;
         let (place, index) = self.turns.iter().enumerate().find_map(|(place, key)| {
             let jobs = self.waiting.get(key).filter(|_| self.may_run(*key))?;
-            Some((place, jobs.iter().position(is_possible)?))
+            Some((place, jobs.iter().position(is_runnable)?))
         })?;
         let key = self.turns.remove(place)?;
         let jobs = self.waiting.get_mut(&key)?;
@@ -104,26 +104,29 @@ impl<J> FairQueue<J> {
         }
         self.queued -= 1;
         *self.running.entry(key).or_default() += 1;
-        let young_until = (read_bytes > 0).then(|| {
+        let ramp_up_end = (read_bytes > 0).then(|| {
             self.queued_reads -= 1;
-            let until = now + Duration::from_micros(read_bytes * 1000 / YOUNG_BYTES_PER_MS);
-            self.young.push(until);
+            let until = now + Duration::from_micros(read_bytes * 1000 / RAMP_UP_BYTES_PER_MS);
+            self.in_ramp_up.push(until);
             until
         });
-        Some((Running { key, young_until }, job))
+        Some((Running { key, ramp_up_end }, job))
     }
 
     /// A job has ended.
-    pub(crate) fn finish(&mut self, Running { key, young_until }: Running) {
+    pub(crate) fn finish(&mut self, Running { key, ramp_up_end }: Running) {
         if let Some(count) = self.running.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
                 self.running.remove(&key);
             }
         }
-        let place = self.young.iter().position(|at| Some(*at) == young_until);
+        let place = self
+            .in_ramp_up
+            .iter()
+            .position(|at| Some(*at) == ramp_up_end);
         if let Some(place) = place {
-            self.young.swap_remove(place);
+            self.in_ramp_up.swap_remove(place);
         }
     }
 
@@ -132,24 +135,24 @@ impl<J> FairQueue<J> {
         self.queued
     }
 
-    /// Jobs that wait and need not wait for young reads.
-    pub(crate) fn possible(&mut self, now: Instant) -> usize {
-        let reads = self.queued_reads.min(self.reads_possible(now));
+    /// Jobs that could begin now.
+    pub(crate) fn runnable(&mut self, now: Instant) -> usize {
+        let reads = self.queued_reads.min(self.reads_allowed(now));
         self.queued - self.queued_reads + reads
     }
 
-    /// Whether there are reads that wait for young ones, and for how long.
-    pub(crate) fn held_back(&mut self, now: Instant) -> Option<Duration> {
-        if self.queued_reads <= self.reads_possible(now) {
+    /// For how long reads are throttled, if some are: until a ramp-up ends.
+    pub(crate) fn throttled_for(&mut self, now: Instant) -> Option<Duration> {
+        if self.queued_reads <= self.reads_allowed(now) {
             return None;
         }
-        self.young.iter().min().map(|until| *until - now)
+        self.in_ramp_up.iter().min().map(|until| *until - now)
     }
 
     /// How many reads may begin.
-    fn reads_possible(&mut self, now: Instant) -> usize {
-        self.young.retain(|until| *until > now);
-        self.young_max.saturating_sub(self.young.len())
+    fn reads_allowed(&mut self, now: Instant) -> usize {
+        self.in_ramp_up.retain(|until| *until > now);
+        self.ramp_up_max.saturating_sub(self.in_ramp_up.len())
     }
 
     /// Takes all that waits.
@@ -179,8 +182,8 @@ mod tests {
 
     /// The end of a job that is no read.
     fn finish<J>(queue: &mut FairQueue<J>, key: Key) {
-        let young_until = None;
-        queue.finish(Running { key, young_until });
+        let ramp_up_end = None;
+        queue.finish(Running { key, ramp_up_end });
     }
 
     #[test]
@@ -250,26 +253,26 @@ mod tests {
     }
 
     #[test]
-    fn reads_wait_for_young_ones_and_others_do_not() {
+    fn reads_wait_for_those_in_ramp_up_and_others_do_not() {
         let begun = Instant::now();
         let mut queue = FairQueue::new(16, 100, 2);
         let pop = |queue: &mut FairQueue<char>, ms| queue.pop(begun + Duration::from_millis(ms));
         for read in ['a', 'b', 'c', 'd'] {
-            queue.push(1, read, 3 * YOUNG_BYTES_PER_MS).expect("room");
+            queue.push(1, read, 3 * RAMP_UP_BYTES_PER_MS).expect("room");
         }
         queue.push(1, 'x', 0).expect("room");
         queue.push(2, 'y', 0).expect("room");
         let (_hung, job) = pop(&mut queue, 0).expect("a read");
         assert_eq!(job, 'a');
-        assert_eq!(queue.possible(begun), 3);
+        assert_eq!(queue.runnable(begun), 3);
         let (x, job) = pop(&mut queue, 0).expect("another mount");
         assert_eq!((x.key, job), (2, 'y'));
         let (short, job) = pop(&mut queue, 1).expect("a read");
         assert_eq!(job, 'b');
         // Of more than may begin the rest waits, for the oldest or for an end.
         let now = begun + Duration::from_millis(1);
-        assert_eq!(queue.held_back(now), Some(Duration::from_millis(2)));
-        assert_eq!(queue.possible(now), 1);
+        assert_eq!(queue.throttled_for(now), Some(Duration::from_millis(2)));
+        assert_eq!(queue.runnable(now), 1);
         assert_eq!(pop(&mut queue, 1).expect("other work").1, 'x');
         assert_eq!(pop(&mut queue, 2), None);
         queue.finish(short);
@@ -277,7 +280,7 @@ mod tests {
         assert_eq!(pop(&mut queue, 2), None);
         // The first one still reads, from a disk that has others in the meantime.
         assert_eq!(pop(&mut queue, 3).expect("a read").1, 'd');
-        assert_eq!(queue.held_back(begun), None);
+        assert_eq!(queue.throttled_for(begun), None);
         assert_eq!(queue.queued(), 0);
     }
 }

@@ -1,69 +1,34 @@
 use std::sync::mpsc;
 
-use bytes::BytesMut;
-use mio::{Poll, Token, Waker};
-use zc_core::Transfer;
-
 use super::*;
-use crate::body::Following;
-use crate::files::mounts::Guard;
-use crate::files::root::{Handle, ResolveError};
 
 const THREADS: usize = 4;
 
-fn mailbox() -> (Poll, Mailbox) {
-    let poll = Poll::new().expect("epoll");
-    let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
-    (poll, Mailbox::new(Arc::new(waker)))
-}
-
-fn nothing_found() -> Answer {
-    Answer::Found(Found::Nothing(ResolveError::NotFound))
-}
-
 #[test]
-fn answers_arrive_and_a_panic_ends_no_thread() {
+fn a_job_that_panics_ends_no_thread() {
     let disk = Disk::start(THREADS, 100).expect("threads");
-    let (mut poll, mailbox) = mailbox();
-    let reply = |token| Reply {
-        mailbox: mailbox.clone(),
-        token: Token(token),
-    };
-    let mut tickets = Vec::new();
+    let mut handles = Vec::new();
     for _ in 0..2 * THREADS {
-        let work = Work::LookUp(Box::new(|_| panic!("on purpose")));
-        tickets.push(disk.submit(1, work, reply(1)).expect("room"));
+        let handle = disk.submit(1, 0, |_, _| panic!("on purpose"));
+        handles.push(handle.expect("room"));
     }
-    let work = Work::LookUp(Box::new(|_| nothing_found()));
-    tickets.push(disk.submit(1, work, reply(7)).expect("room"));
-    let mut events = mio::Events::with_capacity(1);
-    while events.is_empty() {
-        poll.poll(&mut events, None).expect("epoll");
-    }
-    let letters = mailbox.take();
-    assert!(
-        matches!(letters[..], [Letter::Answer(Token(7), Answer::Found(_))]),
-        "{letters:?}"
-    );
+    let (did, done) = mpsc::channel();
+    let work = move |_: &Fetcher, _: &CancelToken| did.send(7).expect("heard");
+    handles.push(disk.submit(1, 0, work).expect("room"));
+    assert_eq!(done.recv(), Ok(7));
 }
 
 #[test]
-fn a_worker_comes_before_the_threads() {
+fn threads_run_at_background_priority() {
     let disk = Disk::start(1, 100).expect("a thread");
-    let (_poll, mailbox) = mailbox();
     let (told, policy) = mpsc::channel();
-    let work = Work::LookUp(Box::new(move |_| {
+    let work = move |_: &Fetcher, _: &CancelToken| {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("proc(5)");
         let (_, behind_name) = stat.rsplit_once(')').expect("a name");
         let policy = behind_name.split_whitespace().nth(38).map(str::to_owned);
         told.send(policy).expect("heard");
-        nothing_found()
-    }));
-    let reply = Reply {
-        mailbox,
-        token: Token(1),
     };
-    let _ticket = disk.submit(1, work, reply).expect("room");
+    let _job = disk.submit(1, 0, work).expect("room");
     // SCHED_IDLE, see proc(5).
     assert_eq!(policy.recv().expect("told").as_deref(), Some("5"));
 }
@@ -71,24 +36,18 @@ fn a_worker_comes_before_the_threads() {
 #[test]
 fn there_are_as_many_threads_as_are_needed_and_no_more() {
     let disk = Disk::start(THREADS, 100).expect("a thread");
-    let (_poll, mailbox) = mailbox();
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (did, begun) = mpsc::channel();
-    let mut tickets = Vec::new();
+    let mut handles = Vec::new();
     // Each mount may have a thread while one is free.
     for mount in 0..2 * THREADS as Key {
         let (held, did) = (Arc::clone(&held), did.clone());
-        let work = Work::LookUp(Box::new(move |_| {
+        let work = move |_: &Fetcher, _: &CancelToken| {
             did.send(()).expect("heard");
             let _ = held.lock().expect("no panic").recv();
-            nothing_found()
-        }));
-        let reply = Reply {
-            mailbox: mailbox.clone(),
-            token: Token(1),
         };
-        tickets.push(disk.submit(mount, work, reply).expect("room"));
+        handles.push(disk.submit(mount, 0, work).expect("room"));
     }
     for _ in 0..THREADS {
         begun.recv().expect("as many as there are threads");
@@ -103,30 +62,24 @@ fn there_are_as_many_threads_as_are_needed_and_no_more() {
 }
 
 #[test]
-fn work_that_is_taken_back_is_not_done() {
+fn a_cancelled_job_is_not_done() {
     let disk = Disk::start(1, 100).expect("a thread");
-    let (_poll, mailbox) = mailbox();
-    let reply = || Reply {
-        mailbox: mailbox.clone(),
-        token: Token(1),
-    };
     let (release, held) = mpsc::channel::<()>();
-    let blocking = Work::LookUp(Box::new(move |_| {
+    let (began, begun) = mpsc::channel();
+    let blocking = move |_: &Fetcher, _: &CancelToken| {
+        began.send(()).expect("heard");
         let _ = held.recv();
-        nothing_found()
-    }));
-    let _blocking = disk.submit(1, blocking, reply()).expect("room");
+    };
+    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    begun.recv().expect("the thread is taken");
     let (did, done) = mpsc::channel();
     let noted = |word: &'static str| {
         let did = did.clone();
-        Work::LookUp(Box::new(move |_| {
-            did.send(word).expect("heard");
-            nothing_found()
-        }))
+        move |_: &Fetcher, _: &CancelToken| did.send(word).expect("heard")
     };
-    let cancelled = disk.submit(1, noted("cancelled"), reply()).expect("room");
-    let dropped = disk.submit(1, noted("dropped"), reply()).expect("room");
-    let _kept = disk.submit(1, noted("kept"), reply()).expect("room");
+    let cancelled = disk.submit(1, 0, noted("cancelled")).expect("room");
+    let dropped = disk.submit(1, 0, noted("dropped")).expect("room");
+    let _kept = disk.submit(1, 0, noted("kept")).expect("room");
     assert!(cancelled.cancel());
     drop(dropped);
     drop(release);
@@ -135,31 +88,19 @@ fn work_that_is_taken_back_is_not_done() {
 }
 
 #[test]
-fn a_claim_has_one_winner() {
-    let claim = Claim::default();
-    let ticket = Ticket(claim.clone());
-    assert!(claim.take() && claim.take());
-    assert!(!ticket.cancel());
-    let claim = Claim::default();
-    let ticket = Ticket(claim.clone());
-    assert!(ticket.cancel());
-    assert!(!claim.take() && claim.is_cancelled());
+fn a_job_is_either_committed_or_cancelled() {
+    let token = CancelToken::default();
+    let handle = JobHandle(token.clone());
+    assert!(token.commit() && token.commit());
+    assert!(!handle.cancel());
+    let token = CancelToken::default();
+    let handle = JobHandle(token.clone());
+    assert!(handle.cancel());
+    assert!(!token.commit() && token.is_cancelled());
 }
 
-/// A response of which a thread reads the first window, of a file of zeros.
-fn unread() -> Outgoing {
-    let length = WINDOW_BYTES;
-    let file = tempfile::tempfile().expect("a file");
-    file.set_len(length).expect("a sparse file");
-    let source = Arc::new(Handle::of(file));
-    let body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
-    Outgoing::new(
-        BytesMut::new(),
-        Some(body),
-        Following::Nothing,
-        Guard::Probed,
-    )
-}
+/// As much as a window: a read that is throttled.
+const LONG_BYTES: u64 = 2 << 20;
 
 #[test]
 fn reads_that_wait_for_others_begin_without_their_end() {
@@ -167,26 +108,17 @@ fn reads_that_wait_for_others_begin_without_their_end() {
     let reads = 2 * cores + 2;
     // As many as half of the threads may be of one mount.
     let disk = Disk::start(2 * reads, 100).expect("a thread");
-    let (_poll, mailbox) = mailbox();
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (did, begun) = mpsc::channel();
+    let mut handles = Vec::new();
     for _ in 0..reads {
         let (held, did) = (Arc::clone(&held), did.clone());
-        let work = Work::LookUp(Box::new(move |_| {
+        let work = move |_: &Fetcher, _: &CancelToken| {
             did.send(()).expect("heard");
             let _ = held.lock().expect("no panic").recv();
-            nothing_found()
-        }));
-        let job = Job::Asked {
-            work,
-            claim: Claim::default(),
-            reply: Reply {
-                mailbox: mailbox.clone(),
-                token: Token(1),
-            },
         };
-        assert!(disk.0.push(1, job, WINDOW_BYTES).is_ok());
+        handles.push(disk.submit(1, LONG_BYTES, work).expect("room"));
     }
     for _ in 0..reads {
         begun.recv().expect("all of them, though none ends");
@@ -195,7 +127,7 @@ fn reads_that_wait_for_others_begin_without_their_end() {
 }
 
 #[test]
-fn long_reads_are_held_back_and_other_work_passes_them() {
+fn long_reads_are_throttled_and_other_work_passes_them() {
     const HOURS_BYTES: u64 = 1 << 42;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let disk = Disk::start(2 * cores + THREADS, 100).expect("a thread");
@@ -205,27 +137,17 @@ fn long_reads_are_held_back_and_other_work_passes_them() {
             let job = Job::Close(tempfile::tempfile().expect("a file"));
             let pushed = queue.jobs.push(100 + mount, job, HOURS_BYTES);
             assert!(pushed.is_ok());
-            // Begun, by nobody who would end it.
+            // HeadWritten, by nobody who would end it.
             assert!(queue.jobs.pop(Instant::now()).is_some());
         }
     }
-    let (mut poll, mailbox) = mailbox();
-    let reply = |token| Reply {
-        mailbox: mailbox.clone(),
-        token: Token(token),
+    let (did, done) = mpsc::channel();
+    let noted = |word: &'static str| {
+        let did = did.clone();
+        move |_: &Fetcher, _: &CancelToken| did.send(word).expect("heard")
     };
-    let read = Work::Read(Box::new(unread()));
-    let look_up = Work::LookUp(Box::new(|_| nothing_found()));
-    let _read = disk.submit(1, read, reply(1)).expect("room");
-    let _look_up = disk.submit(1, look_up, reply(2)).expect("room");
-    let mut events = mio::Events::with_capacity(1);
-    while events.is_empty() {
-        poll.poll(&mut events, None).expect("epoll");
-    }
-    let letters = mailbox.take();
-    assert!(
-        matches!(letters[..], [Letter::Answer(Token(2), Answer::Found(_))]),
-        "{letters:?}"
-    );
+    let _read = disk.submit(1, LONG_BYTES, noted("read")).expect("room");
+    let _other = disk.submit(1, 0, noted("other")).expect("room");
+    assert_eq!(done.recv(), Ok("other"));
     assert_eq!(disk.0.lock().jobs.queued(), 1);
 }

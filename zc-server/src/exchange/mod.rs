@@ -1,77 +1,163 @@
-//! One request and its response, from the complete head to the line in the access log.
+//! One request and its response, from the complete head to the end: the states, and every transition.
+//!
+//! An exchange does no I/O of its own. It sends through its [`Peer`], takes the bytes that came, and says
+//! what it needs [`Next`]. A response that goes in one call has no state: it is over before one is needed.
+//!
+//! ```text
+//! state        event                               next
+//! -----------  ----------------------------------  ---------------------------------------------
+//! (head)       the response is in memory           Ready: the connection sends it
+//!              a response that takes more          as Sending, by how far the first call came
+//!              a small request body                Draining
+//!              something has to be looked up       Resolving
+//!              the threads have too much to do     503, as above
+//! Resolving    a thread has looked it up           Resolved
+//!              the peer is gone                    over
+//!              deadline                            Sending 504, then lingers
+//! Resolved     its turn                            (head) again, with what is known
+//! Draining     the request body has ended          Sending
+//!              more of it is to come               Draining, the connection reads
+//!              malformed, or longer than allowed   Sending 400 or 413, then lingers
+//!              deadline                            Sending 408, then closes
+//! Sending      all is sent                         over
+//!              the socket is full                  Sending, at the next writable edge
+//!              the budget is spent                 Sending, in another turn
+//!              cold, the kernel will tell          Prefetching
+//!              cold                                Offloaded
+//!              cold, threads busy, nothing sent    Sending 503, then lingers
+//!              cold, threads busy                  over, cut
+//!              the peer is gone                    over
+//!              the file was truncated              over, cut
+//!              deadline, the queue has moved       Sending
+//!              deadline                            over, reset
+//! Prefetching  the kernel tells                    Prefetched
+//!              the peer is gone                    over
+//!              deadline                            Sending 504, then lingers
+//! Prefetched   it is in memory                     Sending
+//!              its end alone is in memory          Offloaded
+//!              it cannot be read                   Offloaded, to find out why
+//! Offloaded    a thread has read or sent           Returned
+//!              the peer is gone                    over
+//!              deadline, nothing sent yet          Sending 504, then lingers
+//!              deadline                            over, cut
+//! Returned     it was read                         Sending
+//!              the thread met a full socket        Sending, at the next writable edge
+//!              nothing could be read or sent yet   Sending 500, then lingers
+//!              the end, or an error                as Sending
+//! ```
 
-use std::borrow::Cow;
+mod completion;
+mod offload;
+mod send;
+
+use std::io;
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
-use zc_core::{Path, Report};
+use zc_core::{Progress, SendError};
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
-use crate::body::{Figures, Outgoing};
-use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
-use crate::files::rules::authority;
-use crate::observe::access_log::Entry;
-use crate::respond::reply::{Ready, Reply, Stream};
-use crate::respond::{Known, Lent, Responded, refuse, respond};
-use crate::worker::Context;
+use crate::body::ResponseBody;
+use crate::disk::JobHandle;
+use crate::observe::record::RequestRecord;
+use crate::respond::reply::{Ready, Reply};
+use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
+use crate::worker::{Done, Worker};
+
+pub(crate) use completion::{Completion, Outcome};
+use offload::{Offloaded, Returned};
+pub(crate) use send::begin;
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
 const DRAIN_BYTES_MAX: u64 = 64 * 1024;
-/// How many boxes of responses a worker keeps, of some 500 bytes each.
-const BOXES_MAX: usize = 64;
 
-/// A response that takes more than one call, and what comes after it.
-#[derive(Debug)]
-pub(crate) struct Response {
-    /// `None` while a thread of the disk carries it on.
-    pub(crate) outgoing: Option<Outgoing>,
-    pub(crate) then: Then,
-    /// The mount that the body is on.
-    pub(crate) key: Key,
-    log: Option<LogRecord<'static>>,
+/// The connection, as its exchange sees it.
+pub(crate) trait Peer {
+    fn remote(&self) -> SocketAddr;
+    /// Whether it takes nothing any more. No event tells of it again.
+    fn is_gone(&self) -> bool;
+    /// Sends of a response until it ends, stops or has sent `budget` bytes.
+    fn send(&mut self, body: &mut ResponseBody, budget: u64) -> Result<Progress, SendError>;
+    /// What the kernel holds for it, sent or not, and has no acknowledgement of.
+    fn unacknowledged_bytes(&self) -> u64;
+    /// Another descriptor of the socket, for a thread.
+    fn offload_fd(&self) -> io::Result<OwnedFd>;
 }
 
-/// Boxes of responses that are over, for those to come: one that takes several turns needs no
-/// allocation.
-#[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-pub(crate) struct Boxes(Vec<Box<Response>>);
+/// One request and its response, under way.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    state: State,
+    /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
+    deadline_ms: u64,
+}
 
-/// What comes after a response that was sent as a whole.
+#[derive(Debug)]
+enum State {
+    /// A thread looks something up. The head of the request stays in the input.
+    Resolving {
+        id: ExchangeId,
+        pending: Box<PendingLookup>,
+        _job: JobHandle,
+    },
+    /// It has been looked up: the head is to be taken again.
+    Resolved {
+        id: ExchangeId,
+        pending: Box<PendingLookup>,
+    },
+    /// The request body is read and dropped; the response is ready.
+    Draining {
+        drain: Drain,
+        response: Box<Response>,
+    },
+    Sending {
+        response: Box<Response>,
+        /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
+        queued_bytes: u64,
+    },
+    /// What comes next was requested of the disk, and the kernel will tell.
+    Prefetching { response: Box<Response> },
+    /// The kernel has told.
+    Prefetched {
+        response: Box<Response>,
+        result: io::Result<()>,
+    },
+    /// A thread has the body, since the disk has to be waited for.
+    Offloaded(Box<Offloaded>),
+    /// The body has come back.
+    Returned(Box<Returned>),
+}
+
+/// What an exchange needs next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Another step, at once.
+    Go(Exchange),
+    /// An event, or its deadline.
+    Wait(Exchange),
+    /// A step in another turn.
+    Yield(Exchange),
+    /// More of the request body.
+    ReadBody(Exchange),
+    /// The head of the request again, to be answered with what has been looked up.
+    TakeHead(ExchangeId, Box<PendingLookup>),
+    /// Nothing: the response was sent as a whole.
+    Over(AfterResponse),
+    /// The end of its connection, at once.
+    End(Ending),
+}
+
+/// How a connection ends at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    KeepAlive,
-    /// The peer has said that this was its last request: the connection closes, at once where
-    /// nothing is left unread.
-    Finish,
-    /// The peer may still be sending, and must not be cut off by a reset before it has read.
-    Linger,
+pub(crate) enum Ending {
     Close,
-}
-
-/// What the log needs of a request.
-#[derive(Debug)]
-pub(crate) struct LogRecord<'b> {
-    started: Instant,
-    request_line: Cow<'b, [u8]>,
-    host: Cow<'b, [u8]>,
-    referer: Cow<'b, [u8]>,
-    user_agent: Cow<'b, [u8]>,
-    /// None where the request was given up before it had an answer.
-    status: Option<Status>,
-}
-
-/// How a response ended, in the words of the access log.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Outcome {
-    Complete,
-    Truncated,
-    PeerGone,
-    Failed,
-    Stalled,
-    DiskTimeout,
-    Shutdown,
+    /// The kernel drops what the peer does not take, instead of keeping it for minutes.
+    Reset,
+    /// For the peer, whoever else has a descriptor of the socket.
+    CutOff,
 }
 
 /// What becomes of a complete head.
@@ -80,322 +166,426 @@ pub(crate) enum Outcome {
     clippy::large_enum_variant,
     reason = "it is taken apart by the one that asked; a box would allocate for each request"
 )]
-pub(crate) enum Exchange<'b> {
+pub(crate) enum Accepted<'b> {
     /// The response is in memory as a whole.
-    Ready(Ready, Then, Option<LogRecord<'b>>),
-    /// There is more to it than bytes.
+    Ready(ReadyResponse<'b>),
+    /// It takes more than one call.
     Stream(Response),
-    /// The response, and the body that is to be read and dropped before it is sent.
-    Drain(Box<Response>, Drain),
-    /// The disk is being asked; the same head is to be taken again when it has answered.
-    Wait(Box<Known>, Ticket),
+    /// Something comes before it.
+    Waits(Exchange, AcceptedWait),
 }
 
-enum Body {
+/// What a request waits for before its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptedWait {
+    /// Its own body.
+    Body,
+    /// A thread. The head is to be taken again.
+    LookUp,
+}
+
+/// A response that is in memory as a whole.
+#[derive(Debug)]
+pub(crate) struct ReadyResponse<'b> {
+    pub(crate) id: ExchangeId,
+    pub(crate) ready: Ready,
+    pub(crate) after: AfterResponse,
+    /// `None` without an access log.
+    pub(crate) record: Option<RequestRecord<'b>>,
+}
+
+enum RequestBody {
     None,
     Small(Drain),
     Refused,
 }
 
-/// A complete head → its response. `known` is what the disk has told of it already.
+/// A complete head → its response. `looked_up` is what a thread has looked up for it already.
 pub(crate) fn accept_request<'b>(
     request: &Request<'b>,
-    known: Option<Box<Known>>,
-    context: &mut Context,
-) -> Exchange<'b> {
-    let started = context.log.is_some().then(Instant::now);
+    looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
+    worker: &mut Worker,
+) -> Accepted<'b> {
+    let started = worker.log.is_some().then(Instant::now);
     let body = match Drain::new(request.body, DRAIN_BYTES_MAX) {
-        Ok(None) => Body::None,
+        Ok(None) => RequestBody::None,
         // A client that waits for 100 (Continue) has not sent the body and need not.
         Ok(Some(drain)) if !request.headers.list_contains("expect", "100-continue") => {
-            Body::Small(drain)
+            RequestBody::Small(drain)
         }
-        Ok(Some(_)) | Err(_) => Body::Refused,
+        Ok(Some(_)) | Err(_) => RequestBody::Refused,
     };
-    let then = match (&body, persistence(request)) {
-        (Body::None, Persistence::Close) => Then::Finish,
-        (Body::Refused, _) | (_, Persistence::Close) => Then::Linger,
-        _ if context.stopping => Then::Linger,
-        (_, Persistence::KeepAlive) => Then::KeepAlive,
+    let after = match (&body, persistence(request)) {
+        (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
+        (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
+        _ if worker.stopping => AfterResponse::Linger,
+        (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
     };
-    let after = match then {
-        Then::KeepAlive => Persistence::KeepAlive,
+    let persistence = match after {
+        AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    let moment = context.moment(after);
-    let lent = Lent {
-        site: &context.site,
+    let (id, pending) = match looked_up {
+        Some((id, pending)) => (id, Some(pending)),
+        None => (worker.next_exchange(), None),
+    };
+    let moment = worker.moment(persistence);
+    let parts = ResponderParts {
+        site: &worker.site,
         moment: &moment,
-        roots: &mut context.roots,
-        cache: &mut context.cache,
-        buffers: &mut context.buffers,
-        path: &mut context.path_buffer,
+        roots: &mut worker.roots,
+        cache: &mut worker.cache,
+        buffers: &mut worker.buffers,
+        path: &mut worker.path_buffer,
     };
-    let reply = match respond(request, known, lent) {
+    let reply = match respond(request, pending, parts) {
         Responded::Reply(reply) => reply,
-        Responded::Ask(known, key, work) => match ask(key, work, context) {
-            Some(ticket) => return Exchange::Wait(known, ticket),
-            None => refuse_now(Status::ServiceUnavailable, after, context),
-        },
+        Responded::LookUp(pending, look_up) => {
+            let work = look_up.work;
+            let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
+            match worker.submit(look_up.mount, 0, id, work) {
+                Some(job) => {
+                    let exchange = Exchange::resolving(id, pending, job, worker);
+                    return Accepted::Waits(exchange, AcceptedWait::LookUp);
+                }
+                None => refuse_now(Status::ServiceUnavailable, persistence, worker),
+            }
+        }
     };
-    let log = started.map(|started| LogRecord::of(request, started, reply.status()));
+    let record = started.map(|started| RequestRecord::new(request, started));
     match (reply, body) {
-        (Reply::Ready(ready), Body::None | Body::Refused) => Exchange::Ready(ready, then, log),
-        (Reply::Stream(stream), Body::None | Body::Refused) => {
-            Exchange::Stream(Response::of_stream(stream, then, log))
+        (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
+            Accepted::Ready(ReadyResponse {
+                id,
+                ready,
+                after,
+                record,
+            })
         }
-        (reply, Body::Small(drain)) => {
-            Exchange::Drain(Box::new(Response::of(reply, then, log, context)), drain)
+        (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
+            Accepted::Stream(Response::from_stream(stream, id, after, record))
+        }
+        (reply, RequestBody::Small(drain)) => {
+            let response = Box::new(kept(reply, id, after, record, worker));
+            let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
+            let state = State::Draining { drain, response };
+            Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
         }
     }
 }
 
-/// Hands work to the threads of the disk; `None` when they have too much of it.
-pub(crate) fn ask(key: Key, work: Work, context: &Context) -> Option<Ticket> {
-    let reply = ReplyTo {
-        mailbox: context.mailbox.clone(),
-        token: context.token,
+fn refuse_now(status: Status, persistence: Persistence, worker: &mut Worker) -> Reply {
+    let moment = worker.moment(persistence);
+    refuse(status, &worker.site, &moment, &mut worker.buffers)
+}
+
+/// A reply that is not sent at once.
+fn kept(
+    reply: Reply,
+    id: ExchangeId,
+    after: AfterResponse,
+    record: Option<RequestRecord<'_>>,
+    worker: &mut Worker,
+) -> Response {
+    let ready = match reply {
+        Reply::Stream(stream) => return Response::from_stream(stream, id, after, record),
+        Reply::Ready(ready) => ready,
     };
-    context.site.disk.submit(key, work, reply).ok()
-}
-
-fn refuse_now(status: Status, after: Persistence, context: &mut Context) -> Reply {
-    let moment = context.moment(after);
-    refuse(status, &context.site, &moment, &mut context.buffers)
-}
-
-/// An error for what could not be taken for a request or did not come in time. `received` is what
-/// came of it; its first line goes to the log.
-pub(crate) fn refusal(
-    received: &[u8],
-    status: Status,
-    then: Then,
-    context: &mut Context,
-) -> Box<Response> {
-    let reply = refuse_now(status, Persistence::Close, context);
-    let log = context.log.is_some();
-    let log = log.then(|| LogRecord::of_received(received, Some(status)));
-    Box::new(Response::of(reply, then, log, context))
-}
-
-/// Tells the access log of a request, `received`, that was given up before it had an answer.
-pub(crate) fn record_unanswered(
-    received: &[u8],
-    remote: SocketAddr,
-    outcome: Outcome,
-    context: &mut Context,
-) {
-    LogRecord::of_received(received, None).write(remote, outcome, Figures::default(), context);
-}
-
-impl Boxes {
-    pub(crate) fn fill(&mut self, response: Response) -> Box<Response> {
-        match self.0.pop() {
-            Some(mut vacant) => {
-                *vacant = response;
-                vacant
-            }
-            None => Box::new(response),
-        }
-    }
-
-    /// Takes a response out of its box, and keeps the box.
-    pub(crate) fn empty(&mut self, mut filled: Box<Response>) -> Response {
-        let response = std::mem::replace(&mut *filled, Response::VACANT);
-        if self.0.len() < BOXES_MAX {
-            self.0.push(filled);
-        }
-        response
-    }
-}
-
-impl Response {
-    /// What is in a box that waits for a response.
-    const VACANT: Self = Self {
-        outgoing: None,
-        then: Then::Close,
-        key: 0,
-        log: None,
+    let end = ResponseEnd {
+        status: ready.status,
+        after,
+        record: record.map(RequestRecord::into_owned),
     };
+    let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
+    worker.drop_output_of(&ready);
+    response
+}
 
-    /// A reply that is not sent at once.
-    pub(crate) fn of(
-        reply: Reply,
-        then: Then,
-        log: Option<LogRecord<'_>>,
-        context: &mut Context,
-    ) -> Self {
-        match reply {
-            Reply::Stream(stream) => Self::of_stream(stream, then, log),
-            Reply::Ready(ready) => {
-                let response = Self::rest_of(&ready, 0, then, log, context.bytes_of(&ready));
-                context.drop_output_of(&ready);
-                response
-            }
-        }
-    }
-
-    fn of_stream(stream: Stream, then: Then, log: Option<LogRecord<'_>>) -> Self {
-        let then = match then {
-            Then::KeepAlive if stream.ends_by_close => Then::Linger,
-            then => then,
-        };
-        Self {
-            outgoing: Some(stream.outgoing),
-            then,
-            key: stream.key,
-            log: log.map(LogRecord::into_owned),
-        }
-    }
-
-    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
-    pub(crate) fn rest_of(
-        ready: &Ready,
-        accepted: usize,
-        then: Then,
-        log: Option<LogRecord<'_>>,
+impl ReadyResponse<'_> {
+    /// What is left of it where the socket accepted `accepted` of its `bytes`, to be sent at the next
+    /// writable edge.
+    pub(crate) fn rest(
+        self,
         bytes: &[u8],
+        accepted: usize,
+        peer: &impl Peer,
+        worker: &Worker,
+    ) -> Exchange {
+        let end = ResponseEnd {
+            status: self.ready.status,
+            after: self.after,
+            record: self.record.map(RequestRecord::into_owned),
+        };
+        let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
+        Exchange {
+            state: State::Sending {
+                response: Box::new(rest),
+                queued_bytes: peer.unacknowledged_bytes(),
+            },
+            deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+        }
+    }
+
+    /// It ended, with `accepted` of its bytes at the socket.
+    pub(crate) fn observe(
+        self,
+        remote: SocketAddr,
+        accepted: usize,
+        outcome: Outcome,
+        worker: &mut Worker,
+    ) {
+        worker.observe(Completion {
+            remote,
+            status: Some(self.ready.status),
+            outcome,
+            figures: self.ready.bytes.figures(accepted),
+            record: self.record,
+        });
+    }
+}
+
+impl Exchange {
+    /// The answer to what is no request, or did not come in time: an error. `received` is what came of
+    /// it; its first line goes to the log.
+    pub(crate) fn refusing(
+        received: &[u8],
+        status: Status,
+        after: AfterResponse,
+        worker: &mut Worker,
+    ) -> Self {
+        let id = worker.next_exchange();
+        let reply = refuse_now(status, Persistence::Close, worker);
+        let record = worker.log.is_some();
+        let record = record.then(|| RequestRecord::from_received(received));
+        let response = kept(reply, id, after, record, worker);
+        Self::sending(Box::new(response), worker)
+    }
+
+    fn resolving(
+        id: ExchangeId,
+        pending: Box<PendingLookup>,
+        job: JobHandle,
+        worker: &Worker,
     ) -> Self {
         Self {
-            outgoing: Some(Outgoing::rest_of(bytes, ready, accepted)),
-            then,
-            key: 0,
-            log: log.map(LogRecord::into_owned),
+            state: State::Resolving {
+                id,
+                pending,
+                _job: job,
+            },
+            deadline_ms: worker.now_ms + worker.timeouts.disk_ms,
+        }
+    }
+
+    fn sending(response: Box<Response>, worker: &Worker) -> Self {
+        Self {
+            state: State::Sending {
+                response,
+                queued_bytes: 0,
+            },
+            deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
         }
     }
 
     /// The same request answered by an error instead, because of its body or of the disk.
-    pub(crate) fn refused_instead(
-        self,
+    fn refusing_instead(
+        end: ResponseEnd,
+        id: ExchangeId,
         status: Status,
-        then: Then,
-        context: &mut Context,
-    ) -> Box<Self> {
-        let reply = refuse_now(status, Persistence::Close, context);
-        let log = self.log.map(|record| LogRecord {
-            status: Some(status),
-            ..record
-        });
-        Box::new(Self::of(reply, then, log, context))
+        after: AfterResponse,
+        worker: &mut Worker,
+    ) -> Self {
+        let reply = refuse_now(status, Persistence::Close, worker);
+        let response = kept(reply, id, after, end.record, worker);
+        Self::sending(Box::new(response), worker)
     }
 
-    /// Tells the access log how a response ended, of which nobody else has a part, and gives back
-    /// what can be used again.
-    pub(crate) fn end(mut self, remote: SocketAddr, outcome: Outcome, context: &mut Context) {
-        if let Some(outgoing) = self.outgoing.take() {
-            self.record(remote, outcome, outgoing.figures(), context);
-            context.buffers.head = outgoing.into_head();
+    /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        self.deadline_ms
+    }
+
+    /// Whether a response is under way.
+    pub(crate) fn is_sending(&self) -> bool {
+        match self.state {
+            State::Resolving { .. } | State::Resolved { .. } | State::Draining { .. } => false,
+            State::Sending { .. } | State::Prefetching { .. } | State::Prefetched { .. } => true,
+            State::Offloaded(_) | State::Returned(_) => true,
         }
     }
 
-    /// Tells the access log how a response ended, and what was done of it.
-    pub(crate) fn record(
-        self,
-        remote: SocketAddr,
-        outcome: Outcome,
-        figures: Figures,
-        context: &mut Context,
-    ) {
-        if let Some(record) = self.log {
-            record.write(remote, outcome, figures, context);
-        }
+    /// Whether the disk is waited for, to send on.
+    pub(crate) fn is_cold(&self) -> bool {
+        matches!(self.state, State::Prefetching { .. } | State::Offloaded(_))
     }
-}
 
-impl<'b> LogRecord<'b> {
-    fn of(request: &Request<'b>, started: Instant, status: Status) -> Self {
-        let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
-        Self {
-            started,
-            request_line: Cow::Borrowed(request.request_line()),
-            host: Cow::Borrowed(authority(request)),
-            referer: field("referer"),
-            user_agent: field("user-agent"),
-            status: Some(status),
+    /// A writable edge. It comes once: a thread that has met a full socket has missed it.
+    pub(crate) fn on_writable(&mut self) {
+        if let State::Offloaded(offloaded) = &mut self.state {
+            offloaded.writable = true;
         }
     }
 
-    /// What there is to tell of bytes that are no request, or not answered as one.
-    fn of_received(received: &'b [u8], status: Option<Status>) -> Self {
-        let line = received
-            .split(|&byte| byte == b'\r' || byte == b'\n')
-            .find(|line| !line.is_empty());
-        Self {
-            started: Instant::now(),
-            request_line: Cow::Borrowed(line.unwrap_or_default()),
-            host: Cow::default(),
-            referer: Cow::default(),
-            user_agent: Cow::default(),
-            status,
-        }
-    }
-
-    fn into_owned(self) -> LogRecord<'static> {
-        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
-        LogRecord {
-            started: self.started,
-            request_line: owned(self.request_line),
-            host: owned(self.host),
-            referer: owned(self.referer),
-            user_agent: owned(self.user_agent),
-            status: self.status,
-        }
-    }
-
-    /// Appends the line of a response that is over.
-    pub(crate) fn write(
-        self,
-        remote: SocketAddr,
-        outcome: Outcome,
-        figures: Figures,
-        context: &mut Context,
-    ) {
-        let Some(sink) = &mut context.log else {
-            return;
+    /// What a thread has done. It is for nobody when the exchange has given up.
+    pub(crate) fn on_done(self, to: ExchangeId, done: Done) -> Self {
+        let state = match (self.state, done) {
+            (
+                State::Resolving {
+                    id, mut pending, ..
+                },
+                Done::LookedUp(answer),
+            ) if id == to => {
+                pending.add(answer);
+                State::Resolved { id, pending }
+            }
+            (State::Offloaded(offloaded), Done::Carried(body, result)) if offloaded.id == to => {
+                State::Returned(Box::new(offloaded.returned(body, result)))
+            }
+            (state, _) => state,
         };
-        let report = figures.report;
-        let send_path = match report {
-            Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
-            Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
-            Some(_) => Path::Sendfile.as_str(),
-            None if figures.body_bytes > 0 && figures.was_read => Path::Copy.as_str(),
-            None if figures.body_bytes > 0 => "memory",
-            None => "none",
-        };
-        let micros =
-            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        sink.record(&Entry {
-            remote,
-            time: SystemTime::now(),
-            request_line: &self.request_line,
-            host: &self.host,
-            referer: &self.referer,
-            user_agent: &self.user_agent,
-            status: self.status.map(Status::code),
-            head_bytes: figures.head_bytes,
-            body_bytes: figures.body_bytes,
-            send_path,
-            fallback: report.and_then(|report| report.fallback.map(|f| f.to_string())),
-            calls: report.as_ref().map_or(0, Report::calls),
-            would_blocks: figures.would_blocks,
-            cold_windows: figures.cold.windows,
-            disk_micros: micros(figures.cold.time),
-            outcome: outcome.as_str(),
-            micros: micros(self.started.elapsed()),
-        });
+        Self { state, ..self }
     }
-}
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Truncated => "truncated",
-            Self::PeerGone => "peer_gone",
-            Self::Failed => "failed",
-            Self::Stalled => "stalled",
-            Self::DiskTimeout => "disk_timeout",
-            Self::Shutdown => "shutdown",
+    /// What was requested of the disk has been read, or cannot be. It is for nobody when the exchange has
+    /// given up.
+    pub(crate) fn on_read(self, to: ExchangeId, result: io::Result<()>) -> Self {
+        let state = match self.state {
+            State::Prefetching { response } if response.id == to => {
+                State::Prefetched { response, result }
+            }
+            state => state,
+        };
+        Self { state, ..self }
+    }
+
+    /// Goes on as far as one step leads. `received` are bytes of the request, of which this says how many
+    /// are done with.
+    pub(crate) fn step(
+        self,
+        received: &[u8],
+        peer: &mut impl Peer,
+        worker: &mut Worker,
+    ) -> (usize, Next) {
+        let deadline_ms = self.deadline_ms;
+        let next = match self.state {
+            State::Resolving { .. } if peer.is_gone() => {
+                worker.observe_unanswered(received, peer.remote(), Outcome::PeerGone);
+                Next::End(Ending::Close)
+            }
+            State::Resolved { id, pending } => Next::TakeHead(id, pending),
+            State::Draining { drain, response } => {
+                return drain_body(drain, response, deadline_ms, received, worker);
+            }
+            State::Sending {
+                response,
+                queued_bytes,
+            } => send::resume(response, (deadline_ms, queued_bytes), peer, worker),
+            State::Prefetching { response } | State::Prefetched { response, .. }
+                if peer.is_gone() =>
+            {
+                send::end(*response, Outcome::PeerGone, peer, worker)
+            }
+            State::Prefetched { response, result } => {
+                offload::after_prefetch(response, &result, peer, worker)
+            }
+            State::Offloaded(offloaded) if peer.is_gone() => {
+                offloaded.end(Outcome::PeerGone, peer, worker)
+            }
+            State::Returned(returned) => returned.resume(peer, worker),
+            state @ (State::Resolving { .. } | State::Prefetching { .. } | State::Offloaded(_)) => {
+                Next::Wait(Self { state, deadline_ms })
+            }
+        };
+        (0, next)
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn on_deadline(
+        self,
+        received: &[u8],
+        peer: &mut impl Peer,
+        worker: &mut Worker,
+    ) -> Next {
+        match self.state {
+            State::Resolving { .. } | State::Resolved { .. } => Next::Yield(Self::refusing(
+                received,
+                Status::GatewayTimeout,
+                AfterResponse::Linger,
+                worker,
+            )),
+            State::Draining { response, .. } => {
+                let (id, end) = (response.id, response.end);
+                let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
+                Next::Yield(Self::refusing_instead(end, id, status, after, worker))
+            }
+            State::Sending {
+                response,
+                queued_bytes,
+            } => send::on_stall(response, queued_bytes, peer, worker),
+            State::Prefetching { response } | State::Prefetched { response, .. } => {
+                offload::warn_of_timeout(response.body.file(), peer, worker);
+                let (id, end) = (response.id, response.end);
+                let (status, after) = (Status::GatewayTimeout, AfterResponse::Linger);
+                Next::Yield(Self::refusing_instead(end, id, status, after, worker))
+            }
+            State::Offloaded(offloaded) => offloaded.on_deadline(peer, worker),
+            State::Returned(returned) => returned.offloaded.on_deadline(peer, worker),
+        }
+    }
+
+    /// The grace period is over: it is cut.
+    pub(crate) fn cut(self, received: &[u8], peer: &mut impl Peer, worker: &mut Worker) -> Ending {
+        match self.state {
+            // A request that waits for a look-up has no response yet, and is cut all the same.
+            State::Resolving { .. } | State::Resolved { .. } => {
+                worker.observe_unanswered(received, peer.remote(), Outcome::Shutdown);
+                Ending::Close
+            }
+            State::Draining { response, .. }
+            | State::Sending { response, .. }
+            | State::Prefetching { response }
+            | State::Prefetched { response, .. } => {
+                send::end(*response, Outcome::Shutdown, peer, worker);
+                Ending::Reset
+            }
+            State::Offloaded(offloaded) => {
+                offloaded.end(Outcome::Shutdown, peer, worker);
+                Ending::CutOff
+            }
+            State::Returned(returned) => {
+                returned.offloaded.end(Outcome::Shutdown, peer, worker);
+                Ending::CutOff
+            }
         }
     }
 }
+
+/// Drops what has come of a request body. Answers how many bytes that were, as well.
+fn drain_body(
+    mut drain: Drain,
+    response: Box<Response>,
+    deadline_ms: u64,
+    received: &[u8],
+    worker: &mut Worker,
+) -> (usize, Next) {
+    match drain.consume(received) {
+        Ok(drained) if drained.done => {
+            let sending = Exchange::sending(response, worker);
+            (drained.consumed, Next::Go(sending))
+        }
+        Ok(drained) => {
+            let state = State::Draining { drain, response };
+            let exchange = Exchange { state, deadline_ms };
+            (drained.consumed, Next::ReadBody(exchange))
+        }
+        Err(error) => {
+            let (id, end) = (response.id, response.end);
+            let (status, after) = (error.status(), AfterResponse::Linger);
+            let refusing = Exchange::refusing_instead(end, id, status, after, worker);
+            (0, Next::Go(refusing))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -417,7 +417,7 @@ impl Root {
         )
         .ok()?;
         let real = |fd: &OwnedFd| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        // Asked each time: the root may have been renamed.
+        // RequestTarget each time: the root may have been renamed.
         let root = real(&self.directory).ok()?;
         let below = real(&target).ok()?.strip_prefix(root).ok()?.to_owned();
         Some(if below.as_os_str().is_empty() {

@@ -3,3 +3,4 @@
 pub(crate) mod access_log;
 pub(crate) mod diagnostics;
 pub(crate) mod format;
+pub(crate) mod record;

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mio::net::TcpStream;
 
-use crate::disk::Mailbox;
+use crate::mailbox::Mailbox;
+use crate::worker::WorkerMessage;
 
 /// A worker that has so many connections may have one more than another, 9 of 8: handing over costs
 /// a wake, and the more there are the evener the hash spreads them.
@@ -31,12 +32,12 @@ pub(crate) struct Balance {
 
 #[derive(Debug)]
 struct Worker {
-    mailbox: Mailbox,
+    mailbox: Mailbox<WorkerMessage>,
     connections: AtomicUsize,
 }
 
 impl Balance {
-    pub(crate) fn new(mailboxes: impl IntoIterator<Item = Mailbox>) -> Self {
+    pub(crate) fn new(mailboxes: impl IntoIterator<Item = Mailbox<WorkerMessage>>) -> Self {
         let workers = mailboxes.into_iter().map(|mailbox| Worker {
             mailbox,
             connections: AtomicUsize::new(0),
@@ -60,7 +61,8 @@ impl Balance {
         if chosen == accepted_by {
             return Some(stream);
         }
-        match self.workers[chosen].mailbox.hand_over(stream, remote) {
+        let message = |stream| WorkerMessage::Connection(stream, remote);
+        match self.workers[chosen].mailbox.offer(stream, message) {
             Ok(()) => None,
             Err(stream) => {
                 count(chosen).fetch_sub(1, Ordering::Relaxed);
@@ -97,15 +99,14 @@ mod tests {
     use mio::{Poll, Token, Waker};
 
     use super::*;
-    use crate::disk::Letter;
 
-    fn balance(workers: usize) -> (Balance, Vec<Mailbox>, Vec<Poll>) {
+    fn balance(workers: usize) -> (Balance, Vec<Mailbox<WorkerMessage>>, Vec<Poll>) {
         let polls: Vec<Poll> = (0..workers).map(|_| Poll::new().expect("epoll")).collect();
         let mailbox = |poll: &Poll| {
             let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
             Mailbox::new(Arc::new(waker))
         };
-        let mailboxes: Vec<Mailbox> = polls.iter().map(mailbox).collect();
+        let mailboxes: Vec<Mailbox<WorkerMessage>> = polls.iter().map(mailbox).collect();
         (Balance::new(mailboxes.clone()), mailboxes, polls)
     }
 
@@ -120,7 +121,7 @@ mod tests {
             let stream = TcpStream::from_std(stream);
             kept += usize::from(balance.place(stream, address, 1).is_some());
         }
-        let arrived = |mailbox: &Mailbox| mailbox.take().len();
+        let arrived = |mailbox: &Mailbox<WorkerMessage>| mailbox.take().len();
         assert_eq!(kept, 3);
         assert_eq!(mailboxes.iter().map(arrived).collect::<Vec<_>>(), [3, 0, 3]);
     }
@@ -162,7 +163,7 @@ mod tests {
             !mailboxes[1]
                 .take()
                 .iter()
-                .any(|letter| matches!(letter, Letter::Connection(..)))
+                .any(|message| matches!(message, WorkerMessage::Connection(..)))
         );
     }
 }

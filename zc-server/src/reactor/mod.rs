@@ -29,23 +29,20 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use zc_http::HttpTime;
 
 use crate::connection::{Connection, Turn};
-use crate::disk::Letter;
-use crate::observe::access_log::Sink;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Accept, accept};
-use crate::reactor::schedule::{Queued, Share};
+use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
-use crate::worker::Context;
+use crate::worker::{Worker, WorkerMessage};
 
 /// The token of the ring: no connection's, and not that of a waker.
 const RING: Token = Token(u32::MAX as usize - 1);
@@ -96,12 +93,13 @@ pub(crate) struct Reactor {
     slots: Slots<Slot>,
     /// Those with a request, or that something has happened to.
     ready: VecDeque<Token>,
-    /// The same, where the last response had to wait for the disk.
-    patient: VecDeque<Token>,
+    /// The same, where the last response was of a cold file.
+    cold: VecDeque<Token>,
     /// Those whose response is under way and can go on.
     streaming: VecDeque<Token>,
     wheel: Wheel<Token>,
-    context: Context,
+    scheduler: Scheduler,
+    worker: Worker,
     shared: Arc<Shared>,
     started: Instant,
     grace_deadline_ms: Option<u64>,
@@ -125,14 +123,14 @@ impl Reactor {
         index: usize,
         poll: Poll,
         mut listeners: Vec<TcpListener>,
-        context: Context,
+        worker: Worker,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         for (number, listener) in listeners.iter_mut().enumerate() {
             poll.registry()
                 .register(listener, Token(number), Interest::READABLE)?;
         }
-        if let Some(ring) = &context.ring {
+        if let Some(ring) = &worker.ring {
             let descriptor = ring.as_fd().as_raw_fd();
             let mut source = SourceFd(&descriptor);
             let registry = poll.registry();
@@ -145,10 +143,11 @@ impl Reactor {
             accepting: Accepting::NextTurn,
             slots: Slots::new(),
             ready: VecDeque::new(),
-            patient: VecDeque::new(),
+            cold: VecDeque::new(),
             streaming: VecDeque::new(),
             wheel: Wheel::new(0),
-            context,
+            scheduler: Scheduler::default(),
+            worker,
             shared,
             started: Instant::now(),
             grace_deadline_ms: None,
@@ -164,7 +163,7 @@ impl Reactor {
         loop {
             // Looked at before the poll, which then tells of all that had arrived by the time of the
             // signal: a connection that seems idle without its edge would be reset by its closing.
-            let stop = self.shared.stopping.load(Ordering::Acquire) && !self.context.stopping;
+            let stop = self.shared.stopping.load(Ordering::Acquire) && !self.worker.stopping;
             let timeout = if stop {
                 Some(Duration::ZERO)
             } else {
@@ -181,38 +180,33 @@ impl Reactor {
             if stop {
                 self.begin_drain();
             }
-            self.take_letters();
+            self.take_messages();
             self.take_reads();
             self.accept_all();
             self.drive_queued();
-            self.context.sweep();
-            self.wheel.expire(self.context.now_ms, &mut expired);
+            self.worker.sweep();
+            self.wheel.expire(self.worker.now_ms, &mut expired);
             for token in expired.drain(..) {
                 self.check_deadline(token);
             }
-            if let Some(log) = &mut self.context.log {
-                log.flush();
-            }
+            self.worker.flush_log();
             if stop {
                 self.count_drain();
             }
-            if self.context.stopping && self.drained() {
+            if self.worker.stopping && self.drained() {
                 return Ok(self.cut);
             }
         }
     }
 
     fn renew_clock(&mut self) {
-        self.context.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now = HttpTime::from(SystemTime::now());
-        if self.context.now != now {
-            self.context.now = now;
-            self.context.date = now.imf_fixdate();
-        }
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.worker.renew_clock(now_ms);
+        self.worker.turn.quantum_bytes = self.scheduler.turn_bytes(now_ms);
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        let queues = [&self.ready, &self.patient, &self.streaming];
+        let queues = [&self.ready, &self.cold, &self.streaming];
         let is_idle = queues.iter().all(|queue| queue.is_empty());
         if !is_idle || self.accepting == Accepting::NextTurn {
             return Some(Duration::ZERO);
@@ -221,19 +215,19 @@ impl Reactor {
             Accepting::After(time) => Some(time),
             _ => None,
         };
-        let log_pending = self.context.log.as_ref().is_some_and(Sink::has_pending);
+        let log_pending = self.worker.has_pending_log();
         let next = [
             self.wheel.next_wakeup_ms(),
             pause_end,
             self.grace_deadline_ms,
-            log_pending.then_some(self.context.now_ms + LOG_RETRY_MS),
-            self.context.next_sweep_ms(),
+            log_pending.then_some(self.worker.now_ms + LOG_RETRY_MS),
+            self.worker.next_sweep_ms(),
         ]
         .into_iter()
         .flatten()
         .min()?;
         Some(Duration::from_millis(
-            next.saturating_sub(self.context.now_ms),
+            next.saturating_sub(self.worker.now_ms),
         ))
     }
 
@@ -261,8 +255,8 @@ impl Reactor {
         }
         if slot.connection.is_sending() {
             enqueue(&mut self.streaming, token, slot);
-        } else if slot.connection.has_waited() {
-            enqueue(&mut self.patient, token, slot);
+        } else if slot.connection.was_cold() {
+            enqueue(&mut self.cold, token, slot);
         } else {
             enqueue(&mut self.ready, token, slot);
         }
@@ -270,26 +264,21 @@ impl Reactor {
 
     /// What requests to the disk have brought.
     fn take_reads(&mut self) {
-        let Some(ring) = &mut self.context.ring else {
-            return;
-        };
-        while let Some(completion) = ring.next_completion() {
-            // A number that went through the kernel; that of a connection that is gone is nobody's.
-            let token = Token(completion.tag as usize);
+        while let Some((token, exchange, result)) = self.worker.next_read() {
             if let Some(slot) = self.slots.get_mut(token) {
-                slot.connection.on_read(completion.result);
+                slot.connection.on_read(exchange, result);
                 enqueue(&mut self.streaming, token, slot);
             }
         }
     }
 
     /// What the threads of the disk and the other workers have left.
-    fn take_letters(&mut self) {
-        for letter in self.context.mailbox.take() {
-            match letter {
-                Letter::Answer(token, answer) => {
+    fn take_messages(&mut self) {
+        for message in self.worker.mailbox.take() {
+            match message {
+                WorkerMessage::Done(token, exchange, done) => {
                     if let Some(slot) = self.slots.get_mut(token) {
-                        slot.connection.on_answer(answer);
+                        slot.connection.on_done(exchange, done);
                         if slot.connection.is_sending() {
                             enqueue(&mut self.streaming, token, slot);
                         } else {
@@ -297,7 +286,7 @@ impl Reactor {
                         }
                     }
                 }
-                Letter::Connection(stream, remote) => self.insert(stream, remote),
+                WorkerMessage::Connection(stream, remote) => self.insert(stream, remote),
             }
         }
     }
@@ -305,7 +294,7 @@ impl Reactor {
     fn accept_all(&mut self) {
         match self.accepting {
             Accepting::NextTurn => {}
-            Accepting::After(time) if self.context.now_ms >= time => {}
+            Accepting::After(time) if self.worker.now_ms >= time => {}
             _ => return,
         }
         self.accepting = Accepting::OnEdge;
@@ -320,7 +309,7 @@ impl Reactor {
     }
 
     fn accept_from(&mut self, index: usize) -> Accepting {
-        let pause = Accepting::After(self.context.now_ms + ACCEPT_PAUSE_MS);
+        let pause = Accepting::After(self.worker.now_ms + ACCEPT_PAUSE_MS);
         for _ in 0..ACCEPT_BATCH_MAX {
             // Counted before it is taken, so that the workers together never pass the limit.
             if self.shared.connections.fetch_add(1, Ordering::Relaxed)
@@ -340,10 +329,10 @@ impl Reactor {
                     self.shared.connections.fetch_sub(1, Ordering::Relaxed);
                     match other {
                         Accept::WouldBlock => return Accepting::OnEdge,
-                        Accept::OutOfDescriptors(_) if self.context.cache.yield_descriptors() => {}
+                        Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
-                            self.context.site.diagnostics.say(line);
+                            self.worker.site.diagnostics.say(line);
                             return pause;
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
@@ -357,7 +346,7 @@ impl Reactor {
     /// The first turn of a connection comes before its registration: the request is there already
     /// more often than not, and a connection that has no second one is never registered.
     fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let (now_ms, timeouts) = (self.context.now_ms, self.context.timeouts);
+        let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
         let connection = Connection::new(stream, remote, now_ms, timeouts);
         let token = self.slots.insert(|_| Slot {
             connection,
@@ -367,22 +356,18 @@ impl Reactor {
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
-        self.context.token = token;
-        let turn = slot.connection.drive(&mut self.context);
+        self.worker.token = token;
+        let turn = slot.connection.drive(&mut self.worker);
         if turn == Turn::Closed {
             self.remove(token);
             return;
         }
         // One registration for the whole life of the connection, for both directions. It tells of
         // what has come meanwhile.
-        let registered = self.poll.registry().register(
-            slot.connection.stream_mut(),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        );
+        let registered = slot.connection.register(self.poll.registry(), token);
         if let Err(error) = registered {
             let line = format!("cannot watch a connection: {error}");
-            self.context.site.diagnostics.say(line);
+            self.worker.site.diagnostics.say(line);
             self.remove(token);
             return;
         }
@@ -400,8 +385,8 @@ impl Reactor {
         }
     }
 
-    /// One turn for everyone who was ready when it began, and then for a share of those who are patient
-    /// or of those whose response is under way.
+    /// One turn for everyone who was ready when it began, and then for some of those with cold files or of
+    /// those whose response is under way.
     fn drive_queued(&mut self) {
         let requests = self.ready.len();
         for _ in 0..requests {
@@ -410,25 +395,28 @@ impl Reactor {
             }
         }
         let queued = Queued {
-            patient: !self.patient.is_empty(),
+            cold: !self.cold.is_empty(),
             streaming: !self.streaming.is_empty(),
         };
-        let now_ms = self.context.now_ms;
-        match self.context.pace.share(requests, queued, now_ms) {
-            Share::Patient(count) => {
-                for _ in 0..count.min(self.patient.len()) {
-                    if let Some(token) = self.patient.pop_front() {
+        let has_answered = std::mem::take(&mut self.worker.turn.has_answered);
+        let now_ms = self.worker.now_ms;
+        let quantum = self.scheduler.next(requests, has_answered, queued, now_ms);
+        self.worker.turn.quantum_bytes = self.scheduler.turn_bytes(now_ms);
+        match quantum {
+            Quantum::Cold(count) => {
+                for _ in 0..count.min(self.cold.len()) {
+                    if let Some(token) = self.cold.pop_front() {
                         self.drive(token);
                     }
                 }
             }
-            Share::StreamingUntil(bytes) => {
-                for _ in 0..self.streaming.len() {
-                    if self.context.pace.streamed_bytes >= bytes {
+            Quantum::Streaming(bytes) => {
+                self.worker.turn.streamed_bytes = 0;
+                for turns in 0..self.streaming.len() as u64 {
+                    if self.worker.turn.streamed_bytes + turns * TURN_COST_BYTES >= bytes {
                         return;
                     }
                     if let Some(token) = self.streaming.pop_front() {
-                        self.context.pace.begin_turn();
                         self.drive(token);
                     }
                 }
@@ -441,13 +429,13 @@ impl Reactor {
             return;
         };
         slot.queued = false;
-        self.context.token = token;
-        let turn = slot.connection.drive(&mut self.context);
+        self.worker.token = token;
+        let turn = slot.connection.drive(&mut self.worker);
         self.settle(token, turn);
     }
 
     fn check_deadline(&mut self, token: Token) {
-        let now_ms = self.context.now_ms;
+        let now_ms = self.worker.now_ms;
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
@@ -461,8 +449,8 @@ impl Reactor {
             return;
         }
         slot.armed_ms = u64::MAX;
-        self.context.token = token;
-        let turn = slot.connection.on_deadline(&mut self.context);
+        self.worker.token = token;
+        let turn = slot.connection.on_deadline(&mut self.worker);
         self.settle(token, turn);
     }
 
@@ -488,7 +476,7 @@ impl Reactor {
 
     /// No new connections, no idle ones; responses under way have the grace period.
     fn begin_drain(&mut self) {
-        self.context.stopping = true;
+        self.worker.stopping = true;
         // Closing a listener resets who has connected and was not accepted yet.
         for index in 0..self.listeners.len() {
             for _ in 0..DRAIN_BATCHES_MAX {
@@ -499,9 +487,9 @@ impl Reactor {
         }
         self.accepting = Accepting::Stopped;
         self.listeners.clear();
-        self.context.mailbox.close();
-        self.take_letters();
-        self.grace_deadline_ms = Some(self.context.now_ms + self.shared.grace_ms);
+        self.worker.mailbox.close();
+        self.take_messages();
+        self.grace_deadline_ms = Some(self.worker.now_ms + self.shared.grace_ms);
         // Each has a turn in which it closes, or answers what has arrived already.
         for token in self.slots.tokens() {
             if let Some(slot) = self.slots.get_mut(token) {
@@ -521,7 +509,7 @@ impl Reactor {
         let responses = tokens.iter().filter(|token| has_response(token)).count();
         let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
         if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
-            self.context.site.diagnostics.say(line);
+            self.worker.site.diagnostics.say(line);
         }
     }
 
@@ -529,16 +517,14 @@ impl Reactor {
     fn drained(&mut self) -> bool {
         if self
             .grace_deadline_ms
-            .is_some_and(|end| self.context.now_ms >= end)
+            .is_some_and(|end| self.worker.now_ms >= end)
         {
             for token in self.slots.tokens() {
                 if let Some(slot) = self.slots.remove(token) {
-                    self.cut += usize::from(slot.connection.cut(&mut self.context));
+                    self.cut += usize::from(slot.connection.cut(&mut self.worker));
                 }
             }
-            if let Some(log) = &mut self.context.log {
-                log.flush();
-            }
+            self.worker.flush_log();
         }
         self.slots.is_empty()
     }

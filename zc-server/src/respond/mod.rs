@@ -5,16 +5,17 @@ pub(crate) mod plan;
 pub(crate) mod prepared;
 pub(crate) mod render;
 pub(crate) mod reply;
+pub(crate) mod response;
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use zc_http::{
     AcceptEncoding, MediaAcceptance, Method, Persistence, Request, Status, Target, Version,
     decode_path, media_acceptance,
 };
 
-use crate::disk::{self, Key, Work};
+use crate::disk::Key;
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
 use crate::files::representation::Representation;
@@ -22,10 +23,10 @@ use crate::files::root::{Patience, ResolveError, Root};
 use crate::files::roots::{Answering, RootPath, Roots, Told};
 use crate::files::rules::Site;
 use crate::observe::diagnostics::OneLine;
-use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
+use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
-use crate::respond::reply::{Buffers, Moment, Reply, Terms};
+use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -35,13 +36,37 @@ use crate::respond::reply::{Buffers, Moment, Reply, Terms};
 )]
 pub(crate) enum Responded {
     Reply(Reply),
-    /// The disk has to be asked first, on a thread that may wait; the key is that of the mount.
-    /// What is known already is needed again.
-    Ask(Box<Known>, Key, Work),
+    /// Something has to be looked up first, by a thread that may wait.
+    LookUp(Box<PendingLookup>, LookUp),
+}
+
+/// What a thread is to look up.
+pub(crate) struct LookUp {
+    pub(crate) mount: Key,
+    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+}
+
+/// What a thread has looked up.
+#[derive(Debug)]
+pub(crate) enum LookUpAnswer {
+    /// What the path of a root names.
+    Root(Told),
+    Found(Found),
+    /// The page of an error.
+    Page(Found),
+    Listing(io::Result<Listing>),
+}
+
+impl fmt::Debug for LookUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookUp")
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a worker lends for a response.
-pub(crate) struct Lent<'a> {
+pub(crate) struct ResponderParts<'a> {
     pub(crate) site: &'a Arc<Site>,
     pub(crate) moment: &'a Moment,
     pub(crate) roots: &'a mut Roots,
@@ -53,10 +78,10 @@ pub(crate) struct Lent<'a> {
 
 /// What the disk has told about a request so far.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct PendingLookup {
     /// When it was asked first, in milliseconds of the worker's clock.
     asked_ms: Option<u64>,
-    root: KnownRoot,
+    root: PendingRoot,
     found: Option<Found>,
     page: Option<Found>,
     listing: Option<io::Result<Listing>>,
@@ -64,7 +89,7 @@ pub(crate) struct Known {
 
 /// The root that a request is answered from, once that is settled: it stays the same to the end.
 #[derive(Debug, Default)]
-enum KnownRoot {
+enum PendingRoot {
     #[default]
     Unknown,
     /// The one that the worker had.
@@ -73,40 +98,38 @@ enum KnownRoot {
     LookedUp(Told),
 }
 
-impl Known {
-    /// Adds an answer. What was sent is for nobody who asks here.
-    pub(crate) fn add(&mut self, answer: disk::Answer) {
+impl PendingLookup {
+    pub(crate) fn add(&mut self, answer: LookUpAnswer) {
         match answer {
-            disk::Answer::Root(told) => self.root = KnownRoot::LookedUp(told),
-            disk::Answer::Found(found) => self.found = Some(found),
-            disk::Answer::Page(page) => self.page = Some(page),
-            disk::Answer::Listing(listing) => self.listing = Some(listing),
-            disk::Answer::Sent(..) => {}
+            LookUpAnswer::Root(told) => self.root = PendingRoot::LookedUp(told),
+            LookUpAnswer::Found(found) => self.found = Some(found),
+            LookUpAnswer::Page(page) => self.page = Some(page),
+            LookUpAnswer::Listing(listing) => self.listing = Some(listing),
         }
     }
 }
 
 /// Where to look for what a request names.
-struct Asked {
+struct RequestTarget {
     method: zc_core::Method,
     is_directory: bool,
 }
 
 /// What stands at a path, and whether the cache has it.
-enum Stands {
-    Kept(Id),
-    Loose(Found),
+enum Resolved {
+    Cached(Id),
+    Uncached(Found),
     /// It cannot be told without waiting.
-    Waits,
+    WouldBlock,
 }
 
 /// Answers a request, or says what has to be asked first.
 pub(crate) fn respond(
     request: &Request<'_>,
-    known: Option<Box<Known>>,
-    lent: Lent<'_>,
+    pending: Option<Box<PendingLookup>>,
+    lent: ResponderParts<'_>,
 ) -> Responded {
-    let Lent {
+    let ResponderParts {
         site,
         moment,
         roots,
@@ -119,22 +142,22 @@ pub(crate) fn respond(
         // A site's place is one of the list.
         return Responded::Reply(refuse(Status::InternalServerError, site, moment, buffers));
     };
-    let mut known = known;
-    let told = known.as_mut().map(|known| {
-        let asked_ms = known.asked_ms.unwrap_or(moment.now_ms);
-        (std::mem::take(&mut known.root), asked_ms)
+    let mut pending = pending;
+    let told = pending.as_mut().map(|pending| {
+        let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
+        (std::mem::take(&mut pending.root), asked_ms)
     });
     let answering = match &told {
-        Some((KnownRoot::Own(root), _)) => Answering::Root(root),
-        // Asked again when the cache has no descriptors any more.
-        Some((KnownRoot::LookedUp(Told::Exhausted), _)) if cache.yield_descriptors() => {
+        Some((PendingRoot::Own(root), _)) => Answering::Root(root),
+        // RequestTarget again when the cache has no descriptors any more.
+        Some((PendingRoot::LookedUp(Told::Exhausted), _)) if cache.shed_descriptors() => {
             Answering::Unknown
         }
-        Some((KnownRoot::LookedUp(told), asked_ms)) => {
+        Some((PendingRoot::LookedUp(told), asked_ms)) => {
             roots.install(index, told, *asked_ms);
             Answering::from(told)
         }
-        Some((KnownRoot::Unknown, _)) | None => {
+        Some((PendingRoot::Unknown, _)) | None => {
             roots.current(index, root_path, site.patience(), moment.now_ms)
         }
     };
@@ -146,12 +169,12 @@ pub(crate) fn respond(
         root: answering,
         cache,
         buffers,
-        known,
+        pending,
     };
     if let Some(listing) = responder
-        .known
+        .pending
         .as_mut()
-        .and_then(|known| known.listing.take())
+        .and_then(|pending| pending.listing.take())
     {
         return responder.listing(listing, path);
     }
@@ -173,13 +196,13 @@ pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut
         disposition: None,
         has_routes: site.rules.spa.is_some(),
     };
-    let terms = Terms {
+    let builder = ReplyBuilder {
         site,
         framing,
         moment,
         method: site.method,
     };
-    terms.reply(&Plan::Message(status), buffers)
+    builder.reply(&Plan::Message(status), buffers)
 }
 
 struct Responder<'a, 'r> {
@@ -190,12 +213,12 @@ struct Responder<'a, 'r> {
     root: Answering<'a>,
     cache: &'a mut Cache,
     buffers: &'a mut Buffers,
-    known: Option<Box<Known>>,
+    pending: Option<Box<PendingLookup>>,
 }
 
 impl<'a> Responder<'a, '_> {
     /// Answers with what stands at `path`.
-    fn resource(mut self, asked: &Asked, path: &[u8]) -> Responded {
+    fn resource(mut self, asked: &RequestTarget, path: &[u8]) -> Responded {
         let rules = &self.site.rules;
         let query = Query {
             path,
@@ -220,21 +243,24 @@ impl<'a> Responder<'a, '_> {
             is_directory: asked.is_directory,
             preference: preference(&query, rules),
         };
-        let told = self.known.as_mut().and_then(|known| known.found.take());
+        let told = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.found.take());
         match self.stands(key, told, || look_up(root, rules, query)) {
-            Stands::Waits => self.ask_for(root, query),
-            Stands::Kept(id) => match self.cache.standing(id) {
-                Some(Standing::File(_)) => self.kept_file(id, asked, path),
-                Some(Standing::Redirect) => self.redirect(),
-                Some(Standing::NotAcceptable) => self.error(Status::NotAcceptable),
-                Some(Standing::Missing) | None => self.error(Status::NotFound),
+            Resolved::WouldBlock => self.ask_for(root, query),
+            Resolved::Cached(id) => match self.cache.standing(id) {
+                Some(CacheEntry::File(_)) => self.kept_file(id, asked, path),
+                Some(CacheEntry::Redirect) => self.redirect(),
+                Some(CacheEntry::NotAcceptable) => self.error(Status::NotAcceptable),
+                Some(CacheEntry::Missing) | None => self.error(Status::NotFound),
             },
-            Stands::Loose(Found::File(resource)) => self.loose_file(*resource, asked, path),
-            Stands::Loose(Found::Directory(_)) if self.request.method == Method::Head => {
+            Resolved::Uncached(Found::File(resource)) => self.loose_file(*resource, asked, path),
+            Resolved::Uncached(Found::Directory(_)) if self.request.method == Method::Head => {
                 let plan = Plan::Listing(plan::view(self.request).format);
                 self.message(plan)
             }
-            Stands::Loose(Found::Directory(directory)) => {
+            Resolved::Uncached(Found::Directory(directory)) => {
                 let list = listing::Request {
                     root: Arc::clone(root),
                     directory,
@@ -244,11 +270,13 @@ impl<'a> Responder<'a, '_> {
                     view: plan::view(self.request),
                     memory: self.site.listings.clone(),
                 };
-                self.ask(root.key_of(path), Work::List(Box::new(list)))
+                self.ask(root.key_of(path), move || {
+                    LookUpAnswer::Listing(list.read())
+                })
             }
-            Stands::Loose(Found::Redirect) => self.redirect(),
-            Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
-            Stands::Loose(Found::Nothing(error)) => {
+            Resolved::Uncached(Found::Redirect) => self.redirect(),
+            Resolved::Uncached(Found::NotAcceptable) => self.error(Status::NotAcceptable),
+            Resolved::Uncached(Found::Nothing(error)) => {
                 let status = status_of(&error, root, asked, path, self.site);
                 self.error(status)
             }
@@ -261,46 +289,46 @@ impl<'a> Responder<'a, '_> {
         key: CacheKey<'_>,
         told: Option<Found>,
         look: impl Fn() -> Found,
-    ) -> Stands {
+    ) -> Resolved {
         let now_ms = self.moment.now_ms;
         let (found, asked_ms) = match told {
             Some(found) => {
-                let asked_ms = self.known.as_ref().and_then(|known| known.asked_ms);
+                let asked_ms = self.pending.as_ref().and_then(|pending| pending.asked_ms);
                 (found, asked_ms.unwrap_or(now_ms))
             }
             None => match self.cache.get(key, now_ms) {
-                Some(id) => return Stands::Kept(id),
+                Some(id) => return Resolved::Cached(id),
                 None => (look(), now_ms),
             },
         };
         let found = match found {
-            // Asked again when the cache has none any more.
-            Found::Nothing(ResolveError::Exhausted(_)) if self.cache.yield_descriptors() => look(),
+            // RequestTarget again when the cache has none any more.
+            Found::Nothing(ResolveError::Exhausted(_)) if self.cache.shed_descriptors() => look(),
             found => found,
         };
         if let Found::Nothing(ResolveError::Waits) = found {
-            return Stands::Waits;
+            return Resolved::WouldBlock;
         }
         let (site, now) = (self.site, self.moment.now);
         let make = |resource| CachedFile::new(Representation::new(resource, &site.rules, now));
         let id = match self.cache.settle(key, found, asked_ms, make) {
             Ok(id) => id,
-            Err(found) => return Stands::Loose(found),
+            Err(found) => return Resolved::Uncached(found),
         };
         let inline_max = self.cache.bounds().inline_max;
-        if let Some(Standing::File(file)) = self.cache.standing(id)
+        if let Some(CacheEntry::File(file)) = self.cache.standing(id)
             && file.whole.is_none()
         {
             file.whole = Some(prepared::whole(&file.representation, inline_max, site, now));
             if let Err(found) = self.cache.fit(id) {
-                return Stands::Loose(found);
+                return Resolved::Uncached(found);
             }
         }
-        Stands::Kept(id)
+        Resolved::Cached(id)
     }
 
-    fn kept_file(self, id: Id, asked: &Asked, path: &[u8]) -> Responded {
-        let Some(Standing::File(file)) = self.cache.standing(id) else {
+    fn kept_file(self, id: Id, asked: &RequestTarget, path: &[u8]) -> Responded {
+        let Some(CacheEntry::File(file)) = self.cache.standing(id) else {
             unreachable!("asked before");
         };
         let disposition = disposition(
@@ -310,20 +338,20 @@ impl<'a> Responder<'a, '_> {
             path,
             self.site,
         );
-        let terms = terms(
+        let builder = builder(
             self.request,
             self.site,
             self.moment,
             asked.method,
             disposition.as_deref(),
         );
-        Responded::Reply(terms.reply_file(self.request, file, Some(id), self.buffers))
+        Responded::Reply(builder.reply_file(self.request, file, Some(id), self.buffers))
     }
 
-    fn loose_file(self, resource: Resource, asked: &Asked, path: &[u8]) -> Responded {
+    fn loose_file(self, resource: Resource, asked: &RequestTarget, path: &[u8]) -> Responded {
         let representation = Representation::new(resource, &self.site.rules, self.moment.now);
         let disposition = disposition(self.request, &representation, self.root, path, self.site);
-        let terms = terms(
+        let builder = builder(
             self.request,
             self.site,
             self.moment,
@@ -331,15 +359,15 @@ impl<'a> Responder<'a, '_> {
             disposition.as_deref(),
         );
         let mut file = CachedFile::new(representation);
-        Responded::Reply(terms.reply_file(self.request, &mut file, None, self.buffers))
+        Responded::Reply(builder.reply_file(self.request, &mut file, None, self.buffers))
     }
 
     /// Answers a request for a listing that was read, or could not be.
     fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
         let error = match listing {
             Ok(listing) => {
-                let terms = self.plain_terms();
-                return Responded::Reply(terms.reply_listing(listing, self.buffers));
+                let builder = self.plain_builder();
+                return Responded::Reply(builder.reply_listing(listing, self.buffers));
             }
             Err(error) => error,
         };
@@ -370,8 +398,8 @@ impl<'a> Responder<'a, '_> {
         if let Plan::Message(status) = plan {
             return self.error(status);
         }
-        let terms = self.plain_terms();
-        Responded::Reply(terms.reply(&plan, self.buffers))
+        let builder = self.plain_builder();
+        Responded::Reply(builder.reply(&plan, self.buffers))
     }
 
     /// Answers an error: with the page that the site has for it, or with a line of text.
@@ -390,33 +418,36 @@ impl<'a> Responder<'a, '_> {
             is_directory: false,
             preference: PREFERENCES,
         };
-        let told = self.known.as_mut().and_then(|known| known.page.take());
+        let told = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.page.take());
         let patience = self.site.patience();
         match self.stands(key, told, || error_page(root, path, patience)) {
-            Stands::Waits => {
+            Resolved::WouldBlock => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
-                let look_up =
-                    move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
-                self.ask(key, Work::LookUp(Box::new(look_up)))
+                self.ask(key, move || {
+                    LookUpAnswer::Page(error_page(&root, &path, Patience::Any))
+                })
             }
-            Stands::Kept(id) => {
-                let terms = self.plain_terms();
+            Resolved::Cached(id) => {
+                let builder = self.plain_builder();
                 match self.cache.standing(id) {
-                    Some(Standing::File(file)) => {
-                        Responded::Reply(terms.reply_page(status, file, self.buffers))
+                    Some(CacheEntry::File(file)) => {
+                        Responded::Reply(builder.reply_page(status, file, self.buffers))
                     }
                     _ => self.pageless_error(status, &ResolveError::NotFound),
                 }
             }
-            Stands::Loose(Found::File(resource)) => {
+            Resolved::Uncached(Found::File(resource)) => {
                 let rules = &self.site.rules;
                 let representation = Representation::new(*resource, rules, self.moment.now);
                 let mut file = CachedFile::new(representation);
-                let terms = self.plain_terms();
-                Responded::Reply(terms.reply_page(status, &mut file, self.buffers))
+                let builder = self.plain_builder();
+                Responded::Reply(builder.reply_page(status, &mut file, self.buffers))
             }
-            Stands::Loose(Found::Nothing(error)) => self.pageless_error(status, &error),
-            Stands::Loose(_) => self.pageless_error(status, &ResolveError::NotFound),
+            Resolved::Uncached(Found::Nothing(error)) => self.pageless_error(status, &error),
+            Resolved::Uncached(_) => self.pageless_error(status, &ResolveError::NotFound),
         }
     }
 
@@ -435,21 +466,20 @@ impl<'a> Responder<'a, '_> {
     }
 
     fn plain_error(self, status: Status) -> Responded {
-        let terms = self.plain_terms();
-        Responded::Reply(terms.reply(&Plan::Message(status), self.buffers))
+        let builder = self.plain_builder();
+        Responded::Reply(builder.reply(&Plan::Message(status), self.buffers))
     }
 
-    /// The terms of a response that is not of the file that was asked for.
-    fn plain_terms(&self) -> Terms<'a> {
-        terms(self.request, self.site, self.moment, self.site.method, None)
+    /// The builder of a response that is not of the file that was asked for.
+    fn plain_builder(&self) -> ReplyBuilder<'a> {
+        builder(self.request, self.site, self.moment, self.site.method, None)
     }
 
     /// Has a thread look up what the path of the root names.
     fn ask_for_root(self) -> Responded {
         let root_path = Arc::clone(self.root_path);
         let key = root_path.key();
-        let look_up = move |_: &_| disk::Answer::Root(root_path.look_up());
-        self.ask(key, Work::LookUp(Box::new(look_up)))
+        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
     }
 
     /// Has a thread do the same look-up, which may wait.
@@ -457,7 +487,7 @@ impl<'a> Responder<'a, '_> {
         let key = root.key_of(query.path);
         let (root, site, path) = (Arc::clone(root), Arc::clone(self.site), query.path.to_vec());
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
-        let look_up = move |_: &_| {
+        self.ask(key, move || {
             let query = Query {
                 path: &path,
                 is_directory,
@@ -465,30 +495,30 @@ impl<'a> Responder<'a, '_> {
                 html,
                 patience: Patience::Any,
             };
-            disk::Answer::Found(look_up(&root, &site.rules, query))
-        };
-        self.ask(key, Work::LookUp(Box::new(look_up)))
+            LookUpAnswer::Found(look_up(&root, &site.rules, query))
+        })
     }
 
-    fn ask(self, mount: Key, work: Work) -> Responded {
-        let mut known = self.known.unwrap_or_default();
-        known.asked_ms.get_or_insert(self.moment.now_ms);
+    fn ask(self, mount: Key, work: impl FnOnce() -> LookUpAnswer + Send + 'static) -> Responded {
+        let mut pending = self.pending.unwrap_or_default();
+        pending.asked_ms.get_or_insert(self.moment.now_ms);
         if let Answering::Root(root) = self.root {
-            known.root = KnownRoot::Own(Arc::clone(root));
+            pending.root = PendingRoot::Own(Arc::clone(root));
         }
-        Responded::Ask(known, mount, work)
+        let work = Box::new(work);
+        Responded::LookUp(pending, LookUp { mount, work })
     }
 }
 
-fn terms<'a>(
+fn builder<'a>(
     request: &'a Request<'_>,
     site: &'a Site,
     moment: &'a Moment,
     method: zc_core::Method,
     disposition: Option<&'a str>,
-) -> Terms<'a> {
+) -> ReplyBuilder<'a> {
     let cors = site.rules.cors.as_ref();
-    Terms {
+    ReplyBuilder {
         site,
         framing: Framing {
             method: request.method,
@@ -510,11 +540,11 @@ fn examine(
     request: &Request<'_>,
     site: &Site,
     path_buffer: &mut Vec<u8>,
-) -> Result<Asked, plan::Unlooked> {
+) -> Result<RequestTarget, plan::EarlyResponse> {
     if let Some(unlooked) = plan::without_a_look(request) {
         return Err(unlooked);
     }
-    let bad_request = plan::Unlooked::Message(Status::BadRequest);
+    let bad_request = plan::EarlyResponse::Message(Status::BadRequest);
     let (Target::Origin { path, query } | Target::Absolute { path, query, .. }) = request.target
     else {
         return Err(bad_request);
@@ -524,9 +554,9 @@ fn examine(
         Override::Unknown if site.method_override => return Err(bad_request),
         _ => site.method,
     };
-    let path =
-        decode_path(path, path_buffer).map_err(|error| plan::Unlooked::Message(error.status()))?;
-    Ok(Asked {
+    let path = decode_path(path, path_buffer)
+        .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
+    Ok(RequestTarget {
         method,
         is_directory: path.is_directory || path.bytes.is_empty(),
     })
@@ -550,7 +580,13 @@ fn disposition(
 }
 
 /// The one place where a failure of ours becomes a status.
-fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site: &Site) -> Status {
+fn status_of(
+    error: &ResolveError,
+    root: &Root,
+    asked: &RequestTarget,
+    path: &[u8],
+    site: &Site,
+) -> Status {
     let status = match error {
         ResolveError::NotFound => return Status::NotFound,
         ResolveError::Forbidden => Status::Forbidden,

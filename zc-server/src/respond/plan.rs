@@ -53,7 +53,7 @@ pub(crate) enum Plan<'r> {
 
 /// A request that is answered without a look at any file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unlooked {
+pub(crate) enum EarlyResponse {
     Options { preflight: bool },
     Message(Status),
 }
@@ -72,34 +72,34 @@ impl Plan<'_> {
     }
 }
 
-impl From<Unlooked> for Plan<'_> {
-    fn from(unlooked: Unlooked) -> Self {
+impl From<EarlyResponse> for Plan<'_> {
+    fn from(unlooked: EarlyResponse) -> Self {
         match unlooked {
-            Unlooked::Options { preflight } => Self::Options { preflight },
-            Unlooked::Message(status) => Self::Message(status),
+            EarlyResponse::Options { preflight } => Self::Options { preflight },
+            EarlyResponse::Message(status) => Self::Message(status),
         }
     }
 }
 
 /// What method and expectation alone decide; `None` when the target is to be looked up.
-pub(crate) fn without_a_look(request: &Request<'_>) -> Option<Unlooked> {
+pub(crate) fn without_a_look(request: &Request<'_>) -> Option<EarlyResponse> {
     // RFC 9110 §10.1.1: `100-continue` is the one expectation there is.
     let mut expectations = request.headers.get_all("expect");
     let is_known = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
     if request.version != zc_http::Version::Http10 && !expectations.all(is_known) {
-        return Some(Unlooked::Message(Status::ExpectationFailed));
+        return Some(EarlyResponse::Message(Status::ExpectationFailed));
     }
     match request.method {
         Method::Get | Method::Head => None,
-        Method::Options => Some(Unlooked::Options {
+        Method::Options => Some(EarlyResponse::Options {
             preflight: request.headers.get("origin").is_some()
                 && request
                     .headers
                     .get("access-control-request-method")
                     .is_some(),
         }),
-        Method::Unrecognized => Some(Unlooked::Message(Status::NotImplemented)),
-        _ => Some(Unlooked::Message(Status::MethodNotAllowed)),
+        Method::Unrecognized => Some(EarlyResponse::Message(Status::NotImplemented)),
+        _ => Some(EarlyResponse::Message(Status::MethodNotAllowed)),
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use zc_core::{REQUEST_BYTES, Residency, Transfer};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
-use crate::body::{Following, Outgoing, Parts, Source};
-use crate::disk::{Key, WINDOW_BYTES};
+use crate::body::{InMemory, NextPart, Parts, ResponseBody, Source, WINDOW_BYTES};
+use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::Guard;
 use crate::files::root::Handle;
@@ -39,10 +39,7 @@ pub(crate) struct Moment {
 pub(crate) struct Ready {
     pub(crate) status: Status,
     pub(crate) place: Place,
-    pub(crate) head_bytes: usize,
-    pub(crate) body_bytes: usize,
-    /// Whether its body was read from a file for this response.
-    pub(crate) was_read: bool,
+    pub(crate) bytes: InMemory,
 }
 
 /// Where the bytes of a ready response are.
@@ -59,12 +56,12 @@ pub(crate) enum Place {
 /// A response of which more than bytes is to be sent.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) outgoing: Outgoing,
+    pub(crate) body: ResponseBody,
     pub(crate) status: Status,
     /// Whether the end of the connection is the end of the response.
     pub(crate) ends_by_close: bool,
     /// The mount that the body is on.
-    pub(crate) key: Key,
+    pub(crate) mount: Key,
 }
 
 /// What is sent.
@@ -78,18 +75,9 @@ pub(crate) enum Reply {
     Stream(Stream),
 }
 
-impl Reply {
-    pub(crate) fn status(&self) -> Status {
-        match self {
-            Self::Ready(ready) => ready.status,
-            Self::Stream(stream) => stream.status,
-        }
-    }
-}
-
 impl Ready {
     pub(crate) fn length(&self) -> usize {
-        self.head_bytes + self.body_bytes
+        self.bytes.length()
     }
 }
 
@@ -103,7 +91,7 @@ pub(crate) struct Buffers {
 }
 
 /// What a reply is made from, beside its plan.
-pub(crate) struct Terms<'a> {
+pub(crate) struct ReplyBuilder<'a> {
     pub(crate) site: &'a Site,
     pub(crate) framing: Framing<'a>,
     pub(crate) moment: &'a Moment,
@@ -112,14 +100,14 @@ pub(crate) struct Terms<'a> {
 }
 
 /// What is known of a response once its head is in the output buffer.
-struct Begun {
+struct HeadWritten {
     status: Status,
     /// Where the head starts and ends in the output buffer.
     start: usize,
     rendered: Rendered,
 }
 
-impl Terms<'_> {
+impl ReplyBuilder<'_> {
     /// The reply by a plan that has no file.
     pub(crate) fn reply(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Reply {
         self.begin(plan, buffers).ready(false, buffers)
@@ -163,7 +151,7 @@ impl Terms<'_> {
         let Rest::Listing { chunked } = begun.rendered.rest else {
             return begun.ready(false, buffers);
         };
-        let following = Following::Listing {
+        let following = NextPart::Listing {
             listing: Box::new(listing),
             chunked,
             ended: false,
@@ -171,8 +159,8 @@ impl Terms<'_> {
         begun.stream(None, following, (Guard::Trusted, 0), buffers)
     }
 
-    fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Begun {
-        Begun {
+    fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+        HeadWritten {
             status: plan.status(),
             start: buffers.output.len(),
             rendered: render(plan, self.framing, &mut buffers.output),
@@ -190,9 +178,11 @@ impl Terms<'_> {
             Some(body) if self.method == zc_core::Method::Auto => Reply::Ready(Ready {
                 status: Status::Ok,
                 place: Place::Whole(id),
-                head_bytes: whole.head().len(),
-                body_bytes: body.len(),
-                was_read: false,
+                bytes: InMemory {
+                    head_bytes: whole.head().len(),
+                    body_bytes: body.len(),
+                    was_read: false,
+                },
             }),
             _ => {
                 let start = buffers.output.len();
@@ -203,7 +193,7 @@ impl Terms<'_> {
                 };
                 let status = Status::Ok;
                 self.send(
-                    Begun {
+                    HeadWritten {
                         status,
                         start,
                         rendered,
@@ -228,15 +218,17 @@ impl Terms<'_> {
         Reply::Ready(Ready {
             status,
             place: Place::NotModified(id),
-            head_bytes,
-            body_bytes: 0,
-            was_read: false,
+            bytes: InMemory {
+                head_bytes,
+                body_bytes: 0,
+                was_read: false,
+            },
         })
     }
 
     /// What stands behind the head is sent the cheapest way: from memory, by reading it behind its
     /// head, or by the kernel.
-    fn send(&self, begun: Begun, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
+    fn send(&self, begun: HeadWritten, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
         match begun.rendered.rest {
             Rest::File(ref range) => {
                 let range = range.clone();
@@ -271,7 +263,7 @@ impl Terms<'_> {
                     _ => {}
                 }
                 let way = (guard, source.mount.key());
-                begun.stream(Some(transfer), Following::Nothing, way, buffers)
+                begun.stream(Some(transfer), NextPart::Nothing, way, buffers)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
@@ -321,15 +313,17 @@ impl Terms<'_> {
     }
 }
 
-impl Begun {
+impl HeadWritten {
     /// All that is to be sent is in the output buffer.
     fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
         Reply::Ready(Ready {
             status: self.status,
             place: Place::Output,
-            head_bytes: self.rendered.head_end - self.start,
-            body_bytes: buffers.output.len() - self.rendered.head_end,
-            was_read,
+            bytes: InMemory {
+                head_bytes: self.rendered.head_end - self.start,
+                body_bytes: buffers.output.len() - self.rendered.head_end,
+                was_read,
+            },
         })
     }
 
@@ -337,7 +331,7 @@ impl Begun {
     fn stream(
         self,
         body: Option<Transfer<Arc<Handle>>>,
-        following: Following,
+        following: NextPart,
         (guard, key): (Guard, Key),
         buffers: &mut Buffers,
     ) -> Reply {
@@ -346,17 +340,17 @@ impl Begun {
         head.extend_from_slice(&buffers.output[self.start..]);
         buffers.output.truncate(self.start);
         Reply::Stream(Stream {
-            ends_by_close: matches!(following, Following::Listing { chunked: false, .. }),
-            outgoing: Outgoing::new(head, body, following, guard),
+            ends_by_close: matches!(following, NextPart::Listing { chunked: false, .. }),
+            body: ResponseBody::new(head, body, following, guard),
             status: self.status,
-            key,
+            mount: key,
         })
     }
 
     fn stream_parts(mut self, source: Source, way: (Guard, Key), buffers: &mut Buffers) -> Reply {
         let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
-            Rest::Parts(multipart) => Following::Parts(Box::new(Parts { source, multipart })),
-            _ => Following::Nothing,
+            Rest::Parts(multipart) => NextPart::Parts(Box::new(Parts { source, multipart })),
+            _ => NextPart::Nothing,
         };
         self.stream(None, following, way, buffers)
     }

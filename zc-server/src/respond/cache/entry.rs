@@ -8,7 +8,7 @@ use crate::respond::prepared::Prepared;
 
 /// What stands at a path.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum CacheEntry {
     File(Box<CachedFile>),
     /// A directory that was asked for without its final slash.
     Redirect,
@@ -94,7 +94,7 @@ impl CachedFile {
     }
 }
 
-impl Standing {
+impl CacheEntry {
     /// What is kept of what was found; given back if it is nothing to be kept.
     pub(super) fn of(
         found: Found,

@@ -26,7 +26,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-pub(crate) use entry::{CachedFile, Hot, Standing};
+pub(crate) use entry::{CacheEntry, CachedFile, Hot};
 use seen::Seen;
 
 use crate::files::lookup::{Found, Resource};
@@ -105,7 +105,7 @@ struct Entry {
     path: Box<[u8]>,
     is_directory: bool,
     preference: u16,
-    standing: Standing,
+    standing: CacheEntry,
     weight: usize,
     /// When the disk was asked, in milliseconds of the worker's clock.
     asked_ms: u64,
@@ -145,7 +145,7 @@ impl Cache {
         if now_ms.saturating_sub(entry.asked_ms) >= self.bounds.ttl_ms {
             return None;
         }
-        if let Standing::File(file) = &entry.standing
+        if let CacheEntry::File(file) = &entry.standing
             && file.content().is_none()
             && entry.compared_ms != now_ms
         {
@@ -178,7 +178,7 @@ impl Cache {
         if !self.seen.insert(hash) {
             return Err(found);
         }
-        let standing = Standing::of(found, make)?;
+        let standing = CacheEntry::of(found, make)?;
         let entry = Entry {
             hash,
             root: key.root,
@@ -214,7 +214,7 @@ impl Cache {
         };
         if entry.standing.is_still(&found) {
             let inline_max = self.bounds.inline_max;
-            if let Standing::File(file) = &mut entry.standing
+            if let CacheEntry::File(file) = &mut entry.standing
                 && file.content().is_none()
                 && file.representation.length() <= inline_max
             {
@@ -222,7 +222,7 @@ impl Cache {
                 file.whole = None;
             }
         } else {
-            match Standing::of(found, make) {
+            match CacheEntry::of(found, make) {
                 Ok(standing) => entry.standing = standing,
                 Err(found) => {
                     self.remove(id);
@@ -237,7 +237,7 @@ impl Cache {
     }
 
     /// What stands at the path of an entry.
-    pub(crate) fn standing(&mut self, id: Id) -> Option<&mut Standing> {
+    pub(crate) fn standing(&mut self, id: Id) -> Option<&mut CacheEntry> {
         let entry = self.entries.get_mut(id.0 as usize)?;
         Some(&mut entry.standing)
     }
@@ -258,7 +258,7 @@ impl Cache {
 
     fn file(&self, id: Id) -> Option<&CachedFile> {
         match &self.entries.get(id.0 as usize)?.standing {
-            Standing::File(file) => Some(file),
+            CacheEntry::File(file) => Some(file),
             _ => None,
         }
     }
@@ -285,7 +285,7 @@ impl Cache {
 
     /// Drops all entries, and with them their descriptors; half as many are allowed from now on.
     /// Answers whether there were any.
-    pub(crate) fn yield_descriptors(&mut self) -> bool {
+    pub(crate) fn shed_descriptors(&mut self) -> bool {
         let count = self.entries.len();
         self.room = (count / 2).max(1);
         self.table.clear();

@@ -100,7 +100,7 @@ impl Files {
         };
         let id = cache.settle(key, found, now_ms, make).ok()?;
         let inline_max = cache.bounds().inline_max;
-        if let Some(Standing::File(file)) = cache.standing(id)
+        if let Some(CacheEntry::File(file)) = cache.standing(id)
             && file.whole.is_none()
         {
             let whole = prepared::whole(&file.representation, inline_max, &self.site, self.now);
@@ -163,9 +163,12 @@ fn a_path_is_kept_from_its_second_request_on() {
     assert_eq!(body(&cache, id), Some(&[b'a'; LENGTH][..]));
     assert!(cache.whole(id).ends_with(&[b'a'; LENGTH]));
     let none = cache.get(key("none"), 0).expect("kept");
-    assert!(matches!(cache.standing(none), Some(Standing::Missing)));
+    assert!(matches!(cache.standing(none), Some(CacheEntry::Missing)));
     let redirect = cache.get(key("d"), 0).expect("kept");
-    assert!(matches!(cache.standing(redirect), Some(Standing::Redirect)));
+    assert!(matches!(
+        cache.standing(redirect),
+        Some(CacheEntry::Redirect)
+    ));
 }
 
 #[test]
@@ -236,7 +239,7 @@ fn memory_is_never_exceeded() {
     for (time, name) in (1..).zip(&names) {
         let id = files.ask_twice(&mut cache, name, time).expect("kept");
         // A 304 that is made later is counted already.
-        if let Some(Standing::File(file)) = cache.standing(id) {
+        if let Some(CacheEntry::File(file)) = cache.standing(id) {
             let ready = prepared::not_modified(&file.representation, &files.site, files.now);
             let held = file.whole.as_ref().map_or(0, Prepared::weight) + ready.weight();
             file.not_modified = Some(ready);
@@ -278,7 +281,7 @@ fn an_entry_is_believed_for_the_time_to_live_and_then_renewed() {
 
     std::fs::remove_file(files.path("a")).expect("the file");
     let id = files.ask(&mut cache, "a", 7 + 3 * TTL_MS).expect("kept");
-    assert!(matches!(cache.standing(id), Some(Standing::Missing)));
+    assert!(matches!(cache.standing(id), Some(CacheEntry::Missing)));
     assert_eq!(open_files_of(files.directory.path()), 0);
     assert_bounded(&cache);
 }
@@ -436,7 +439,7 @@ fn all_is_dropped_where_descriptors_run_out_and_half_of_it_may_come_back_at_firs
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let files = Files::new(&names);
     let mut cache = Cache::new(BOUNDS);
-    assert!(!cache.yield_descriptors());
+    assert!(!cache.shed_descriptors());
     // Long enough for all to be allowed again.
     let settled_ms = SWEEP_MS * (RECOVERY_SWEEPS as u64 + 1);
     let fill = |cache: &mut Cache, now_ms| {
@@ -450,7 +453,7 @@ fn all_is_dropped_where_descriptors_run_out_and_half_of_it_may_come_back_at_firs
         cache.sweep(SWEEP_MS * (sweep + 1));
     }
     assert_eq!(fill(&mut cache, settled_ms), BOUNDS.entries);
-    assert!(cache.yield_descriptors());
+    assert!(cache.shed_descriptors());
     assert_eq!(open_files_of(files.directory.path()), 0);
     assert_eq!(fill(&mut cache, settled_ms), BOUNDS.entries / 2);
     cache.sweep(settled_ms + SWEEP_MS);

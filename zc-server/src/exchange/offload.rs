@@ -1,0 +1,256 @@
+//! What is not in memory, waited for: by the kernel's word, or by a thread that reads or sends.
+
+use std::io;
+use std::sync::Arc;
+
+use zc_core::{Progress, SendError};
+use zc_http::Status;
+
+use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State, send};
+use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
+use crate::disk::{CancelToken, JobHandle};
+use crate::files::root::Handle;
+use crate::observe::diagnostics::file_named;
+use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::worker::{Done, Worker};
+
+/// A response whose body a thread has.
+#[derive(Debug)]
+pub(super) struct Offloaded {
+    pub(super) id: ExchangeId,
+    mount: crate::disk::Key,
+    end: ResponseEnd,
+    job: JobHandle,
+    /// What was done before the thread had it.
+    before: Figures,
+    /// The file that the thread reads.
+    file: Option<Arc<Handle>>,
+    /// Whether the socket became writable since: that edge comes once.
+    pub(super) writable: bool,
+}
+
+/// A response whose body has come back.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) offloaded: Offloaded,
+    body: Box<ResponseBody>,
+    result: Result<Progress, SendError>,
+}
+
+/// Waits for the disk: for what was requested of it already, or by a thread.
+pub(super) fn wait_for_disk(
+    mut response: Box<Response>,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    if peer.is_gone() {
+        return send::end(*response, Outcome::PeerGone, peer, worker);
+    }
+    if worker.ring.is_some()
+        && let Some((file, last)) = response.body.take_requested()
+        && worker.watch_read(file, last, response.id)
+    {
+        let deadline_ms = worker.now_ms + worker.timeouts.disk_ms;
+        let state = State::Prefetching { response };
+        return Next::Wait(Exchange { state, deadline_ms });
+    }
+    offload(response, peer, worker)
+}
+
+/// The kernel has told of what was requested of the disk.
+pub(super) fn after_prefetch(
+    mut response: Box<Response>,
+    result: &io::Result<()>,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    let is_there = response.body.requested_is_there();
+    match result {
+        Ok(()) if is_there => Next::Go(Exchange::sending(response, worker)),
+        // A thread reads what is not there yet, and can tell why something cannot be read.
+        _ => offload(response, peer, worker),
+    }
+}
+
+/// Has a thread carry the response on.
+fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+    let before = response.figures();
+    let file = response.body.file().cloned();
+    let read_bytes = response.body.large_window_bytes();
+    let Response {
+        id,
+        body,
+        mount,
+        end,
+    } = worker.boxes.empty(response);
+    let mut body = Box::new(body);
+    let submitted = if body.is_offloaded() {
+        let socket = match peer.offload_fd() {
+            Err(_) if worker.shed_descriptors() => peer.offload_fd(),
+            socket => socket,
+        };
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => {
+                let line = format!("cannot wait for the disk for {}: {error}", peer.remote());
+                worker.site.diagnostics.say(line);
+                return observe(end, Outcome::Failed, before, peer, worker);
+            }
+        };
+        worker.submit(mount, 0, id, move |fetcher, cancel: &CancelToken| {
+            let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
+            Some(Done::Carried(body, result))
+        })
+    } else {
+        worker.submit(
+            mount,
+            read_bytes,
+            id,
+            move |fetcher, cancel: &CancelToken| {
+                let result = body.read_and_wait(fetcher, cancel)?;
+                Some(Done::Carried(body, result))
+            },
+        )
+    };
+    match submitted {
+        Some(job) => {
+            let deadline_ms = worker.now_ms + worker.timeouts.disk_ms;
+            let offloaded = Offloaded {
+                id,
+                mount,
+                end,
+                job,
+                before,
+                file,
+                writable: false,
+            };
+            let state = State::Offloaded(Box::new(offloaded));
+            Next::Wait(Exchange { state, deadline_ms })
+        }
+        None if before.head_bytes == 0 => {
+            let (busy, after) = (Status::ServiceUnavailable, AfterResponse::Linger);
+            Next::Go(Exchange::refusing_instead(end, id, busy, after, worker))
+        }
+        None => observe(end, Outcome::Failed, before, peer, worker),
+    }
+}
+
+impl Offloaded {
+    pub(super) fn returned(
+        self,
+        body: Box<ResponseBody>,
+        result: Result<Progress, SendError>,
+    ) -> Returned {
+        Returned {
+            offloaded: self,
+            body,
+            result,
+        }
+    }
+
+    /// It ends where it stood when the thread took it, unless the thread has begun to send.
+    pub(super) fn end(self, outcome: Outcome, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+        self.job.cancel();
+        observe(self.end, outcome, self.before, peer, worker)
+    }
+
+    /// The disk has not answered in time. While nothing is sent the client can be told.
+    pub(super) fn on_deadline(self, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+        let was_cancelled = self.job.cancel();
+        warn_of_timeout(self.file.as_ref(), peer, worker);
+        if was_cancelled && self.before.head_bytes == 0 {
+            let (status, after) = (Status::GatewayTimeout, AfterResponse::Linger);
+            let refusing = Exchange::refusing_instead(self.end, self.id, status, after, worker);
+            return Next::Yield(refusing);
+        }
+        observe(self.end, Outcome::DiskTimeout, self.before, peer, worker);
+        Next::End(Ending::CutOff)
+    }
+}
+
+impl Returned {
+    /// Goes on with what the thread has left.
+    pub(super) fn resume(self, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+        let Self {
+            offloaded,
+            body,
+            result,
+        } = self;
+        let Offloaded {
+            id,
+            mount,
+            end,
+            file,
+            writable,
+            ..
+        } = offloaded;
+        let is_offloaded = body.is_offloaded();
+        let has_sent = body.accepted() > 0;
+        let response = Response {
+            id,
+            body: *body,
+            mount,
+            end,
+        };
+        match result {
+            // No edge comes any more where the socket became writable since the thread gave up; a
+            // worker that may try finds out by itself.
+            Ok(Progress::WouldBlock) if is_offloaded && !writable => Next::Wait(Exchange {
+                state: State::Sending {
+                    response: worker.boxes.fill(response),
+                    queued_bytes: peer.unacknowledged_bytes(),
+                },
+                deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+            }),
+            Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
+                let response = worker.boxes.fill(response);
+                Next::Yield(Exchange::sending(response, worker))
+            }
+            // It is read, and to be sent in this turn.
+            Ok(Progress::WouldBlock | Progress::BudgetSpent | Progress::NeedsDisk(_)) => {
+                let response = worker.boxes.fill(response);
+                Next::Go(Exchange::sending(response, worker))
+            }
+            Err(error) if !has_sent && !error.is_peer_gone() => {
+                let file = file_named(file.as_deref());
+                let line = format!("cannot read for {}: {file}{error}", peer.remote());
+                worker.site.diagnostics.say(line);
+                let (status, after) = (Status::InternalServerError, AfterResponse::Linger);
+                let end = response.end;
+                Next::Go(Exchange::refusing_instead(end, id, status, after, worker))
+            }
+            answer => send::over(response, answer, peer, worker),
+        }
+    }
+}
+
+/// A response ends, and with it its connection, while its body is elsewhere.
+fn observe(
+    end: ResponseEnd,
+    outcome: Outcome,
+    figures: Figures,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    worker.observe(Completion {
+        remote: peer.remote(),
+        status: Some(end.status),
+        outcome,
+        figures,
+        record: end.record,
+    });
+    Next::End(Ending::Close)
+}
+
+pub(super) fn warn_of_timeout(
+    file: Option<&Arc<Handle>>,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) {
+    let file = file_named(file.map(AsRef::as_ref));
+    let line = format!(
+        "{file}the disk did not answer in time for {}",
+        peer.remote()
+    );
+    worker.site.diagnostics.say(line);
+}

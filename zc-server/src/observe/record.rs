@@ -1,0 +1,56 @@
+//! What the access log tells of a request, kept while its response is under way.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use zc_http::Request;
+
+/// What the access log tells of a request.
+#[derive(Debug)]
+pub(crate) struct RequestRecord<'b> {
+    pub(crate) started: Instant,
+    pub(crate) request_line: Cow<'b, [u8]>,
+    /// The host that it is for, as the client sent it.
+    pub(crate) host: Cow<'b, [u8]>,
+    pub(crate) referer: Cow<'b, [u8]>,
+    pub(crate) user_agent: Cow<'b, [u8]>,
+}
+
+impl<'b> RequestRecord<'b> {
+    /// Of a request whose head was complete at `started`.
+    pub(crate) fn new(request: &Request<'b>, started: Instant) -> Self {
+        let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
+        Self {
+            started,
+            request_line: Cow::Borrowed(request.request_line()),
+            host: Cow::Borrowed(request.authority()),
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+        }
+    }
+
+    /// Of bytes that are no request, or not answered as one: their first line.
+    pub(crate) fn from_received(received: &'b [u8]) -> Self {
+        let line = received
+            .split(|&byte| byte == b'\r' || byte == b'\n')
+            .find(|line| !line.is_empty());
+        Self {
+            started: Instant::now(),
+            request_line: Cow::Borrowed(line.unwrap_or_default()),
+            host: Cow::default(),
+            referer: Cow::default(),
+            user_agent: Cow::default(),
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> RequestRecord<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        RequestRecord {
+            started: self.started,
+            request_line: owned(self.request_line),
+            host: owned(self.host),
+            referer: owned(self.referer),
+            user_agent: owned(self.user_agent),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A response that takes more than one call to send, and what is needed when it is over.
+
+use zc_http::Status;
+
+use crate::body::{Figures, InMemory, ResponseBody};
+use crate::disk::Key;
+use crate::observe::record::RequestRecord;
+use crate::respond::reply::Stream;
+
+/// The number of an exchange among those of its worker. What a thread or the kernel has to tell is
+/// addressed by it: a connection may be at its next exchange when the answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ExchangeId(pub(crate) u64);
+
+/// What comes after a response that was sent as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterResponse {
+    KeepAlive,
+    /// The peer has said that this was its last request: the connection closes, at once where
+    /// nothing is left unread.
+    Finish,
+    /// The peer may still be sending, and must not be cut off by a reset before it has read.
+    Linger,
+    Close,
+}
+
+/// A response that takes more than one call to send.
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    pub(crate) id: ExchangeId,
+    pub(crate) body: ResponseBody,
+    /// The mount that the body is on.
+    pub(crate) mount: Key,
+    pub(crate) end: ResponseEnd,
+}
+
+/// What is needed of a response when it is over.
+#[derive(Debug)]
+pub(crate) struct ResponseEnd {
+    pub(crate) status: Status,
+    pub(crate) after: AfterResponse,
+    /// `None` without an access log.
+    pub(crate) record: Option<RequestRecord<'static>>,
+}
+
+impl Default for ResponseEnd {
+    fn default() -> Self {
+        Self {
+            status: Status::Ok,
+            after: AfterResponse::Close,
+            record: None,
+        }
+    }
+}
+
+impl Response {
+    pub(crate) fn from_stream(
+        stream: Stream,
+        id: ExchangeId,
+        after: AfterResponse,
+        record: Option<RequestRecord<'_>>,
+    ) -> Self {
+        let after = match after {
+            AfterResponse::KeepAlive if stream.ends_by_close => AfterResponse::Linger,
+            after => after,
+        };
+        Self {
+            id,
+            body: stream.body,
+            mount: stream.mount,
+            end: ResponseEnd {
+                status: stream.status,
+                after,
+                record: record.map(RequestRecord::into_owned),
+            },
+        }
+    }
+
+    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
+    pub(crate) fn rest_of(
+        bytes: &[u8],
+        whole: InMemory,
+        accepted: usize,
+        id: ExchangeId,
+        end: ResponseEnd,
+    ) -> Self {
+        Self {
+            id,
+            body: ResponseBody::rest_of(bytes, whole, accepted),
+            mount: 0,
+            end,
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.body.figures()
+    }
+}
