@@ -39,6 +39,7 @@ mod reactor;
 mod respond;
 mod server;
 pub mod tagging;
+mod text;
 mod worker;
 
 pub use cli::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};

@@ -17,7 +17,7 @@ use crate::exchange::Boxes;
 use crate::files::roots::Roots;
 use crate::files::rules::Site;
 use crate::observe::access_log;
-use crate::observe::diagnostics::{Diagnostics, OneLine};
+use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
@@ -25,6 +25,7 @@ use crate::reactor::schedule::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
 use crate::respond::reply::Buffers;
+use crate::text::OneLine;
 use crate::worker::{Context, Timeouts};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use super::Bind;
-use crate::observe::diagnostics::OneLine;
+use crate::text::OneLine;
 
 /// Why a configuration cannot be served. Displayed in one line that names the mend.
 #[derive(Debug)]

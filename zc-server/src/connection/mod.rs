@@ -62,8 +62,7 @@ use crate::body::{Figures, Outgoing};
 use crate::connection::input::Input;
 use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
-use crate::files::root::Handle;
-use crate::observe::diagnostics::file_named;
+use crate::files::root::{Handle, file_named};
 use crate::respond::Known;
 use crate::worker::{Context, Timeouts};
 

@@ -25,6 +25,7 @@ use crate::config::files::Symlinks;
 use crate::disk::{Closer, Key};
 use crate::files::file_state::{FileState, Stability, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
+use crate::text::OneLine;
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).
@@ -155,6 +156,16 @@ impl Handle {
             None => unreachable!("it is taken by the drop alone"),
         }
     }
+}
+
+/// The path that an open file has now, in backticks and with a colon behind it. Empty where there is no
+/// file, or no `/proc` to ask.
+pub(crate) fn file_named(file: Option<&Handle>) -> String {
+    let path = file.and_then(|file| {
+        let descriptor = file.file().as_raw_fd();
+        fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
+    });
+    path.map_or_else(String::new, |path| format!("`{}`: ", OneLine(&path)))
 }
 
 impl AsFd for Handle {
@@ -548,4 +559,18 @@ fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
         .flags(flags | OFlag::O_CLOEXEC)
         .mode(Mode::empty())
         .resolve(resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_file_is_named_by_the_path_that_it_has() {
+        assert_eq!(file_named(None), "");
+        let file = File::open("/proc/self/exe").expect("this program");
+        let path = std::env::current_exe().expect("a path");
+        let named = file_named(Some(&Handle::of(file)));
+        assert_eq!(named, format!("`{}`: ", path.display()));
+    }
 }

@@ -17,8 +17,9 @@ use crate::files::mime::{self, Types};
 use crate::files::mounts::{Guard, Mounts};
 use crate::files::root::{OpenFile, Patience, Root};
 use crate::files::roots::RootPath;
-use crate::observe::diagnostics::{Diagnostics, OneLine};
+use crate::observe::diagnostics::Diagnostics;
 use crate::server::StartError;
+use crate::text::OneLine;
 
 /// For how many times the time to live of the cache what a sidecar declares of a file is believed, while
 /// the file stays the same. Looking for sidecars each time took 3 % of the CPU of requests for 10,000 files
