@@ -38,6 +38,7 @@ mod observe;
 mod reactor;
 mod respond;
 mod server;
+mod site;
 pub mod tagging;
 mod text;
 mod worker;

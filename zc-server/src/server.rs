@@ -15,7 +15,6 @@ use crate::connection::input::Scratch;
 use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::files::roots::Roots;
-use crate::files::rules::Site;
 use crate::observe::access_log;
 use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
@@ -25,6 +24,7 @@ use crate::reactor::schedule::Pace;
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
 use crate::respond::reply::Buffers;
+use crate::site::Site;
 use crate::text::OneLine;
 use crate::worker::{Context, Timeouts};
 

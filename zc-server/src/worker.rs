@@ -10,12 +10,12 @@ use crate::connection::input::Scratch;
 use crate::disk::Mailbox;
 use crate::exchange::Boxes;
 use crate::files::roots::Roots;
-use crate::files::rules::Site;
 use crate::observe::access_log::Sink;
 use crate::reactor::schedule::Pace;
 use crate::respond::cache::Cache;
 use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
+use crate::site::Site;
 
 /// The limits of time that a connection is held to, in milliseconds.
 #[derive(Debug, Clone, Copy)]

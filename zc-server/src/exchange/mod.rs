@@ -9,10 +9,10 @@ use zc_http::{After, Drain, Request, Status, persistence};
 
 use crate::body::{Figures, Outgoing};
 use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
-use crate::files::rules::authority;
 use crate::observe::access_log::Entry;
 use crate::respond::reply::{Ready, Reply, Stream};
 use crate::respond::{Known, Lent, Responded, refuse, respond};
+use crate::site::authority;
 use crate::worker::Context;
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.

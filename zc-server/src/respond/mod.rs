@@ -20,11 +20,11 @@ use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look
 use crate::files::representation::Representation;
 use crate::files::root::{Patience, ResolveError, Root};
 use crate::files::roots::{Answering, RootPath, Roots, Told};
-use crate::files::rules::Site;
 use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, Terms};
+use crate::site::Site;
 use crate::text::OneLine;
 
 /// What becomes of a request.
