@@ -43,7 +43,10 @@ pub mod tagging;
 mod text;
 mod worker;
 
-pub use cli::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};
+pub use cli::{
+    Args, CacheArgs, ColdGuard, Command, EtagArgs, IoUring, NetworkArgs, Precompressed, Switch,
+    TagStore,
+};
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
 pub use server::{Handle, Outcome, Server, StartError};
