@@ -20,7 +20,8 @@ use nix::errno::Errno;
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::mounts::Mounts;
-use crate::files::root::{Identity, Patience, Root, RootId};
+use crate::files::open_file::Patience;
+use crate::files::root::{Identity, Root, RootId};
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
 
