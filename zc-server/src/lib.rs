@@ -40,10 +40,15 @@ mod pool;
 mod reactor;
 mod respond;
 mod server;
+mod site;
 pub mod tagging;
+mod text;
 mod worker;
 
-pub use cli::{Args, CacheArgs, Command, EtagArgs, NetworkArgs, TagStore};
+pub use cli::{
+    Args, CacheArgs, ColdGuard, Command, EtagArgs, IoUring, NetworkArgs, Precompressed, Switch,
+    TagStore,
+};
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
 pub use server::{Handle, Outcome, Server, StartError};

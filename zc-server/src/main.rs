@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if let Some(Command::Etag(args)) = &args.command {
         return write_tags(args);
     }
-    let config = match Config::from_args(args) {
+    let config = match Config::try_from(args) {
         Ok(config) => config,
         Err(error) => {
             say(format_args!("zc-server: {error}"));

@@ -11,15 +11,16 @@ use zc_core::DiskRing;
 
 use crate::config::{Config, LogFormat};
 use crate::files::roots::Roots;
-use crate::files::rules::Site;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
-use crate::observe::diagnostics::{Diagnostics, OneLine};
+use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
+use crate::site::Site;
+use crate::text::OneLine;
 use crate::worker::{Timeouts, Worker, WorkerMessage};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a

@@ -14,7 +14,6 @@ use crate::body::ResponseBody;
 use crate::disk::{CancelToken, JobHandle, Key};
 use crate::files::root::Handle;
 use crate::files::roots::Roots;
-use crate::files::rules::Site;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
 use crate::pool::BoxPool;
@@ -23,6 +22,7 @@ use crate::respond::cache::Cache;
 use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
 use crate::respond::response::{ExchangeId, Response};
+use crate::site::Site;
 
 /// The most that one read takes from a socket, in bytes. It is also what one connection may hold beyond
 /// a head that is not complete yet.

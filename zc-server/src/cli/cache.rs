@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::parse;
+use super::parse;
 
 /// Heading of `--help`.
 const CACHE: &str = "Cache";

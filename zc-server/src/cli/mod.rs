@@ -1,22 +1,26 @@
 //! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
 
 mod cache;
+mod choice;
 mod environment;
 mod etag;
+mod into_config;
 mod network;
 pub(crate) mod parse;
 
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use zc_core::Method;
 
 use crate::config::files::{
-    CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MediaType, Symlinks,
+    CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MEDIA_TYPE_DEFAULT,
+    MediaType, Symlinks,
 };
 use crate::config::{Bind, LogFormat};
 pub use cache::CacheArgs;
+pub use choice::{ColdGuard, IoUring, Precompressed, Switch};
 pub use etag::{EtagArgs, TagStore};
 pub use network::NetworkArgs;
 
@@ -405,7 +409,7 @@ pub struct Args {
         value_name = "TYPE",
         env = "ZC_DEFAULT_TYPE",
         hide_env_values = true,
-        default_value = crate::files::mime::UNKNOWN,
+        default_value = MEDIA_TYPE_DEFAULT,
         value_parser = parse::media_type,
         help_heading = FIELDS
     )]
@@ -430,46 +434,6 @@ pub struct Args {
 pub enum Command {
     /// Writes entity-tags of contents.
     Etag(EtagArgs),
-}
-
-/// Whether workers wait for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColdGuard {
-    /// They never do.
-    Auto,
-    /// They do, as most servers let them; for comparison.
-    Off,
-}
-
-/// Whether io_uring is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum IoUring {
-    /// From Linux 6.1 on, where it is allowed; most containers refuse it, and threads wait there.
-    Auto,
-    /// Never.
-    Off,
-}
-
-/// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// It is done.
-    On,
-    /// It is not done.
-    Off,
-}
-
-/// A coding of files that lie ready, by the extension of their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Precompressed {
-    /// Brotli.
-    Br,
-    /// Zstandard.
-    Zst,
-    /// gzip.
-    Gz,
-    /// None at all.
-    Off,
 }
 
 #[cfg(test)]

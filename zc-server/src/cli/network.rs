@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Switch;
+use super::choice::Switch;
 use crate::config::Congestion;
 
 /// Heading of `--help`.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use super::Bind;
-use crate::observe::diagnostics::OneLine;
+use super::bind::Bind;
+use crate::text::OneLine;
 
 /// Why a configuration cannot be served. Displayed in one line that names the mend.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::RootUnreadable { error, .. } => Some(error),
-            Self::Site { error, .. } => Some(error),
+            Self::Site { error, .. } => Some(error.as_ref()),
             _ => None,
         }
     }

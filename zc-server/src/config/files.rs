@@ -7,12 +7,15 @@ use clap::ValueEnum;
 use globset::GlobMatcher;
 use zc_http::Coding;
 
-use super::Root;
+use super::root::Root;
 
 /// The fields that requests of scripts of other origins may have where nothing else is configured: those
 /// that ask for a part or a validation, and those that libraries add to every request.
 pub const CORS_REQUEST_FIELDS: &str = "Accept, Authorization, Cache-Control, Content-Type, If-Match, \
     If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Pragma, Range, X-Requested-With";
+
+/// The media type of files whose name says nothing, where no other is configured.
+pub const MEDIA_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// How files become responses. [`Default`] is what the command line does without options.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl Default for Files {
             fields: Vec::new(),
             cors: None,
             download_query: true,
-            default_type: crate::files::mime::UNKNOWN.to_owned(),
+            default_type: MEDIA_TYPE_DEFAULT.to_owned(),
             types: Vec::new(),
             etags: EntityTags::Auto,
             charset: Charset::Auto,

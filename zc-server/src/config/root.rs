@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// What is served, by its path: everything below a directory, or one file.
 ///
@@ -23,7 +23,11 @@ impl Root {
     }
 
     /// Finds out what `path` is, and that it can be read now.
-    pub(super) fn open(path: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    ///
+    /// If it is missing, unreadable, or neither a directory nor a regular file.
+    pub fn open(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ConfigError::RootMissing {
                 path: path.to_owned(),

@@ -10,7 +10,7 @@ use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State, send};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle};
 use crate::files::root::Handle;
-use crate::observe::diagnostics::file_named;
+use crate::files::root::file_named;
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 

@@ -4,7 +4,7 @@ use zc_core::{Progress, SendError};
 
 use super::offload::wait_for_disk;
 use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State};
-use crate::observe::diagnostics::file_named;
+use crate::files::root::file_named;
 use crate::respond::response::Response;
 use crate::worker::Worker;
 

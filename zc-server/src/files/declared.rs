@@ -19,8 +19,10 @@ use std::os::unix::fs::FileExt as _;
 use xattr::FileExt as _;
 use zc_http::EntityTag;
 
+use crate::files::facts::SidecarTag;
 use crate::files::file_state::{FileState, Stability, coarse_now_ns};
-use crate::files::root::{OpenFile, Patience, ResolveError, Root};
+use crate::files::open_file::{OpenFile, Patience, ResolveError};
+use crate::files::root::Root;
 
 /// The extended attribute with the tag.
 pub(crate) const ATTRIBUTE: &str = "user.etag";
@@ -30,14 +32,6 @@ pub(crate) const ATTRIBUTE_FOR: &str = "user.etag.for";
 pub(crate) const SIDECAR_EXTENSION: &str = ".etag";
 /// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
 const SIDECAR_BYTES_MAX: u64 = 160;
-
-/// What a sidecar said.
-#[derive(Debug, Clone)]
-pub(crate) struct Sidecar {
-    tag: Option<Box<EntityTag>>,
-    /// When it was looked for, by [`coarse_now_ns`].
-    looked_ns: i128,
-}
 
 /// The tag that is declared for a file, if there is one. `path` is where it stands below `root`. A
 /// sidecar is looked for again after `believed_ns`.
@@ -56,13 +50,13 @@ pub(crate) fn declared_tag(
     let name = BuildHasherDefault::<DefaultHasher>::new().hash_one(path);
     let now_ns = coarse_now_ns();
     let known = memo.get_named(&file.state, name);
-    let is_new = |known: &Sidecar| (0..believed_ns).contains(&(now_ns - known.looked_ns));
+    let is_new = |known: &SidecarTag| (0..believed_ns).contains(&(now_ns - known.looked_ns));
     let tag = match known.filter(is_new) {
         Some(known) => known.tag.as_deref().copied(),
         None => {
             let tag = sidecar_tag(root, path, file, patience)?;
             if file.stability == Stability::Settled {
-                let looked = Sidecar {
+                let looked = SidecarTag {
                     tag: tag.map(Box::new),
                     looked_ns: now_ns,
                 };

@@ -9,8 +9,10 @@ use zc_http::{AcceptEncoding, Coding, EntityTag, MediaAcceptance};
 
 use crate::config::files::EntityTags;
 use crate::files::declared::declared_tag;
+use crate::files::mime;
+use crate::files::open_file::{OpenFile, Opened, Patience, ResolveError};
 use crate::files::precompressed;
-use crate::files::root::{OpenFile, Opened, Patience, ResolveError, Root};
+use crate::files::root::Root;
 use crate::files::rules::Rules;
 
 /// Names below it are served whatever is hidden: certificates are asked for there (RFC 8615).
@@ -293,7 +295,7 @@ fn is_hidden(path: &[u8]) -> bool {
 fn is_route(query: Query<'_>) -> bool {
     match query.html {
         MediaAcceptance::Named => true,
-        MediaAcceptance::Covered => crate::files::mime::extension(query.path).is_none(),
+        MediaAcceptance::Covered => mime::extension(query.path).is_none(),
         MediaAcceptance::Refused => false,
     }
 }

@@ -1,12 +1,15 @@
 //! What is served: roots and their paths, what stands at a path, and what is known of it.
 
 pub(crate) mod declared;
+pub(crate) mod facts;
 pub(crate) mod file_state;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod memo;
 pub(crate) mod mime;
 pub(crate) mod mounts;
+pub(crate) mod open_file;
+pub(crate) mod percent;
 pub(crate) mod precompressed;
 pub(crate) mod representation;
 pub(crate) mod root;

@@ -12,10 +12,9 @@ use zc_core::{FileSystem, Residency};
 use zc_http::EntityTag;
 
 use crate::disk::{Closer, Handle, Key};
-use crate::files::declared::Sidecar;
+use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
-use crate::files::precompressed::Content;
 
 /// One filesystem, as it is met.
 #[derive(Debug)]
@@ -30,9 +29,9 @@ pub(crate) struct Mount {
     /// The entity-tags that extended attributes of its files declare, or that they declare none.
     attributes: Memo<Option<Box<EntityTag>>>,
     /// What the sidecars of its files declare.
-    sidecars: Memo<Sidecar>,
+    sidecars: Memo<SidecarTag>,
     /// What precompressed sidecars among its files were found to be.
-    codings: Memo<Content>,
+    codings: Memo<CodedContent>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +110,12 @@ impl Mount {
     }
 
     /// What is known of the sidecars that declare tags of its files.
-    pub(crate) fn sidecars(&self) -> &Memo<Sidecar> {
+    pub(crate) fn sidecars(&self) -> &Memo<SidecarTag> {
         &self.sidecars
     }
 
     /// What is known of the precompressed sidecars among its files.
-    pub(crate) fn codings(&self) -> &Memo<Content> {
+    pub(crate) fn codings(&self) -> &Memo<CodedContent> {
         &self.codings
     }
 

@@ -16,8 +16,9 @@ use std::os::unix::fs::FileExt;
 
 use zc_http::Coding;
 
+use crate::files::facts::CodedContent;
 use crate::files::file_state::{FileState, NS_PER_SECOND, Stability, coarse_now_ns};
-use crate::files::root::{OpenFile, Patience, ResolveError};
+use crate::files::open_file::{OpenFile, Patience, ResolveError};
 
 /// The longest Brotli sidecar that is decoded, in bytes: that takes half a second.
 const DECODED_BYTES_MAX: u64 = 16 << 20;
@@ -26,19 +27,6 @@ const DECODED_BYTES_MAX: u64 = 16 << 20;
 const STILL_NS: i128 = 60 * NS_PER_SECOND;
 /// Buffer of the decoder, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
-
-/// What a sidecar was found to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Empty, ending inside a frame, or of another coding.
-    Cut,
-    /// Whole, of a content of unknown length.
-    Whole,
-    /// Whole, of a content of so many bytes.
-    WholeOf(u64),
-    /// Whole, of a content whose length has these lower 32 bits.
-    WholeOfLower(u32),
-}
 
 /// Whether `sidecar` is whole and made of the present content of `original`.
 ///
@@ -63,7 +51,7 @@ pub(crate) fn is_ready(
         None if patience == Patience::Cached => return Err(ResolveError::Waits),
         None => {
             let file = sidecar.file.file();
-            let content = examine(file, coding, sidecar.state.length).unwrap_or(Content::Cut);
+            let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);
             // What was read is of this state only if that is the state still.
             if FileState::of(file).ok() != Some(sidecar.state) {
                 return Ok(false);
@@ -74,18 +62,7 @@ pub(crate) fn is_ready(
             content
         }
     };
-    Ok(content.is_of(original.state.length))
-}
-
-impl Content {
-    fn is_of(self, length: u64) -> bool {
-        match self {
-            Self::Cut => false,
-            Self::Whole => true,
-            Self::WholeOf(known) => known == length,
-            Self::WholeOfLower(known) => known == length as u32,
-        }
-    }
+    Ok(content.may_have_length(original.state.length))
 }
 
 /// What compresses a file gives the result the time of the original when it is done.
@@ -94,27 +71,27 @@ fn is_still(sidecar: &FileState, original: &FileState) -> bool {
 }
 
 /// What a file of `length` bytes is.
-fn examine(file: &File, coding: Coding, length: u64) -> io::Result<Content> {
+fn examine(file: &File, coding: Coding, length: u64) -> io::Result<CodedContent> {
     match coding {
-        Coding::Identity => Ok(Content::WholeOf(length)),
+        Coding::Identity => Ok(CodedContent::WholeOf(length)),
         Coding::Gzip => gzip(file, length),
         Coding::Zstd => zstd(file, length),
         Coding::Brotli => Ok(brotli(file)),
     }
 }
 
-fn gzip(file: &File, length: u64) -> io::Result<Content> {
+fn gzip(file: &File, length: u64) -> io::Result<CodedContent> {
     /// Header and trailer.
     const BYTES_MIN: u64 = 10 + 8;
     if length < BYTES_MIN || read_at::<2>(file, 0)? != [0x1f, 0x8b] {
-        return Ok(Content::Cut);
+        return Ok(CodedContent::Cut);
     }
     let content_length = u32::from_le_bytes(read_at(file, length - 4)?);
-    Ok(Content::WholeOfLower(content_length))
+    Ok(CodedContent::WholeOfLower(content_length))
 }
 
 /// Walks through the frames, from header to header.
-fn zstd(file: &File, length: u64) -> io::Result<Content> {
+fn zstd(file: &File, length: u64) -> io::Result<CodedContent> {
     let mut at = 0;
     let mut content = Some(0);
     while at < length {
@@ -123,7 +100,7 @@ fn zstd(file: &File, length: u64) -> io::Result<Content> {
             0xfd2f_b528 => {
                 let frame = zstd_frame(file, at + 4)?;
                 let Some(end) = frame.end else {
-                    return Ok(Content::Cut);
+                    return Ok(CodedContent::Cut);
                 };
                 content = content.zip(frame.content).map(|(sum, more)| sum + more);
                 at = end;
@@ -132,13 +109,13 @@ fn zstd(file: &File, length: u64) -> io::Result<Content> {
             0x184d_2a50..=0x184d_2a5f => {
                 at += 8 + u64::from(u32::from_le_bytes(read_at(file, at + 4)?));
             }
-            _ => return Ok(Content::Cut),
+            _ => return Ok(CodedContent::Cut),
         }
     }
     Ok(match content {
-        _ if at != length || length == 0 => Content::Cut,
-        Some(bytes) => Content::WholeOf(bytes),
-        None => Content::Whole,
+        _ if at != length || length == 0 => CodedContent::Cut,
+        Some(bytes) => CodedContent::WholeOf(bytes),
+        None => CodedContent::Whole,
     })
 }
 
@@ -186,12 +163,12 @@ fn zstd_frame(file: &File, mut at: u64) -> io::Result<ZstdFrame> {
     }
 }
 
-fn brotli(file: &File) -> Content {
+fn brotli(file: &File) -> CodedContent {
     let source = At { file, offset: 0 };
     let mut decoder = brotli_decompressor::Decompressor::new(source, BUFFER_BYTES);
     match io::copy(&mut decoder, &mut io::sink()) {
-        Ok(bytes) => Content::WholeOf(bytes),
-        Err(_) => Content::Cut,
+        Ok(bytes) => CodedContent::WholeOf(bytes),
+        Err(_) => CodedContent::Cut,
     }
 }
 

@@ -3,7 +3,7 @@
 use zc_http::{Coding, HttpTime, Validators};
 
 use crate::files::lookup::Resource;
-use crate::files::root::OpenFile;
+use crate::files::open_file::OpenFile;
 use crate::files::rules::Rules;
 use crate::files::validators::validators;
 

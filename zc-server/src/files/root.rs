@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::{fmt, fs, io};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
@@ -22,9 +22,12 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::config::files::Symlinks;
-use crate::disk::{Closer, Key};
-use crate::files::file_state::{FileState, Stability, coarse_now_ns};
+use crate::disk::Key;
+use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
+pub(crate) use crate::files::open_file::{
+    Handle, OpenFile, Opened, Patience, ResolveError, file_named,
+};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).
@@ -41,7 +44,7 @@ const OPEN_FLAGS: OFlag = OFlag::O_RDONLY
 /// A directory that is served, held open.
 ///
 /// It is what the path of ROOT or of a site named when it was opened, and stays that, wherever the
-/// path leads since: [`RootPath`](crate::files::roots::RootPath) follows the path.
+/// path leads since.
 #[derive(Debug)]
 pub(crate) struct Root {
     id: RootId,
@@ -94,100 +97,6 @@ struct OnlyFile {
     given: Option<Vec<u8>>,
     /// Keeps its inode number from being given to another file.
     _held: OwnedFd,
-}
-
-/// Whether an open may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
-    /// answer is [`ResolveError::Waits`].
-    Cached,
-    /// As long as it takes.
-    Any,
-}
-
-/// What stands at a path.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    File(OpenFile),
-    /// A directory, open for reading.
-    Directory(OwnedFd),
-}
-
-/// An open regular file, with what `fstat(2)` said of that very descriptor.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenFile {
-    pub(crate) file: Arc<Handle>,
-    pub(crate) state: FileState,
-    /// Whether a change of the file since then is sure to show.
-    pub(crate) stability: Stability,
-    pub(crate) mount: Arc<Mount>,
-}
-
-/// An open file that is closed where closing waits for nobody.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    /// `None` only while it is dropped.
-    file: Option<File>,
-    closer: Option<Closer>,
-}
-
-impl Handle {
-    fn new(file: File, mount: &Mount) -> Self {
-        Self {
-            file: Some(file),
-            closer: mount.closer().cloned(),
-        }
-    }
-
-    /// One that is closed here and now.
-    #[cfg(test)]
-    pub(crate) fn of(file: File) -> Self {
-        Self {
-            file: Some(file),
-            closer: None,
-        }
-    }
-
-    pub(crate) fn file(&self) -> &File {
-        match &self.file {
-            Some(file) => file,
-            None => unreachable!("it is taken by the drop alone"),
-        }
-    }
-}
-
-impl AsFd for Handle {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file().as_fd()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // Others are closed by the drop of the field.
-        if let Some(closer) = &self.closer
-            && let Some(file) = self.file.take()
-        {
-            closer.close(file);
-        }
-    }
-}
-
-/// Why nothing is served from a path.
-#[derive(Debug)]
-pub(crate) enum ResolveError {
-    /// Nothing there, or something that is not a file, or something outside the root: the answer
-    /// is the same, so that nobody learns what lies outside.
-    NotFound,
-    /// The file is there and this process may not read it.
-    Forbidden,
-    /// Out of descriptors or memory: it may work later.
-    Exhausted(io::Error),
-    /// The disk or the filesystem failed.
-    Failed(io::Error),
-    /// It cannot be told without waiting, and waiting was not allowed.
-    Waits,
 }
 
 impl Root {
@@ -466,39 +375,6 @@ impl Identity {
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
         )
-    }
-}
-
-impl ResolveError {
-    fn from_errno(errno: Errno) -> Self {
-        match errno {
-            Errno::EACCES | Errno::EPERM => Self::Forbidden,
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => {
-                Self::Exhausted(errno.into())
-            }
-            // EXDEV: the path leaves the root. ELOOP: a link where none is followed, a magic link,
-            // or links in a circle. ENXIO, ENODEV: a socket or a device without a driver.
-            Errno::ENOENT
-            | Errno::ENOTDIR
-            | Errno::EXDEV
-            | Errno::ELOOP
-            | Errno::ENAMETOOLONG
-            | Errno::EINVAL
-            | Errno::ENXIO
-            | Errno::ENODEV => Self::NotFound,
-            _ => Self::Failed(errno.into()),
-        }
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound => f.write_str("not found"),
-            Self::Forbidden => f.write_str("permission denied"),
-            Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
-            Self::Waits => f.write_str("it would have to be waited for"),
-        }
     }
 }
 

@@ -20,8 +20,10 @@ use nix::errno::Errno;
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::mounts::Mounts;
-use crate::files::root::{Identity, Patience, Root, RootId};
-use crate::observe::diagnostics::{Diagnostics, OneLine};
+use crate::files::open_file::Patience;
+use crate::files::root::{Identity, Root, RootId};
+use crate::observe::diagnostics::Diagnostics;
+use crate::text::OneLine;
 
 /// How long a worker holds a root that no request is for, in milliseconds.
 const UNUSED_MS: u64 = 3_000;

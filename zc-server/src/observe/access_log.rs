@@ -21,7 +21,7 @@ use super::format;
 pub(crate) use super::format::Entry;
 
 use crate::config::LogFormat;
-use crate::observe::diagnostics::counted;
+use crate::text::counted;
 
 /// Batches on the way to the writer.
 const QUEUE_BATCHES_MAX: usize = 256;

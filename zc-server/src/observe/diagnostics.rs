@@ -1,18 +1,15 @@
 //! What the operator must hear, on standard error, without a worker ever waiting for it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::files::root::Handle;
+use crate::text::counted;
 
 /// Lines that wait to be written. What comes on top is counted as suppressed.
 const QUEUE_LINES_MAX: usize = 64;
@@ -199,37 +196,6 @@ impl<O: Write> Writer<O> {
     }
 }
 
-/// A number of things, as it is said: `1 line`, `2 lines`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
-/// A path that cannot break the line it is shown in.
-pub(crate) struct OneLine<'path>(pub(crate) &'path Path);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_string_lossy().chars().try_for_each(|char| {
-            if char.is_control() {
-                write!(f, "{}", char.escape_debug())
-            } else {
-                write!(f, "{char}")
-            }
-        })
-    }
-}
-
-/// The path that an open file has now, in backticks and with a colon behind it; nothing where there is no
-/// file, or no `/proc` to ask.
-pub(crate) fn file_named(file: Option<&Handle>) -> String {
-    let path = file.and_then(|file| {
-        let descriptor = file.file().as_raw_fd();
-        std::fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
-    });
-    path.map_or_else(String::new, |path| format!("`{}`: ", OneLine(&path)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,20 +286,6 @@ mod tests {
             "{}",
             output.text()
         );
-    }
-
-    #[test]
-    fn numbers_and_paths_are_said_plainly() {
-        assert_eq!(counted(0, "line"), "0 lines");
-        assert_eq!(counted(1, "line"), "1 line");
-        assert_eq!(counted(2, "response"), "2 responses");
-        let path = OneLine(Path::new("/a\nb\x1b[2J")).to_string();
-        assert_eq!(path, "/a\\nb\\u{1b}[2J");
-        assert_eq!(file_named(None), "");
-        let file = std::fs::File::open("/proc/self/exe").expect("this program");
-        let path = std::env::current_exe().expect("a path");
-        let named = file_named(Some(&Handle::of(file)));
-        assert_eq!(named, format!("`{}`: ", path.display()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::observe::diagnostics::counted;
+use crate::text::counted;
 
 /// Counts what each worker has under way when its drain begins.
 #[derive(Debug)]

@@ -21,12 +21,12 @@ use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look
 use crate::files::representation::Representation;
 use crate::files::root::{Patience, ResolveError, Root};
 use crate::files::roots::{Answering, RootPath, Roots, Told};
-use crate::files::rules::Site;
-use crate::observe::diagnostics::OneLine;
 use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
+use crate::site::Site;
+use crate::text::OneLine;
 
 /// What becomes of a request.
 #[derive(Debug)]

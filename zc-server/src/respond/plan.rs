@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use percent_encoding::{percent_decode, percent_encode};
 use zc_http::{
     HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status,
     evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
@@ -10,15 +10,9 @@ use zc_http::{
 
 use crate::config::files::{Cors, Origins};
 use crate::files::listing::{Format, View};
+use crate::files::percent::SEGMENT;
 use crate::files::representation::Representation;
 use crate::respond::render::BOUNDARY_BYTES;
-
-/// What stays as it is in one segment of a path (`unreserved`, RFC 3986 §2.3).
-pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The most bytes that the heads of parts may have together. Whatever is asked for, a response with its
 /// own head is then at most 64 KiB longer than the file. As many parts as [`zc_http::PARTS_MAX`] stay

@@ -8,9 +8,9 @@ use zc_http::{HttpTime, Method, Persistence, Version};
 use crate::files::file_state::FileState;
 use crate::files::mounts::Guard;
 use crate::files::representation::Representation;
-use crate::files::rules::Site;
 use crate::respond::plan::{self, Plan};
 use crate::respond::render::{Framing, render};
+use crate::site::Site;
 
 /// The length of an IMF-fixdate.
 pub(crate) const DATE_BYTES: usize = 29;

@@ -12,11 +12,11 @@ use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::Guard;
 use crate::files::root::Handle;
-use crate::files::rules::Site;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
 use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};
 use crate::respond::render::{Framing, Rendered, Rest, render};
+use crate::site::Site;
 
 /// The longest body that is read into memory to go behind its head in one call, in bytes. Longer
 /// ones are sent by `sendfile` behind a head that is marked `MSG_MORE`. That cost 1.06 times as much with

@@ -3,6 +3,7 @@
 
 mod natural;
 mod page;
+mod view;
 
 use std::cmp::Ordering;
 use std::io;
@@ -15,7 +16,11 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::file_state::FileState;
-use crate::files::root::{Opened, Patience, Root};
+use crate::files::open_file::{Opened, Patience};
+use crate::files::root::Root;
+use page::Row;
+use view::SortKey;
+pub(crate) use view::{Format, View};
 
 /// The most entries of one listing. A directory that has more is refused: nobody reads it, and a
 /// page of it would be hundreds of megabytes.
@@ -26,28 +31,6 @@ const MEMORY_BYTES_MAX: usize = 256 << 20;
 const RESERVE_BYTES: usize = 256 << 10;
 /// What one entry takes beside its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
-
-/// In which order, and as what, a directory is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct View {
-    pub(crate) format: Format,
-    pub(crate) key: Key,
-    pub(crate) descending: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Html,
-    Json,
-}
-
-/// What entries are sorted by; directories come first in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    Name,
-    Size,
-    Time,
-}
 
 /// What is to be listed, and by which rules.
 #[derive(Debug)]
@@ -92,38 +75,6 @@ struct Entry {
     is_directory: bool,
     length: u64,
     mtime_seconds: i64,
-}
-
-/// One entry, to be written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) name: &'a [u8],
-    /// In bytes; `None` for a directory.
-    pub(crate) length: Option<u64>,
-    /// Seconds since 1970.
-    pub(crate) mtime_seconds: i64,
-}
-
-impl View {
-    /// What the query asks for: `format=json|html`, `sort=name|size|time`, `order=asc|desc`. Other
-    /// words are as good as none.
-    pub(crate) fn from_query(query: Option<&[u8]>, prefers_json: bool) -> Self {
-        let value = |name| query.and_then(|query| zc_http::query_value(query, name));
-        Self {
-            format: match value("format") {
-                Some(b"json") => Format::Json,
-                Some(b"html") => Format::Html,
-                _ if prefers_json => Format::Json,
-                _ => Format::Html,
-            },
-            key: match value("sort") {
-                Some(b"size") => Key::Size,
-                Some(b"time") => Key::Time,
-                _ => Key::Name,
-            },
-            descending: value("order") == Some(b"desc"),
-        }
-    }
 }
 
 impl Request {
@@ -225,11 +176,11 @@ impl Listing {
         let by_name = |a: &Entry, b: &Entry| natural::compare(a.name(names), b.name(names));
         entries.sort_unstable_by(|a, b| {
             let by_key = match view.key {
-                Key::Name => by_name(a, b),
+                SortKey::Name => by_name(a, b),
                 // A directory has no size of its own.
-                Key::Size if a.is_directory && b.is_directory => Ordering::Equal,
-                Key::Size => a.length.cmp(&b.length),
-                Key::Time => a.mtime_seconds.cmp(&b.mtime_seconds),
+                SortKey::Size if a.is_directory && b.is_directory => Ordering::Equal,
+                SortKey::Size => a.length.cmp(&b.length),
+                SortKey::Time => a.mtime_seconds.cmp(&b.mtime_seconds),
             };
             let by_key = if view.descending {
                 by_key.reverse()

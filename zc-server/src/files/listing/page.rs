@@ -6,14 +6,24 @@ use std::io::Write;
 use jiff::Timestamp;
 use percent_encoding::percent_encode;
 
-use crate::files::listing::{Format, Key, Row, View};
-use crate::respond::plan::SEGMENT;
+use super::view::{Format, SortKey, View};
+use crate::files::percent::SEGMENT;
 
 /// The style of the page: readable on a phone and in the dark, and nothing of it from elsewhere.
 const STYLE: &str = include_str!("page.css");
 
 /// The units that sizes are shown in, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+
+/// One entry, to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'a [u8],
+    /// In bytes; `None` for a directory.
+    pub(crate) length: Option<u64>,
+    /// Seconds since 1970.
+    pub(crate) mtime_seconds: i64,
+}
 
 /// What stands before the first entry. `path` is the decoded path, empty for the root, and `depth` how
 /// many segments the path of the request has.
@@ -37,9 +47,9 @@ pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
     breadcrumbs(out, path, depth);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
     for (key, word, title) in [
-        (Key::Name, "name", "Name"),
-        (Key::Size, "size", "Size"),
-        (Key::Time, "time", "Modified"),
+        (SortKey::Name, "name", "Name"),
+        (SortKey::Size, "size", "Size"),
+        (SortKey::Time, "time", "Modified"),
     ] {
         heading(out, view, key, word, title);
     }
@@ -103,7 +113,7 @@ fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
 /// The head of a column: a button that sorts by it, or the other way round where it does already.
 /// No link, since programs that mirror a tree follow all of them: `wget` ignores `rel=nofollow`, and
 /// would fetch and keep seven pages of every directory.
-fn heading(out: &mut Vec<u8>, view: View, key: Key, word: &str, title: &str) {
+fn heading(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str) {
     let is_key = view.key == key;
     let (order, sorted) = match (is_key, view.descending) {
         (true, false) => ("desc", " aria-sort=\"ascending\""),
@@ -209,7 +219,7 @@ mod tests {
     fn view(format: Format) -> View {
         View {
             format,
-            key: Key::Name,
+            key: SortKey::Name,
             descending: false,
         }
     }
@@ -332,10 +342,10 @@ mod tests {
                 "<input type=\"hidden\" name=\"sort\" value=\"{word}\"><button name=\"order\" value=\"{order}\">"
             ))
         };
-        assert!(sorts(&page(Key::Name, false), "name", "desc"));
-        assert!(sorts(&page(Key::Name, true), "name", "asc"));
-        assert!(sorts(&page(Key::Size, false), "name", "asc"));
-        assert!(sorts(&page(Key::Size, false), "size", "desc"));
-        assert!(page(Key::Time, true).contains("aria-sort=\"descending\""));
+        assert!(sorts(&page(SortKey::Name, false), "name", "desc"));
+        assert!(sorts(&page(SortKey::Name, true), "name", "asc"));
+        assert!(sorts(&page(SortKey::Size, false), "name", "asc"));
+        assert!(sorts(&page(SortKey::Size, false), "size", "desc"));
+        assert!(page(SortKey::Time, true).contains("aria-sort=\"descending\""));
     }
 }

@@ -7,9 +7,6 @@ use std::borrow::Cow;
 use crate::config::files::{Charset, MediaType};
 use table::{BY_EXTENSION, BY_NAME, DECLARES_ITSELF, XML};
 
-/// What is said of a file whose name says nothing.
-pub(crate) const UNKNOWN: &str = "application/octet-stream";
-
 /// Names whose bytes are in a content coding that clients undo: SVG has it written into it
 /// ([SVG 2 §C.2](https://www.w3.org/TR/SVG2/mimereg.html)).
 const CODED: (&[u8], &str) = (b"svgz", "gzip");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::files::MEDIA_TYPE_DEFAULT as UNKNOWN;
 
 fn own(extension: &str, media_type: &str) -> MediaType {
     MediaType {

@@ -10,9 +10,9 @@ use crate::files::file_state::Stability;
 use crate::files::lookup::{Query, look_up};
 use crate::files::representation::Representation;
 use crate::files::root::{Patience, ResolveError, Root};
-use crate::files::rules::Site;
 use crate::observe::diagnostics::Diagnostics;
 use crate::respond::prepared;
+use crate::site::Site;
 
 const TTL_MS: u64 = 1_000;
 const BOUNDS: Bounds = Bounds {

@@ -1,0 +1,189 @@
+//! The command line, validated: [`Args`] become a [`Config`].
+
+use zc_http::Coding;
+
+use super::Args;
+use super::choice::{ColdGuard, IoUring, Precompressed, Switch};
+use crate::config::files::{Cors, Files, Origins, Site};
+use crate::config::{Bind, Cache, Config, ConfigError, Network, Root, threads_default};
+
+impl TryFrom<Args> for Config {
+    type Error = ConfigError;
+
+    /// The configuration that the command line asks for.
+    ///
+    /// # Errors
+    ///
+    /// If a root cannot be served, an address or a site is named twice, or values contradict each other.
+    /// The message names the mend, and [`ConfigError::exit_code`] the code to exit with.
+    fn try_from(args: Args) -> Result<Self, ConfigError> {
+        refuse_repeated(&args.binds)?;
+        let files = files_from(&args)?;
+        Ok(Self {
+            root: Root::open(&args.root)?,
+            files,
+            binds: args.binds,
+            threads: args.threads.unwrap_or_else(threads_default),
+            method: args.method,
+            method_override: args.method_override,
+            access_log: args.access_log,
+            header_timeout_ms: args.header_timeout_ms,
+            idle_timeout_ms: args.idle_timeout_ms,
+            stall_timeout_ms: args.stall_timeout_ms,
+            grace_ms: args.grace_ms,
+            connections_max: args.connections_max,
+            cold_guard: args.cold_guard == ColdGuard::Auto,
+            io_uring: args.io_uring == IoUring::Auto,
+            disk_threads: args.disk_threads,
+            disk_timeout_ms: args.disk_timeout_ms,
+            cache: Cache {
+                files: args.cache.files,
+                bytes: args.cache.bytes,
+                inline_max_bytes: args.cache.inline_max_bytes,
+                ttl_ms: args.cache.ttl_ms,
+            },
+            network: Network {
+                congestion: args.network.congestion,
+                defer_accept: args.network.defer_accept == Switch::On,
+            },
+        })
+    }
+}
+
+/// Two options that listen on the same address: the second one could never be bound.
+fn refuse_repeated(binds: &[Bind]) -> Result<(), ConfigError> {
+    for (index, &other) in binds.iter().enumerate() {
+        let common = |&one: &Bind| Some((one, one.common(other)?));
+        if let Some((one, address)) = binds[..index].iter().find_map(common) {
+            return Err(ConfigError::BindRepeated {
+                one,
+                other,
+                address,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn files_from(args: &Args) -> Result<Files, ConfigError> {
+    let sites = args.sites.iter().map(|(host, directory)| {
+        let root = Root::open(directory).map_err(|error| ConfigError::Site {
+            site: format!("{host}={}", directory.display()),
+            error: Box::new(error),
+        })?;
+        Ok(Site {
+            host: host.clone(),
+            root,
+        })
+    });
+    let sites = sites.collect::<Result<Vec<_>, _>>()?;
+    let twice = |(index, site): &(usize, &Site)| {
+        sites[..*index]
+            .iter()
+            .any(|earlier| earlier.host == site.host)
+    };
+    if let Some((_, site)) = sites.iter().enumerate().find(twice) {
+        return Err(ConfigError::SiteRepeated {
+            host: site.host.clone(),
+        });
+    }
+    Ok(Files {
+        sites,
+        index: args.index.clone(),
+        listing: args.listing == Switch::On,
+        spa: args.spa.clone(),
+        error_pages: args.error_pages.clone(),
+        cache_control: args.cache_control.clone(),
+        fields: args.fields.clone(),
+        cors: cors_from(args),
+        download_query: args.download_query == Switch::On,
+        default_type: args.default_type.clone(),
+        types: args.types.clone(),
+        etags: args.etag,
+        charset: args.charset.clone(),
+        hidden: args.hidden,
+        symlinks: args.symlinks,
+        precompressed: precompressed_from(&args.precompressed)?,
+    })
+}
+
+fn cors_from(args: &Args) -> Option<Cors> {
+    let origins = match &args.cors[..] {
+        [] => return None,
+        origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
+        origins => Origins::Listed(origins.to_vec()),
+    };
+    Some(Cors {
+        origins,
+        request_fields: args.cors_headers.join(", "),
+    })
+}
+
+fn precompressed_from(list: &[Precompressed]) -> Result<Vec<Coding>, ConfigError> {
+    let mut codings = Vec::new();
+    for word in list {
+        let coding = match word {
+            Precompressed::Br => Coding::Brotli,
+            Precompressed::Zst => Coding::Zstd,
+            Precompressed::Gz => Coding::Gzip,
+            Precompressed::Off if list.len() == 1 => return Ok(Vec::new()),
+            Precompressed::Off => return Err(ConfigError::PrecompressedOffBesideOthers),
+        };
+        if !codings.contains(&coding) {
+            codings.push(coding);
+        }
+    }
+    Ok(codings)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn defaults_agree_with_the_command_line() {
+        let root = tempfile::tempdir().unwrap();
+        let args = Args::try_parse_from(["zc-server".as_ref(), root.path().as_os_str()]).unwrap();
+        let typed = Config::try_from(args).unwrap();
+        let embedded = Config::for_root(root.path()).unwrap();
+        assert_eq!(format!("{typed:?}"), format!("{embedded:?}"));
+        assert!(typed.threads >= 1);
+    }
+
+    #[test]
+    fn an_address_given_twice_is_wrong_usage() {
+        let parsed = |binds: &str| {
+            Args::try_parse_from(["zc-server", "--bind", binds, env!("CARGO_MANIFEST_DIR")])
+                .unwrap()
+        };
+        let error = Config::try_from(parsed("127.0.0.1:1,127.0.0.1:2,127.0.0.1:1")).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.to_string(),
+            "--bind 127.0.0.1:1 is given twice: give each address once"
+        );
+        let error = Config::try_from(parsed(":1,127.0.0.1:1")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1: leave one of them out"
+        );
+        // With port 0 the system chooses two different ports.
+        assert!(Config::try_from(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_site_is_the_source_of_its_error() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let site = format!("a.example={root}/none");
+        let args = Args::try_parse_from(["zc-server", "--site", &site, root]).unwrap();
+        let error = Config::try_from(args).unwrap_err();
+        let source = std::error::Error::source(&error).expect("a source");
+        let source = source.downcast_ref::<ConfigError>();
+        assert!(
+            matches!(source, Some(ConfigError::RootMissing { .. })),
+            "{source:?}"
+        );
+    }
+}
