@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::disk::Disk;
 use crate::files::listing;
 use crate::files::mounts::{Guard, Mounts};
-use crate::files::root::{OpenFile, Patience, Root};
+use crate::files::root::{OpenFile, OpenMode, Root};
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
 use crate::observe::diagnostics::Diagnostics;
@@ -77,11 +77,11 @@ impl Site {
     }
 
     /// Whether a worker may wait for a disk.
-    pub(crate) fn patience(&self) -> Patience {
+    pub(crate) fn open_mode(&self) -> OpenMode {
         if self.cold_guard {
-            Patience::Cached
+            OpenMode::CachedOnly
         } else {
-            Patience::Any
+            OpenMode::MayBlock
         }
     }
 
@@ -116,7 +116,7 @@ fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
     let errors = errors.map(|page| (format!("--error-page {}=", page.code), &page.file));
     for (option, file) in spa.chain(errors) {
         let name = file.as_os_str().as_encoded_bytes();
-        let opened = root.open_file(name, Patience::Any);
+        let opened = root.open_file(name, OpenMode::MayBlock);
         opened.map_err(|error| StartError::Page {
             option: format!("{option}{}", OneLine(file)),
             path: root.path_below(name),

@@ -14,12 +14,12 @@ use crate::text::OneLine;
 
 /// Whether an open may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OpenMode {
     /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
     /// answer is [`ResolveError::Waits`].
-    Cached,
+    CachedOnly,
     /// As long as it takes.
-    Any,
+    MayBlock,
 }
 
 /// What stands at a path.

@@ -18,7 +18,7 @@ use zc_http::Coding;
 
 use crate::files::facts::CodedContent;
 use crate::files::file_state::{FileState, NS_PER_SECOND, Stability, coarse_now_ns};
-use crate::files::open_file::{OpenFile, Patience, ResolveError};
+use crate::files::open_file::{OpenFile, OpenMode, ResolveError};
 
 /// The longest Brotli sidecar that is decoded, in bytes: that takes half a second.
 const DECODED_BYTES_MAX: u64 = 16 << 20;
@@ -37,7 +37,7 @@ pub(crate) fn is_ready(
     sidecar: &OpenFile,
     original: &OpenFile,
     coding: Coding,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<bool, ResolveError> {
     if !sidecar.state.is_as_new_as(&original.state) || sidecar.stability == Stability::Written {
         return Ok(false);
@@ -48,7 +48,7 @@ pub(crate) fn is_ready(
     let memo = sidecar.mount.codings();
     let content = match memo.get(&sidecar.state) {
         Some(content) => content,
-        None if patience == Patience::Cached => return Err(ResolveError::Waits),
+        None if open_mode == OpenMode::CachedOnly => return Err(ResolveError::Waits),
         None => {
             let file = sidecar.file.file();
             let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);

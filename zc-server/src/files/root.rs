@@ -1,6 +1,6 @@
 //! Relative path → opened file and its metadata, beneath the root and nowhere else.
 //!
-//! A worker opens only what can be told from memory ([`Patience::Cached`]); what cannot is opened by
+//! A worker opens only what can be told from memory ([`OpenMode::CachedOnly`]); what cannot is opened by
 //! a thread that may wait.
 //!
 //! The kernel keeps us inside (`openat2(2)` with `RESOLVE_BENEATH`), not string tests: `..`,
@@ -26,7 +26,7 @@ use crate::disk::Key;
 use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
 pub(crate) use crate::files::open_file::{
-    Handle, OpenFile, Opened, Patience, ResolveError, file_named,
+    Handle, OpenFile, OpenMode, Opened, ResolveError, file_named,
 };
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
@@ -189,13 +189,13 @@ impl Root {
     pub(crate) fn open_path(
         &self,
         path: &[u8],
-        patience: Patience,
+        open_mode: OpenMode,
     ) -> Result<Opened, ResolveError> {
-        let fd = match patience {
-            Patience::Any => self.open_fd(path).map_err(ResolveError::from_errno)?,
+        let fd = match open_mode {
+            OpenMode::MayBlock => self.open_fd(path).map_err(ResolveError::from_errno)?,
             // Opening itself would ask somebody else.
-            Patience::Cached if self.mount.is_remote() => return Err(ResolveError::Waits),
-            Patience::Cached => self.open_cached(path, OPEN_FLAGS)?,
+            OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::Waits),
+            OpenMode::CachedOnly => self.open_cached(path, OPEN_FLAGS)?,
         };
         // Before the state is asked for: what is in the past now stays so.
         let now_ns = coarse_now_ns();
@@ -227,26 +227,26 @@ impl Root {
     pub(crate) fn open_file(
         &self,
         path: &[u8],
-        patience: Patience,
+        open_mode: OpenMode,
     ) -> Result<OpenFile, ResolveError> {
-        match self.open_path(path, patience)? {
+        match self.open_path(path, open_mode)? {
             Opened::File(file) => Ok(file),
             Opened::Directory(_) => Err(ResolveError::NotFound),
         }
     }
 
     /// Whether something that is no directory stands at `path`, be it a link that leads nowhere.
-    pub(crate) fn has_entry(&self, path: &[u8], patience: Patience) -> Result<bool, ResolveError> {
+    pub(crate) fn has_entry(&self, path: &[u8], open_mode: OpenMode) -> Result<bool, ResolveError> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let opened = match patience {
-            Patience::Any => open(
+        let opened = match open_mode {
+            OpenMode::MayBlock => open(
                 self.directory.as_fd(),
                 path,
                 flags,
                 ResolveFlag::RESOLVE_BENEATH,
             )
             .map_err(ResolveError::from_errno),
-            Patience::Cached => self.open_cached(path, flags),
+            OpenMode::CachedOnly => self.open_cached(path, flags),
         };
         match opened {
             Ok(fd) => {
@@ -359,13 +359,13 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// What `openat2(2)` and `statx(2)` report. With [`Patience::Cached`] all but those of
+    /// What `openat2(2)` and `statx(2)` report. With [`OpenMode::CachedOnly`] all but those of
     /// [`is_missing`](Self::is_missing) mean that it cannot be told without waiting.
-    pub(crate) fn named_by(path: &Path, patience: Patience) -> io::Result<Self> {
-        match patience {
-            Patience::Cached => Self::of(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
+    pub(crate) fn named_by(path: &Path, open_mode: OpenMode) -> io::Result<Self> {
+        match open_mode {
+            OpenMode::CachedOnly => Self::of(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
             // Without a descriptor, of which there may be none left.
-            Patience::Any => Self::told_by(CWD, path, AtFlags::STATX_DONT_SYNC),
+            OpenMode::MayBlock => Self::told_by(CWD, path, AtFlags::STATX_DONT_SYNC),
         }
     }
 

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::mounts::Mounts;
-use crate::files::open_file::Patience;
+use crate::files::open_file::OpenMode;
 use crate::files::root::{Identity, Root, RootId};
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
@@ -104,7 +104,7 @@ impl RootPath {
     }
 
     fn open_now(&self) -> io::Result<Arc<Root>> {
-        let identity = Identity::named_by(&self.path, Patience::Any)?;
+        let identity = Identity::named_by(&self.path, OpenMode::MayBlock)?;
         if let Some(root) = self.held().filter(|root| root.identity() == identity) {
             return Ok(root);
         }
@@ -217,7 +217,7 @@ impl Roots {
         &mut self,
         index: usize,
         path: &RootPath,
-        patience: Patience,
+        open_mode: OpenMode,
         now_ms: u64,
     ) -> Answering<'_> {
         let ttl_ms = self.ttl_ms;
@@ -227,17 +227,17 @@ impl Roots {
         view.used_ms = now_ms;
         let is_believed = now_ms.saturating_sub(view.checked_ms) < ttl_ms;
         if !is_believed || matches!(view.state, State::Unknown) {
-            match patience {
-                Patience::Any => view.install(path.look_up(), now_ms, &mut self.retired),
-                Patience::Cached if view.is_still_so(path) => view.checked_ms = now_ms,
-                Patience::Cached => return Answering::Unknown,
+            match open_mode {
+                OpenMode::MayBlock => view.install(path.look_up(), now_ms, &mut self.retired),
+                OpenMode::CachedOnly if view.is_still_so(path) => view.checked_ms = now_ms,
+                OpenMode::CachedOnly => return Answering::Unknown,
             }
         }
-        match (&view.state, patience) {
+        match (&view.state, open_mode) {
             (State::Held(root), _) => Answering::Root(root),
             (State::Missing, _) => Answering::Missing,
-            (State::Unknown, Patience::Cached) => Answering::Unknown,
-            (State::Unknown, Patience::Any) => Answering::Exhausted,
+            (State::Unknown, OpenMode::CachedOnly) => Answering::Unknown,
+            (State::Unknown, OpenMode::MayBlock) => Answering::Exhausted,
         }
     }
 
@@ -285,12 +285,12 @@ impl View {
     /// Whether memory tells that the path names what it did.
     fn is_still_so(&self, path: &RootPath) -> bool {
         match &self.state {
-            State::Held(root) => match Identity::named_by(&path.path, Patience::Cached) {
+            State::Held(root) => match Identity::named_by(&path.path, OpenMode::CachedOnly) {
                 Ok(identity) => identity == root.identity(),
                 // What is open serves on.
                 Err(error) => is_exhausted(&error),
             },
-            State::Missing => match Identity::named_by(&path.path, Patience::Cached) {
+            State::Missing => match Identity::named_by(&path.path, OpenMode::CachedOnly) {
                 Ok(_) => false,
                 Err(error) => Identity::is_missing(&error),
             },
@@ -303,7 +303,7 @@ impl View {
         let State::Held(root) = &self.state else {
             return false;
         };
-        match Identity::named_by(&path.path, Patience::Cached) {
+        match Identity::named_by(&path.path, OpenMode::CachedOnly) {
             Ok(identity) => identity != root.identity(),
             Err(error) => Identity::is_missing(&error),
         }

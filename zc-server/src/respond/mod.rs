@@ -18,7 +18,7 @@ use crate::disk::{self, Key, Work};
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
 use crate::files::representation::Representation;
-use crate::files::root::{Patience, ResolveError, Root};
+use crate::files::root::{OpenMode, ResolveError, Root};
 use crate::files::roots::{Answering, RootPath, Roots, Told};
 use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::respond::plan::{Grant, Override, Plan};
@@ -135,7 +135,7 @@ pub(crate) fn respond(
             Answering::from(told)
         }
         Some((KnownRoot::Unknown, _)) | None => {
-            roots.current(index, root_path, site.patience(), moment.now_ms)
+            roots.current(index, root_path, site.open_mode(), moment.now_ms)
         }
     };
     let mut responder = Responder {
@@ -205,7 +205,7 @@ impl<'a> Responder<'a, '_> {
                 Some(_) => media_acceptance(&self.request.headers, "text/html"),
                 None => MediaAcceptance::Covered,
             },
-            patience: self.site.patience(),
+            open_mode: self.site.open_mode(),
         };
         let root = match self.root {
             Answering::Root(root) => root,
@@ -391,12 +391,12 @@ impl<'a> Responder<'a, '_> {
             preference: PREFERENCES,
         };
         let told = self.known.as_mut().and_then(|known| known.page.take());
-        let patience = self.site.patience();
-        match self.stands(key, told, || error_page(root, path, patience)) {
+        let open_mode = self.site.open_mode();
+        match self.stands(key, told, || error_page(root, path, open_mode)) {
             Stands::Waits => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
                 let look_up =
-                    move |_: &_| disk::Answer::Page(error_page(&root, &path, Patience::Any));
+                    move |_: &_| disk::Answer::Page(error_page(&root, &path, OpenMode::MayBlock));
                 self.ask(key, Work::LookUp(Box::new(look_up)))
             }
             Stands::Kept(id) => {
@@ -463,7 +463,7 @@ impl<'a> Responder<'a, '_> {
                 is_directory,
                 accepted,
                 html,
-                patience: Patience::Any,
+                open_mode: OpenMode::MayBlock,
             };
             disk::Answer::Found(look_up(&root, &site.rules, query))
         };

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::files::file_state::Stability;
 use crate::files::lookup::{Query, look_up};
 use crate::files::representation::Representation;
-use crate::files::root::{Patience, ResolveError, Root};
+use crate::files::root::{OpenMode, ResolveError, Root};
 use crate::observe::diagnostics::Diagnostics;
 use crate::respond::prepared;
 use crate::site::Site;
@@ -78,7 +78,7 @@ impl Files {
             is_directory: false,
             accepted: AcceptEncoding::IDENTITY,
             html: MediaAcceptance::Covered,
-            patience: Patience::Any,
+            open_mode: OpenMode::MayBlock,
         };
         look_up(&self.root, &self.site.rules, query)
     }
