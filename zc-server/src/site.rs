@@ -9,7 +9,7 @@ use crate::config::files::Files;
 use crate::config::{self, Config};
 use crate::disk::Disk;
 use crate::files::listing;
-use crate::files::mounts::{Guard, Mounts};
+use crate::files::mounts::{Mounts, ReadPath};
 use crate::files::root::{OpenFile, OpenMode, Root};
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
@@ -86,11 +86,11 @@ impl Site {
     }
 
     /// How the bytes of a file are to go.
-    pub(crate) fn guard(&self, file: &OpenFile) -> Guard {
+    pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
         if self.cold_guard && file.state.length > 0 {
-            file.mount.guard(&file.file)
+            file.mount.read_path(&file.file)
         } else {
-            Guard::Trusted
+            ReadPath::Direct
         }
     }
 

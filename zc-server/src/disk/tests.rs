@@ -6,7 +6,7 @@ use zc_core::Transfer;
 
 use super::*;
 use crate::body::Following;
-use crate::files::mounts::Guard;
+use crate::files::mounts::ReadPath;
 use crate::files::root::{Handle, ResolveError};
 
 const THREADS: usize = 4;
@@ -157,7 +157,7 @@ fn unread() -> Outgoing {
         BytesMut::new(),
         Some(body),
         Following::Nothing,
-        Guard::Probed,
+        ReadPath::Probe,
     )
 }
 

@@ -48,15 +48,15 @@ enum Kind {
 
 /// How bytes are sent without a worker waiting for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
+pub(crate) enum ReadPath {
     /// They are in memory, or nobody minds the wait.
-    Trusted,
+    Direct,
     /// Each window is asked about, and the ones that are not in memory are waited for by a thread.
-    Probed,
+    Probe,
     /// The same, and the reading of all of it has begun: its end may be told by the kernel itself.
-    Requested,
+    Prefetched,
     /// All are sent by a thread: nobody can tell whether they are in memory.
-    Offloaded,
+    Offload,
 }
 
 const UNKNOWN: u8 = 0;
@@ -134,10 +134,10 @@ impl Mount {
     }
 
     /// How the bytes of `file`, which is on this mount and not empty, are to go.
-    pub(crate) fn guard(&self, file: impl AsFd) -> Guard {
+    pub(crate) fn read_path(&self, file: impl AsFd) -> ReadPath {
         match self.kind {
-            Kind::Memory | Kind::Synthetic => return Guard::Trusted,
-            Kind::Remote => return Guard::Offloaded,
+            Kind::Memory | Kind::Synthetic => return ReadPath::Direct,
+            Kind::Remote => return ReadPath::Offload,
             Kind::Local => {}
         }
         if self.nowait.load(Ordering::Relaxed) == UNKNOWN {
@@ -149,8 +149,8 @@ impl Mount {
             self.nowait.store(answer, Ordering::Relaxed);
         }
         match self.nowait.load(Ordering::Relaxed) {
-            REFUSED => Guard::Offloaded,
-            _ => Guard::Probed,
+            REFUSED => ReadPath::Offload,
+            _ => ReadPath::Probe,
         }
     }
 

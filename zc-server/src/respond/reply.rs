@@ -10,7 +10,7 @@ use zc_http::{After, HttpTime, Request, Status};
 use crate::body::{Following, Outgoing, Parts, Source};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::files::listing::Listing;
-use crate::files::mounts::Guard;
+use crate::files::mounts::ReadPath;
 use crate::files::root::Handle;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
@@ -168,7 +168,7 @@ impl Terms<'_> {
             chunked,
             ended: false,
         };
-        begun.stream(None, following, (Guard::Trusted, 0), buffers)
+        begun.stream(None, following, (ReadPath::Direct, 0), buffers)
     }
 
     fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Begun {
@@ -259,23 +259,23 @@ impl Terms<'_> {
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
                 let mut transfer = source.transfer(range);
-                let mut guard = source.guard;
+                let mut read_path = source.read_path;
                 match residency {
                     Some(Residency::Hot) => transfer.vouch_until(length),
                     Some(residency) if is_whole => {
                         transfer.expect_cold();
                         if residency == Residency::Cold && length <= REQUEST_BYTES {
-                            guard = Guard::Requested;
+                            read_path = ReadPath::Prefetched;
                         }
                     }
                     _ => {}
                 }
-                let way = (guard, source.mount.key());
+                let way = (read_path, source.mount.key());
                 begun.stream(Some(transfer), Following::Nothing, way, buffers)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
-                let way = (source.guard, source.mount.key());
+                let way = (source.read_path, source.mount.key());
                 begun.stream_parts(source, way, buffers)
             }
             Rest::Nothing | Rest::Listing { .. } => begun.ready(false, buffers),
@@ -289,7 +289,7 @@ impl Terms<'_> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
         let length = opened.state.length;
-        if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
+        if length > WINDOW_BYTES || self.site.read_path(opened) != ReadPath::Probe {
             return None;
         }
         if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
@@ -313,7 +313,7 @@ impl Terms<'_> {
         Source {
             file: Arc::clone(&opened.file),
             mount: Arc::clone(&opened.mount),
-            guard: self.site.guard(opened),
+            read_path: self.site.read_path(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.
             pipes: (self.method == zc_core::Method::Splice).then(|| self.site.pipes.clone()),
@@ -338,7 +338,7 @@ impl Begun {
         self,
         body: Option<Transfer<Arc<Handle>>>,
         following: Following,
-        (guard, key): (Guard, Key),
+        (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
     ) -> Reply {
         let mut head = std::mem::take(&mut buffers.head);
@@ -347,13 +347,18 @@ impl Begun {
         buffers.output.truncate(self.start);
         Reply::Stream(Stream {
             ends_by_close: matches!(following, Following::Listing { chunked: false, .. }),
-            outgoing: Outgoing::new(head, body, following, guard),
+            outgoing: Outgoing::new(head, body, following, read_path),
             status: self.status,
             key,
         })
     }
 
-    fn stream_parts(mut self, source: Source, way: (Guard, Key), buffers: &mut Buffers) -> Reply {
+    fn stream_parts(
+        mut self,
+        source: Source,
+        way: (ReadPath, Key),
+        buffers: &mut Buffers,
+    ) -> Reply {
         let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
             Rest::Parts(multipart) => Following::Parts(Box::new(Parts { source, multipart })),
             _ => Following::Nothing,
