@@ -426,7 +426,7 @@ impl Connection {
     fn say_disk_timeout(&self, file: Option<&Arc<Handle>>, context: &Context) {
         let file = file_named(file.map(AsRef::as_ref));
         let line = format!("{file}the disk did not answer in time for {}", self.remote);
-        context.site.diagnostics.say(line);
+        context.site.diagnostics.warn(line);
     }
 
     /// Ends the connection for the peer, whoever else has a descriptor of it.

@@ -335,7 +335,7 @@ impl Connection {
                     Outcome::PeerGone
                 } else {
                     let line = format!("response to {} failed: {error}", self.remote);
-                    context.site.diagnostics.say(line);
+                    context.site.diagnostics.warn(line);
                     Outcome::Failed
                 };
                 if let Some(log) = log {

@@ -164,7 +164,7 @@ impl Connection {
                 Ok(socket) => Work::Send(Box::new(outgoing), socket),
                 Err(error) => {
                     let line = format!("cannot wait for the disk for {}: {error}", self.remote);
-                    context.site.diagnostics.say(line);
+                    context.site.diagnostics.warn(line);
                     response.record(self.remote, Outcome::Failed, before, context);
                     return Step::Closed;
                 }
@@ -252,7 +252,7 @@ impl Connection {
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let file = file_named(fetch.file.as_deref());
                 let line = format!("cannot read for {}: {file}{error}", self.remote);
-                context.site.diagnostics.say(line);
+                context.site.diagnostics.warn(line);
                 let status = Status::InternalServerError;
                 let instead = response.refused_instead(status, Then::Linger, context);
                 Step::Go(sending(instead, context))
@@ -295,7 +295,7 @@ impl Connection {
             Ok(Progress::SourceTruncated(truncated)) => {
                 let file = file_named(file.map(AsRef::as_ref));
                 let line = format!("response to {} cut: {file}{truncated}", self.remote);
-                context.site.diagnostics.say(line);
+                context.site.diagnostics.warn(line);
                 Outcome::Truncated
             }
             Ok(_) => Outcome::Complete,
@@ -303,7 +303,7 @@ impl Connection {
             Err(error) => {
                 let file = file_named(file.map(AsRef::as_ref));
                 let line = format!("response to {} failed: {file}{error}", self.remote);
-                context.site.diagnostics.say(line);
+                context.site.diagnostics.warn(line);
                 Outcome::Failed
             }
         };

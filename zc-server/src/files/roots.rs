@@ -113,7 +113,7 @@ impl RootPath {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Missing = *current {
             let line = format!("root `{}` is back", OneLine(&self.path));
-            self.diagnostics.say(line);
+            self.diagnostics.warn(line);
         }
         // Another thread may have been faster: there is one root for each directory.
         if let Current::Root(weak) = &*current
@@ -142,7 +142,7 @@ impl RootPath {
             let path = self.path.display();
             let line =
                 format!("root {path} cannot be opened ({error}): answering 503 until it can");
-            self.diagnostics.say(line);
+            self.diagnostics.warn(line);
         }
     }
 }

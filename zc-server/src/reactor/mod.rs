@@ -343,7 +343,7 @@ impl Reactor {
                         Accept::OutOfDescriptors(_) if self.context.cache.yield_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
-                            self.context.site.diagnostics.say(line);
+                            self.context.site.diagnostics.warn(line);
                             return pause;
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
@@ -382,7 +382,7 @@ impl Reactor {
         );
         if let Err(error) = registered {
             let line = format!("cannot watch a connection: {error}");
-            self.context.site.diagnostics.say(line);
+            self.context.site.diagnostics.warn(line);
             self.remove(token);
             return;
         }
@@ -521,7 +521,7 @@ impl Reactor {
         let responses = tokens.iter().filter(|token| has_response(token)).count();
         let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
         if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
-            self.context.site.diagnostics.say(line);
+            self.context.site.diagnostics.warn(line);
         }
     }
 

@@ -353,7 +353,7 @@ impl<'a> Responder<'a, '_> {
         {
             let path = root.path_of(path_buffer);
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
-            self.site.diagnostics.say_of_file(line);
+            self.site.diagnostics.warn_of_file(line);
         }
         self.error(status)
     }
@@ -429,7 +429,7 @@ impl<'a> Responder<'a, '_> {
                 "cannot open the page for {code}, `{}`: {error}",
                 OneLine(&path)
             );
-            self.site.diagnostics.say_of_file(line);
+            self.site.diagnostics.warn_of_file(line);
         }
         self.plain_error(status)
     }
@@ -561,6 +561,6 @@ fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    site.diagnostics.say_of_file(line);
+    site.diagnostics.warn_of_file(line);
     status
 }
