@@ -24,14 +24,14 @@ pub(crate) use parts::{Following, Parts, Source};
 
 use crate::disk::{Claim, WINDOW_BYTES};
 use crate::files::mounts::ReadPath;
-use crate::files::root::Handle;
+use crate::files::root::FileHandle;
 use crate::respond::reply::Ready;
 
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
 
-type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
+type Piece = HeadThenFile<BytesMut, Arc<FileHandle>>;
 
 /// A response on its way out.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Outgoing {
     /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
         head: BytesMut,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<Transfer<Arc<FileHandle>>>,
         following: Following,
         read_path: ReadPath,
     ) -> Self {
@@ -139,7 +139,7 @@ impl Outgoing {
     }
 
     /// The file that is sent, if there is one.
-    pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
+    pub(crate) fn file(&self) -> Option<&Arc<FileHandle>> {
         match &self.following {
             Following::Parts(parts) => Some(&parts.source.file),
             _ => self.piece.body().map(Transfer::source),
@@ -181,7 +181,7 @@ impl Outgoing {
 
     /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
     /// does, and says when it [is there](Self::requested_is_there).
-    pub(crate) fn take_requested(&mut self) -> Option<(Arc<Handle>, u64)> {
+    pub(crate) fn take_requested(&mut self) -> Option<(Arc<FileHandle>, u64)> {
         if self.read_path != ReadPath::Prefetched {
             return None;
         }
@@ -391,7 +391,9 @@ mod tests {
         let directory = program.parent().expect("a directory");
         let file = tempfile::tempfile_in(directory).expect("a file");
         file.set_len(length).expect("a sparse file");
-        let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
+        let source = Arc::new(FileHandle::from_file(
+            file.try_clone().expect("a descriptor"),
+        ));
         let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
         body.expect_cold();
         let head = BytesMut::new();

@@ -11,7 +11,7 @@ use super::Piece;
 use crate::disk::WINDOW_BYTES;
 use crate::files::listing::Listing;
 use crate::files::mounts::{Mount, ReadPath};
-use crate::files::root::Handle;
+use crate::files::root::FileHandle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;
@@ -41,7 +41,7 @@ pub(crate) struct Parts {
 /// A file and the way its bytes are to go.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) file: Arc<Handle>,
+    pub(crate) file: Arc<FileHandle>,
     pub(crate) mount: Arc<Mount>,
     pub(crate) read_path: ReadPath,
     pub(crate) method: zc_core::Method,
@@ -52,7 +52,7 @@ pub(crate) struct Source {
 /// A head and a part of a file, on their way under `read_path`.
 pub(super) fn piece(
     head: BytesMut,
-    body: Option<Transfer<Arc<Handle>>>,
+    body: Option<Transfer<Arc<FileHandle>>>,
     read_path: ReadPath,
 ) -> Piece {
     let piece = HeadThenFile::with_optional_body(head, body);
@@ -64,7 +64,7 @@ pub(super) fn piece(
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<FileHandle>> {
         let file = Arc::clone(&self.file);
         let mut transfer = Transfer::new(file, range.start, range.end - range.start);
         transfer = transfer.with_method(self.method);

@@ -62,7 +62,7 @@ use crate::body::{Figures, Outgoing};
 use crate::connection::input::Input;
 use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
-use crate::files::root::{Handle, file_named};
+use crate::files::root::{FileHandle, file_named};
 use crate::respond::Known;
 use crate::worker::{Context, Timeouts};
 
@@ -163,7 +163,7 @@ struct Fetch {
     /// What was done before the thread had it.
     before: Figures,
     /// The file that the thread reads.
-    file: Option<Arc<Handle>>,
+    file: Option<Arc<FileHandle>>,
     /// Whether the socket became writable since: that edge comes once.
     writable: bool,
     /// What came back.
@@ -423,7 +423,7 @@ impl Connection {
         Turn::Closed
     }
 
-    fn say_disk_timeout(&self, file: Option<&Arc<Handle>>, context: &Context) {
+    fn say_disk_timeout(&self, file: Option<&Arc<FileHandle>>, context: &Context) {
         let file = file_named(file.map(AsRef::as_ref));
         let line = format!("{file}the disk did not answer in time for {}", self.remote);
         context.site.diagnostics.warn(line);

@@ -7,7 +7,7 @@ use zc_core::Transfer;
 use super::*;
 use crate::body::Following;
 use crate::files::mounts::ReadPath;
-use crate::files::root::{Handle, ResolveError};
+use crate::files::root::{FileHandle, ResolveError};
 
 const THREADS: usize = 4;
 
@@ -151,7 +151,7 @@ fn unread() -> Outgoing {
     let length = WINDOW_BYTES;
     let file = tempfile::tempfile().expect("a file");
     file.set_len(length).expect("a sparse file");
-    let source = Arc::new(Handle::of(file));
+    let source = Arc::new(FileHandle::from_file(file));
     let body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
     Outgoing::new(
         BytesMut::new(),

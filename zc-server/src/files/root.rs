@@ -26,7 +26,7 @@ use crate::disk::Key;
 use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
 pub(crate) use crate::files::open_file::{
-    Handle, OpenFile, OpenMode, Opened, ResolveError, file_named,
+    FileHandle, OpenFile, OpenMode, Opened, ResolveError, file_named,
 };
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
@@ -212,7 +212,7 @@ impl Root {
                 }
                 let state = FileState::from(&stat);
                 Ok(Opened::File(OpenFile {
-                    file: Arc::new(Handle::new(File::from(fd), &mount)),
+                    file: Arc::new(FileHandle::new(File::from(fd), &mount)),
                     state,
                     stability: state.stability(now_ns, mount.clock()),
                     mount,

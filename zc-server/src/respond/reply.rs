@@ -11,7 +11,7 @@ use crate::body::{Following, Outgoing, Parts, Source};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
-use crate::files::root::Handle;
+use crate::files::root::FileHandle;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
 use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};
@@ -336,7 +336,7 @@ impl Begun {
     /// The head leaves the output buffer, to be followed by more than bytes.
     fn stream(
         self,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<Transfer<Arc<FileHandle>>>,
         following: Following,
         (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
