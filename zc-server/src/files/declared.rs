@@ -38,7 +38,7 @@ const SIDECAR_BYTES_MAX: u64 = 160;
 ///
 /// # Errors
 ///
-/// [`ResolveError::Waits`] when that cannot be told without waiting, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] when that cannot be told without waiting, and waiting is not allowed.
 pub(crate) fn declared_tag(
     root: &Root,
     path: &[u8],
@@ -86,7 +86,7 @@ fn sidecar_tag(
     let name = [path, SIDECAR_EXTENSION.as_bytes()].concat();
     let sidecar = match root.open_file(&name, open_mode) {
         Ok(sidecar) => sidecar,
-        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
         // Absent, or unreadable: the file is there.
         Err(_) => return Ok(None),
     };
@@ -104,7 +104,7 @@ fn sidecar_tag(
     match read {
         Ok(count) if count == bytes.len() => Ok(EntityTag::from_opaque(bytes.trim_ascii())),
         // Not in memory, or not as a whole.
-        _ if open_mode == OpenMode::CachedOnly => Err(ResolveError::Waits),
+        _ if open_mode == OpenMode::CachedOnly => Err(ResolveError::WouldBlock),
         _ => Ok(None),
     }
 }
@@ -116,7 +116,7 @@ fn attribute_tag(file: &OpenFile, open_mode: OpenMode) -> Result<Option<EntityTa
     }
     // An attribute may stand in a block of the disk by itself.
     if open_mode == OpenMode::CachedOnly && !file.mount.is_memory() {
-        return Err(ResolveError::Waits);
+        return Err(ResolveError::WouldBlock);
     }
     let tag = read_attributes(file.file.file(), &file.state);
     if file.stability == Stability::Settled {

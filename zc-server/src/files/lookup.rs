@@ -236,7 +236,7 @@ fn sibling(
     let name = [path, extension_of(coding)].concat();
     let file = match root.open_file(&name, open_mode) {
         Ok(file) => file,
-        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
         // Absent or unreadable: the original is there.
         Err(_) => return Ok(None),
     };

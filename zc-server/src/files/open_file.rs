@@ -16,7 +16,7 @@ use crate::text::OneLine;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpenMode {
     /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
-    /// answer is [`ResolveError::Waits`].
+    /// answer is [`ResolveError::WouldBlock`].
     CachedOnly,
     /// As long as it takes.
     MayBlock,
@@ -113,7 +113,7 @@ pub(crate) enum ResolveError {
     /// The disk or the filesystem failed.
     Failed(io::Error),
     /// It cannot be told without waiting, and waiting was not allowed.
-    Waits,
+    WouldBlock,
 }
 
 impl ResolveError {
@@ -144,7 +144,7 @@ impl fmt::Display for ResolveError {
             Self::NotFound => f.write_str("not found"),
             Self::Forbidden => f.write_str("permission denied"),
             Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
-            Self::Waits => f.write_str("it would have to be waited for"),
+            Self::WouldBlock => f.write_str("it would have to be waited for"),
         }
     }
 }

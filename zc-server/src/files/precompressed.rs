@@ -32,7 +32,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 ///
-/// [`ResolveError::Waits`] when it would have to be read first, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] when it would have to be read first, and waiting is not allowed.
 pub(crate) fn is_ready(
     sidecar: &OpenFile,
     original: &OpenFile,
@@ -48,7 +48,7 @@ pub(crate) fn is_ready(
     let memo = sidecar.mount.codings();
     let content = match memo.get(&sidecar.state) {
         Some(content) => content,
-        None if open_mode == OpenMode::CachedOnly => return Err(ResolveError::Waits),
+        None if open_mode == OpenMode::CachedOnly => return Err(ResolveError::WouldBlock),
         None => {
             let file = sidecar.file.file();
             let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);

@@ -194,7 +194,7 @@ impl Root {
         let fd = match open_mode {
             OpenMode::MayBlock => self.open_fd(path).map_err(ResolveError::from_errno)?,
             // Opening itself would ask somebody else.
-            OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::Waits),
+            OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::WouldBlock),
             OpenMode::CachedOnly => self.open_cached(path, OPEN_FLAGS)?,
         };
         // Before the state is asked for: what is in the past now stays so.
@@ -278,7 +278,7 @@ impl Root {
             // EAGAIN: not in memory, or a rename is under way. EXDEV: another mount, or a link that
             // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
             Err(Errno::EAGAIN | Errno::EXDEV | Errno::EINVAL | Errno::EINTR) => {
-                Err(ResolveError::Waits)
+                Err(ResolveError::WouldBlock)
             }
             Err(errno) => Err(ResolveError::from_errno(errno)),
         }

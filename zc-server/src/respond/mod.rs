@@ -278,7 +278,7 @@ impl<'a> Responder<'a, '_> {
             Found::Nothing(ResolveError::Exhausted(_)) if self.cache.yield_descriptors() => look(),
             found => found,
         };
-        if let Found::Nothing(ResolveError::Waits) = found {
+        if let Found::Nothing(ResolveError::WouldBlock) = found {
             return Stands::Waits;
         }
         let (site, now) = (self.site, self.moment.now);
@@ -555,7 +555,7 @@ fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site
         ResolveError::NotFound => return Status::NotFound,
         ResolveError::Forbidden => Status::Forbidden,
         ResolveError::Exhausted(_) => Status::ServiceUnavailable,
-        ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
+        ResolveError::Failed(_) | ResolveError::WouldBlock => Status::InternalServerError,
     };
     let path = root.path_of(path);
     let is_directory = asked.is_directory && !root.is_file();
