@@ -25,7 +25,7 @@ use queue::{FairQueue, Running};
 use crate::body::Outgoing;
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::Found;
-use crate::files::roots::Told;
+use crate::files::roots::RootLookup;
 
 /// The most that a thread sends for one connection before others have their turn, in bytes.
 pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
@@ -34,7 +34,7 @@ pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// What the path of a root names.
-    Root(Told),
+    Root(RootLookup),
     Found(Found),
     /// The page of an error.
     Page(Found),

@@ -19,7 +19,7 @@ use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
 use crate::files::representation::Representation;
 use crate::files::root::{OpenMode, ResolveError, Root};
-use crate::files::roots::{Answering, RootPath, Roots, Told};
+use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
@@ -70,7 +70,7 @@ enum KnownRoot {
     /// The one that the worker had.
     Own(Arc<Root>),
     /// What a thread was told, which is news for the worker.
-    LookedUp(Told),
+    LookedUp(RootLookup),
 }
 
 impl Known {
@@ -125,14 +125,14 @@ pub(crate) fn respond(
         (std::mem::take(&mut known.root), asked_ms)
     });
     let answering = match &told {
-        Some((KnownRoot::Own(root), _)) => Answering::Root(root),
+        Some((KnownRoot::Own(root), _)) => CurrentRoot::Open(root),
         // Asked again when the cache has no descriptors any more.
-        Some((KnownRoot::LookedUp(Told::Exhausted), _)) if cache.yield_descriptors() => {
-            Answering::Unknown
+        Some((KnownRoot::LookedUp(RootLookup::Exhausted), _)) if cache.yield_descriptors() => {
+            CurrentRoot::WouldBlock
         }
         Some((KnownRoot::LookedUp(told), asked_ms)) => {
             roots.install(index, told, *asked_ms);
-            Answering::from(told)
+            CurrentRoot::from(told)
         }
         Some((KnownRoot::Unknown, _)) | None => {
             roots.current(index, root_path, site.open_mode(), moment.now_ms)
@@ -187,7 +187,7 @@ struct Responder<'a, 'r> {
     site: &'a Arc<Site>,
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
-    root: Answering<'a>,
+    root: CurrentRoot<'a>,
     cache: &'a mut Cache,
     buffers: &'a mut Buffers,
     known: Option<Box<Known>>,
@@ -208,11 +208,11 @@ impl<'a> Responder<'a, '_> {
             open_mode: self.site.open_mode(),
         };
         let root = match self.root {
-            Answering::Root(root) => root,
-            Answering::Missing | Answering::Exhausted => {
+            CurrentRoot::Open(root) => root,
+            CurrentRoot::Missing | CurrentRoot::Exhausted => {
                 return self.plain_error(Status::ServiceUnavailable);
             }
-            Answering::Unknown => return self.ask_for_root(),
+            CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
         let key = CacheKey {
             root: root.id(),
@@ -349,7 +349,7 @@ impl<'a> Responder<'a, '_> {
             _ => Status::InternalServerError,
         };
         if examine(self.request, self.site, path_buffer).is_ok()
-            && let Answering::Root(root) = self.root
+            && let CurrentRoot::Open(root) = self.root
         {
             let path = root.path_of(path_buffer);
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
@@ -380,9 +380,9 @@ impl<'a> Responder<'a, '_> {
             return self.plain_error(status);
         };
         let root = match self.root {
-            Answering::Root(root) => root,
-            Answering::Missing | Answering::Exhausted => return self.plain_error(status),
-            Answering::Unknown => return self.ask_for_root(),
+            CurrentRoot::Open(root) => root,
+            CurrentRoot::Missing | CurrentRoot::Exhausted => return self.plain_error(status),
+            CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
         let key = CacheKey {
             root: root.id(),
@@ -422,7 +422,7 @@ impl<'a> Responder<'a, '_> {
 
     /// Whatever is wrong with the page, the error is the one to be told.
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
-        if let Answering::Root(root) = self.root {
+        if let CurrentRoot::Open(root) = self.root {
             let page = self.site.rules.error_page(status).unwrap_or_default();
             let (code, path) = (status.code(), root.path_below(page));
             let line = format!(
@@ -473,7 +473,7 @@ impl<'a> Responder<'a, '_> {
     fn ask(self, mount: Key, work: Work) -> Responded {
         let mut known = self.known.unwrap_or_default();
         known.asked_ms.get_or_insert(self.moment.now_ms);
-        if let Answering::Root(root) = self.root {
+        if let CurrentRoot::Open(root) = self.root {
             known.root = KnownRoot::Own(Arc::clone(root));
         }
         Responded::Ask(known, mount, work)
@@ -537,7 +537,7 @@ fn examine(
 fn disposition(
     request: &Request<'_>,
     file: &Representation,
-    root: Answering<'_>,
+    root: CurrentRoot<'_>,
     path: &[u8],
     site: &Site,
 ) -> Option<String> {
@@ -545,7 +545,7 @@ fn disposition(
         return None;
     }
     let file = &file.resource.path[..];
-    let is_only = || matches!(root, Answering::Root(root) if root.only(path) == Some(file));
+    let is_only = || matches!(root, CurrentRoot::Open(root) if root.only(path) == Some(file));
     (file == path || is_only()).then(|| plan::disposition(file))
 }
 
