@@ -67,7 +67,7 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     let found = find(root, rules, query);
     match (found, &rules.spa) {
         (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query) => {
-            match at(root, rules, spa, query) {
+            match resolve_at(root, rules, spa, query) {
                 Found::File(resource) => Found::File(Box::new(Resource {
                     is_fallback: true,
                     ..*resource
@@ -147,7 +147,7 @@ fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     if query.is_directory {
         return find_in_directory(root, rules, query);
     }
-    at(root, rules, query.path, query)
+    resolve_at(root, rules, query.path, query)
 }
 
 /// The index of a directory, or the directory itself.
@@ -157,7 +157,7 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             [] => name.clone().into_bytes(),
             directory => [directory, name.as_bytes()].join(&b'/'),
         };
-        match at(root, rules, &path, query) {
+        match resolve_at(root, rules, &path, query) {
             // An index that is a directory is none.
             Found::Redirect => {}
             // One that cannot be served, such as a link that leads outside, hides the listing too.
@@ -182,7 +182,7 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
 }
 
 /// What stands at `path`, which need not be the one of the query.
-fn at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
+fn resolve_at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
     match root.open_path(path, query.open_mode) {
         Ok(Opened::File(file)) => {
             negotiate(root, rules, path, file, query).unwrap_or_else(Found::Nothing)

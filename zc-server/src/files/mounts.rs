@@ -66,7 +66,7 @@ const REFUSED: u8 = 2;
 impl Mount {
     /// What is known of the filesystem that `file` is on. Asks `fstatfs(2)`, which may wait where
     /// it is remote.
-    fn of(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
+    fn new(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
         let file_system = FileSystem::of(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
@@ -178,13 +178,13 @@ impl Mounts {
 
     /// The mount of `file`, which is on `device`. The first time it asks `fstatfs(2)`, which may
     /// wait where the filesystem is remote.
-    pub(crate) fn of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
+    pub(crate) fn mount_of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
         if let Some(mount) = self.met().get(&device) {
             return Arc::clone(mount);
         }
         // Not asked under the lock.
         let key = key_of_device(nix::sys::stat::major(device), nix::sys::stat::minor(device));
-        let mount = Arc::new(Mount::of(file, self.disk.as_ref(), key));
+        let mount = Arc::new(Mount::new(file, self.disk.as_ref(), key));
         Arc::clone(self.met().entry(device).or_insert(mount))
     }
 

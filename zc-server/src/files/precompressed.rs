@@ -53,7 +53,7 @@ pub(crate) fn is_ready(
             let file = sidecar.file.file();
             let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);
             // What was read is of this state only if that is the state still.
-            if FileState::of(file).ok() != Some(sidecar.state) {
+            if FileState::from_file(file).ok() != Some(sidecar.state) {
                 return Ok(false);
             }
             if sidecar.stability == Stability::Settled {
@@ -164,7 +164,7 @@ fn zstd_frame(file: &File, mut at: u64) -> io::Result<ZstdFrame> {
 }
 
 fn brotli(file: &File) -> CodedContent {
-    let source = At { file, offset: 0 };
+    let source = PositionedRead { file, offset: 0 };
     let mut decoder = brotli_decompressor::Decompressor::new(source, BUFFER_BYTES);
     match io::copy(&mut decoder, &mut io::sink()) {
         Ok(bytes) => CodedContent::WholeOf(bytes),
@@ -173,12 +173,12 @@ fn brotli(file: &File) -> CodedContent {
 }
 
 /// A file that is read without its file position, which others share.
-struct At<'f> {
+struct PositionedRead<'f> {
     file: &'f File,
     offset: u64,
 }
 
-impl Read for At<'_> {
+impl Read for PositionedRead<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.offset)?;
         self.offset += count as u64;

@@ -74,7 +74,7 @@ impl RootId {
     }
 
     #[cfg(test)]
-    pub(crate) fn of(number: u64) -> Self {
+    pub(crate) fn from_number(number: u64) -> Self {
         Self(number)
     }
 }
@@ -104,7 +104,7 @@ impl Root {
     pub(crate) fn open(path: &Path, symlinks: Symlinks, mounts: Arc<Mounts>) -> io::Result<Self> {
         let canonical = fs::canonicalize(path)?;
         let named = open_here(&canonical, OFlag::O_PATH, ResolveFlag::empty())?;
-        let identity = Identity::of(&named)?;
+        let identity = Identity::from_fd(&named)?;
         let (directory, only) = match kind_of(fstat(&named)?.st_mode) {
             SFlag::S_IFDIR => (canonical, None),
             SFlag::S_IFREG => {
@@ -132,7 +132,7 @@ impl Root {
         Ok(Self {
             id: RootId::next(),
             identity,
-            mount: mounts.of(device, &opened),
+            mount: mounts.mount_of(device, &opened),
             directory: opened,
             path: directory,
             only,
@@ -205,7 +205,7 @@ impl Root {
                 let mount = if stat.st_dev == self.device {
                     Arc::clone(&self.mount)
                 } else {
-                    self.mounts.of(stat.st_dev, &fd)
+                    self.mounts.mount_of(stat.st_dev, &fd)
                 };
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
@@ -261,7 +261,7 @@ impl Root {
     /// Whether the files in an open directory are interfaces of the kernel: nothing that is served.
     pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
         let device = fstat(&directory)?.st_dev;
-        Ok(self.mounts.of(device, &directory).is_synthetic())
+        Ok(self.mounts.mount_of(device, &directory).is_synthetic())
     }
 
     /// Opens what can be told from memory, and is on the mount of the root: of another one nobody
@@ -339,12 +339,12 @@ impl Root {
 
 impl Identity {
     /// That of an open file or directory, as the kernel has it in memory: nobody else is asked.
-    fn of(fd: impl AsFd) -> io::Result<Self> {
+    fn from_fd(fd: impl AsFd) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        Self::told_by(fd, Path::new(""), flags)
+        Self::from_statx(fd, Path::new(""), flags)
     }
 
-    fn told_by(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Self> {
+    fn from_statx(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Self> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let told = statx(directory, path, flags, wanted)?;
         let has_mount = told.stx_mask & StatxFlags::MNT_ID.bits() != 0;
@@ -361,11 +361,11 @@ impl Identity {
     ///
     /// What `openat2(2)` and `statx(2)` report. With [`OpenMode::CachedOnly`] all but those of
     /// [`is_missing`](Self::is_missing) mean that it cannot be told without waiting.
-    pub(crate) fn named_by(path: &Path, open_mode: OpenMode) -> io::Result<Self> {
+    pub(crate) fn resolve(path: &Path, open_mode: OpenMode) -> io::Result<Self> {
         match open_mode {
-            OpenMode::CachedOnly => Self::of(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
+            OpenMode::CachedOnly => Self::from_fd(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
             // Without a descriptor, of which there may be none left.
-            OpenMode::MayBlock => Self::told_by(CWD, path, AtFlags::STATX_DONT_SYNC),
+            OpenMode::MayBlock => Self::from_statx(CWD, path, AtFlags::STATX_DONT_SYNC),
         }
     }
 

@@ -97,14 +97,14 @@ impl RootPath {
             Ok(root) => RootLookup::Found(root),
             Err(error) if is_exhausted(&error) => RootLookup::Exhausted,
             Err(error) => {
-                self.say_missing(&error);
+                self.warn_missing(&error);
                 RootLookup::Missing
             }
         }
     }
 
     fn open_now(&self) -> io::Result<Arc<Root>> {
-        let identity = Identity::named_by(&self.path, OpenMode::MayBlock)?;
+        let identity = Identity::resolve(&self.path, OpenMode::MayBlock)?;
         if let Some(root) = self.held().filter(|root| root.identity() == identity) {
             return Ok(root);
         }
@@ -135,7 +135,7 @@ impl RootPath {
     }
 
     /// Says that nothing can be served, unless that was said and has not changed since.
-    fn say_missing(&self, error: &io::Error) {
+    fn warn_missing(&self, error: &io::Error) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Root(_) = *current {
             *current = Current::Missing;
@@ -229,7 +229,7 @@ impl Roots {
         if !is_believed || matches!(held.state, State::Unknown) {
             match open_mode {
                 OpenMode::MayBlock => held.install(path.look_up(), now_ms, &mut self.retired),
-                OpenMode::CachedOnly if held.is_still_so(path) => held.checked_ms = now_ms,
+                OpenMode::CachedOnly if held.is_unchanged(path) => held.checked_ms = now_ms,
                 OpenMode::CachedOnly => return CurrentRoot::WouldBlock,
             }
         }
@@ -263,7 +263,7 @@ impl Roots {
             if matches!(held.state, State::Held(_))
                 && (now_ms.saturating_sub(held.used_ms) >= UNUSED_MS || held.is_replaced(path))
             {
-                held.become_state(State::Unknown, &mut self.retired);
+                held.set_state(State::Unknown, &mut self.retired);
             }
         }
     }
@@ -283,14 +283,14 @@ impl Roots {
 
 impl WorkerRoot {
     /// Whether memory tells that the path names what it did.
-    fn is_still_so(&self, path: &RootPath) -> bool {
+    fn is_unchanged(&self, path: &RootPath) -> bool {
         match &self.state {
-            State::Held(root) => match Identity::named_by(&path.path, OpenMode::CachedOnly) {
+            State::Held(root) => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(identity) => identity == root.identity(),
                 // What is open serves on.
                 Err(error) => is_exhausted(&error),
             },
-            State::Missing => match Identity::named_by(&path.path, OpenMode::CachedOnly) {
+            State::Missing => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(_) => false,
                 Err(error) => Identity::is_missing(&error),
             },
@@ -303,7 +303,7 @@ impl WorkerRoot {
         let State::Held(root) = &self.state else {
             return false;
         };
-        match Identity::named_by(&path.path, OpenMode::CachedOnly) {
+        match Identity::resolve(&path.path, OpenMode::CachedOnly) {
             Ok(identity) => identity != root.identity(),
             Err(error) => Identity::is_missing(&error),
         }
@@ -316,10 +316,10 @@ impl WorkerRoot {
             RootLookup::Exhausted => return,
         };
         self.checked_ms = asked_ms;
-        self.become_state(state, retired);
+        self.set_state(state, retired);
     }
 
-    fn become_state(&mut self, state: State, retired: &mut Vec<RootId>) {
+    fn set_state(&mut self, state: State, retired: &mut Vec<RootId>) {
         let before = match std::mem::replace(&mut self.state, state) {
             State::Held(root) => Some(root.id()),
             State::Unknown | State::Missing => None,

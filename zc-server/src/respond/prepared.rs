@@ -82,7 +82,7 @@ fn append_content(file: &Representation, site: &Site, bytes: &mut Vec<u8>) -> bo
     let opened = &file.resource.file;
     // What was read belongs to the state that was told only if that is its state still.
     let is_read = append_range(file, 0..file.length(), site, bytes)
-        && FileState::of(&opened.file).is_ok_and(|state| state == opened.state);
+        && FileState::from_file(&opened.file).is_ok_and(|state| state == opened.state);
     if !is_read {
         bytes.truncate(start);
     }
