@@ -24,7 +24,7 @@ pub(crate) use parts::{Following, Parts, Source};
 
 use crate::disk::{Claim, WINDOW_BYTES};
 use crate::files::mounts::ReadPath;
-use crate::files::root::FileHandle;
+use crate::files::open_file::FileHandle;
 use crate::respond::reply::Ready;
 
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an

@@ -11,7 +11,7 @@ use super::Piece;
 use crate::disk::WINDOW_BYTES;
 use crate::files::listing::Listing;
 use crate::files::mounts::{Mount, ReadPath};
-use crate::files::root::FileHandle;
+use crate::files::open_file::FileHandle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;

@@ -62,7 +62,7 @@ use crate::body::{Figures, Outgoing};
 use crate::connection::input::Input;
 use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
-use crate::files::root::{FileHandle, file_named};
+use crate::files::open_file::{FileHandle, file_named};
 use crate::respond::Known;
 use crate::worker::{Context, Timeouts};
 

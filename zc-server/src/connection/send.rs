@@ -11,7 +11,7 @@ use super::{Allowance, Connection, Fetch, Readiness, Reading, State, Step, sendi
 use crate::body::Outgoing;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
-use crate::files::root::file_named;
+use crate::files::open_file::file_named;
 use crate::worker::Context;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read

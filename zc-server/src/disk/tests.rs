@@ -7,7 +7,7 @@ use zc_core::Transfer;
 use super::*;
 use crate::body::Following;
 use crate::files::mounts::ReadPath;
-use crate::files::root::{FileHandle, ResolveError};
+use crate::files::open_file::{FileHandle, ResolveError};
 
 const THREADS: usize = 4;
 

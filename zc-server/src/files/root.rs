@@ -25,9 +25,7 @@ use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
-pub(crate) use crate::files::open_file::{
-    FileHandle, OpenFile, OpenMode, Opened, ResolveError, file_named,
-};
+use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).

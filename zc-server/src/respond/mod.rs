@@ -17,8 +17,9 @@ use zc_http::{
 use crate::disk::{self, Key, Work};
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
+use crate::files::open_file::{OpenMode, ResolveError};
 use crate::files::representation::Representation;
-use crate::files::root::{OpenMode, ResolveError, Root};
+use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
 use crate::respond::plan::{Grant, Override, Plan};

@@ -11,7 +11,7 @@ use crate::body::{Following, Outgoing, Parts, Source};
 use crate::disk::{Key, WINDOW_BYTES};
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
-use crate::files::root::FileHandle;
+use crate::files::open_file::FileHandle;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
 use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};

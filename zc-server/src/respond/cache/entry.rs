@@ -2,8 +2,8 @@
 
 use crate::files::file_state::{FileState, Stability};
 use crate::files::lookup::{Found, Resource};
+use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
-use crate::files::root::ResolveError;
 use crate::respond::prepared::Prepared;
 
 /// What stands at a path.
