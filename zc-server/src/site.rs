@@ -9,8 +9,9 @@ use crate::config::files::Files;
 use crate::config::{self, Config};
 use crate::disk::Disk;
 use crate::files::listing;
-use crate::files::mounts::{Guard, Mounts};
-use crate::files::root::{OpenFile, Patience, Root};
+use crate::files::mounts::{Mounts, ReadPath};
+use crate::files::open_file::{OpenFile, OpenMode};
+use crate::files::root::Root;
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
 use crate::observe::diagnostics::Diagnostics;
@@ -77,20 +78,20 @@ impl Site {
     }
 
     /// Whether a worker may wait for a disk.
-    pub(crate) fn patience(&self) -> Patience {
+    pub(crate) fn open_mode(&self) -> OpenMode {
         if self.cold_guard {
-            Patience::Cached
+            OpenMode::CachedOnly
         } else {
-            Patience::Any
+            OpenMode::MayBlock
         }
     }
 
     /// How the bytes of a file are to go.
-    pub(crate) fn guard(&self, file: &OpenFile) -> Guard {
+    pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
         if self.cold_guard && file.state.length > 0 {
-            file.mount.guard(&file.file)
+            file.mount.read_path(&file.file)
         } else {
-            Guard::Trusted
+            ReadPath::Direct
         }
     }
 
@@ -116,7 +117,7 @@ fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
     let errors = errors.map(|page| (format!("--error-page {}=", page.code), &page.file));
     for (option, file) in spa.chain(errors) {
         let name = file.as_os_str().as_encoded_bytes();
-        let opened = root.open_file(name, Patience::Any);
+        let opened = root.open_file(name, OpenMode::MayBlock);
         opened.map_err(|error| StartError::Page {
             option: format!("{option}{}", OneLine(file)),
             path: root.path_below(name),

@@ -197,7 +197,7 @@ fn tag_file(path: &Path, store: TagStore, progress: &mut Progress) -> io::Result
     }
     let tag = tag_of_content(&file, progress)?;
     // A change of the attributes alone is none of the bytes.
-    if state_mark(&FileState::of(&file)?) != state_mark(&state) {
+    if state_mark(&FileState::from_file(&file)?) != state_mark(&state) {
         return Err(io::Error::other("it changed while it was read"));
     }
     match store {
@@ -212,7 +212,7 @@ fn settled_state(file: &File) -> io::Result<FileState> {
     let began = Instant::now();
     loop {
         let now_ns = coarse_now_ns();
-        let state = FileState::of(file)?;
+        let state = FileState::from_file(file)?;
         if state.stability(now_ns, Clock::Ours) != Stability::Written {
             return Ok(state);
         }
@@ -236,7 +236,7 @@ fn present_attribute(file: &File, state: &FileState) -> io::Result<Option<Outcom
 /// A sidecar with the time of its file was written here; a later one was written by somebody else.
 fn present_sidecar(path: &Path, state: &FileState) -> io::Result<Option<Outcome>> {
     let sidecar = match File::open(sidecar_path(path)) {
-        Ok(sidecar) => FileState::of(&sidecar)?,
+        Ok(sidecar) => FileState::from_file(&sidecar)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };

@@ -12,7 +12,7 @@ use zc_http::{HttpTime, Limits, Persistence};
 
 use crate::body::ResponseBody;
 use crate::disk::{CancelToken, JobHandle, Key};
-use crate::files::root::Handle;
+use crate::files::open_file::FileHandle;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
@@ -184,7 +184,12 @@ impl Worker {
 
     /// Has the kernel tell when the byte at `at` of `file`, which was requested of the disk, is in memory.
     /// False when that is not possible.
-    pub(crate) fn watch_read(&mut self, file: Arc<Handle>, at: u64, exchange: ExchangeId) -> bool {
+    pub(crate) fn watch_read(
+        &mut self,
+        file: Arc<FileHandle>,
+        at: u64,
+        exchange: ExchangeId,
+    ) -> bool {
         let Some(ring) = &mut self.ring else {
             return false;
         };

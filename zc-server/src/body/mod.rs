@@ -23,8 +23,8 @@ use zc_core::{
 pub(crate) use parts::{NextPart, Parts, Source};
 
 use crate::disk::CancelToken;
-use crate::files::mounts::Guard;
-use crate::files::root::Handle;
+use crate::files::mounts::ReadPath;
+use crate::files::open_file::FileHandle;
 
 /// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
 /// sends of one response before others have their turn.
@@ -33,7 +33,7 @@ pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
 
-type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
+type Piece = HeadThenFile<BytesMut, Arc<FileHandle>>;
 
 /// A response on its way out.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct ResponseBody {
     head_bytes: u64,
     /// What the pieces before this one came to.
     done: Done,
-    guard: Guard,
+    read_path: ReadPath,
     /// Whether body that goes out as bytes was read from a file for this response.
     was_read: bool,
     cold: Cold,
@@ -117,7 +117,7 @@ impl InMemory {
 impl Default for ResponseBody {
     /// Nothing.
     fn default() -> Self {
-        Self::new(BytesMut::new(), None, NextPart::Nothing, Guard::Trusted)
+        Self::new(BytesMut::new(), None, NextPart::Nothing, ReadPath::Direct)
     }
 }
 
@@ -125,16 +125,16 @@ impl ResponseBody {
     /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
         head: BytesMut,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<Transfer<Arc<FileHandle>>>,
         following: NextPart,
-        guard: Guard,
+        read_path: ReadPath,
     ) -> Self {
         Self {
             head_bytes: head.len() as u64,
-            piece: parts::piece(head, body, guard),
+            piece: parts::piece(head, body, read_path),
             following,
             done: Done::default(),
-            guard,
+            read_path,
             was_read: false,
             cold: Cold::default(),
             requested: None,
@@ -154,7 +154,7 @@ impl ResponseBody {
                 would_blocks: u64::from(accepted > 0),
                 report: None,
             },
-            guard: Guard::Trusted,
+            read_path: ReadPath::Direct,
             was_read: ready.was_read,
             cold: Cold::default(),
             requested: None,
@@ -162,7 +162,7 @@ impl ResponseBody {
     }
 
     /// The file that is sent, if there is one.
-    pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
+    pub(crate) fn file(&self) -> Option<&Arc<FileHandle>> {
         match &self.following {
             NextPart::Parts(parts) => Some(&parts.source.file),
             _ => self.piece.body().map(Transfer::source),
@@ -183,7 +183,7 @@ impl ResponseBody {
     ) -> Result<Progress, SendError> {
         let before = self.accepted();
         loop {
-            if self.guard == Guard::Offloaded
+            if self.read_path == ReadPath::Offload
                 && let Some(range) = self.next_window()
             {
                 return Ok(Progress::NeedsDisk(range));
@@ -204,11 +204,11 @@ impl ResponseBody {
 
     /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
     /// does, and says when it [is there](Self::requested_is_there).
-    pub(crate) fn take_requested(&mut self) -> Option<(Arc<Handle>, u64)> {
-        if self.guard != Guard::Requested {
+    pub(crate) fn take_requested(&mut self) -> Option<(Arc<FileHandle>, u64)> {
+        if self.read_path != ReadPath::Prefetched {
             return None;
         }
-        self.guard = Guard::Probed;
+        self.read_path = ReadPath::Probe;
         let last = self.next_window()?.end - 1;
         let file = Arc::clone(self.piece.body()?.source());
         self.requested = Some(Instant::now());
@@ -352,7 +352,7 @@ impl ResponseBody {
 
     /// Whether every byte of files goes by a thread.
     pub(crate) fn is_offloaded(&self) -> bool {
-        self.guard == Guard::Offloaded
+        self.read_path == ReadPath::Offload
     }
 
     /// What was done so far, for the log.
@@ -408,17 +408,19 @@ mod tests {
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
-    fn cold(length: u64, guard: Guard) -> (File, ResponseBody, UnixStream) {
+    fn cold(length: u64, read_path: ReadPath) -> (File, ResponseBody, UnixStream) {
         // On a disk: the directory for temporary files may be memory.
         let program = std::env::current_exe().expect("a path");
         let directory = program.parent().expect("a directory");
         let file = tempfile::tempfile_in(directory).expect("a file");
         file.set_len(length).expect("a sparse file");
-        let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
+        let source = Arc::new(FileHandle::from_file(
+            file.try_clone().expect("a descriptor"),
+        ));
         let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
         body.assume_cold();
         let head = BytesMut::new();
-        let outgoing = ResponseBody::new(head, Some(body), NextPart::Nothing, guard);
+        let outgoing = ResponseBody::new(head, Some(body), NextPart::Nothing, read_path);
         let (socket, mut peer) = UnixStream::pair().expect("sockets");
         std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
         (file, outgoing, socket)
@@ -432,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_thread_reads_and_the_worker_sends() {
-        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Probed);
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, ReadPath::Probe);
         let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
         assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
@@ -444,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_thread_sends_where_nobody_can_tell_what_is_in_memory() {
-        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, Guard::Offloaded);
+        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, ReadPath::Offload);
         let fetcher = Fetcher::new().expect("/dev/null");
         let result =
             outgoing.advance_and_wait(&fetcher, &CancelToken::default(), &socket, u64::MAX);
@@ -458,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_request_to_the_disk_is_waited_for_once() {
-        let (_file, mut outgoing, _socket) = cold(5000, Guard::Requested);
+        let (_file, mut outgoing, _socket) = cold(5000, ReadPath::Prefetched);
         let (_, last) = outgoing.take_requested().expect("it was requested");
         assert_eq!((last, outgoing.cold.windows), (4999, 0));
         assert!(outgoing.take_requested().is_none());
@@ -466,14 +468,14 @@ mod tests {
             outgoing.requested_is_there();
             assert_eq!(outgoing.cold.windows, 1);
         }
-        let (_file, mut outgoing, _socket) = cold(5000, Guard::Probed);
+        let (_file, mut outgoing, _socket) = cold(5000, ReadPath::Probe);
         assert!(outgoing.take_requested().is_none());
     }
 
     #[test]
     fn the_worker_looks_again_after_a_window_that_was_in_memory() {
         let length = 3 * WINDOW_BYTES;
-        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
+        let (mut file, mut outgoing, socket) = cold(length, ReadPath::Probe);
         io::copy(&mut file, &mut io::sink()).expect("a file");
         if Residency::probe(&file, 0..length) == Residency::Unknown {
             println!("the filesystem of the build directory does not tell what is in memory");
@@ -490,7 +492,7 @@ mod tests {
     #[test]
     fn the_worker_does_not_look_after_a_window_that_was_waited_for() {
         let length = 2 * WINDOW_BYTES;
-        let (mut file, mut outgoing, socket) = cold(length, Guard::Probed);
+        let (mut file, mut outgoing, socket) = cold(length, ReadPath::Probe);
         file.write_all(&vec![1; length as usize]).expect("room");
         file.sync_all().expect("a disk");
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a file");

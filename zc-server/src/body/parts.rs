@@ -10,8 +10,8 @@ use zc_http::Multipart;
 use super::Piece;
 use super::WINDOW_BYTES;
 use crate::files::listing::Listing;
-use crate::files::mounts::{Guard, Mount};
-use crate::files::root::Handle;
+use crate::files::mounts::{Mount, ReadPath};
+use crate::files::open_file::FileHandle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;
@@ -41,30 +41,34 @@ pub(crate) struct Parts {
 /// A file and the way its bytes are to go.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) file: Arc<Handle>,
+    pub(crate) file: Arc<FileHandle>,
     pub(crate) mount: Arc<Mount>,
-    pub(crate) guard: Guard,
+    pub(crate) read_path: ReadPath,
     pub(crate) method: zc_core::Method,
     /// For the method `splice` alone.
     pub(crate) pipes: Option<PipePool>,
 }
 
-/// A head and a part of a file, on their way under `guard`.
-pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: Guard) -> Piece {
+/// A head and a part of a file, on their way under `read_path`.
+pub(super) fn piece(
+    head: BytesMut,
+    body: Option<Transfer<Arc<FileHandle>>>,
+    read_path: ReadPath,
+) -> Piece {
     let piece = HeadThenFile::with_optional_body(head, body);
-    match guard {
+    match read_path {
         // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
-        Guard::Offloaded => piece.with_cork_from(u64::MAX),
-        Guard::Trusted | Guard::Probed | Guard::Requested => piece,
+        ReadPath::Offload => piece.with_cork_from(u64::MAX),
+        ReadPath::Direct | ReadPath::Probe | ReadPath::Prefetched => piece,
     }
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<FileHandle>> {
         let file = Arc::clone(&self.file);
         let mut transfer = Transfer::new(file, range.start, range.end - range.start);
         transfer = transfer.with_method(self.method);
-        if self.guard == Guard::Probed {
+        if self.read_path == ReadPath::Probe {
             transfer = transfer.with_residency_window(WINDOW_BYTES);
         }
         if let Some(pipes) = &self.pipes {
@@ -85,7 +89,9 @@ impl NextPart {
                 let mut head = BytesMut::with_capacity(PART_HEAD_BYTES);
                 let source = &parts.source;
                 match parts.multipart.write_next(&mut head) {
-                    Some(range) => Some(piece(head, Some(source.transfer(range)), source.guard)),
+                    Some(range) => {
+                        Some(piece(head, Some(source.transfer(range)), source.read_path))
+                    }
                     None if head.is_empty() => None,
                     None => Some(HeadThenFile::with_optional_body(head, None)),
                 }

@@ -320,7 +320,7 @@ impl Connection {
             Outcome::PeerGone
         } else {
             let line = format!("response to {remote} failed: {error}");
-            worker.site.diagnostics.say(line);
+            worker.site.diagnostics.warn(line);
             Outcome::Failed
         };
         response.observe(remote, accepted, outcome, worker);

@@ -9,8 +9,8 @@ use zc_http::Status;
 use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State, send};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle};
-use crate::files::root::Handle;
-use crate::files::root::file_named;
+use crate::files::open_file::FileHandle;
+use crate::files::open_file::file_named;
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 
@@ -24,7 +24,7 @@ pub(super) struct Offloaded {
     /// What was done before the thread had it.
     before: Figures,
     /// The file that the thread reads.
-    file: Option<Arc<Handle>>,
+    file: Option<Arc<FileHandle>>,
     /// Whether the socket became writable since: that edge comes once.
     pub(super) writable: bool,
 }
@@ -93,7 +93,7 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
             Ok(socket) => socket,
             Err(error) => {
                 let line = format!("cannot wait for the disk for {}: {error}", peer.remote());
-                worker.site.diagnostics.say(line);
+                worker.site.diagnostics.warn(line);
                 return observe(end, Outcome::Failed, before, peer, worker);
             }
         };
@@ -214,7 +214,7 @@ impl Returned {
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let file = file_named(file.as_deref());
                 let line = format!("cannot read for {}: {file}{error}", peer.remote());
-                worker.site.diagnostics.say(line);
+                worker.site.diagnostics.warn(line);
                 let (status, after) = (Status::InternalServerError, AfterResponse::Linger);
                 let end = response.end;
                 Next::Go(Exchange::refusing_instead(end, id, status, after, worker))
@@ -243,7 +243,7 @@ fn observe(
 }
 
 pub(super) fn warn_of_timeout(
-    file: Option<&Arc<Handle>>,
+    file: Option<&Arc<FileHandle>>,
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) {
@@ -252,5 +252,5 @@ pub(super) fn warn_of_timeout(
         "{file}the disk did not answer in time for {}",
         peer.remote()
     );
-    worker.site.diagnostics.say(line);
+    worker.site.diagnostics.warn(line);
 }

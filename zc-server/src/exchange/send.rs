@@ -4,7 +4,7 @@ use zc_core::{Progress, SendError};
 
 use super::offload::wait_for_disk;
 use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State};
-use crate::files::root::file_named;
+use crate::files::open_file::file_named;
 use crate::respond::response::Response;
 use crate::worker::Worker;
 
@@ -99,7 +99,7 @@ pub(super) fn over(
     let warn = |what: &str, why: &dyn std::fmt::Display| {
         let file = file_named(file.map(AsRef::as_ref));
         let line = format!("response to {} {what}: {file}{why}", peer.remote());
-        worker.site.diagnostics.say(line);
+        worker.site.diagnostics.warn(line);
     };
     let outcome = match answer {
         Ok(Progress::SourceTruncated(truncated)) => {

@@ -21,7 +21,7 @@ use zc_http::EntityTag;
 
 use crate::files::facts::SidecarTag;
 use crate::files::file_state::{FileState, Stability, coarse_now_ns};
-use crate::files::open_file::{OpenFile, Patience, ResolveError};
+use crate::files::open_file::{OpenFile, OpenMode, ResolveError};
 use crate::files::root::Root;
 
 /// The extended attribute with the tag.
@@ -38,13 +38,13 @@ const SIDECAR_BYTES_MAX: u64 = 160;
 ///
 /// # Errors
 ///
-/// [`ResolveError::Waits`] when that cannot be told without waiting, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] when that cannot be told without waiting, and waiting is not allowed.
 pub(crate) fn declared_tag(
     root: &Root,
     path: &[u8],
     file: &OpenFile,
     believed_ns: i128,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<Option<EntityTag>, ResolveError> {
     let memo = file.mount.sidecars();
     let name = BuildHasherDefault::<DefaultHasher>::new().hash_one(path);
@@ -54,7 +54,7 @@ pub(crate) fn declared_tag(
     let tag = match known.filter(is_new) {
         Some(known) => known.tag.as_deref().copied(),
         None => {
-            let tag = sidecar_tag(root, path, file, patience)?;
+            let tag = sidecar_tag(root, path, file, open_mode)?;
             if file.stability == Stability::Settled {
                 let looked = SidecarTag {
                     tag: tag.map(Box::new),
@@ -67,7 +67,7 @@ pub(crate) fn declared_tag(
     };
     match tag {
         Some(tag) => Ok(Some(tag)),
-        None => attribute_tag(file, patience),
+        None => attribute_tag(file, open_mode),
     }
 }
 
@@ -81,12 +81,12 @@ fn sidecar_tag(
     root: &Root,
     path: &[u8],
     file: &OpenFile,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<Option<EntityTag>, ResolveError> {
     let name = [path, SIDECAR_EXTENSION.as_bytes()].concat();
-    let sidecar = match root.open_file(&name, patience) {
+    let sidecar = match root.open_file(&name, open_mode) {
         Ok(sidecar) => sidecar,
-        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
         // Absent, or unreadable: the file is there.
         Err(_) => return Ok(None),
     };
@@ -97,26 +97,26 @@ fn sidecar_tag(
         return Ok(None);
     }
     let mut bytes = vec![0; length as usize];
-    let read = match patience {
-        Patience::Any => sidecar.file.file().read_at(&mut bytes, 0),
-        Patience::Cached => zc_core::read_resident(&sidecar.file, &mut bytes, 0),
+    let read = match open_mode {
+        OpenMode::MayBlock => sidecar.file.file().read_at(&mut bytes, 0),
+        OpenMode::CachedOnly => zc_core::read_resident(&sidecar.file, &mut bytes, 0),
     };
     match read {
         Ok(count) if count == bytes.len() => Ok(EntityTag::from_opaque(bytes.trim_ascii())),
         // Not in memory, or not as a whole.
-        _ if patience == Patience::Cached => Err(ResolveError::Waits),
+        _ if open_mode == OpenMode::CachedOnly => Err(ResolveError::WouldBlock),
         _ => Ok(None),
     }
 }
 
-fn attribute_tag(file: &OpenFile, patience: Patience) -> Result<Option<EntityTag>, ResolveError> {
+fn attribute_tag(file: &OpenFile, open_mode: OpenMode) -> Result<Option<EntityTag>, ResolveError> {
     let memo = file.mount.attributes();
     if let Some(known) = memo.get(&file.state) {
         return Ok(known.as_deref().copied());
     }
     // An attribute may stand in a block of the disk by itself.
-    if patience == Patience::Cached && !file.mount.is_memory() {
-        return Err(ResolveError::Waits);
+    if open_mode == OpenMode::CachedOnly && !file.mount.is_memory() {
+        return Err(ResolveError::WouldBlock);
     }
     let tag = read_attributes(file.file.file(), &file.state);
     if file.stability == Stability::Settled {

@@ -54,7 +54,7 @@ pub(crate) enum Stability {
 
 impl FileState {
     /// What `fstat(2)` says of an open file.
-    pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn from_file(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from(&fstat(file)?))
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         std::os::unix::fs::FileExt::write_all_at(&file, b"x", 0).expect("room");
         let now_ns = coarse_now_ns();
-        let state = FileState::of(&file).expect("open");
+        let state = FileState::from_file(&file).expect("open");
         assert_eq!(state.stability(now_ns, Clock::Ours), Stability::Written);
         let hang_ns = now_ns + 30 * NS_PER_SECOND;
         while state.stability(coarse_now_ns(), Clock::Ours) != Stability::Settled {

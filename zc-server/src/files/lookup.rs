@@ -10,7 +10,7 @@ use zc_http::{AcceptEncoding, Coding, EntityTag, MediaAcceptance};
 use crate::config::files::EntityTags;
 use crate::files::declared::declared_tag;
 use crate::files::mime;
-use crate::files::open_file::{OpenFile, Opened, Patience, ResolveError};
+use crate::files::open_file::{OpenFile, OpenMode, Opened, ResolveError};
 use crate::files::precompressed;
 use crate::files::root::Root;
 use crate::files::rules::Rules;
@@ -28,7 +28,7 @@ pub(crate) struct Query<'a> {
     pub(crate) accepted: AcceptEncoding,
     /// What the client says of `text/html`: whether it navigates.
     pub(crate) html: MediaAcceptance,
-    pub(crate) patience: Patience,
+    pub(crate) open_mode: OpenMode,
 }
 
 /// What was found.
@@ -67,7 +67,7 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     let found = find(root, rules, query);
     match (found, &rules.spa) {
         (Found::Nothing(ResolveError::NotFound), Some(spa)) if is_route(query) => {
-            match at(root, rules, spa, query) {
+            match resolve_at(root, rules, spa, query) {
                 Found::File(resource) => Found::File(Box::new(Resource {
                     is_fallback: true,
                     ..*resource
@@ -80,8 +80,8 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
 }
 
 /// The file that is sent with an error. It is not negotiated: it goes out as it is.
-pub(crate) fn error_page(root: &Root, path: &[u8], patience: Patience) -> Found {
-    match root.open_file(path, patience) {
+pub(crate) fn error_page(root: &Root, path: &[u8], open_mode: OpenMode) -> Found {
+    match root.open_file(path, open_mode) {
         Ok(file) => Found::File(Box::new(Resource {
             file,
             coding: Coding::Identity,
@@ -140,14 +140,14 @@ fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
         };
         // One file and nothing beside it.
         let found = root
-            .open_file(name, query.patience)
-            .and_then(|file| whole(root, rules, name, file, query.patience));
+            .open_file(name, query.open_mode)
+            .and_then(|file| whole(root, rules, name, file, query.open_mode));
         return found.map_or_else(Found::Nothing, |resource| Found::File(Box::new(resource)));
     }
     if query.is_directory {
         return find_in_directory(root, rules, query);
     }
-    at(root, rules, query.path, query)
+    resolve_at(root, rules, query.path, query)
 }
 
 /// The index of a directory, or the directory itself.
@@ -157,22 +157,24 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             [] => name.clone().into_bytes(),
             directory => [directory, name.as_bytes()].join(&b'/'),
         };
-        match at(root, rules, &path, query) {
+        match resolve_at(root, rules, &path, query) {
             // An index that is a directory is none.
             Found::Redirect => {}
             // One that cannot be served, such as a link that leads outside, hides the listing too.
-            Found::Nothing(ResolveError::NotFound) => match root.has_entry(&path, query.patience) {
-                Ok(false) => {}
-                Ok(true) => return Found::Nothing(ResolveError::NotFound),
-                Err(error) => return Found::Nothing(error),
-            },
+            Found::Nothing(ResolveError::NotFound) => {
+                match root.has_entry(&path, query.open_mode) {
+                    Ok(false) => {}
+                    Ok(true) => return Found::Nothing(ResolveError::NotFound),
+                    Err(error) => return Found::Nothing(error),
+                }
+            }
             found => return found,
         }
     }
     if !rules.listing {
         return Found::Nothing(ResolveError::NotFound);
     }
-    match root.open_path(query.path, query.patience) {
+    match root.open_path(query.path, query.open_mode) {
         Ok(Opened::Directory(directory)) => Found::Directory(directory),
         Ok(Opened::File(_)) => Found::Nothing(ResolveError::NotFound),
         Err(error) => Found::Nothing(error),
@@ -180,8 +182,8 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
 }
 
 /// What stands at `path`, which need not be the one of the query.
-fn at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
-    match root.open_path(path, query.patience) {
+fn resolve_at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
+    match root.open_path(path, query.open_mode) {
         Ok(Opened::File(file)) => {
             negotiate(root, rules, path, file, query).unwrap_or_else(Found::Nothing)
         }
@@ -199,7 +201,7 @@ fn negotiate(
     query: Query<'_>,
 ) -> Result<Found, ResolveError> {
     if rules.own_coding(path).is_some() {
-        let resource = whole(root, rules, path, original, query.patience)?;
+        let resource = whole(root, rules, path, original, query.open_mode)?;
         return Ok(Found::File(Box::new(resource)));
     }
     let is_negotiated = !rules.precompressed.is_empty();
@@ -208,9 +210,9 @@ fn negotiate(
         match query.accepted.choose(&ready) {
             None if is_negotiated => return Ok(Found::NotAcceptable),
             None | Some(Coding::Identity) => {
-                break whole(root, rules, path, original, query.patience)?;
+                break whole(root, rules, path, original, query.open_mode)?;
             }
-            Some(coding) => match sibling(root, rules, path, &original, coding, query.patience)? {
+            Some(coding) => match sibling(root, rules, path, &original, coding, query.open_mode)? {
                 Some(resource) => break resource,
                 None => ready.retain(|&other| other != coding),
             },
@@ -229,19 +231,19 @@ fn sibling(
     path: &[u8],
     original: &OpenFile,
     coding: Coding,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<Option<Resource>, ResolveError> {
     let name = [path, extension_of(coding)].concat();
-    let file = match root.open_file(&name, patience) {
+    let file = match root.open_file(&name, open_mode) {
         Ok(file) => file,
-        Err(ResolveError::Waits) => return Err(ResolveError::Waits),
+        Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
         // Absent or unreadable: the original is there.
         Err(_) => return Ok(None),
     };
-    if !precompressed::is_ready(&file, original, coding, patience)? {
+    if !precompressed::is_ready(&file, original, coding, open_mode)? {
         return Ok(None);
     }
-    let resource = whole(root, rules, &name, file, patience)?;
+    let resource = whole(root, rules, &name, file, open_mode)?;
     Ok(Some(Resource {
         coding,
         path: path.to_vec(),
@@ -255,12 +257,12 @@ fn whole(
     rules: &Rules,
     path: &[u8],
     file: OpenFile,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<Resource, ResolveError> {
     let declared_tag = match rules.etags {
         EntityTags::Off => None,
         EntityTags::Auto | EntityTags::Declared => {
-            declared_tag(root, path, &file, rules.sidecars_believed_ns, patience)?
+            declared_tag(root, path, &file, rules.sidecars_believed_ns, open_mode)?
         }
     };
     Ok(Resource {
@@ -395,7 +397,7 @@ mod tests {
                 is_directory: false,
                 accepted: AcceptEncoding::IDENTITY,
                 html,
-                patience: Patience::Any,
+                open_mode: OpenMode::MayBlock,
             };
             assert_eq!(is_route(query), expected, "{}", path.escape_ascii());
         }

@@ -2,13 +2,14 @@
 //! how their bytes are to go.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use zc_core::{FileSystem, Residency};
+use nix::errno::Errno;
+use zc_core::FileSystem;
 use zc_http::EntityTag;
 
 use crate::disk::{Closer, Handle, Key};
@@ -22,8 +23,8 @@ pub(crate) struct Mount {
     key: Key,
     pub(crate) file_system: Option<FileSystem>,
     kind: Kind,
-    /// What it answers to `RWF_NOWAIT`: learned once.
-    nowait: AtomicU8,
+    /// How the bytes of files on a disk are read, from the first file on that told it.
+    disk_path: OnceLock<ReadPath>,
     /// Where files are closed whose closing may wait.
     closer: Option<Closer>,
     /// The entity-tags that extended attributes of its files declare, or that they declare none.
@@ -48,25 +49,21 @@ enum Kind {
 
 /// How bytes are sent without a worker waiting for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
+pub(crate) enum ReadPath {
     /// They are in memory, or nobody minds the wait.
-    Trusted,
+    Direct,
     /// Each window is asked about, and the ones that are not in memory are waited for by a thread.
-    Probed,
+    Probe,
     /// The same, and the reading of all of it has begun: its end may be told by the kernel itself.
-    Requested,
+    Prefetched,
     /// All are sent by a thread: nobody can tell whether they are in memory.
-    Offloaded,
+    Offload,
 }
-
-const UNKNOWN: u8 = 0;
-const ANSWERED: u8 = 1;
-const REFUSED: u8 = 2;
 
 impl Mount {
     /// What is known of the filesystem that `file` is on. Asks `fstatfs(2)`, which may wait where
     /// it is remote.
-    fn of(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
+    fn new(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
         let file_system = FileSystem::of(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
@@ -79,7 +76,7 @@ impl Mount {
             key,
             file_system,
             kind,
-            nowait: AtomicU8::new(UNKNOWN),
+            disk_path: OnceLock::new(),
             closer: disk
                 .filter(|_| kind == Kind::Remote)
                 .map(|disk| disk.closer(key)),
@@ -134,29 +131,42 @@ impl Mount {
     }
 
     /// How the bytes of `file`, which is on this mount and not empty, are to go.
-    pub(crate) fn guard(&self, file: impl AsFd) -> Guard {
+    pub(crate) fn read_path(&self, file: impl AsFd) -> ReadPath {
         match self.kind {
-            Kind::Memory | Kind::Synthetic => return Guard::Trusted,
-            Kind::Remote => return Guard::Offloaded,
+            Kind::Memory | Kind::Synthetic => return ReadPath::Direct,
+            Kind::Remote => return ReadPath::Offload,
             Kind::Local => {}
         }
-        if self.nowait.load(Ordering::Relaxed) == UNKNOWN {
-            // The first byte of a file is either there or not; a refusal is neither.
-            let answer = match Residency::probe(file, 0..1) {
-                Residency::Hot | Residency::Cold => ANSWERED,
-                Residency::Unknown => REFUSED,
-            };
-            self.nowait.store(answer, Ordering::Relaxed);
+        if let Some(&learned) = self.disk_path.get() {
+            return learned;
         }
-        match self.nowait.load(Ordering::Relaxed) {
-            REFUSED => Guard::Offloaded,
-            _ => Guard::Probed,
+        match probed_path(file) {
+            Some(path) => *self.disk_path.get_or_init(|| path),
+            // It says something about this file alone: the next one is asked again.
+            None => ReadPath::Offload,
         }
     }
 
     /// Where files of this mount are closed, if not at once.
     pub(crate) fn closer(&self) -> Option<&Closer> {
         self.closer.as_ref()
+    }
+}
+
+/// How files of a filesystem on a disk are read, by what it answers to a probe of `file`: it tells what is
+/// in memory, or refuses to. `None` where the answer is about the file alone: it was truncated after it
+/// was opened, or reading it fails.
+fn probed_path(file: impl AsFd) -> Option<ReadPath> {
+    match zc_core::read_resident(file, &mut [0], 0) {
+        // Linux 5.9 and 5.10 may say so of a page that is absent, too.
+        Ok(0) => None,
+        Ok(_) => Some(ReadPath::Probe),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(ReadPath::Probe),
+        // No file of it has RWF_NOWAIT, or the kernel has no preadv2(2).
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EOPNOTSUPP | Errno::ENOSYS) => Some(ReadPath::Offload),
+            _ => None,
+        },
     }
 }
 
@@ -178,13 +188,13 @@ impl Mounts {
 
     /// The mount of `file`, which is on `device`. The first time it asks `fstatfs(2)`, which may
     /// wait where the filesystem is remote.
-    pub(crate) fn of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
+    pub(crate) fn mount_of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
         if let Some(mount) = self.met().get(&device) {
             return Arc::clone(mount);
         }
         // Not asked under the lock.
         let key = key_of_device(nix::sys::stat::major(device), nix::sys::stat::minor(device));
-        let mount = Arc::new(Mount::of(file, self.disk.as_ref(), key));
+        let mount = Arc::new(Mount::new(file, self.disk.as_ref(), key));
         Arc::clone(self.met().entry(device).or_insert(mount))
     }
 
@@ -263,6 +273,9 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     const TABLE: &str = "\
@@ -290,6 +303,53 @@ broken line
             assert_eq!(table.key_of(Path::new(path)), key, "{path}");
         }
         assert_eq!(MountTable::parse(b"").key_of(Path::new("/a")), 0);
+    }
+
+    /// A mount that is treated as a disk, whatever it is.
+    fn disk_of(file: &File) -> Mount {
+        Mount {
+            kind: Kind::Local,
+            ..Mount::new(file, None, 0)
+        }
+    }
+
+    /// A file on the filesystem of the sources, which is no tmpfs.
+    fn file_on_disk() -> File {
+        let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+        file.write_all_at(b"bytes", 0).expect("room");
+        file
+    }
+
+    #[test]
+    fn a_file_that_is_truncated_says_nothing_about_its_filesystem() {
+        let (cut, whole) = (file_on_disk(), file_on_disk());
+        let mount = disk_of(&cut);
+        cut.set_len(0).expect("a shorter file");
+        assert_eq!(mount.read_path(&cut), ReadPath::Offload);
+        assert_eq!(mount.read_path(&whole), ReadPath::Probe);
+        // What is known of the filesystem is believed from there on.
+        assert_eq!(mount.read_path(&cut), ReadPath::Probe);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_nothing_about_its_filesystem() {
+        let whole = file_on_disk();
+        let mount = disk_of(&whole);
+        // Reading what was opened for writing alone fails with EBADF.
+        let named = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+        let unreadable = File::options().write(true).open(named.path());
+        let unreadable = unreadable.expect("the file");
+        assert_eq!(mount.read_path(&unreadable), ReadPath::Offload);
+        assert_eq!(mount.read_path(&whole), ReadPath::Probe);
+    }
+
+    #[test]
+    fn a_filesystem_that_refuses_probes_is_asked_once() {
+        // No file below /proc has RWF_NOWAIT.
+        let refusing = File::open("/proc/self/status").expect("proc(5)");
+        let mount = disk_of(&refusing);
+        assert_eq!(mount.read_path(&refusing), ReadPath::Offload);
+        assert_eq!(mount.read_path(file_on_disk()), ReadPath::Offload);
     }
 
     #[test]

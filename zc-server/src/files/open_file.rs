@@ -14,12 +14,12 @@ use crate::text::OneLine;
 
 /// Whether an open may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OpenMode {
     /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
-    /// answer is [`ResolveError::Waits`].
-    Cached,
+    /// answer is [`ResolveError::WouldBlock`].
+    CachedOnly,
     /// As long as it takes.
-    Any,
+    MayBlock,
 }
 
 /// What stands at a path.
@@ -33,7 +33,7 @@ pub(crate) enum Opened {
 /// An open regular file, with what `fstat(2)` said of that very descriptor.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
-    pub(crate) file: Arc<Handle>,
+    pub(crate) file: Arc<FileHandle>,
     pub(crate) state: FileState,
     /// Whether a change of the file since then is sure to show.
     pub(crate) stability: Stability,
@@ -42,13 +42,13 @@ pub(crate) struct OpenFile {
 
 /// An open file that is closed where closing waits for nobody.
 #[derive(Debug)]
-pub(crate) struct Handle {
+pub(crate) struct FileHandle {
     /// `None` only while it is dropped.
     file: Option<File>,
     closer: Option<Closer>,
 }
 
-impl Handle {
+impl FileHandle {
     pub(crate) fn new(file: File, mount: &Mount) -> Self {
         Self {
             file: Some(file),
@@ -58,7 +58,7 @@ impl Handle {
 
     /// One that is closed here and now.
     #[cfg(test)]
-    pub(crate) fn of(file: File) -> Self {
+    pub(crate) fn from_file(file: File) -> Self {
         Self {
             file: Some(file),
             closer: None,
@@ -75,7 +75,7 @@ impl Handle {
 
 /// The path that an open file has now, in backticks and with a colon behind it. Empty where there is no
 /// file, or no `/proc` to ask.
-pub(crate) fn file_named(file: Option<&Handle>) -> String {
+pub(crate) fn file_named(file: Option<&FileHandle>) -> String {
     let path = file.and_then(|file| {
         let descriptor = file.file().as_raw_fd();
         fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
@@ -83,13 +83,13 @@ pub(crate) fn file_named(file: Option<&Handle>) -> String {
     path.map_or_else(String::new, |path| format!("`{}`: ", OneLine(&path)))
 }
 
-impl AsFd for Handle {
+impl AsFd for FileHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file().as_fd()
     }
 }
 
-impl Drop for Handle {
+impl Drop for FileHandle {
     fn drop(&mut self) {
         // Others are closed by the drop of the field.
         if let Some(closer) = &self.closer
@@ -113,7 +113,7 @@ pub(crate) enum ResolveError {
     /// The disk or the filesystem failed.
     Failed(io::Error),
     /// It cannot be told without waiting, and waiting was not allowed.
-    Waits,
+    WouldBlock,
 }
 
 impl ResolveError {
@@ -144,7 +144,7 @@ impl fmt::Display for ResolveError {
             Self::NotFound => f.write_str("not found"),
             Self::Forbidden => f.write_str("permission denied"),
             Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
-            Self::Waits => f.write_str("it would have to be waited for"),
+            Self::WouldBlock => f.write_str("it would have to be waited for"),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(file_named(None), "");
         let file = File::open("/proc/self/exe").expect("this program");
         let path = std::env::current_exe().expect("a path");
-        let named = file_named(Some(&Handle::of(file)));
+        let named = file_named(Some(&FileHandle::from_file(file)));
         assert_eq!(named, format!("`{}`: ", path.display()));
     }
 }

@@ -18,7 +18,7 @@ use zc_http::Coding;
 
 use crate::files::facts::CodedContent;
 use crate::files::file_state::{FileState, NS_PER_SECOND, Stability, coarse_now_ns};
-use crate::files::open_file::{OpenFile, Patience, ResolveError};
+use crate::files::open_file::{OpenFile, OpenMode, ResolveError};
 
 /// The longest Brotli sidecar that is decoded, in bytes: that takes half a second.
 const DECODED_BYTES_MAX: u64 = 16 << 20;
@@ -32,12 +32,12 @@ const BUFFER_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 ///
-/// [`ResolveError::Waits`] when it would have to be read first, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] when it would have to be read first, and waiting is not allowed.
 pub(crate) fn is_ready(
     sidecar: &OpenFile,
     original: &OpenFile,
     coding: Coding,
-    patience: Patience,
+    open_mode: OpenMode,
 ) -> Result<bool, ResolveError> {
     if !sidecar.state.is_as_new_as(&original.state) || sidecar.stability == Stability::Written {
         return Ok(false);
@@ -48,12 +48,12 @@ pub(crate) fn is_ready(
     let memo = sidecar.mount.codings();
     let content = match memo.get(&sidecar.state) {
         Some(content) => content,
-        None if patience == Patience::Cached => return Err(ResolveError::Waits),
+        None if open_mode == OpenMode::CachedOnly => return Err(ResolveError::WouldBlock),
         None => {
             let file = sidecar.file.file();
             let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);
             // What was read is of this state only if that is the state still.
-            if FileState::of(file).ok() != Some(sidecar.state) {
+            if FileState::from_file(file).ok() != Some(sidecar.state) {
                 return Ok(false);
             }
             if sidecar.stability == Stability::Settled {
@@ -164,7 +164,7 @@ fn zstd_frame(file: &File, mut at: u64) -> io::Result<ZstdFrame> {
 }
 
 fn brotli(file: &File) -> CodedContent {
-    let source = At { file, offset: 0 };
+    let source = PositionedRead { file, offset: 0 };
     let mut decoder = brotli_decompressor::Decompressor::new(source, BUFFER_BYTES);
     match io::copy(&mut decoder, &mut io::sink()) {
         Ok(bytes) => CodedContent::WholeOf(bytes),
@@ -173,12 +173,12 @@ fn brotli(file: &File) -> CodedContent {
 }
 
 /// A file that is read without its file position, which others share.
-struct At<'f> {
+struct PositionedRead<'f> {
     file: &'f File,
     offset: u64,
 }
 
-impl Read for At<'_> {
+impl Read for PositionedRead<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.offset)?;
         self.offset += count as u64;

@@ -29,7 +29,10 @@ impl Representation {
         let own_coding = rules.own_coding(&resource.path);
         Self {
             validators: validators(state, *stability, declared, coding, rules.etags, now),
-            content_type: rules.types.of(&resource.path, own_coding).into_owned(),
+            content_type: rules
+                .types
+                .media_type(&resource.path, own_coding)
+                .into_owned(),
             own_coding: own_coding.map(str::to_owned),
             lines: rules.file_lines(&resource.path),
             cache_control: rules.cache_control(&resource.path).map(str::to_owned),

@@ -1,6 +1,6 @@
 //! Relative path → opened file and its metadata, beneath the root and nowhere else.
 //!
-//! A worker opens only what can be told from memory ([`Patience::Cached`]); what cannot is opened by
+//! A worker opens only what can be told from memory ([`OpenMode::CachedOnly`]); what cannot is opened by
 //! a thread that may wait.
 //!
 //! The kernel keeps us inside (`openat2(2)` with `RESOLVE_BENEATH`), not string tests: `..`,
@@ -25,9 +25,7 @@ use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
-pub(crate) use crate::files::open_file::{
-    Handle, OpenFile, Opened, Patience, ResolveError, file_named,
-};
+use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
 
 /// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
 /// `openat2(2)`).
@@ -74,7 +72,7 @@ impl RootId {
     }
 
     #[cfg(test)]
-    pub(crate) fn of(number: u64) -> Self {
+    pub(crate) fn from_number(number: u64) -> Self {
         Self(number)
     }
 }
@@ -104,7 +102,7 @@ impl Root {
     pub(crate) fn open(path: &Path, symlinks: Symlinks, mounts: Arc<Mounts>) -> io::Result<Self> {
         let canonical = fs::canonicalize(path)?;
         let named = open_here(&canonical, OFlag::O_PATH, ResolveFlag::empty())?;
-        let identity = Identity::of(&named)?;
+        let identity = Identity::from_fd(&named)?;
         let (directory, only) = match kind_of(fstat(&named)?.st_mode) {
             SFlag::S_IFDIR => (canonical, None),
             SFlag::S_IFREG => {
@@ -132,7 +130,7 @@ impl Root {
         Ok(Self {
             id: RootId::next(),
             identity,
-            mount: mounts.of(device, &opened),
+            mount: mounts.mount_of(device, &opened),
             directory: opened,
             path: directory,
             only,
@@ -189,13 +187,13 @@ impl Root {
     pub(crate) fn open_path(
         &self,
         path: &[u8],
-        patience: Patience,
+        open_mode: OpenMode,
     ) -> Result<Opened, ResolveError> {
-        let fd = match patience {
-            Patience::Any => self.open_fd(path).map_err(ResolveError::from_errno)?,
+        let fd = match open_mode {
+            OpenMode::MayBlock => self.open_fd(path).map_err(ResolveError::from_errno)?,
             // Opening itself would ask somebody else.
-            Patience::Cached if self.mount.is_remote() => return Err(ResolveError::Waits),
-            Patience::Cached => self.open_cached(path, OPEN_FLAGS)?,
+            OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::WouldBlock),
+            OpenMode::CachedOnly => self.open_cached(path, OPEN_FLAGS)?,
         };
         // Before the state is asked for: what is in the past now stays so.
         let now_ns = coarse_now_ns();
@@ -205,14 +203,14 @@ impl Root {
                 let mount = if stat.st_dev == self.device {
                     Arc::clone(&self.mount)
                 } else {
-                    self.mounts.of(stat.st_dev, &fd)
+                    self.mounts.mount_of(stat.st_dev, &fd)
                 };
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
                 }
                 let state = FileState::from(&stat);
                 Ok(Opened::File(OpenFile {
-                    file: Arc::new(Handle::new(File::from(fd), &mount)),
+                    file: Arc::new(FileHandle::new(File::from(fd), &mount)),
                     state,
                     stability: state.stability(now_ns, mount.clock()),
                     mount,
@@ -227,26 +225,26 @@ impl Root {
     pub(crate) fn open_file(
         &self,
         path: &[u8],
-        patience: Patience,
+        open_mode: OpenMode,
     ) -> Result<OpenFile, ResolveError> {
-        match self.open_path(path, patience)? {
+        match self.open_path(path, open_mode)? {
             Opened::File(file) => Ok(file),
             Opened::Directory(_) => Err(ResolveError::NotFound),
         }
     }
 
     /// Whether something that is no directory stands at `path`, be it a link that leads nowhere.
-    pub(crate) fn has_entry(&self, path: &[u8], patience: Patience) -> Result<bool, ResolveError> {
+    pub(crate) fn has_entry(&self, path: &[u8], open_mode: OpenMode) -> Result<bool, ResolveError> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let opened = match patience {
-            Patience::Any => open(
+        let opened = match open_mode {
+            OpenMode::MayBlock => open(
                 self.directory.as_fd(),
                 path,
                 flags,
                 ResolveFlag::RESOLVE_BENEATH,
             )
             .map_err(ResolveError::from_errno),
-            Patience::Cached => self.open_cached(path, flags),
+            OpenMode::CachedOnly => self.open_cached(path, flags),
         };
         match opened {
             Ok(fd) => {
@@ -261,7 +259,7 @@ impl Root {
     /// Whether the files in an open directory are interfaces of the kernel: nothing that is served.
     pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
         let device = fstat(&directory)?.st_dev;
-        Ok(self.mounts.of(device, &directory).is_synthetic())
+        Ok(self.mounts.mount_of(device, &directory).is_synthetic())
     }
 
     /// Opens what can be told from memory, and is on the mount of the root: of another one nobody
@@ -278,7 +276,7 @@ impl Root {
             // EAGAIN: not in memory, or a rename is under way. EXDEV: another mount, or a link that
             // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
             Err(Errno::EAGAIN | Errno::EXDEV | Errno::EINVAL | Errno::EINTR) => {
-                Err(ResolveError::Waits)
+                Err(ResolveError::WouldBlock)
             }
             Err(errno) => Err(ResolveError::from_errno(errno)),
         }
@@ -339,12 +337,12 @@ impl Root {
 
 impl Identity {
     /// That of an open file or directory, as the kernel has it in memory: nobody else is asked.
-    fn of(fd: impl AsFd) -> io::Result<Self> {
+    fn from_fd(fd: impl AsFd) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        Self::told_by(fd, Path::new(""), flags)
+        Self::from_statx(fd, Path::new(""), flags)
     }
 
-    fn told_by(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Self> {
+    fn from_statx(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Self> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let told = statx(directory, path, flags, wanted)?;
         let has_mount = told.stx_mask & StatxFlags::MNT_ID.bits() != 0;
@@ -359,13 +357,13 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// What `openat2(2)` and `statx(2)` report. With [`Patience::Cached`] all but those of
+    /// What `openat2(2)` and `statx(2)` report. With [`OpenMode::CachedOnly`] all but those of
     /// [`is_missing`](Self::is_missing) mean that it cannot be told without waiting.
-    pub(crate) fn named_by(path: &Path, patience: Patience) -> io::Result<Self> {
-        match patience {
-            Patience::Cached => Self::of(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
+    pub(crate) fn resolve(path: &Path, open_mode: OpenMode) -> io::Result<Self> {
+        match open_mode {
+            OpenMode::CachedOnly => Self::from_fd(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
             // Without a descriptor, of which there may be none left.
-            Patience::Any => Self::told_by(CWD, path, AtFlags::STATX_DONT_SYNC),
+            OpenMode::MayBlock => Self::from_statx(CWD, path, AtFlags::STATX_DONT_SYNC),
         }
     }
 

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::mounts::Mounts;
-use crate::files::open_file::Patience;
+use crate::files::open_file::OpenMode;
 use crate::files::root::{Identity, Root, RootId};
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
@@ -54,8 +54,8 @@ enum Current {
 
 /// What looking a path up has told.
 #[derive(Debug, Clone)]
-pub(crate) enum Told {
-    Root(Arc<Root>),
+pub(crate) enum RootLookup {
+    Found(Arc<Root>),
     /// Nothing is there that can be served.
     Missing,
     /// Out of descriptors or memory: nothing is known.
@@ -92,19 +92,19 @@ impl RootPath {
     }
 
     /// What the path names now. It waits as long as that takes.
-    pub(crate) fn look_up(&self) -> Told {
+    pub(crate) fn look_up(&self) -> RootLookup {
         match self.open_now() {
-            Ok(root) => Told::Root(root),
-            Err(error) if is_exhausted(&error) => Told::Exhausted,
+            Ok(root) => RootLookup::Found(root),
+            Err(error) if is_exhausted(&error) => RootLookup::Exhausted,
             Err(error) => {
-                self.say_missing(&error);
-                Told::Missing
+                self.warn_missing(&error);
+                RootLookup::Missing
             }
         }
     }
 
     fn open_now(&self) -> io::Result<Arc<Root>> {
-        let identity = Identity::named_by(&self.path, Patience::Any)?;
+        let identity = Identity::resolve(&self.path, OpenMode::MayBlock)?;
         if let Some(root) = self.held().filter(|root| root.identity() == identity) {
             return Ok(root);
         }
@@ -113,7 +113,7 @@ impl RootPath {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Missing = *current {
             let line = format!("root `{}` is back", OneLine(&self.path));
-            self.diagnostics.say(line);
+            self.diagnostics.warn(line);
         }
         // Another thread may have been faster: there is one root for each directory.
         if let Current::Root(weak) = &*current
@@ -135,14 +135,14 @@ impl RootPath {
     }
 
     /// Says that nothing can be served, unless that was said and has not changed since.
-    fn say_missing(&self, error: &io::Error) {
+    fn warn_missing(&self, error: &io::Error) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Root(_) = *current {
             *current = Current::Missing;
             let path = self.path.display();
             let line =
                 format!("root {path} cannot be opened ({error}): answering 503 until it can");
-            self.diagnostics.say(line);
+            self.diagnostics.warn(line);
         }
     }
 }
@@ -151,7 +151,7 @@ impl RootPath {
 #[derive(Debug)]
 pub(crate) struct Roots {
     ttl_ms: u64,
-    views: Vec<View>,
+    roots: Vec<WorkerRoot>,
     swept_ms: u64,
     /// Roots that were let go since [`take_retired`](Self::take_retired).
     retired: Vec<RootId>,
@@ -159,7 +159,7 @@ pub(crate) struct Roots {
 
 /// One root as a worker has it.
 #[derive(Debug)]
-struct View {
+struct WorkerRoot {
     state: State,
     /// When the path was looked up, in milliseconds of the worker's clock.
     checked_ms: u64,
@@ -176,22 +176,22 @@ enum State {
 
 /// The root that a request is answered from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Answering<'a> {
-    Root(&'a Arc<Root>),
+pub(crate) enum CurrentRoot<'a> {
+    Open(&'a Arc<Root>),
     /// Nothing is there that can be served.
     Missing,
     /// It could not be opened for want of descriptors or memory.
     Exhausted,
     /// The path has to be looked up by a thread.
-    Unknown,
+    WouldBlock,
 }
 
-impl<'a> From<&'a Told> for Answering<'a> {
-    fn from(told: &'a Told) -> Self {
+impl<'a> From<&'a RootLookup> for CurrentRoot<'a> {
+    fn from(told: &'a RootLookup) -> Self {
         match told {
-            Told::Root(root) => Self::Root(root),
-            Told::Missing => Self::Missing,
-            Told::Exhausted => Self::Exhausted,
+            RootLookup::Found(root) => Self::Open(root),
+            RootLookup::Missing => Self::Missing,
+            RootLookup::Exhausted => Self::Exhausted,
         }
     }
 }
@@ -199,14 +199,14 @@ impl<'a> From<&'a Told> for Answering<'a> {
 impl Roots {
     /// Roots that were just opened. What a path named is believed for `ttl_ms`.
     pub(crate) fn new(opened: &[Arc<Root>], ttl_ms: u64) -> Self {
-        let view = |root: &Arc<Root>| View {
+        let held = |root: &Arc<Root>| WorkerRoot {
             state: State::Held(Arc::clone(root)),
             checked_ms: 0,
             used_ms: 0,
         };
         Self {
             ttl_ms,
-            views: opened.iter().map(view).collect(),
+            roots: opened.iter().map(held).collect(),
             swept_ms: 0,
             retired: Vec::new(),
         }
@@ -217,38 +217,38 @@ impl Roots {
         &mut self,
         index: usize,
         path: &RootPath,
-        patience: Patience,
+        open_mode: OpenMode,
         now_ms: u64,
-    ) -> Answering<'_> {
+    ) -> CurrentRoot<'_> {
         let ttl_ms = self.ttl_ms;
-        let Some(view) = self.views.get_mut(index) else {
-            return Answering::Missing;
+        let Some(held) = self.roots.get_mut(index) else {
+            return CurrentRoot::Missing;
         };
-        view.used_ms = now_ms;
-        let is_believed = now_ms.saturating_sub(view.checked_ms) < ttl_ms;
-        if !is_believed || matches!(view.state, State::Unknown) {
-            match patience {
-                Patience::Any => view.install(path.look_up(), now_ms, &mut self.retired),
-                Patience::Cached if view.is_still_so(path) => view.checked_ms = now_ms,
-                Patience::Cached => return Answering::Unknown,
+        held.used_ms = now_ms;
+        let is_believed = now_ms.saturating_sub(held.checked_ms) < ttl_ms;
+        if !is_believed || matches!(held.state, State::Unknown) {
+            match open_mode {
+                OpenMode::MayBlock => held.install(path.look_up(), now_ms, &mut self.retired),
+                OpenMode::CachedOnly if held.is_unchanged(path) => held.checked_ms = now_ms,
+                OpenMode::CachedOnly => return CurrentRoot::WouldBlock,
             }
         }
-        match (&view.state, patience) {
-            (State::Held(root), _) => Answering::Root(root),
-            (State::Missing, _) => Answering::Missing,
-            (State::Unknown, Patience::Cached) => Answering::Unknown,
-            (State::Unknown, Patience::Any) => Answering::Exhausted,
+        match (&held.state, open_mode) {
+            (State::Held(root), _) => CurrentRoot::Open(root),
+            (State::Missing, _) => CurrentRoot::Missing,
+            (State::Unknown, OpenMode::CachedOnly) => CurrentRoot::WouldBlock,
+            (State::Unknown, OpenMode::MayBlock) => CurrentRoot::Exhausted,
         }
     }
 
     /// Takes in what a thread was told that began to look at `asked_ms`, unless something later is
     /// known.
-    pub(crate) fn install(&mut self, index: usize, told: &Told, asked_ms: u64) {
-        let Some(view) = self.views.get_mut(index) else {
+    pub(crate) fn install(&mut self, index: usize, told: &RootLookup, asked_ms: u64) {
+        let Some(held) = self.roots.get_mut(index) else {
             return;
         };
-        if asked_ms >= view.checked_ms || matches!(view.state, State::Unknown) {
-            view.install(told.clone(), asked_ms, &mut self.retired);
+        if asked_ms >= held.checked_ms || matches!(held.state, State::Unknown) {
+            held.install(told.clone(), asked_ms, &mut self.retired);
         }
     }
 
@@ -259,19 +259,19 @@ impl Roots {
             return;
         }
         self.swept_ms = now_ms;
-        for (view, path) in self.views.iter_mut().zip(paths) {
-            if matches!(view.state, State::Held(_))
-                && (now_ms.saturating_sub(view.used_ms) >= UNUSED_MS || view.is_replaced(path))
+        for (held, path) in self.roots.iter_mut().zip(paths) {
+            if matches!(held.state, State::Held(_))
+                && (now_ms.saturating_sub(held.used_ms) >= UNUSED_MS || held.is_replaced(path))
             {
-                view.become_state(State::Unknown, &mut self.retired);
+                held.set_state(State::Unknown, &mut self.retired);
             }
         }
     }
 
     /// When [`sweep`](Self::sweep) is due although nothing else happens.
     pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
-        let is_held = |view: &View| matches!(view.state, State::Held(_));
-        let is_due = self.views.iter().any(is_held);
+        let is_held = |held: &WorkerRoot| matches!(held.state, State::Held(_));
+        let is_due = self.roots.iter().any(is_held);
         is_due.then_some(self.swept_ms + SWEEP_MS)
     }
 
@@ -281,16 +281,16 @@ impl Roots {
     }
 }
 
-impl View {
+impl WorkerRoot {
     /// Whether memory tells that the path names what it did.
-    fn is_still_so(&self, path: &RootPath) -> bool {
+    fn is_unchanged(&self, path: &RootPath) -> bool {
         match &self.state {
-            State::Held(root) => match Identity::named_by(&path.path, Patience::Cached) {
+            State::Held(root) => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(identity) => identity == root.identity(),
                 // What is open serves on.
                 Err(error) => is_exhausted(&error),
             },
-            State::Missing => match Identity::named_by(&path.path, Patience::Cached) {
+            State::Missing => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(_) => false,
                 Err(error) => Identity::is_missing(&error),
             },
@@ -303,23 +303,23 @@ impl View {
         let State::Held(root) = &self.state else {
             return false;
         };
-        match Identity::named_by(&path.path, Patience::Cached) {
+        match Identity::resolve(&path.path, OpenMode::CachedOnly) {
             Ok(identity) => identity != root.identity(),
             Err(error) => Identity::is_missing(&error),
         }
     }
 
-    fn install(&mut self, told: Told, asked_ms: u64, retired: &mut Vec<RootId>) {
+    fn install(&mut self, told: RootLookup, asked_ms: u64, retired: &mut Vec<RootId>) {
         let state = match told {
-            Told::Root(root) => State::Held(root),
-            Told::Missing => State::Missing,
-            Told::Exhausted => return,
+            RootLookup::Found(root) => State::Held(root),
+            RootLookup::Missing => State::Missing,
+            RootLookup::Exhausted => return,
         };
         self.checked_ms = asked_ms;
-        self.become_state(state, retired);
+        self.set_state(state, retired);
     }
 
-    fn become_state(&mut self, state: State, retired: &mut Vec<RootId>) {
+    fn set_state(&mut self, state: State, retired: &mut Vec<RootId>) {
         let before = match std::mem::replace(&mut self.state, state) {
             State::Held(root) => Some(root.id()),
             State::Unknown | State::Missing => None,

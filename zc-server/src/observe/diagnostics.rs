@@ -58,7 +58,7 @@ struct Recent {
 /// What is to become of a line about a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Admission {
-    Say,
+    Write,
     /// It was said a moment ago.
     Repeated,
     /// Too many others were.
@@ -87,7 +87,7 @@ impl Diagnostics {
     }
 
     /// Says one line. Never blocks, never fails: with the queue full the line is counted.
-    pub(crate) fn say(&self, line: String) {
+    pub(crate) fn warn(&self, line: String) {
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
         }
@@ -95,7 +95,7 @@ impl Diagnostics {
 
     /// Says a line about a file, which the next request for that file would say again: each line once a
     /// minute at most.
-    pub(crate) fn say_of_file(&self, line: String) {
+    pub(crate) fn warn_of_file(&self, line: String) {
         let mut recent = self
             .shared
             .recent
@@ -104,7 +104,7 @@ impl Diagnostics {
         let admission = recent.admit(&line, Instant::now());
         drop(recent);
         match admission {
-            Admission::Say => self.say(line),
+            Admission::Write => self.warn(line),
             Admission::Repeated => {}
             Admission::Suppressed => {
                 self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Recent {
             return Admission::Suppressed;
         }
         self.said_at.insert(hash, now);
-        Admission::Say
+        Admission::Write
     }
 }
 
@@ -235,7 +235,7 @@ mod tests {
         let output = Output::default();
         let diagnostics = Diagnostics::start_to(output.clone()).expect("a thread");
         for n in 0..25 {
-            diagnostics.say(format!("line {n}"));
+            diagnostics.warn(format!("line {n}"));
         }
         diagnostics.finish();
         let text = output.text();
@@ -249,21 +249,21 @@ mod tests {
         let mut recent = Recent::default();
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
-        assert_eq!(recent.admit("a", at(0)), Admission::Say);
-        assert_eq!(recent.admit("b", at(1)), Admission::Say);
+        assert_eq!(recent.admit("a", at(0)), Admission::Write);
+        assert_eq!(recent.admit("b", at(1)), Admission::Write);
         assert_eq!(recent.admit("a", at(59)), Admission::Repeated);
-        assert_eq!(recent.admit("a", at(60)), Admission::Say);
+        assert_eq!(recent.admit("a", at(60)), Admission::Write);
         assert_eq!(recent.admit("a", at(119)), Admission::Repeated);
         for number in 2..REMEMBERED_MAX {
-            assert_eq!(recent.admit(&number.to_string(), at(60)), Admission::Say);
+            assert_eq!(recent.admit(&number.to_string(), at(60)), Admission::Write);
         }
         // Of those that are remembered one is old.
         assert_eq!(recent.said_at.len(), REMEMBERED_MAX);
-        assert_eq!(recent.admit("c", at(61)), Admission::Say);
+        assert_eq!(recent.admit("c", at(61)), Admission::Write);
         assert_eq!(recent.admit("d", at(61)), Admission::Suppressed);
         assert_eq!(recent.admit("a", at(61)), Admission::Repeated);
         assert_eq!(recent.said_at.len(), REMEMBERED_MAX);
-        assert_eq!(recent.admit("d", at(120)), Admission::Say);
+        assert_eq!(recent.admit("d", at(120)), Admission::Write);
     }
 
     #[test]
@@ -271,12 +271,12 @@ mod tests {
         let output = Output::default();
         let diagnostics = Diagnostics::start_to(output.clone()).expect("a thread");
         for _ in 0..1000 {
-            diagnostics.say_of_file("the same".to_owned());
+            diagnostics.warn_of_file("the same".to_owned());
         }
         diagnostics.finish();
         assert_eq!(output.text(), "zc-server: the same\n");
         for number in 0..REMEMBERED_MAX {
-            diagnostics.say_of_file(number.to_string());
+            diagnostics.warn_of_file(number.to_string());
         }
         diagnostics.finish();
         // Ten in a second, and of 256 others one is not remembered.
@@ -301,7 +301,7 @@ mod tests {
         }
         let diagnostics = Diagnostics::start_to(Broken).expect("a thread");
         for _ in 0..1000 {
-            diagnostics.say("nobody reads this".to_owned());
+            diagnostics.warn("nobody reads this".to_owned());
         }
         diagnostics.finish();
     }

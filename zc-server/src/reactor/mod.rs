@@ -332,7 +332,7 @@ impl Reactor {
                         Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
-                            self.worker.site.diagnostics.say(line);
+                            self.worker.site.diagnostics.warn(line);
                             return pause;
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
@@ -367,7 +367,7 @@ impl Reactor {
         let registered = slot.connection.register(self.poll.registry(), token);
         if let Err(error) = registered {
             let line = format!("cannot watch a connection: {error}");
-            self.worker.site.diagnostics.say(line);
+            self.worker.site.diagnostics.warn(line);
             self.remove(token);
             return;
         }
@@ -509,7 +509,7 @@ impl Reactor {
         let responses = tokens.iter().filter(|token| has_response(token)).count();
         let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
         if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
-            self.worker.site.diagnostics.say(line);
+            self.worker.site.diagnostics.warn(line);
         }
     }
 

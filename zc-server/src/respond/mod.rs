@@ -18,9 +18,10 @@ use zc_http::{
 use crate::disk::Key;
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
+use crate::files::open_file::{OpenMode, ResolveError};
 use crate::files::representation::Representation;
-use crate::files::root::{Patience, ResolveError, Root};
-use crate::files::roots::{Answering, RootPath, Roots, Told};
+use crate::files::root::Root;
+use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
@@ -50,7 +51,7 @@ pub(crate) struct LookUp {
 #[derive(Debug)]
 pub(crate) enum LookUpAnswer {
     /// What the path of a root names.
-    Root(Told),
+    Root(RootLookup),
     Found(Found),
     /// The page of an error.
     Page(Found),
@@ -95,7 +96,7 @@ enum PendingRoot {
     /// The one that the worker had.
     Own(Arc<Root>),
     /// What a thread was told, which is news for the worker.
-    LookedUp(Told),
+    LookedUp(RootLookup),
 }
 
 impl PendingLookup {
@@ -148,17 +149,17 @@ pub(crate) fn respond(
         (std::mem::take(&mut pending.root), asked_ms)
     });
     let answering = match &told {
-        Some((PendingRoot::Own(root), _)) => Answering::Root(root),
+        Some((PendingRoot::Own(root), _)) => CurrentRoot::Open(root),
         // RequestTarget again when the cache has no descriptors any more.
-        Some((PendingRoot::LookedUp(Told::Exhausted), _)) if cache.shed_descriptors() => {
-            Answering::Unknown
+        Some((PendingRoot::LookedUp(RootLookup::Exhausted), _)) if cache.shed_descriptors() => {
+            CurrentRoot::WouldBlock
         }
         Some((PendingRoot::LookedUp(told), asked_ms)) => {
             roots.install(index, told, *asked_ms);
-            Answering::from(told)
+            CurrentRoot::from(told)
         }
         Some((PendingRoot::Unknown, _)) | None => {
-            roots.current(index, root_path, site.patience(), moment.now_ms)
+            roots.current(index, root_path, site.open_mode(), moment.now_ms)
         }
     };
     let mut responder = Responder {
@@ -210,7 +211,7 @@ struct Responder<'a, 'r> {
     site: &'a Arc<Site>,
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
-    root: Answering<'a>,
+    root: CurrentRoot<'a>,
     cache: &'a mut Cache,
     buffers: &'a mut Buffers,
     pending: Option<Box<PendingLookup>>,
@@ -228,14 +229,14 @@ impl<'a> Responder<'a, '_> {
                 Some(_) => media_acceptance(&self.request.headers, "text/html"),
                 None => MediaAcceptance::Covered,
             },
-            patience: self.site.patience(),
+            open_mode: self.site.open_mode(),
         };
         let root = match self.root {
-            Answering::Root(root) => root,
-            Answering::Missing | Answering::Exhausted => {
+            CurrentRoot::Open(root) => root,
+            CurrentRoot::Missing | CurrentRoot::Exhausted => {
                 return self.plain_error(Status::ServiceUnavailable);
             }
-            Answering::Unknown => return self.ask_for_root(),
+            CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
         let key = CacheKey {
             root: root.id(),
@@ -306,7 +307,7 @@ impl<'a> Responder<'a, '_> {
             Found::Nothing(ResolveError::Exhausted(_)) if self.cache.shed_descriptors() => look(),
             found => found,
         };
-        if let Found::Nothing(ResolveError::Waits) = found {
+        if let Found::Nothing(ResolveError::WouldBlock) = found {
             return Resolved::WouldBlock;
         }
         let (site, now) = (self.site, self.moment.now);
@@ -377,11 +378,11 @@ impl<'a> Responder<'a, '_> {
             _ => Status::InternalServerError,
         };
         if examine(self.request, self.site, path_buffer).is_ok()
-            && let Answering::Root(root) = self.root
+            && let CurrentRoot::Open(root) = self.root
         {
             let path = root.path_of(path_buffer);
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
-            self.site.diagnostics.say_of_file(line);
+            self.site.diagnostics.warn_of_file(line);
         }
         self.error(status)
     }
@@ -408,9 +409,9 @@ impl<'a> Responder<'a, '_> {
             return self.plain_error(status);
         };
         let root = match self.root {
-            Answering::Root(root) => root,
-            Answering::Missing | Answering::Exhausted => return self.plain_error(status),
-            Answering::Unknown => return self.ask_for_root(),
+            CurrentRoot::Open(root) => root,
+            CurrentRoot::Missing | CurrentRoot::Exhausted => return self.plain_error(status),
+            CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
         let key = CacheKey {
             root: root.id(),
@@ -422,12 +423,12 @@ impl<'a> Responder<'a, '_> {
             .pending
             .as_mut()
             .and_then(|pending| pending.page.take());
-        let patience = self.site.patience();
-        match self.stands(key, told, || error_page(root, path, patience)) {
+        let open_mode = self.site.open_mode();
+        match self.stands(key, told, || error_page(root, path, open_mode)) {
             Resolved::WouldBlock => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
                 self.ask(key, move || {
-                    LookUpAnswer::Page(error_page(&root, &path, Patience::Any))
+                    LookUpAnswer::Page(error_page(&root, &path, OpenMode::MayBlock))
                 })
             }
             Resolved::Cached(id) => {
@@ -453,14 +454,14 @@ impl<'a> Responder<'a, '_> {
 
     /// Whatever is wrong with the page, the error is the one to be told.
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
-        if let Answering::Root(root) = self.root {
+        if let CurrentRoot::Open(root) = self.root {
             let page = self.site.rules.error_page(status).unwrap_or_default();
             let (code, path) = (status.code(), root.path_below(page));
             let line = format!(
                 "cannot open the page for {code}, `{}`: {error}",
                 OneLine(&path)
             );
-            self.site.diagnostics.say_of_file(line);
+            self.site.diagnostics.warn_of_file(line);
         }
         self.plain_error(status)
     }
@@ -493,7 +494,7 @@ impl<'a> Responder<'a, '_> {
                 is_directory,
                 accepted,
                 html,
-                patience: Patience::Any,
+                open_mode: OpenMode::MayBlock,
             };
             LookUpAnswer::Found(look_up(&root, &site.rules, query))
         })
@@ -502,7 +503,7 @@ impl<'a> Responder<'a, '_> {
     fn ask(self, mount: Key, work: impl FnOnce() -> LookUpAnswer + Send + 'static) -> Responded {
         let mut pending = self.pending.unwrap_or_default();
         pending.asked_ms.get_or_insert(self.moment.now_ms);
-        if let Answering::Root(root) = self.root {
+        if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));
         }
         let work = Box::new(work);
@@ -567,7 +568,7 @@ fn examine(
 fn disposition(
     request: &Request<'_>,
     file: &Representation,
-    root: Answering<'_>,
+    root: CurrentRoot<'_>,
     path: &[u8],
     site: &Site,
 ) -> Option<String> {
@@ -575,7 +576,7 @@ fn disposition(
         return None;
     }
     let file = &file.resource.path[..];
-    let is_only = || matches!(root, Answering::Root(root) if root.only(path) == Some(file));
+    let is_only = || matches!(root, CurrentRoot::Open(root) if root.only(path) == Some(file));
     (file == path || is_only()).then(|| plan::disposition(file))
 }
 
@@ -591,12 +592,12 @@ fn status_of(
         ResolveError::NotFound => return Status::NotFound,
         ResolveError::Forbidden => Status::Forbidden,
         ResolveError::Exhausted(_) => Status::ServiceUnavailable,
-        ResolveError::Failed(_) | ResolveError::Waits => Status::InternalServerError,
+        ResolveError::Failed(_) | ResolveError::WouldBlock => Status::InternalServerError,
     };
     let path = root.path_of(path);
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    site.diagnostics.say_of_file(line);
+    site.diagnostics.warn_of_file(line);
     status
 }

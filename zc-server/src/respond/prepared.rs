@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use zc_http::{HttpTime, Method, Persistence, Version};
 
 use crate::files::file_state::FileState;
-use crate::files::mounts::Guard;
+use crate::files::mounts::ReadPath;
 use crate::files::representation::Representation;
 use crate::respond::plan::{self, Plan};
 use crate::respond::render::{Framing, render};
@@ -82,7 +82,7 @@ fn append_content(file: &Representation, site: &Site, bytes: &mut Vec<u8>) -> bo
     let opened = &file.resource.file;
     // What was read belongs to the state that was told only if that is its state still.
     let is_read = append_range(file, 0..file.length(), site, bytes)
-        && FileState::of(&opened.file).is_ok_and(|state| state == opened.state);
+        && FileState::from_file(&opened.file).is_ok_and(|state| state == opened.state);
     if !is_read {
         bytes.truncate(start);
     }
@@ -104,11 +104,13 @@ pub(crate) fn append_range(
     let start = bytes.len();
     bytes.resize(start + length, 0);
     let room = &mut bytes[start..];
-    let is_read = match site.guard(opened) {
-        Guard::Trusted => opened.file.file().read_exact_at(room, range.start).is_ok(),
-        Guard::Probed | Guard::Requested => zc_core::read_resident(&opened.file, room, range.start)
-            .is_ok_and(|count| count == room.len()),
-        Guard::Offloaded => false,
+    let is_read = match site.read_path(opened) {
+        ReadPath::Direct => opened.file.file().read_exact_at(room, range.start).is_ok(),
+        ReadPath::Probe | ReadPath::Prefetched => {
+            zc_core::read_resident(&opened.file, room, range.start)
+                .is_ok_and(|count| count == room.len())
+        }
+        ReadPath::Offload => false,
     };
     if !is_read {
         bytes.truncate(start);

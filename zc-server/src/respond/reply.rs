@@ -10,8 +10,8 @@ use zc_http::{HttpTime, Persistence, Request, Status};
 use crate::body::{InMemory, NextPart, Parts, ResponseBody, Source, WINDOW_BYTES};
 use crate::disk::Key;
 use crate::files::listing::Listing;
-use crate::files::mounts::Guard;
-use crate::files::root::Handle;
+use crate::files::mounts::ReadPath;
+use crate::files::open_file::FileHandle;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
 use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};
@@ -156,7 +156,7 @@ impl ReplyBuilder<'_> {
             chunked,
             ended: false,
         };
-        begun.stream(None, following, (Guard::Trusted, 0), buffers)
+        begun.stream(None, following, (ReadPath::Direct, 0), buffers)
     }
 
     fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
@@ -251,23 +251,23 @@ impl ReplyBuilder<'_> {
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
                 let mut transfer = source.transfer(range);
-                let mut guard = source.guard;
+                let mut read_path = source.read_path;
                 match residency {
                     Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
                         transfer.assume_cold();
                         if residency == Residency::Cold && length <= REQUEST_BYTES {
-                            guard = Guard::Requested;
+                            read_path = ReadPath::Prefetched;
                         }
                     }
                     _ => {}
                 }
-                let way = (guard, source.mount.key());
+                let way = (read_path, source.mount.key());
                 begun.stream(Some(transfer), NextPart::Nothing, way, buffers)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
-                let way = (source.guard, source.mount.key());
+                let way = (source.read_path, source.mount.key());
                 begun.stream_parts(source, way, buffers)
             }
             Rest::Nothing | Rest::Listing { .. } => begun.ready(false, buffers),
@@ -281,7 +281,7 @@ impl ReplyBuilder<'_> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
         let length = opened.state.length;
-        if length > WINDOW_BYTES || self.site.guard(opened) != Guard::Probed {
+        if length > WINDOW_BYTES || self.site.read_path(opened) != ReadPath::Probe {
             return None;
         }
         if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
@@ -305,7 +305,7 @@ impl ReplyBuilder<'_> {
         Source {
             file: Arc::clone(&opened.file),
             mount: Arc::clone(&opened.mount),
-            guard: self.site.guard(opened),
+            read_path: self.site.read_path(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.
             pipes: (self.method == zc_core::Method::Splice).then(|| self.site.pipes.clone()),
@@ -330,9 +330,9 @@ impl HeadWritten {
     /// The head leaves the output buffer, to be followed by more than bytes.
     fn stream(
         self,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<Transfer<Arc<FileHandle>>>,
         following: NextPart,
-        (guard, key): (Guard, Key),
+        (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
     ) -> Reply {
         let mut head = std::mem::take(&mut buffers.head);
@@ -341,13 +341,18 @@ impl HeadWritten {
         buffers.output.truncate(self.start);
         Reply::Stream(Stream {
             ends_by_close: matches!(following, NextPart::Listing { chunked: false, .. }),
-            body: ResponseBody::new(head, body, following, guard),
+            body: ResponseBody::new(head, body, following, read_path),
             status: self.status,
             mount: key,
         })
     }
 
-    fn stream_parts(mut self, source: Source, way: (Guard, Key), buffers: &mut Buffers) -> Reply {
+    fn stream_parts(
+        mut self,
+        source: Source,
+        way: (ReadPath, Key),
+        buffers: &mut Buffers,
+    ) -> Reply {
         let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
             Rest::Parts(multipart) => NextPart::Parts(Box::new(Parts { source, multipart })),
             _ => NextPart::Nothing,

@@ -16,7 +16,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::file_state::FileState;
-use crate::files::open_file::{Opened, Patience};
+use crate::files::open_file::{OpenMode, Opened};
 use crate::files::root::Root;
 use page::Row;
 use view::SortKey;
@@ -130,7 +130,7 @@ impl Request {
                 [] => name.to_vec(),
                 path => [path, name].join(&b'/'),
             };
-            return match self.root.open_path(&path, Patience::Any).ok()? {
+            return match self.root.open_path(&path, OpenMode::MayBlock).ok()? {
                 Opened::File(file) => Some((false, file.state)),
                 Opened::Directory(fd) => {
                     let stat = nix::sys::stat::fstat(&fd).ok()?;
@@ -290,7 +290,7 @@ mod tests {
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
         let root = Root::open(directory, symlinks, Arc::default());
         let root = Arc::new(root.expect("a root"));
-        let Ok(Opened::Directory(fd)) = root.open_path(b"", Patience::Any) else {
+        let Ok(Opened::Directory(fd)) = root.open_path(b"", OpenMode::MayBlock) else {
             panic!("no directory");
         };
         let request = Request {

@@ -35,7 +35,7 @@ impl Types {
     /// content coding of its bytes: `lib.js.gz` in gzip is what `lib.js` is.
     ///
     /// A configured type is taken as it is; others have the charset that is configured.
-    pub(crate) fn of(&self, path: &[u8], coding: Option<&str>) -> Cow<'_, str> {
+    pub(crate) fn media_type(&self, path: &[u8], coding: Option<&str>) -> Cow<'_, str> {
         let name = name_of(path).to_ascii_lowercase();
         if let Some(own) = self.configured(&name) {
             return Cow::Borrowed(own);

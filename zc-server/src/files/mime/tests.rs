@@ -16,12 +16,15 @@ fn types(charset: Charset) -> Types {
 fn a_configured_type_comes_before_all_others_and_is_taken_as_it_is() {
     let configured = vec![own("log", "text/x-log"), own("mkv", "video/matroska")];
     let types = Types::new(configured, UNKNOWN.to_owned(), Charset::Auto);
-    assert_eq!(types.of(b"a.LOG", None), "text/x-log");
-    assert_eq!(types.of(b"film.mkv", None), "video/matroska");
+    assert_eq!(types.media_type(b"a.LOG", None), "text/x-log");
+    assert_eq!(types.media_type(b"film.mkv", None), "video/matroska");
     let latin = "text/plain; charset=latin1".to_owned();
     let plain = Types::new(Vec::new(), latin, Charset::Named("utf-8".to_owned()));
-    assert_eq!(plain.of(b"README", None), "text/plain; charset=latin1");
-    assert_eq!(plain.of(b"film.mkv", None), "video/x-matroska");
+    assert_eq!(
+        plain.media_type(b"README", None),
+        "text/plain; charset=latin1"
+    );
+    assert_eq!(plain.media_type(b"film.mkv", None), "video/x-matroska");
 }
 
 #[test]
@@ -45,11 +48,16 @@ fn of_several_configured_extensions_the_longest_counts() {
         (b".wasm.gz", "a/gz"),
         (b"xwasm.gz", "a/gz"),
     ] {
-        assert_eq!(types.of(name, None), expected, "{}", name.escape_ascii());
+        assert_eq!(
+            types.media_type(name, None),
+            expected,
+            "{}",
+            name.escape_ascii()
+        );
     }
     // In a coding, a file is what it is without it, unless its whole name says otherwise.
-    assert_eq!(types.of(b"lib.js.br", Some("br")), "a/plain");
-    assert_eq!(types.of(b"lib.js.gz", Some("gzip")), "a/js");
+    assert_eq!(types.media_type(b"lib.js.br", Some("br")), "a/plain");
+    assert_eq!(types.media_type(b"lib.js.gz", Some("gzip")), "a/js");
 }
 
 #[test]
@@ -66,7 +74,12 @@ fn in_a_coding_a_file_is_what_it_is_without_it() {
         (b"a.wasm.gz", Some("compress"), "application/gzip"),
     ] {
         let types = types(Charset::Auto);
-        assert_eq!(types.of(name, coding), expected, "{}", name.escape_ascii());
+        assert_eq!(
+            types.media_type(name, coding),
+            expected,
+            "{}",
+            name.escape_ascii()
+        );
     }
     assert_eq!(coding_of(b"a/pic.SVGZ"), Some("gzip"));
     for plain in [&b"pic.svg"[..], b".svgz", b"svgz", b"pic.svg.gz", b"x.tgz"] {
@@ -95,11 +108,14 @@ fn a_name_that_says_nothing_is_octets() {
         b"my-apple-app-site-association",
         b"openid-configuration2",
     ] {
-        let found = types(Charset::Auto).of(path, None).into_owned();
+        let found = types(Charset::Auto).media_type(path, None).into_owned();
         assert_eq!(found, UNKNOWN, "{}", path.escape_ascii());
     }
     // The stem may be anything.
-    assert_eq!(types(Charset::Auto).of(b"\xff\xfe.png", None), "image/png");
+    assert_eq!(
+        types(Charset::Auto).media_type(b"\xff\xfe.png", None),
+        "image/png"
+    );
 }
 
 #[test]
@@ -137,7 +153,7 @@ fn a_charset_is_added_to_text_that_cannot_declare_its_own() {
             (Charset::Off, plain),
         ] {
             let types = types(charset);
-            assert_eq!(types.of(name.as_bytes(), None), expected, "{name}");
+            assert_eq!(types.media_type(name.as_bytes(), None), expected, "{name}");
         }
     }
 }
@@ -239,7 +255,11 @@ fn every_extension_has_the_type_that_its_clients_ask_for() {
             format!("dir.d/name.{extension}"),
             format!("A.{extension}").to_uppercase(),
         ] {
-            assert_eq!(types.of(name.as_bytes(), None), *media_type, "{name}");
+            assert_eq!(
+                types.media_type(name.as_bytes(), None),
+                *media_type,
+                "{name}"
+            );
         }
     }
     for (extension, ..) in BY_EXTENSION {
@@ -261,7 +281,7 @@ fn whole_names_without_an_extension_have_their_types() {
         (".well-known/oauth-protected-resource", "application/json"),
         (".well-known/host-meta", "application/xrd+xml"),
     ] {
-        assert_eq!(types.of(path.as_bytes(), None), expected, "{path}");
+        assert_eq!(types.media_type(path.as_bytes(), None), expected, "{path}");
     }
     assert_eq!(BY_NAME.len(), 5, "each has a row above");
 }

@@ -2,8 +2,8 @@
 
 use crate::files::file_state::{FileState, Stability};
 use crate::files::lookup::{Found, Resource};
+use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
-use crate::files::root::ResolveError;
 use crate::respond::prepared::Prepared;
 
 /// What stands at a path.
@@ -77,7 +77,8 @@ impl CachedFile {
     /// Whether the open file is what it was. True where asking could mean to wait.
     pub(super) fn is_unchanged(&self) -> bool {
         let file = &self.representation.resource.file;
-        file.mount.is_remote() || FileState::of(&file.file).is_ok_and(|state| state == file.state)
+        file.mount.is_remote()
+            || FileState::from_file(&file.file).is_ok_and(|state| state == file.state)
     }
 
     /// Bytes of memory, about.

@@ -8,8 +8,9 @@ use super::*;
 use crate::config::Config;
 use crate::files::file_state::Stability;
 use crate::files::lookup::{Query, look_up};
+use crate::files::open_file::{OpenMode, ResolveError};
 use crate::files::representation::Representation;
-use crate::files::root::{Patience, ResolveError, Root};
+use crate::files::root::Root;
 use crate::observe::diagnostics::Diagnostics;
 use crate::respond::prepared;
 use crate::site::Site;
@@ -78,7 +79,7 @@ impl Files {
             is_directory: false,
             accepted: AcceptEncoding::IDENTITY,
             html: MediaAcceptance::Covered,
-            patience: Patience::Any,
+            open_mode: OpenMode::MayBlock,
         };
         look_up(&self.root, &self.site.rules, query)
     }
@@ -118,7 +119,7 @@ impl Files {
 
 fn key(name: &str) -> Key<'_> {
     Key {
-        root: RootId::of(1),
+        root: RootId::from_number(1),
         path: name.as_bytes(),
         is_directory: false,
         preference: 0,
@@ -337,7 +338,7 @@ fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
         files.ask_twice(&mut cache, name, 0).expect("kept");
     }
     let other = Key {
-        root: RootId::of(2),
+        root: RootId::from_number(2),
         ..key("0")
     };
     let missing = || Found::Nothing(ResolveError::NotFound);
@@ -345,7 +346,7 @@ fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
     for _ in 0..2 {
         let _ = cache.settle(other, missing(), 0, make);
     }
-    cache.forget(RootId::of(1));
+    cache.forget(RootId::from_number(1));
     assert_eq!(cache.next_sweep_ms(), Some(0), "at once");
     cache.sweep(1);
     let left = cache.entries.len();
@@ -412,7 +413,7 @@ fn every_part_of_a_key_counts() {
     assert!(cache.get(own, 0).is_some());
     for other in [
         Key {
-            root: RootId::of(2),
+            root: RootId::from_number(2),
             ..own
         },
         Key { path: b"b", ..own },
