@@ -64,6 +64,7 @@ use crate::disk::{Answer, Ticket};
 use crate::exchange::{Outcome, Response, Then, record_unanswered, refusal};
 use crate::files::open_file::{FileHandle, file_named};
 use crate::respond::Known;
+use crate::respond::failure::Failure;
 use crate::worker::{Context, Timeouts};
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
@@ -351,7 +352,7 @@ impl Connection {
                 Turn::Again
             }
             State::Resolving { .. } => {
-                self.state = self.refusal(Status::GatewayTimeout, Then::Linger, context);
+                self.state = self.refusal(Failure::DiskTimeout.status(), Then::Linger, context);
                 Turn::Again
             }
             State::Draining { response, .. } => {
@@ -368,7 +369,7 @@ impl Connection {
             State::Reading { response, .. } => {
                 let file = response.outgoing.as_ref().and_then(Outgoing::file);
                 self.say_disk_timeout(file, context);
-                let timeout = Status::GatewayTimeout;
+                let timeout = Failure::DiskTimeout.status();
                 let instead = response.refused_instead(timeout, Then::Linger, context);
                 self.state = sending(instead, context);
                 Turn::Again
@@ -413,7 +414,7 @@ impl Connection {
         let was_taken_back = fetch.ticket.cancel();
         self.say_disk_timeout(fetch.file.as_ref(), context);
         if was_taken_back && fetch.before.head_bytes == 0 {
-            let status = Status::GatewayTimeout;
+            let status = Failure::DiskTimeout.status();
             let instead = response.refused_instead(status, Then::Linger, context);
             self.state = sending(instead, context);
             return Turn::Again;

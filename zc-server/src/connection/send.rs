@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use zc_core::{Progress, SendError};
-use zc_http::Status;
 
 use super::{Allowance, Connection, Fetch, Readiness, Reading, State, Step, sending};
 use crate::body::Outgoing;
 use crate::disk::Work;
 use crate::exchange::{Outcome, Response, Then, ask};
 use crate::files::open_file::file_named;
+use crate::respond::failure::Failure;
 use crate::worker::Context;
 
 /// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
@@ -185,7 +185,7 @@ impl Connection {
                 deadline_ms: context.now_ms + context.timeouts.disk_ms,
             }),
             None if before.head_bytes == 0 => {
-                let busy = Status::ServiceUnavailable;
+                let busy = Failure::DiskBusy.status();
                 Step::Go(sending(
                     response.refused_instead(busy, Then::Linger, context),
                     context,
@@ -253,7 +253,7 @@ impl Connection {
                 let file = file_named(fetch.file.as_deref());
                 let line = format!("cannot read for {}: {file}{error}", self.remote);
                 context.site.diagnostics.warn(line);
-                let status = Status::InternalServerError;
+                let status = Failure::Read.status();
                 let instead = response.refused_instead(status, Then::Linger, context);
                 Step::Go(sending(instead, context))
             }

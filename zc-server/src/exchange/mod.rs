@@ -10,6 +10,7 @@ use zc_http::{After, Drain, Request, Status, persistence};
 use crate::body::{Figures, Outgoing};
 use crate::disk::{Key, Reply as ReplyTo, Ticket, Work};
 use crate::observe::access_log::Entry;
+use crate::respond::failure::Failure;
 use crate::respond::reply::{Ready, Reply, Stream};
 use crate::respond::{Known, Lent, Responded, refuse, respond};
 use crate::site::authority;
@@ -135,7 +136,7 @@ pub(crate) fn accept_request<'b>(
         Responded::Reply(reply) => reply,
         Responded::Ask(known, key, work) => match ask(key, work, context) {
             Some(ticket) => return Exchange::Wait(known, ticket),
-            None => refuse_now(Status::ServiceUnavailable, after, context),
+            None => refuse_now(Failure::DiskBusy.status(), after, context),
         },
     };
     let log = started.map(|started| LogRecord::of(request, started, reply.status()));

@@ -1,6 +1,7 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 pub(crate) mod cache;
+pub(crate) mod failure;
 pub(crate) mod plan;
 pub(crate) mod prepared;
 pub(crate) mod render;
@@ -22,6 +23,7 @@ use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CachedFile, Id, Key as CacheKey, Standing};
+use crate::respond::failure::Failure;
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, Terms};
@@ -211,7 +213,7 @@ impl<'a> Responder<'a, '_> {
         let root = match self.root {
             CurrentRoot::Open(root) => root,
             CurrentRoot::Missing | CurrentRoot::Exhausted => {
-                return self.plain_error(Status::ServiceUnavailable);
+                return self.plain_error(Failure::RootUnavailable.status());
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
@@ -250,8 +252,8 @@ impl<'a> Responder<'a, '_> {
             Stands::Loose(Found::Redirect) => self.redirect(),
             Stands::Loose(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Stands::Loose(Found::Nothing(error)) => {
-                let status = status_of(&error, root, asked, path, self.site);
-                self.error(status)
+                warn_unopened(&error, root, asked, path, self.site);
+                self.error(Failure::Open(&error).status())
             }
         }
     }
@@ -344,11 +346,6 @@ impl<'a> Responder<'a, '_> {
             }
             Err(error) => error,
         };
-        let status = match error.kind() {
-            io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
-            io::ErrorKind::PermissionDenied => Status::Forbidden,
-            _ => Status::InternalServerError,
-        };
         if examine(self.request, self.site, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
@@ -356,7 +353,7 @@ impl<'a> Responder<'a, '_> {
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
             self.site.diagnostics.warn_of_file(line);
         }
-        self.error(status)
+        self.error(Failure::List(&error).status())
     }
 
     fn redirect(self) -> Responded {
@@ -550,18 +547,14 @@ fn disposition(
     (file == path || is_only()).then(|| plan::disposition(file))
 }
 
-/// The one place where a failure of ours becomes a status.
-fn status_of(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site: &Site) -> Status {
-    let status = match error {
-        ResolveError::NotFound => return Status::NotFound,
-        ResolveError::Forbidden => Status::Forbidden,
-        ResolveError::Exhausted(_) => Status::ServiceUnavailable,
-        ResolveError::Failed(_) | ResolveError::WouldBlock => Status::InternalServerError,
-    };
+/// Warns that the path of a request cannot be opened, unless nothing is there.
+fn warn_unopened(error: &ResolveError, root: &Root, asked: &Asked, path: &[u8], site: &Site) {
+    if let ResolveError::NotFound = error {
+        return;
+    }
     let path = root.path_of(path);
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
     site.diagnostics.warn_of_file(line);
-    status
 }
