@@ -61,6 +61,7 @@ use zc_http::{Drain, Persistence, Request, Status, persistence};
 use crate::body::ResponseBody;
 use crate::disk::JobHandle;
 use crate::observe::record::RequestRecord;
+use crate::respond::failure::Failure;
 use crate::respond::reply::{Ready, Reply};
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
 use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
@@ -248,7 +249,7 @@ pub(crate) fn accept_request<'b>(
                     let exchange = Exchange::resolving(id, pending, job, worker);
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);
                 }
-                None => refuse_now(Status::ServiceUnavailable, persistence, worker),
+                None => refuse_now(Failure::DiskBusy.status(), persistence, worker),
             }
         }
     };
@@ -509,7 +510,7 @@ impl Exchange {
         match self.state {
             State::Resolving { .. } | State::Resolved { .. } => Next::Yield(Self::refusing(
                 received,
-                Status::GatewayTimeout,
+                Failure::DiskTimeout.status(),
                 AfterResponse::Linger,
                 worker,
             )),
@@ -525,7 +526,7 @@ impl Exchange {
             State::Prefetching { response } | State::Prefetched { response, .. } => {
                 offload::warn_of_timeout(response.body.file(), peer, worker);
                 let (id, end) = (response.id, response.end);
-                let (status, after) = (Status::GatewayTimeout, AfterResponse::Linger);
+                let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
                 Next::Yield(Self::refusing_instead(end, id, status, after, worker))
             }
             State::Offloaded(offloaded) => offloaded.on_deadline(peer, worker),

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use zc_core::{Progress, SendError};
-use zc_http::Status;
 
 use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State, send};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle};
 use crate::files::open_file::FileHandle;
 use crate::files::open_file::file_named;
+use crate::respond::failure::Failure;
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 
@@ -128,7 +128,7 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
             Next::Wait(Exchange { state, deadline_ms })
         }
         None if before.head_bytes == 0 => {
-            let (busy, after) = (Status::ServiceUnavailable, AfterResponse::Linger);
+            let (busy, after) = (Failure::DiskBusy.status(), AfterResponse::Linger);
             Next::Go(Exchange::refusing_instead(end, id, busy, after, worker))
         }
         None => observe(end, Outcome::Failed, before, peer, worker),
@@ -159,7 +159,7 @@ impl Offloaded {
         let was_cancelled = self.job.cancel();
         warn_of_timeout(self.file.as_ref(), peer, worker);
         if was_cancelled && self.before.head_bytes == 0 {
-            let (status, after) = (Status::GatewayTimeout, AfterResponse::Linger);
+            let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
             let refusing = Exchange::refusing_instead(self.end, self.id, status, after, worker);
             return Next::Yield(refusing);
         }
@@ -215,7 +215,7 @@ impl Returned {
                 let file = file_named(file.as_deref());
                 let line = format!("cannot read for {}: {file}{error}", peer.remote());
                 worker.site.diagnostics.warn(line);
-                let (status, after) = (Status::InternalServerError, AfterResponse::Linger);
+                let (status, after) = (Failure::Read.status(), AfterResponse::Linger);
                 let end = response.end;
                 Next::Go(Exchange::refusing_instead(end, id, status, after, worker))
             }

@@ -1,6 +1,7 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 pub(crate) mod cache;
+pub(crate) mod failure;
 pub(crate) mod plan;
 pub(crate) mod prepared;
 pub(crate) mod render;
@@ -234,7 +235,7 @@ impl<'a> Responder<'a, '_> {
         let root = match self.root {
             CurrentRoot::Open(root) => root,
             CurrentRoot::Missing | CurrentRoot::Exhausted => {
-                return self.plain_error(Status::ServiceUnavailable);
+                return self.plain_error(Failure::RootUnavailable.status());
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
@@ -372,11 +373,6 @@ impl<'a> Responder<'a, '_> {
             }
             Err(error) => error,
         };
-        let status = match error.kind() {
-            io::ErrorKind::OutOfMemory => Status::ServiceUnavailable,
-            io::ErrorKind::PermissionDenied => Status::Forbidden,
-            _ => Status::InternalServerError,
-        };
         if examine(self.request, self.site, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
@@ -384,7 +380,7 @@ impl<'a> Responder<'a, '_> {
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
             self.site.diagnostics.warn_of_file(line);
         }
-        self.error(status)
+        self.error(Failure::List(&error).status())
     }
 
     fn redirect(self) -> Responded {
@@ -599,5 +595,4 @@ fn status_of(
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
     site.diagnostics.warn_of_file(line);
-    status
 }
