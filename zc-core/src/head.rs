@@ -58,7 +58,7 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 ///
 /// # Long bodies
 ///
-/// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_from), is sent with
+/// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_bytes_min), is sent with
 /// [`TCP_CORK`] set: the socket sends full segments only, which costs less CPU for each byte. That takes
 /// two system calls for each body. A sink that is not a TCP socket is asked once, and sent to without.
 ///
@@ -73,7 +73,7 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 /// Less than one segment is held back, and by the kernel for 200 ms at most. It arrives that late when
 /// the caller rests after `BudgetSpent`, or when a body without a
 /// [residency window](Transfer::with_residency_window) waits for the disk in the middle of a call. Where
-/// that matters, as with files on a network filesystem, [never cork](Self::with_cork_from).
+/// that matters, as with files on a network filesystem, [never cork](Self::with_cork_bytes_min).
 ///
 /// The option belongs to the socket: a send may go on by another descriptor of it, and one that the
 /// caller has set is off at the end. A send that is dropped in the middle leaves it on. Its head promised
@@ -106,16 +106,16 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
             head_calls: 0,
             head_would_blocks: 0,
             body,
-            cork: Cork::of_body(length, CORK_BYTES_MIN),
+            cork: Cork::for_body(length, CORK_BYTES_MIN),
         }
     }
 
     /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`
     /// means never. To be chosen before the first `advance`.
     #[must_use]
-    pub fn with_cork_from(mut self, bytes: u64) -> Self {
+    pub fn with_cork_bytes_min(mut self, bytes: u64) -> Self {
         let length = self.body.as_ref().map_or(0, Transfer::remaining);
-        self.cork = Cork::of_body(length, bytes);
+        self.cork = Cork::for_body(length, bytes);
         self
     }
 

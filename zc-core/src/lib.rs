@@ -19,7 +19,7 @@
 //! | send a head and a body in one go | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
-//! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::request`], [`Transfer::with_residency_window`] |
+//! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::prefetch`], [`Transfer::with_residency_window`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | have nobody wait for it, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
@@ -137,7 +137,7 @@ pub use priority::set_background_priority;
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
-pub use residency::{REQUEST_BYTES, Residency, read_resident};
+pub use residency::{PREFETCH_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};

@@ -336,7 +336,7 @@ impl<F: AsFd> Transfer<F> {
                 }
             }
             Route::Splice(pipe @ None) => {
-                let pool = self.pipes.get_or_insert_with(PipePool::for_one);
+                let pool = self.pipes.get_or_insert_with(PipePool::single);
                 *pipe = Some(pool.take()?);
                 self.step(sink, count, left)
             }
@@ -374,7 +374,7 @@ impl<F: AsFd> Transfer<F> {
         };
         let learned = || {
             let policy = self.policy.as_ref().filter(|policy| policy.has_learned())?;
-            policy.fallback(file_system, SinkKind::of(sink).ok()?)
+            policy.fallback(file_system, SinkKind::from_fd(sink).ok()?)
         };
         if let Some(fallback) = policy::from_file_system(file_system).or_else(learned) {
             self.route = Route::new(fallback.to);
@@ -385,7 +385,7 @@ impl<F: AsFd> Transfer<F> {
     fn fall_back(&mut self, fallback: Fallback, sink: BorrowedFd<'_>) {
         self.route = Route::new(fallback.to);
         self.report.fallback = Some(fallback);
-        let pair = self.known_file_system().zip(SinkKind::of(sink).ok());
+        let pair = self.known_file_system().zip(SinkKind::from_fd(sink).ok());
         if let (Some(policy), Some((file_system, sink))) = (&self.policy, pair) {
             policy.remember(file_system, sink, fallback);
         }
@@ -393,7 +393,7 @@ impl<F: AsFd> Transfer<F> {
 
     fn known_file_system(&mut self) -> Option<FileSystem> {
         if self.file_system.is_none() {
-            self.file_system = FileSystem::of(&self.source).ok();
+            self.file_system = FileSystem::from_fd(&self.source).ok();
         }
         self.file_system
     }

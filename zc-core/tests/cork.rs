@@ -142,7 +142,7 @@ fn a_short_body_is_never_corked_and_the_caller_decides_what_is_short() {
         let (sender, mut inbox) = pair(None);
         let mut send = HeadThenFile::new(HEAD, Transfer::new(&file, 0, length));
         if let Some(from) = from {
-            send = send.with_cork_from(from);
+            send = send.with_cork_bytes_min(from);
         }
         let expected = expected && !PORTABLE;
         if length > 1000 {

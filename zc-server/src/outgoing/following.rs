@@ -54,7 +54,7 @@ pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: 
     let piece = HeadThenFile::with_optional_body(head, body);
     match guard {
         // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
-        Guard::Offloaded => piece.with_cork_from(u64::MAX),
+        Guard::Offloaded => piece.with_cork_bytes_min(u64::MAX),
         Guard::Trusted | Guard::Probed | Guard::Requested => piece,
     }
 }

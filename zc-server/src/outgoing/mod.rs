@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{
-    Fetcher, HeadThenFile, Progress, REQUEST_BYTES, Report, Residency, SendError, Transfer,
+    Fetcher, HeadThenFile, PREFETCH_BYTES, Progress, Report, Residency, SendError, Transfer,
 };
 
 pub(crate) use following::{Following, Parts, Source};
@@ -223,7 +223,7 @@ impl Outgoing {
         self.waited(began);
         Some(match read {
             Ok(()) => Ok(Progress::BudgetSpent),
-            Err(error) => Err(SendError::of_source(error)),
+            Err(error) => Err(SendError::from_read_error(error)),
         })
     }
 
@@ -243,7 +243,7 @@ impl Outgoing {
         }
         let result = match read {
             Ok(()) => self.advance_through_disk(socket, budget),
-            Err(error) => Err(SendError::of_source(error)),
+            Err(error) => Err(SendError::from_read_error(error)),
         };
         self.waited(began);
         Some(result)
@@ -323,7 +323,7 @@ impl Outgoing {
     pub(crate) fn large_window_bytes(&self) -> u64 {
         self.next_window()
             .map(|window| window.end - window.start)
-            .filter(|bytes| *bytes > REQUEST_BYTES)
+            .filter(|bytes| *bytes > PREFETCH_BYTES)
             .unwrap_or(0)
     }
 
