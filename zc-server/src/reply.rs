@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{PREFETCH_BYTES, Residency, Transfer};
+use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::cache::{CachedFile, Hot, Id};
@@ -336,7 +336,7 @@ impl Begun {
     /// The head leaves the output buffer, to be followed by more than bytes.
     fn stream(
         self,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<ProbedTransfer<Arc<Handle>>>,
         following: Following,
         (guard, key): (Guard, Key),
         buffers: &mut Buffers,

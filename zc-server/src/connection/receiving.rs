@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use mio::net::TcpStream;
-use zc_core::{HeadThenFile, SendError};
+use zc_core::{HeadThenFile, SendError, Transfer};
 use zc_http::{Drain, Parse, parse};
 
 use super::{Allowance, Connection, Readiness, State, Step, sending};
@@ -434,7 +434,7 @@ impl<'b> Served<'b> {
 
 /// Writes until all is written, or the socket is full or fails.
 fn write(stream: &TcpStream, bytes: &[u8]) -> Written {
-    let mut send = HeadThenFile::<_, BorrowedFd<'_>>::with_optional_body(bytes, None);
+    let mut send = HeadThenFile::<_, Transfer<BorrowedFd<'_>>>::with_optional_body(bytes, None);
     let error = send.advance(stream, 0).err();
     Written {
         // At most as many as there are.

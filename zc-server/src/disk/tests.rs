@@ -2,7 +2,7 @@ use std::sync::mpsc;
 
 use bytes::BytesMut;
 use mio::{Poll, Token, Waker};
-use zc_core::Transfer;
+use zc_core::{ProbedTransfer, Transfer};
 
 use super::*;
 use crate::mounts::Guard;
@@ -152,7 +152,7 @@ fn unread() -> Outgoing {
     let file = tempfile::tempfile().expect("a file");
     file.set_len(length).expect("a sparse file");
     let source = Arc::new(Handle::of(file));
-    let body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
+    let body = ProbedTransfer::new(Transfer::new(source, 0, length), WINDOW_BYTES);
     Outgoing::new(
         BytesMut::new(),
         Some(body),

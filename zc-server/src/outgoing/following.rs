@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{HeadThenFile, PipePool, Transfer};
+use zc_core::{HeadThenFile, PipePool, ProbedTransfer, Transfer};
 use zc_http::Multipart;
 
 use super::Piece;
@@ -50,7 +50,11 @@ pub(crate) struct Source {
 }
 
 /// A head and a part of a file, on their way under `guard`.
-pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: Guard) -> Piece {
+pub(super) fn piece(
+    head: BytesMut,
+    body: Option<ProbedTransfer<Arc<Handle>>>,
+    guard: Guard,
+) -> Piece {
     let piece = HeadThenFile::with_optional_body(head, body);
     match guard {
         // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
@@ -60,20 +64,21 @@ pub(super) fn piece(head: BytesMut, body: Option<Transfer<Arc<Handle>>>, guard: 
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<Handle>> {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> ProbedTransfer<Arc<Handle>> {
         let file = Arc::clone(&self.file);
         let mut transfer = Transfer::new(file, range.start, range.end - range.start);
         transfer = transfer.with_method(self.method);
-        if self.guard == Guard::Probed {
-            transfer = transfer.with_residency_window(WINDOW_BYTES);
-        }
         if let Some(pipes) = &self.pipes {
             transfer = transfer.with_pipes(pipes.clone());
         }
-        match self.mount.file_system {
-            Some(kind) => transfer.with_file_system(kind),
-            None => transfer,
+        if let Some(kind) = self.mount.file_system {
+            transfer = transfer.with_file_system(kind);
         }
+        let mut transfer = ProbedTransfer::new(transfer, WINDOW_BYTES);
+        if self.guard != Guard::Probed {
+            transfer.assume_resident_until(u64::MAX);
+        }
+        transfer
     }
 }
 

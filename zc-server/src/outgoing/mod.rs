@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{
-    Fetcher, HeadThenFile, PREFETCH_BYTES, Progress, Report, Residency, SendError, Transfer,
+    Fetcher, HeadThenFile, PREFETCH_BYTES, ProbedTransfer, Progress, Report, Residency, SendError,
 };
 
 pub(crate) use following::{Following, Parts, Source};
@@ -31,7 +31,7 @@ use crate::resolve::Handle;
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
 
-type Piece = HeadThenFile<BytesMut, Arc<Handle>>;
+type Piece = HeadThenFile<BytesMut, ProbedTransfer<Arc<Handle>>>;
 
 /// A response on its way out.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Outgoing {
     /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
         head: BytesMut,
-        body: Option<Transfer<Arc<Handle>>>,
+        body: Option<ProbedTransfer<Arc<Handle>>>,
         following: Following,
         guard: Guard,
     ) -> Self {
@@ -142,7 +142,7 @@ impl Outgoing {
     pub(crate) fn file(&self) -> Option<&Arc<Handle>> {
         match &self.following {
             Following::Parts(parts) => Some(&parts.source.file),
-            _ => self.piece.body().map(Transfer::source),
+            _ => self.piece.body().map(ProbedTransfer::source),
         }
     }
 
@@ -383,6 +383,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    use zc_core::Transfer;
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
     fn cold(length: u64, guard: Guard) -> (File, Outgoing, UnixStream) {
@@ -392,7 +393,7 @@ mod tests {
         let file = tempfile::tempfile_in(directory).expect("a file");
         file.set_len(length).expect("a sparse file");
         let source = Arc::new(Handle::of(file.try_clone().expect("a descriptor")));
-        let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
+        let mut body = ProbedTransfer::new(Transfer::new(source, 0, length), WINDOW_BYTES);
         body.assume_cold();
         let head = BytesMut::new();
         let outgoing = Outgoing::new(head, Some(body), Following::Nothing, guard);
