@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 
 use crate::copy::retry_interrupted;
-use crate::{COPY_BUFFER_BYTES, SendError, Sent, SourceTruncated};
+use crate::{COPY_BUFFER_BYTES, SendError, SourceTruncated, Tally};
 
 /// Copies up to `count` bytes of the file `source`, from `source_offset`, to `sink_offset` of the
 /// file `sink`, inside the kernel.
@@ -37,7 +37,7 @@ pub fn copy_file_range(
     source_offset: u64,
     sink_offset: u64,
     count: u64,
-) -> Result<Sent, SendError> {
+) -> Result<Tally, SendError> {
     match copy_range(
         source.as_fd(),
         sink.as_fd(),
@@ -45,7 +45,7 @@ pub fn copy_file_range(
         sink_offset,
         count,
     ) {
-        Ok(bytes) => Ok(Sent { bytes, calls: 1 }),
+        Ok(bytes) => Ok(Tally { bytes, calls: 1 }),
         Err(error) => Err(SendError::new(0, error)),
     }
 }
@@ -56,9 +56,9 @@ pub fn copy_file_range(
 #[non_exhaustive]
 pub struct FileCopyReport {
     /// What went by `copy_file_range(2)`.
-    pub in_kernel: Sent,
+    pub in_kernel: Tally,
     /// What went through a buffer; both `pread` and `pwrite` calls count.
-    pub copy: Sent,
+    pub copy: Tally,
     /// The `errno` by which `copy_file_range` was refused, if it was.
     pub fallback_errno: Option<i32>,
     /// Where the source ended, if that was before the promised length.

@@ -117,7 +117,6 @@ mod residency;
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 mod ring;
 mod sendfile;
-mod sent;
 mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
@@ -144,7 +143,6 @@ pub use residency::{PREFETCH_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
-pub use sent::Sent;
 pub use splice::splice;
 pub use transfer::Transfer;
 
