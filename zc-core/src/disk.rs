@@ -307,9 +307,9 @@ fn read_through(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
     let mut buffer = CopyBuffer::new();
     let mut offset = range.start;
     while offset < range.end {
-        match buffer.fill(file, offset, range.end - offset)? {
+        match buffer.fill_at(file, offset, range.end - offset)? {
             0 => break,
-            count => offset += count as u64,
+            count => offset += count,
         }
     }
     Ok(offset - range.start)

@@ -329,19 +329,16 @@ impl<F: AsFd> Transfer<F> {
                 if buffer.is_empty() {
                     self.report.copy.calls += 1;
                     // What the budget does not let out now stays in the buffer for the next call.
-                    if buffer.fill(&self.source, self.offset, self.remaining)? == 0 {
+                    if buffer.fill_at(&self.source, self.offset, self.remaining)? == 0 {
                         return Ok(Step::SourceEnded);
                     }
                 }
                 self.report.copy.calls += 1;
-                let (asked, sent) = buffer.flush(sink, count)?;
-                if sent == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
+                let asked = count.min(buffer.len());
+                match buffer.flush(sink, count)? {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    sent => Ok(Step::Sent { asked, sent }),
                 }
-                Ok(Step::Sent {
-                    asked: asked as u64,
-                    sent: sent as u64,
-                })
             }
         }
     }
