@@ -13,7 +13,7 @@ use anyhow::Context;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task;
-use zc_core::{Fetcher, Progress, Report, Transfer};
+use zc_core::{Fetcher, ProbedTransfer, Progress, Report, Transfer};
 
 /// Bytes of one connection in one turn, so that a fast reader does not starve the others.
 const TURN_BYTES: u64 = 1 << 20;
@@ -61,8 +61,10 @@ pub(crate) async fn send(
     length: u64,
     fetcher: Arc<Fetcher>,
 ) -> io::Result<Report> {
-    let mut transfer =
-        Transfer::new(Arc::clone(&file), offset, length).with_residency_window(WINDOW_BYTES);
+    let mut transfer = ProbedTransfer::new(
+        Transfer::new(Arc::clone(&file), offset, length),
+        WINDOW_BYTES,
+    );
     loop {
         stream.writable().await?;
         let advanced = stream.try_io(Interest::WRITABLE, || {

@@ -30,12 +30,12 @@ pub(crate) fn tell(path: &std::path::Path, mut out: impl Write) -> anyhow::Resul
     let (socket, _) = listener.accept()?;
 
     writeln!(out, "{}: {length} bytes", path.display())?;
-    match FileSystem::of(&file) {
+    match FileSystem::from_fd(&file) {
         Ok(file_system) => writeln!(out, "  filesystem  {file_system:x?}")?,
         // Not every system tells, and then it is nothing to choose by.
         Err(error) => writeln!(out, "  filesystem  not told: {error}")?,
     }
-    writeln!(out, "  sink        {:?}", SinkKind::of(&socket)?)?;
+    writeln!(out, "  sink        {:?}", SinkKind::from_fd(&socket)?)?;
     let residency = Residency::probe(&file, 0..length);
     writeln!(out, "  page cache  {residency:?}")?;
     let mut transfer = Transfer::new(&file, 0, length.min(SAMPLE_BYTES));

@@ -33,7 +33,7 @@ pub(crate) enum Cork {
 
 impl Cork {
     /// For a body of `length` bytes, where one of `min` bytes is long.
-    pub(crate) fn of_body(length: u64, min: u64) -> Self {
+    pub(crate) fn for_body(length: u64, min: u64) -> Self {
         if length < min {
             Self::Unwanted
         } else {
@@ -85,7 +85,7 @@ mod tests {
             (100, 100, Cork::Wanted),
             (1 << 40, u64::MAX, Cork::Unwanted),
         ] {
-            assert_eq!(Cork::of_body(length, min), expected, "{length} of {min}");
+            assert_eq!(Cork::for_body(length, min), expected, "{length} of {min}");
         }
     }
 

@@ -236,7 +236,7 @@ impl Shared {
 impl Job {
     fn run(self, fetcher: &Fetcher) {
         let Self { file, range, done } = self;
-        let result = guarded(|| {
+        let result = catch_panic(|| {
             let result = fetcher.fetch(file.as_fd(), range);
             drop(file);
             result
@@ -247,7 +247,7 @@ impl Job {
     fn cancel(self) {
         let Self { file, done, .. } = self;
         // Whatever comes of the drop, the callback is told the same.
-        let _ = guarded(|| drop(file));
+        let _ = catch_panic(|| drop(file));
         let stopped = io::Error::new(io::ErrorKind::Interrupted, "the disk pool was dropped");
         call_back(done, Err(stopped));
     }
@@ -255,12 +255,12 @@ impl Job {
 
 fn call_back(done: Box<dyn FnOnce(io::Result<u64>) + Send>, result: io::Result<u64>) {
     // The panic hook has reported it; there is nobody else to tell.
-    let _ = guarded(|| done(result));
+    let _ = catch_panic(|| done(result));
 }
 
 /// Runs code of a caller; a panic of it must not end the thread. Nothing that it touched is used
 /// afterwards, so no broken invariant is seen.
-fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     catch_unwind(AssertUnwindSafe(code))
 }
 
@@ -307,9 +307,9 @@ fn read_through(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
     let mut buffer = CopyBuffer::new();
     let mut offset = range.start;
     while offset < range.end {
-        match buffer.fill(file, offset, range.end - offset)? {
+        match buffer.fill_at(file, offset, range.end - offset)? {
             0 => break,
-            count => offset += count as u64,
+            count => offset += count,
         }
     }
     Ok(offset - range.start)

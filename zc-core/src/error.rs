@@ -43,9 +43,9 @@ impl SendError {
         Self { sent, kind, source }
     }
 
-    /// The failure of a source of which nothing was sent yet.
+    /// A failed read of the source, before anything was sent.
     #[must_use]
-    pub fn of_source(source: io::Error) -> Self {
+    pub fn from_read_error(source: io::Error) -> Self {
         Self {
             sent: 0,
             kind: SendErrorKind::Failed,

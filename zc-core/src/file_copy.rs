@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 
-use crate::copy::retry_interrupted;
-use crate::{COPY_BUFFER_BYTES, SendError, Sent, SourceTruncated};
+use crate::copy::{CopyBuffer, retry_interrupted};
+use crate::{SendError, SourceTruncated, Tally};
 
 /// Copies up to `count` bytes of the file `source`, from `source_offset`, to `sink_offset` of the
 /// file `sink`, inside the kernel.
@@ -37,7 +37,7 @@ pub fn copy_file_range(
     source_offset: u64,
     sink_offset: u64,
     count: u64,
-) -> Result<Sent, SendError> {
+) -> Result<Tally, SendError> {
     match copy_range(
         source.as_fd(),
         sink.as_fd(),
@@ -45,7 +45,7 @@ pub fn copy_file_range(
         sink_offset,
         count,
     ) {
-        Ok(bytes) => Ok(Sent { bytes, calls: 1 }),
+        Ok(bytes) => Ok(Tally { bytes, calls: 1 }),
         Err(error) => Err(SendError::new(0, error)),
     }
 }
@@ -56,9 +56,9 @@ pub fn copy_file_range(
 #[non_exhaustive]
 pub struct FileCopyReport {
     /// What went by `copy_file_range(2)`.
-    pub in_kernel: Sent,
+    pub in_kernel: Tally,
     /// What went through a buffer; both `pread` and `pwrite` calls count.
-    pub copy: Sent,
+    pub copy: Tally,
     /// The `errno` by which `copy_file_range` was refused, if it was.
     pub fallback_errno: Option<i32>,
     /// Where the source ended, if that was before the promised length.
@@ -83,7 +83,7 @@ impl FileCopyReport {
 /// `sink`, inside the kernel if it can.
 ///
 /// Where [`copy_file_range`] is refused (other filesystems, old kernels, devices), the copy goes
-/// on at the byte reached, through a buffer of [`COPY_BUFFER_BYTES`]; the report has the reason.
+/// on at the byte reached, through a buffer of [`COPY_BUFFER_BYTES`](crate::COPY_BUFFER_BYTES); the report has the reason.
 /// A source that ends early is an outcome, in the report too: the sink then has all that there
 /// was. Neither file position is used or moved. Blocks until done; nothing is synchronised to the
 /// disk, and bytes of the sink beyond the range are left as they are.
@@ -198,39 +198,26 @@ impl FileCopy<'_> {
     }
 
     fn copy_by_buffer(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        let mut buffer = CopyBuffer::new();
         while self.remaining > 0 {
-            let wanted = usize::try_from(self.remaining)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            let position = signed(self.source_offset)?;
             self.report.copy.calls += 1;
-            let read = retry_interrupted(|| {
-                nix::sys::uio::pread(self.source, &mut buffer[..wanted], position)
-            })?;
-            if read == 0 {
+            if buffer.fill_at(self.source, self.source_offset, self.remaining)? == 0 {
                 self.report.truncated = Some(SourceTruncated {
                     offset: self.source_offset,
                     missing: self.remaining,
                 });
                 return Ok(());
             }
-            self.write_all(&buffer[..read])?;
-        }
-        Ok(())
-    }
-
-    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let position = signed(self.sink_offset)?;
-            self.report.copy.calls += 1;
-            let written = retry_interrupted(|| nix::sys::uio::pwrite(self.sink, bytes, position))?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+            while !buffer.is_empty() {
+                self.report.copy.calls += 1;
+                match buffer.flush_at(self.sink, self.sink_offset, u64::MAX)? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => {
+                        self.report.copy.bytes += written;
+                        self.advance_by(written);
+                    }
+                }
             }
-            bytes = &bytes[written..];
-            self.report.copy.bytes += written as u64;
-            self.advance_by(written as u64);
         }
         Ok(())
     }

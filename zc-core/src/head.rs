@@ -1,13 +1,14 @@
 //! Bytes before a body, held back so that both share a segment.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
 use crate::cork::Cork;
-use crate::{CORK_BYTES_MIN, Progress, Report, SendError, Tally, Transfer};
+use crate::{CORK_BYTES_MIN, ProbedTransfer, Progress, Report, SendError, Tally, Transfer};
 
 /// Whether more bytes follow the ones being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +51,80 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
     }
 }
 
+/// The body of a [`HeadThenFile`]: a [`Transfer`], or a [`ProbedTransfer`] that does not wait for the
+/// disk. Not for types outside this crate.
+pub trait Body: sealed::Sealed {
+    /// Advances the transfer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transfer::advance`].
+    fn advance(&mut self, sink: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError>;
+
+    /// The range of the next window where it is not known to be in memory, in bytes; see
+    /// [`ProbedTransfer::probe_next_window`]. A [`Transfer`] does not probe, and answers `None`.
+    fn probe_next_window(&mut self) -> Option<Range<u64>>;
+
+    /// Promised bytes that the sink has not accepted yet.
+    fn remaining(&self) -> u64;
+
+    /// What was done so far.
+    fn report(&self) -> &Report;
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<F> Sealed for super::Transfer<F> {}
+    impl<F> Sealed for super::ProbedTransfer<F> {}
+}
+
+impl<F: AsFd> Body for Transfer<F> {
+    fn advance(&mut self, sink: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError> {
+        self.advance(sink, budget)
+    }
+
+    fn probe_next_window(&mut self) -> Option<Range<u64>> {
+        None
+    }
+
+    fn remaining(&self) -> u64 {
+        self.remaining()
+    }
+
+    fn report(&self) -> &Report {
+        self.report()
+    }
+}
+
+impl<F: AsFd> Body for ProbedTransfer<F> {
+    fn advance(&mut self, sink: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError> {
+        self.advance(sink, budget)
+    }
+
+    fn probe_next_window(&mut self) -> Option<Range<u64>> {
+        self.probe_next_window()
+    }
+
+    fn remaining(&self) -> u64 {
+        self.remaining()
+    }
+
+    fn report(&self) -> &Report {
+        self.report()
+    }
+}
+
 /// Bytes, then a range of a file: the head and the body of a response in one resumable send.
 ///
 /// The head is marked `MSG_MORE` where body bytes follow, so that the first of them share its
 /// segment, and the count given to the kernel for the body is exact, so that its end leaves at
-/// once. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`.
+/// once. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`. `B` is the body, a [`Transfer`]
+/// or a [`ProbedTransfer`].
 ///
 /// # Long bodies
 ///
-/// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_from), is sent with
+/// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_bytes_min), is sent with
 /// [`TCP_CORK`] set: the socket sends full segments only, which costs less CPU for each byte. That takes
 /// two system calls for each body. A sink that is not a TCP socket is asked once, and sent to without.
 ///
@@ -71,9 +137,9 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 /// | `BudgetSpent` | is on | the next `advance` brings what the last segment lacks |
 ///
 /// Less than one segment is held back, and by the kernel for 200 ms at most. It arrives that late when
-/// the caller rests after `BudgetSpent`, or when a body without a
-/// [residency window](Transfer::with_residency_window) waits for the disk in the middle of a call. Where
-/// that matters, as with files on a network filesystem, [never cork](Self::with_cork_from).
+/// the caller rests after `BudgetSpent`, or when a [`Transfer`] waits for the disk in the middle of a
+/// call. Where that matters, as with files on a network filesystem,
+/// [never cork](Self::with_cork_bytes_min).
 ///
 /// The option belongs to the socket: a send may go on by another descriptor of it, and one that the
 /// caller has set is off at the end. A send that is dropped in the middle leaves it on. Its head promised
@@ -81,50 +147,49 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 ///
 /// [`TCP_CORK`]: https://man7.org/linux/man-pages/man7/tcp.7.html
 #[derive(Debug)]
-pub struct HeadThenFile<H, F> {
+pub struct HeadThenFile<H, B> {
     head: H,
     /// Invariant: at most the length of `head`.
     head_sent: usize,
     head_calls: u64,
     head_would_blocks: u64,
-    body: Option<Transfer<F>>,
+    body: Option<B>,
     cork: Cork,
 }
 
-impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
+impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
     /// A head, and the body that follows it.
-    pub fn new(head: H, body: Transfer<F>) -> Self {
+    pub fn new(head: H, body: B) -> Self {
         Self::with_optional_body(head, Some(body))
     }
 
     /// A head that may stand alone.
-    pub fn with_optional_body(head: H, body: Option<Transfer<F>>) -> Self {
-        let length = body.as_ref().map_or(0, Transfer::remaining);
+    pub fn with_optional_body(head: H, body: Option<B>) -> Self {
+        let length = body.as_ref().map_or(0, B::remaining);
         Self {
             head,
             head_sent: 0,
             head_calls: 0,
             head_would_blocks: 0,
             body,
-            cork: Cork::of_body(length, CORK_BYTES_MIN),
+            cork: Cork::for_body(length, CORK_BYTES_MIN),
         }
     }
 
     /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`
     /// means never. To be chosen before the first `advance`.
     #[must_use]
-    pub fn with_cork_from(mut self, bytes: u64) -> Self {
-        let length = self.body.as_ref().map_or(0, Transfer::remaining);
-        self.cork = Cork::of_body(length, bytes);
+    pub fn with_cork_bytes_min(mut self, bytes: u64) -> Self {
+        let length = self.body.as_ref().map_or(0, B::remaining);
+        self.cork = Cork::for_body(length, bytes);
         self
     }
 
     /// Sends until the end, until the sink would block, or until `budget` bytes of body went. The
     /// head is not counted against the budget.
     ///
-    /// A body with a [residency window](Transfer::with_residency_window) is asked for its first window
-    /// before the head goes: [`Progress::NeedsDisk`] then comes while nothing is sent, and another
-    /// answer could still be given.
+    /// The first window of a [`ProbedTransfer`] is probed before the head is sent: where it answers
+    /// [`Progress::NeedsDisk`], nothing is sent yet, and another response is still possible.
     ///
     /// A sink that is not a socket gets the head by `write(2)`.
     ///
@@ -155,7 +220,7 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     ) -> Result<Progress, SendError> {
         let before = self.head_sent;
         if self.head_sent == 0
-            && let Some(range) = self.body.as_mut().and_then(Transfer::probe_next_window)
+            && let Some(range) = self.body.as_mut().and_then(B::probe_next_window)
         {
             return Ok(Progress::NeedsDisk(range));
         }
@@ -213,12 +278,12 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
     }
 
     /// The body, if there is one.
-    pub fn body(&self) -> Option<&Transfer<F>> {
+    pub fn body(&self) -> Option<&B> {
         self.body.as_ref()
     }
 
-    /// The body, to [assume](Transfer::assume_resident_until) that a part of it is in memory.
-    pub fn body_mut(&mut self) -> Option<&mut Transfer<F>> {
+    /// The body, to tell a [`ProbedTransfer`] what is known of the page cache.
+    pub fn body_mut(&mut self) -> Option<&mut B> {
         self.body.as_mut()
     }
 
@@ -230,7 +295,7 @@ impl<H: AsRef<[u8]>, F: AsFd> HeadThenFile<H, F> {
 
     /// What was done of the body, if there is one.
     pub fn body_report(&self) -> Option<&Report> {
-        self.body.as_ref().map(Transfer::report)
+        self.body.as_ref().map(B::report)
     }
 
     /// Bytes of head and body that the sink accepted; it grows exactly when there is progress.

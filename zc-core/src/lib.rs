@@ -19,7 +19,8 @@
 //! | send a head and a body in one go | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
-//! | know whether sending would wait for the disk | [`Residency::probe`], [`Residency::request`], [`Transfer::with_residency_window`] |
+//! | send without waiting for the disk | [`ProbedTransfer`] |
+//! | know whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
 //! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | have nobody wait for it, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
@@ -53,8 +54,8 @@
 //! * Pages go by reference. Whoever writes to the file after `advance` returned may still change
 //!   bytes that the peer has yet to receive. Replace files by `rename(2)`, do not overwrite them.
 //! * *Sent* means accepted by the socket's buffer, not delivered to the peer.
-//! * The disk is not nonblocking: a page that is not in memory is waited for, unless the transfer has
-//!   a [residency window](Transfer::with_residency_window).
+//! * The disk is not nonblocking: a [`Transfer`] waits for a page that is not in memory. A
+//!   [`ProbedTransfer`] says so instead.
 //! * A peer that is gone raises `SIGPIPE` unless the program ignores it, as Rust programs do by
 //!   default.
 //!
@@ -108,6 +109,7 @@ mod pipe;
 mod platform;
 mod policy;
 mod priority;
+mod probed;
 mod progress;
 mod receive;
 mod report;
@@ -115,7 +117,6 @@ mod residency;
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 mod ring;
 mod sendfile;
-mod sent;
 mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
@@ -128,20 +129,20 @@ pub use cork::CORK_BYTES_MIN;
 pub use disk::{DiskPool, Fetcher, QueueFull};
 pub use error::{SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
-pub use head::{Follows, HeadThenFile, send_head};
+pub use head::{Body, Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
 pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};
 pub use priority::set_background_priority;
+pub use probed::ProbedTransfer;
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};
 pub use report::{Report, Tally};
-pub use residency::{REQUEST_BYTES, Residency, read_resident};
+pub use residency::{PREFETCH_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
-pub use sent::Sent;
 pub use splice::splice;
 pub use transfer::Transfer;
 

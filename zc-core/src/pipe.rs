@@ -64,7 +64,7 @@ pub struct PooledPipe {
 struct Lease {
     shared: Arc<Shared>,
     /// The pipe went back and its place with it.
-    given_back: bool,
+    returned: bool,
 }
 
 impl PipePool {
@@ -84,7 +84,7 @@ impl PipePool {
     }
 
     /// A pool of one pipe, for a transfer that was given no pool.
-    pub(crate) fn for_one() -> Self {
+    pub(crate) fn single() -> Self {
         Self::new(1, PIPE_BYTES_DEFAULT)
     }
 
@@ -143,7 +143,7 @@ impl PipePool {
     fn lease(&self) -> Lease {
         Lease {
             shared: Arc::clone(&self.shared),
-            given_back: false,
+            returned: false,
         }
     }
 }
@@ -185,14 +185,14 @@ impl Drop for PooledPipe {
             pipes.idle.push(Arc::clone(&self.ends));
             pipes.lent -= 1;
             drop(pipes);
-            self.lease.given_back = true;
+            self.lease.returned = true;
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.given_back {
+        if !self.returned {
             self.shared.lock().lent -= 1;
         }
     }

@@ -87,7 +87,7 @@ impl FileSystem {
     /// # Errors
     ///
     /// What `fstatfs(2)` reports; `ENOSYS` for a filesystem that does not tell.
-    pub fn of(file: impl AsFd) -> io::Result<Self> {
+    pub fn from_fd(file: impl AsFd) -> io::Result<Self> {
         Ok(Self(crate::platform::file_system_magic(file.as_fd())?))
     }
 
@@ -152,7 +152,7 @@ impl SinkKind {
     /// # Errors
     ///
     /// What `fstat(2)` or `getsockname(2)` report.
-    pub fn of(sink: impl AsFd) -> io::Result<Self> {
+    pub fn from_fd(sink: impl AsFd) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
         let sink = sink.as_fd();
         let mode = nix::sys::stat::fstat(sink)?.st_mode;
@@ -237,11 +237,11 @@ mod tests {
         let (_read, write) = nix::unistd::pipe().expect("a pipe");
         let file = tempfile::tempfile().expect("a file");
         let null = std::fs::File::open("/dev/null").expect("a device");
-        assert_eq!(SinkKind::of(&tcp).expect("open"), SinkKind::Inet);
-        assert_eq!(SinkKind::of(&unix).expect("open"), SinkKind::Unix);
-        assert_eq!(SinkKind::of(&write).expect("open"), SinkKind::Pipe);
-        assert_eq!(SinkKind::of(&file).expect("open"), SinkKind::File);
-        assert_eq!(SinkKind::of(&null).expect("open"), SinkKind::Other);
+        assert_eq!(SinkKind::from_fd(&tcp).expect("open"), SinkKind::Inet);
+        assert_eq!(SinkKind::from_fd(&unix).expect("open"), SinkKind::Unix);
+        assert_eq!(SinkKind::from_fd(&write).expect("open"), SinkKind::Pipe);
+        assert_eq!(SinkKind::from_fd(&file).expect("open"), SinkKind::File);
+        assert_eq!(SinkKind::from_fd(&null).expect("open"), SinkKind::Other);
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     fn a_file_tells_its_filesystem() {
-        let own = FileSystem::of(tempfile::tempfile().expect("a file")).expect("it tells");
+        let own = FileSystem::from_fd(tempfile::tempfile().expect("a file")).expect("it tells");
         assert_ne!(own, FileSystem(0));
     }
 

@@ -14,9 +14,9 @@ pub enum Progress {
     /// The budget of this call is spent and the sink did not refuse: advance again soon. With
     /// edge-triggered readiness no further event announces it.
     BudgetSpent,
-    /// This range of the source is not known to be in memory, and sending it could wait for the
-    /// disk: bring it in, or accept the wait, and advance again. Only a transfer
-    /// with a [residency window](crate::Transfer::with_residency_window) says so.
+    /// This range of the source is not known to be in memory, and sending it could wait for the disk:
+    /// have it read, or accept the wait, and advance again. Only a
+    /// [`ProbedTransfer`](crate::ProbedTransfer) answers it.
     NeedsDisk(Range<u64>),
     /// The source ended before the promised length. The sink cannot be used for anything that is
     /// framed by that length: close it.

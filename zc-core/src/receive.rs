@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::copy::{COPY_BUFFER_BYTES, retry_interrupted};
+use crate::copy::CopyBuffer;
 use crate::error::is_refusal;
 use crate::splice::{fill_from_stream, flush_at};
 use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
@@ -79,7 +79,7 @@ pub struct Receive<F> {
     // At most one of the two has bytes, but for the moment in which a pipe is drained into the
     // buffer: then the buffer's come first.
     pipe: Option<PooledPipe>,
-    buffer: Option<Buffer>,
+    buffer: Option<CopyBuffer>,
     report: ReceiveReport,
 }
 
@@ -138,8 +138,7 @@ impl<F: AsFd> Receive<F> {
     /// Bytes that were taken from the source and that the file has not accepted yet. They are the
     /// next ones to be written; there are none before `advance` fails.
     pub fn unwritten(&self) -> u64 {
-        let buffered = self.buffer.as_ref().map_or(0, Buffer::len);
-        buffered as u64 + self.piped()
+        self.buffer.as_ref().map_or(0, CopyBuffer::len) + self.piped()
     }
 
     /// What was done so far, over all calls of `advance`.
@@ -222,7 +221,11 @@ impl<F: AsFd> Receive<F> {
     /// The next move of at most `count` bytes, `count` being at least 1: what was taken goes to the
     /// file before more is taken.
     fn step(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
-        if self.buffer.as_ref().is_some_and(|buffer| buffer.len() > 0) {
+        if self
+            .buffer
+            .as_ref()
+            .is_some_and(|buffer| !buffer.is_empty())
+        {
             return self.write_buffer(count);
         }
         match (self.piped() > 0, self.splices) {
@@ -281,7 +284,7 @@ impl<F: AsFd> Receive<F> {
             return Ok(Step::Moved);
         };
         self.report.copy.calls += 1;
-        let buffer = self.buffer.get_or_insert_with(Buffer::new);
+        let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
         let read = buffer
             .fill(pipe.read_end(), pipe.pending)
             .map_err(Failure::Source)?;
@@ -289,13 +292,13 @@ impl<F: AsFd> Receive<F> {
             // The writing end is open and bytes are in it.
             return Err(Failure::Source(io::ErrorKind::UnexpectedEof.into()));
         }
-        pipe.pending -= read as u64;
+        pipe.pending -= read;
         Ok(Step::Moved)
     }
 
     fn fill_buffer(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         self.report.copy.calls += 1;
-        let buffer = self.buffer.get_or_insert_with(Buffer::new);
+        let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
         match buffer.fill(source, count).map_err(Failure::Source)? {
             0 => Ok(Step::SourceEnded),
             _ => Ok(Step::Moved),
@@ -308,8 +311,8 @@ impl<F: AsFd> Receive<F> {
         };
         self.report.copy.calls += 1;
         let written = buffer
-            .write_at(&self.sink, self.offset, count)
-            .map_err(Failure::Sink)? as u64;
+            .flush_at(&self.sink, self.offset, count)
+            .map_err(Failure::Sink)?;
         if written == 0 {
             return Err(Failure::Sink(io::ErrorKind::WriteZero.into()));
         }
@@ -328,55 +331,8 @@ impl<F: AsFd> Receive<F> {
     }
 }
 
-/// A buffer whose bytes `start..end` were read and are yet to be written.
-#[derive(Debug)]
-struct Buffer {
-    bytes: Box<[u8]>,
-    /// Invariant: `start <= end <= bytes.len()`.
-    start: usize,
-    end: usize,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; COPY_BUFFER_BYTES].into_boxed_slice(),
-            start: 0,
-            end: 0,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    /// Replaces the contents by one read of up to `count` bytes; answers how many.
-    fn fill(&mut self, source: impl AsFd, count: u64) -> io::Result<usize> {
-        let wanted = memory_bytes(count).min(self.bytes.len());
-        let read =
-            retry_interrupted(|| nix::unistd::read(source.as_fd(), &mut self.bytes[..wanted]))?;
-        self.start = 0;
-        self.end = read;
-        Ok(read)
-    }
-
-    /// Writes up to `count` of the bytes to `offset`; answers how many went.
-    fn write_at(&mut self, sink: impl AsFd, offset: u64, count: u64) -> io::Result<usize> {
-        let position = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
-        let wanted = memory_bytes(count).min(self.len());
-        let pending = &self.bytes[self.start..self.start + wanted];
-        let written = retry_interrupted(|| nix::sys::uio::pwrite(sink.as_fd(), pending, position))?;
-        self.start += written;
-        Ok(written)
-    }
-}
-
 /// True when a read of the socket `source` would give a byte; the byte stays there.
 fn has_bytes(source: BorrowedFd<'_>) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(source.as_raw_fd(), &mut [0], flags).is_ok_and(|count| count > 0)
-}
-
-fn memory_bytes(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

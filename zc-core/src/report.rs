@@ -4,12 +4,14 @@ use std::ops::Add;
 
 use crate::{Fallback, Path};
 
-/// Bytes and system calls of one path.
+/// Bytes that were moved, and the system calls they took: by one call of this crate, or on one path of a
+/// transfer.
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Bytes that the sink accepted on this path.
+    /// Bytes that the sink accepted.
     pub bytes: u64,
-    /// System calls made on this path, refused ones included; retries after a signal are not.
+    /// System calls made. Refused ones count; retries after a signal do not.
     pub calls: u64,
 }
 

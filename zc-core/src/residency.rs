@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
 
-/// As much as [`Residency::request`] has the kernel read at once, in bytes. It makes the pages on the
-/// caller's time, which takes about 15 µs for each 64 KiB.
-pub const REQUEST_BYTES: u64 = 256 << 10;
+/// The most that [`Residency::prefetch`] and [`Residency::probe_or_prefetch`] have the kernel read, in
+/// bytes. The kernel allocates the pages during the call: about 15 µs for each 64 KiB.
+pub const PREFETCH_BYTES: u64 = 256 << 10;
 
 /// Whether a range of a file is in the page cache, as far as one can tell without waiting.
 #[must_use]
@@ -19,24 +19,25 @@ pub enum Residency {
     Hot,
     /// An end is not in memory: a send would wait for the disk.
     Cold,
-    /// Nobody can say: the kernel or the filesystem refuses the question, or the file ends before
-    /// the range does. To be treated as not hot.
+    /// There is no answer: the kernel or the filesystem refuses the probe, or the file ends before the
+    /// range does. To be treated as cold.
     Unknown,
 }
 
 impl Residency {
-    /// Looks whether the first and the last byte of `range` of `file`, in bytes, are in memory.
+    /// Probes whether the first and the last byte of `range` of `file`, in bytes, are in memory.
     ///
-    /// It is a guess from both ends: pages between them may be absent, and any page may be evicted
-    /// afterwards, so a send of a hot range may still wait. Ask for windows of a few MiB at most.
-    /// Asking costs about 1 µs in all per end that is in memory, and no wait otherwise; but asking
-    /// about a byte that is absent makes the kernel start reading a few pages there, so that the
-    /// same question may have another answer soon, with the rest of the range still absent.
+    /// The answer is an estimate: pages between the ends may be absent, and any page may be evicted
+    /// afterwards. So a send of a hot range may still wait. Probe a few MiB at most.
     ///
-    /// A filesystem that refuses the question once (tmpfs and `/proc` do, at least up to Linux
-    /// 6.18) always will: callers may remember that for it and not ask again. A file that was
-    /// truncated is [`Unknown`](Self::Unknown) too, so the memory should be of the filesystem
-    /// only if more than one file of it says so.
+    /// A probe never waits. It costs about 1 µs for each end that is in memory. A probe of an absent byte
+    /// makes the kernel start to read a few pages there: the same probe may soon answer `Hot`, with the
+    /// rest of the range still absent.
+    ///
+    /// A filesystem that refuses probes (tmpfs and `/proc` do, at least up to Linux 6.18) always refuses
+    /// them: callers may remember that and not probe again. A file that was truncated is
+    /// [`Unknown`](Self::Unknown) too, so remember it of a filesystem only after more than one file of
+    /// it gave that answer.
     ///
     /// An empty range is [`Hot`](Self::Hot): there is nothing to wait for.
     ///
@@ -56,17 +57,18 @@ impl Residency {
         Self::probe_byte(file, last)
     }
 
-    /// [Looks](Self::probe) at a range that is believed not to be in memory: where an end of it is not,
-    /// the kernel begins at once to read as much of the range as [`REQUEST_BYTES`], instead of the few
-    /// pages of a look. Whoever then waits for the range waits for one request of the disk.
+    /// [Probes](Self::probe) a range that is expected to be cold. Where an end of it is absent, the kernel
+    /// begins at once to read up to [`PREFETCH_BYTES`] of the range, instead of the few pages of a probe.
+    /// A later read of the range then waits for one disk request.
     ///
-    /// Asking about a byte that is in memory costs about 2.5 µs more than a look.
-    pub fn request(file: impl AsFd, range: Range<u64>) -> Self {
+    /// Where the range is in memory after all, it costs about 2.5 µs more than a probe; see
+    /// [`probe_or_prefetch`](Self::probe_or_prefetch).
+    pub fn prefetch(file: impl AsFd, range: Range<u64>) -> Self {
         if range.is_empty() {
             return Self::Hot;
         }
         let file = file.as_fd();
-        let bytes = (range.end - range.start).min(REQUEST_BYTES);
+        let bytes = (range.end - range.start).min(PREFETCH_BYTES);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         match Self::from_read(crate::platform::probe_and_readahead(
             file,
@@ -75,17 +77,18 @@ impl Residency {
         )) {
             Self::Hot => Self::probe_byte(file, range.end - 1).prefetch_if_cold(file, range),
             Self::Cold => Self::Cold,
-            // A filesystem may refuse the whole call for what cannot be written to.
+            // A filesystem may refuse the whole call because of the page that cannot be written to.
             Self::Unknown => Self::probe(file, range),
         }
     }
 
-    /// [Looks](Self::probe) at a range that is believed to be in memory; where it is not, the kernel
-    /// begins to read as much of it as [`REQUEST_BYTES`]. It costs no more than a look where it is.
+    /// [Probes](Self::probe) a range that is expected to be hot. Where an end of it is absent, the kernel
+    /// begins to read up to [`PREFETCH_BYTES`] of it. Where it is in memory, this costs no more than a
+    /// probe.
     ///
     /// See `POSIX_FADV_WILLNEED` in
     /// [`posix_fadvise(2)`](https://man7.org/linux/man-pages/man2/posix_fadvise.2.html).
-    pub fn probe_or_request(file: impl AsFd, range: Range<u64>) -> Self {
+    pub fn probe_or_prefetch(file: impl AsFd, range: Range<u64>) -> Self {
         let file = file.as_fd();
         Self::probe(file, range.clone()).prefetch_if_cold(file, range)
     }
@@ -93,8 +96,8 @@ impl Residency {
     /// Has the kernel begin to read a range that a probe found absent.
     fn prefetch_if_cold(self, file: BorrowedFd<'_>, range: Range<u64>) -> Self {
         if self == Self::Cold {
-            let bytes = (range.end - range.start).min(REQUEST_BYTES);
-            // Where it is refused, whoever waits for the range has it read.
+            let bytes = (range.end - range.start).min(PREFETCH_BYTES);
+            // Where it is refused, the later read of the range starts the disk.
             let _ = crate::platform::fadvise_willneed(file, range.start, bytes);
         }
         self
@@ -116,11 +119,11 @@ impl Residency {
     }
 }
 
-/// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache, and
-/// answers how many.
+/// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache; answers
+/// how many.
 ///
-/// Fewer than there is room for means that the file ends there, or that what follows is not in
-/// memory: the next call then fails. The file position is neither used nor moved.
+/// A short count means that the file ends there, or that the next byte is not in memory: a call at that
+/// byte then fails. The file position is neither used nor moved.
 ///
 /// # Errors
 ///

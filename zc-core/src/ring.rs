@@ -13,8 +13,8 @@ const ENTRIES: u32 = 4;
 /// Waits for bytes of files to reach the page cache, by
 /// [io_uring](https://man7.org/linux/man-pages/man7/io_uring.7.html) and without a thread.
 ///
-/// For ranges that [`Residency::request`](crate::Residency::request) found absent, and whose reading it
-/// has begun. [Submit](Self::submit) a read of the last byte of the range, go on with other work, and
+/// For ranges that [`Residency::prefetch`](crate::Residency::prefetch) found absent and began to read.
+/// [Submit](Self::submit) a read of the last byte of the range, go on with other work, and
 /// send the range when [`next_completion`](Self::next_completion) gives its tag. A disk may read the
 /// parts of a range in any order, so a send may still wait for a short time, as it may after each probe.
 ///
@@ -36,7 +36,7 @@ const ENTRIES: u32 = 4;
 /// let Ok(mut ring) = DiskRing::new(64) else {
 ///     return Ok(());
 /// };
-/// if Residency::request(&file, 0..5) != Residency::Hot {
+/// if Residency::prefetch(&file, 0..5) != Residency::Hot {
 ///     ring.submit(&file, 4, 1)?;
 ///     // A reactor would wait for the descriptor of the ring among others.
 ///     let completion = loop {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use crate::copy::retry_interrupted;
-use crate::{SendError, Sent, platform};
+use crate::{SendError, Tally, platform};
 
 /// The most that Linux moves in one `sendfile(2)` or `write(2)`, in bytes.
 pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
@@ -32,9 +32,9 @@ pub fn sendfile(
     sink: impl AsFd,
     offset: u64,
     count: u64,
-) -> Result<Sent, SendError> {
+) -> Result<Tally, SendError> {
     match call(source, sink, offset, count) {
-        Ok(bytes) => Ok(Sent { bytes, calls: 1 }),
+        Ok(bytes) => Ok(Tally { bytes, calls: 1 }),
         Err(error) => Err(SendError::new(0, error)),
     }
 }

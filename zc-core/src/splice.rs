@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use crate::copy::retry_interrupted;
 use crate::platform::{self, SpliceMode};
-use crate::{CALL_BYTES_MAX, PooledPipe, SendError, Sent};
+use crate::{CALL_BYTES_MAX, PooledPipe, SendError, Tally};
 
 /// Moves up to `count` bytes of the file `source`, from `offset`, through `pipe` to `sink`.
 ///
@@ -43,8 +43,8 @@ pub fn splice(
     offset: u64,
     count: u64,
     pipe: &mut PooledPipe,
-) -> Result<Sent, SendError> {
-    let mut sent = Sent::default();
+) -> Result<Tally, SendError> {
+    let mut sent = Tally::default();
     // What an earlier call left, and then one filling of the pipe.
     empty(pipe, &sink, count, &mut sent)?;
     if pipe.pending == 0 && sent.bytes < count {
@@ -64,7 +64,7 @@ fn empty(
     pipe: &mut PooledPipe,
     sink: impl AsFd,
     count: u64,
-    sent: &mut Sent,
+    sent: &mut Tally,
 ) -> Result<(), SendError> {
     while pipe.pending > 0 && sent.bytes < count {
         sent.calls += 1;

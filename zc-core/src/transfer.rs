@@ -1,14 +1,12 @@
 //! The resumable send.
 
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::window::{self, Window};
 use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
@@ -16,8 +14,8 @@ use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated
 /// `F` is whatever owns or borrows the descriptor of the file: `File`, `&File`, `Arc<File>`,
 /// `OwnedFd`. The sink is named at each [`advance`](Self::advance) and must be the same each time.
 ///
-/// A page that is not in memory is waited for, unless the transfer has a residency window: see
-/// [without waiting for the disk](#without-waiting-for-the-disk).
+/// A page that is not in memory is waited for, on a nonblocking sink too. A
+/// [`ProbedTransfer`](crate::ProbedTransfer) answers [`Progress::NeedsDisk`] instead.
 ///
 /// # Example
 ///
@@ -76,7 +74,6 @@ pub struct Transfer<F> {
     /// What is known of the filesystem of the source.
     file_system: Option<FileSystem>,
     pipes: Option<PipePool>,
-    residency: Option<Window>,
 }
 
 /// The path in use, with what it needs.
@@ -123,7 +120,6 @@ impl<F: AsFd> Transfer<F> {
             policy: None,
             file_system: None,
             pipes: None,
-            residency: None,
         }
     }
 
@@ -229,7 +225,7 @@ impl<F: AsFd> Transfer<F> {
     ///         }
     ///         // Here a reactor serves the others first.
     ///         Progress::BudgetSpent => {}
-    ///         Progress::NeedsDisk(_) => unreachable!("it has no residency window"),
+    ///         Progress::NeedsDisk(_) => unreachable!("only a ProbedTransfer answers it"),
     ///         Progress::SourceTruncated(truncated) => return Err(truncated.into()),
     ///     }
     /// }
@@ -242,40 +238,28 @@ impl<F: AsFd> Transfer<F> {
     /// # }
     /// ```
     pub fn advance(&mut self, sink: impl AsFd, budget: u64) -> Result<Progress, SendError> {
-        let answer = self.advance_to_stop(sink.as_fd(), budget);
-        if let (Ok(Progress::WouldBlock | Progress::BudgetSpent), Some(window)) =
-            (&answer, &mut self.residency)
-        {
-            window.stopped_at(self.offset);
-        }
-        answer
+        self.advance_within(sink.as_fd(), budget, budget)
     }
 
-    fn advance_to_stop(
+    /// [Advances](Self::advance) until `limit` bytes went, as a part of a call that may send `budget`
+    /// bytes, which is not less. [`Progress::BudgetSpent`] means that the limit is reached.
+    pub(crate) fn advance_within(
         &mut self,
         sink: BorrowedFd<'_>,
+        limit: u64,
         budget: u64,
     ) -> Result<Progress, SendError> {
         let before = self.remaining;
-        let mut left = budget;
         while self.remaining > 0 {
-            // What is too little to look at another window for is left to the next call.
-            let is_rest = left < window::BATCH_BYTES && left < budget && self.is_at_window_end();
-            if left == 0 || is_rest {
+            let done = before - self.remaining;
+            if done == limit {
                 return Ok(Progress::BudgetSpent);
             }
-            if let Some(range) = self.ask_for(left) {
-                return Ok(Progress::NeedsDisk(range));
-            }
-            let mut count = self.remaining.min(left);
-            if let Some(window) = &self.residency {
-                count = count.min(window.end() - self.offset);
-            }
-            match self.step(sink, count, left) {
+            let count = self.remaining.min(limit - done);
+            match self.step(sink, count, budget - done) {
                 Ok(Step::Sent { asked, sent }) => {
                     self.offset += sent;
                     self.remaining -= sent;
-                    left -= sent;
                     let path = self.path();
                     self.report.tally(path).bytes += sent;
                     self.report.short_writes += u64::from(sent < asked);
@@ -336,7 +320,7 @@ impl<F: AsFd> Transfer<F> {
                 }
             }
             Route::Splice(pipe @ None) => {
-                let pool = self.pipes.get_or_insert_with(PipePool::for_one);
+                let pool = self.pipes.get_or_insert_with(PipePool::single);
                 *pipe = Some(pool.take()?);
                 self.step(sink, count, left)
             }
@@ -345,19 +329,16 @@ impl<F: AsFd> Transfer<F> {
                 if buffer.is_empty() {
                     self.report.copy.calls += 1;
                     // What the budget does not let out now stays in the buffer for the next call.
-                    if buffer.fill(&self.source, self.offset, self.remaining)? == 0 {
+                    if buffer.fill_at(&self.source, self.offset, self.remaining)? == 0 {
                         return Ok(Step::SourceEnded);
                     }
                 }
                 self.report.copy.calls += 1;
-                let (asked, sent) = buffer.flush(sink, count)?;
-                if sent == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
+                let asked = count.min(buffer.len());
+                match buffer.flush(sink, count)? {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    sent => Ok(Step::Sent { asked, sent }),
                 }
-                Ok(Step::Sent {
-                    asked: asked as u64,
-                    sent: sent as u64,
-                })
             }
         }
     }
@@ -374,7 +355,7 @@ impl<F: AsFd> Transfer<F> {
         };
         let learned = || {
             let policy = self.policy.as_ref().filter(|policy| policy.has_learned())?;
-            policy.fallback(file_system, SinkKind::of(sink).ok()?)
+            policy.fallback(file_system, SinkKind::from_fd(sink).ok()?)
         };
         if let Some(fallback) = policy::from_file_system(file_system).or_else(learned) {
             self.route = Route::new(fallback.to);
@@ -385,7 +366,7 @@ impl<F: AsFd> Transfer<F> {
     fn fall_back(&mut self, fallback: Fallback, sink: BorrowedFd<'_>) {
         self.route = Route::new(fallback.to);
         self.report.fallback = Some(fallback);
-        let pair = self.known_file_system().zip(SinkKind::of(sink).ok());
+        let pair = self.known_file_system().zip(SinkKind::from_fd(sink).ok());
         if let (Some(policy), Some((file_system, sink))) = (&self.policy, pair) {
             policy.remember(file_system, sink, fallback);
         }
@@ -393,76 +374,8 @@ impl<F: AsFd> Transfer<F> {
 
     fn known_file_system(&mut self) -> Option<FileSystem> {
         if self.file_system.is_none() {
-            self.file_system = FileSystem::of(&self.source).ok();
+            self.file_system = FileSystem::from_fd(&self.source).ok();
         }
         self.file_system
-    }
-}
-
-/// # Without waiting for the disk
-///
-/// `sendfile(2)` waits for a page that is not in memory, on a nonblocking socket too, and everything
-/// else on that thread waits with it. A transfer with a *residency window* looks first whether its
-/// next bytes are in memory, and answers [`Progress::NeedsDisk`] where they are not. The caller then
-/// has them read elsewhere, by a [`DiskPool`](crate::DiskPool) or a thread with a
-/// [`Fetcher`](crate::Fetcher), and advances again; or it advances at once, and waits.
-///
-/// On a transfer without a residency window the other methods here do nothing.
-impl<F: AsFd> Transfer<F> {
-    /// Looks at each window of `bytes` of the source before sending it; 0 counts as 1, and more than a
-    /// few MiB is [too long for a look](crate::Residency::probe). Where not both ends of a window are in
-    /// memory, [`advance`](Self::advance) answers [`Progress::NeedsDisk`]. The `advance` after that answer sends what the sink takes of the window
-    /// without a further look. To be chosen before the first `advance`.
-    ///
-    /// After one window that was not in memory all the next ones count as not in memory, without a
-    /// look, until the caller [resumes probing](Self::resume_probing). At a file that is being read from the
-    /// disk a look would make the caller's thread read ahead, which takes up to 0.3 ms for 8 MiB, and
-    /// would find in memory what was read ahead. What one `advance` leaves of a window that was waited
-    /// for is looked at again by the next.
-    #[must_use]
-    pub fn with_residency_window(mut self, bytes: u64) -> Self {
-        self.residency = Some(Window::new(bytes, self.offset));
-        self
-    }
-
-    /// Sends without a look what lies before the file offset `end`, because the caller knows it to be
-    /// in memory, or accepts the wait.
-    pub fn assume_resident_until(&mut self, end: u64) {
-        if let Some(window) = &mut self.residency {
-            window.assume_resident_until(end);
-        }
-    }
-
-    /// Takes the next windows for not in memory, without a look, because the caller has had one.
-    pub fn assume_cold(&mut self) {
-        if let Some(window) = &mut self.residency {
-            window.assume_cold();
-        }
-    }
-
-    /// Looks at windows again, after one that was not in memory, because several since were.
-    pub fn resume_probing(&mut self) {
-        if let Some(window) = &mut self.residency {
-            window.resume_probing();
-        }
-    }
-
-    /// Looks at the next window, unless that was done: answers it when it has to be waited for. Nothing
-    /// is sent. The `advance` after that sends the window without a further look.
-    ///
-    /// For callers that would do something else before the first `advance` if they knew.
-    pub fn probe_next_window(&mut self) -> Option<Range<u64>> {
-        self.ask_for(u64::MAX)
-    }
-
-    /// The same for a call that sends `budget` bytes at most.
-    fn ask_for(&mut self, budget: u64) -> Option<Range<u64>> {
-        let window = self.residency.as_mut()?;
-        window.next_cold(&self.source, self.offset, self.remaining, budget)
-    }
-
-    fn is_at_window_end(&self) -> bool {
-        let window = self.residency.as_ref();
-        window.is_some_and(|window| window.end() <= self.offset)
     }
 }

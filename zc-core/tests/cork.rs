@@ -17,7 +17,8 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use zc_core::{
-    CORK_BYTES_MIN, DiskPool, HeadThenFile, Progress, SendErrorKind, SourceTruncated, Transfer,
+    Body, CORK_BYTES_MIN, DiskPool, HeadThenFile, ProbedTransfer, Progress, SendErrorKind,
+    SourceTruncated, Transfer,
 };
 
 /// The payload of a segment on an Ethernet, in bytes; the loopback has segments of 64 KiB.
@@ -67,8 +68,8 @@ fn pair(buffers: Option<usize>) -> (TcpStream, Inbox<TcpStream>) {
 
 /// Sends to the end in turns of `budget`, and looks at the socket at each stop, by another descriptor.
 #[track_caller]
-fn drive<F: AsFd>(
-    send: &mut HeadThenFile<&[u8], F>,
+fn drive<B: Body>(
+    send: &mut HeadThenFile<&[u8], B>,
     sender: &TcpStream,
     inbox: &mut Inbox<TcpStream>,
     budget: u64,
@@ -142,7 +143,7 @@ fn a_short_body_is_never_corked_and_the_caller_decides_what_is_short() {
         let (sender, mut inbox) = pair(None);
         let mut send = HeadThenFile::new(HEAD, Transfer::new(&file, 0, length));
         if let Some(from) = from {
-            send = send.with_cork_from(from);
+            send = send.with_cork_bytes_min(from);
         }
         let expected = expected && !PORTABLE;
         if length > 1000 {
@@ -160,7 +161,7 @@ fn a_short_body_is_never_corked_and_the_caller_decides_what_is_short() {
 fn a_head_alone_is_not_corked() {
     let (sender, _inbox) = pair(Some(8 * 1024));
     let head = patterned(4 << 20, 133);
-    let mut send = HeadThenFile::<_, File>::with_optional_body(&head, None);
+    let mut send = HeadThenFile::<_, Transfer<File>>::with_optional_body(&head, None);
     let stopped = send.advance(&sender, u64::MAX).unwrap();
     assert_eq!(stopped, Progress::WouldBlock);
     assert_uncorked(&sender);
@@ -246,9 +247,8 @@ fn before_the_disk_is_waited_for_everything_accepted_leaves() {
     let pool = DiskPool::new(1, 1).unwrap();
     for &method in METHODS {
         let (sender, mut inbox) = pair(None);
-        let mut transfer = Transfer::new(&file, 0, LONG as u64)
-            .with_method(method)
-            .with_residency_window(WINDOW);
+        let transfer = Transfer::new(&file, 0, LONG as u64).with_method(method);
+        let mut transfer = ProbedTransfer::new(transfer, WINDOW);
         // Whatever the system tells of its memory.
         transfer.assume_cold();
         let mut send = HeadThenFile::new(HEAD, transfer);

@@ -7,7 +7,7 @@ use std::io::Read;
 use common::{
     Inbox, METHODS, assert_only_path, assert_same_bytes, file_of, patterned, pipe_pair, tcp_pair,
 };
-use zc_core::{HeadThenFile, Progress, SendErrorKind, Transfer};
+use zc_core::{HeadThenFile, ProbedTransfer, Progress, SendErrorKind, Transfer};
 
 #[test]
 fn head_and_body_arrive_whole_through_the_smallest_buffer() {
@@ -94,7 +94,7 @@ fn a_head_does_not_go_before_its_body_is_known_to_be_in_memory() {
     std::io::Write::write_all(&mut file, &body).unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let transfer = Transfer::new(&file, 0, 50_000).with_residency_window(1 << 20);
+    let transfer = ProbedTransfer::new(Transfer::new(&file, 0, 50_000), 1 << 20);
     let mut both = HeadThenFile::new(&head, transfer);
     assert_eq!(
         both.advance(&sender, u64::MAX).unwrap(),

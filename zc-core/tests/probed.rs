@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{Inbox, PORTABLE, advance, assert_same_bytes, patterned, tcp_pair};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, Progress, Residency, Transfer};
+use zc_core::{DiskPool, Method, ProbedTransfer, Progress, Residency, Transfer};
 
 /// What one question is about, in bytes.
 const WINDOW: u64 = 64 << 10;
@@ -25,7 +25,7 @@ fn questions(file: &File, bytes: &[u8]) -> Vec<Range<u64>> {
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
     let length = bytes.len() as u64;
-    let mut transfer = Transfer::new(file, 0, length).with_residency_window(WINDOW);
+    let mut transfer = ProbedTransfer::new(Transfer::new(file, 0, length), WINDOW);
     let asked = send_rest(&mut transfer, &sender, &mut inbox);
     drop(sender);
     assert_same_bytes(&inbox.finish(), bytes);
@@ -34,7 +34,7 @@ fn questions(file: &File, bytes: &[u8]) -> Vec<Range<u64>> {
 
 /// Sends to the end, and answers what was asked on the way; each question is answered by going on.
 fn send_rest(
-    transfer: &mut Transfer<&File>,
+    transfer: &mut ProbedTransfer<&File>,
     sender: &TcpStream,
     inbox: &mut Inbox<TcpStream>,
 ) -> Vec<Range<u64>> {
@@ -79,7 +79,7 @@ fn what_the_caller_assumes_to_be_resident_is_not_probed() {
     file.write_all(&bytes).unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, 300_000).with_residency_window(WINDOW);
+    let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, 300_000), WINDOW);
     transfer.assume_resident_until(200_000);
     // A smaller offset takes nothing back.
     transfer.assume_resident_until(100_000);
@@ -88,6 +88,32 @@ fn what_the_caller_assumes_to_be_resident_is_not_probed() {
     assert_same_bytes(&inbox.finish(), &bytes);
     // The first window ends between two batches of 64 KiB.
     assert_eq!(asked, [200_000..262_144, 262_144..300_000]);
+}
+
+#[test]
+fn with_everything_assumed_resident_it_sends_as_a_plain_transfer_does() {
+    let length = 300_000;
+    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    file.write_all(&patterned(length, 94)).unwrap();
+    // Takes all that it is given, so that both transfers make the same calls.
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    for method in [Method::Auto, Method::Copy] {
+        for budget in [7_001, 64 << 10, 100_000, u64::MAX] {
+            let new = || Transfer::new(&file, 0, length as u64).with_method(method);
+            let (mut plain, mut probed) = (new(), ProbedTransfer::new(new(), WINDOW));
+            probed.assume_resident_until(u64::MAX);
+            // Nothing is left of which this could be said.
+            probed.assume_cold();
+            loop {
+                let stopped = advance(&mut plain, &null, budget).unwrap();
+                assert_eq!(advance(&mut probed, &null, budget).unwrap(), stopped);
+                assert_eq!(probed.report(), plain.report());
+                if stopped == Progress::Complete {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -101,7 +127,7 @@ fn after_a_cold_window_nothing_is_probed_until_the_caller_resumes_probing() {
     let told = Residency::probe(&file, 0..100_000) == Residency::Hot;
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, 100_000).with_residency_window(window);
+    let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, 100_000), window);
     transfer.assume_cold();
     for start in [0, window] {
         let asked = transfer.advance(&sender, window).unwrap();
@@ -128,7 +154,7 @@ fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
     let pool = DiskPool::new(1, 4).unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, bytes.len() as u64).with_residency_window(WINDOW);
+    let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, bytes.len() as u64), WINDOW);
     let mut questions = 0;
     loop {
         match transfer.advance(&sender, u64::MAX).unwrap() {
@@ -186,7 +212,7 @@ fn what_the_sink_did_not_take_of_a_cold_window_is_probed_again() {
     let mut inbox = Inbox::new(reader);
     let length = bytes.len() as u64;
     // One window for all of it, and a sink that is full before.
-    let mut transfer = Transfer::new(&file, 0, length).with_residency_window(length);
+    let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, length), length);
     // The probes of this test have begun to read what they found absent.
     transfer.assume_cold();
     let first = transfer.advance(&sender, u64::MAX).unwrap();

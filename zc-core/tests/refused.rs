@@ -184,7 +184,7 @@ fn nothing_that_only_linux_has_is_called() {
         let refused = zc_core::copy_file_range(&file, &copied, 0, 0, 1);
         enosys(refused.unwrap_err().source);
         enosys(zc_core::send_queue_bytes(&sender).unwrap_err());
-        enosys(FileSystem::of(&file).unwrap_err());
+        enosys(FileSystem::from_fd(&file).unwrap_err());
         enosys(PipePool::default().take().unwrap_err());
         assert_eq!(Residency::probe(&file, 0..1), Residency::Unknown);
         for method in [Method::Sendfile, Method::Splice] {

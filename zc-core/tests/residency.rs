@@ -18,7 +18,7 @@ use std::time::Duration;
 use common::{PORTABLE, patterned};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, REQUEST_BYTES, Residency, read_resident};
+use zc_core::{DiskPool, PREFETCH_BYTES, Residency, read_resident};
 
 /// A hung test ends here, and fails; a working one never waits this long.
 const HANG: Duration = Duration::from_secs(60);
@@ -116,13 +116,13 @@ fn a_file_just_written_is_hot_where_that_is_told() {
 
 /// Both looks that have the kernel read what is absent.
 const ASKS: [fn(&File, Range<u64>) -> Residency; 2] = [
-    |file, range| Residency::request(file, range),
-    |file, range| Residency::probe_or_request(file, range),
+    |file, range| Residency::prefetch(file, range),
+    |file, range| Residency::probe_or_prefetch(file, range),
 ];
 
 /// Whether a page is in memory when only these bytes were waited for, without reading ahead.
 fn is_there_behind(file: &File, page: u64, waited_for: &[u64]) -> bool {
-    // What no request brings in is read page by page from here on, and only that.
+    // What is not prefetched is read page by page from here on, and only that.
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
     for &offset in waited_for {
         file.read_exact_at(&mut [0], offset).unwrap();
@@ -131,7 +131,7 @@ fn is_there_behind(file: &File, page: u64, waited_for: &[u64]) -> bool {
 }
 
 #[test]
-fn a_request_has_more_than_a_few_pages_read() {
+fn prefetch_reads_more_than_a_few_pages() {
     for ask in ASKS {
         let file = file_on_disk();
         let hot = told(&file);
@@ -142,15 +142,15 @@ fn a_request_has_more_than_a_few_pages_read() {
             return;
         }
         let start = 1 << 20;
-        let end = start + REQUEST_BYTES;
+        let end = start + PREFETCH_BYTES;
         assert_eq!(ask(&file, start..end), Residency::Cold);
-        let middle = start + REQUEST_BYTES / 2;
+        let middle = start + PREFETCH_BYTES / 2;
         assert!(is_there_behind(&file, middle, &[middle + PAGE, end - PAGE]));
     }
 }
 
 #[test]
-fn a_request_has_the_middle_read_where_the_beginning_is_there() {
+fn prefetch_reads_the_middle_where_the_beginning_is_in_memory() {
     for ask in ASKS {
         let file = file_on_disk();
         if !evicted(&file) {
@@ -158,7 +158,7 @@ fn a_request_has_the_middle_read_where_the_beginning_is_there() {
         }
         file.read_exact_at(&mut [0; PAGE as usize], 0).unwrap();
         // More than what that has read ahead.
-        let end = REQUEST_BYTES;
+        let end = PREFETCH_BYTES;
         let rest = (64 << 10, end as i64);
         posix_fadvise(
             &file,
@@ -168,7 +168,7 @@ fn a_request_has_the_middle_read_where_the_beginning_is_there() {
         )
         .unwrap();
         assert_ne!(ask(&file, 0..end), Residency::Unknown);
-        let middle = REQUEST_BYTES / 2;
+        let middle = PREFETCH_BYTES / 2;
         assert!(is_there_behind(&file, middle, &[middle + PAGE, end - PAGE]));
     }
 }

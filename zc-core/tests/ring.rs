@@ -63,7 +63,7 @@ fn what_was_requested_completes_when_it_is_in_memory() {
     };
     let files = cold_files(FILES);
     for (tag, file) in files.iter().enumerate() {
-        let _ = Residency::request(file, 0..LENGTH);
+        let _ = Residency::prefetch(file, 0..LENGTH);
         // Closed at once: the kernel has its own hold of it.
         let file = file.try_clone().unwrap();
         ring.submit(file, LENGTH - 1, tag as u64).unwrap();

@@ -57,7 +57,8 @@ fn a_disk_and_memory_are_no_reason_for_a_fallback() {
 fn a_disk_and_memory_are_told_apart_where_the_system_tells() {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let kinds = [disk.path(), memory.path()].map(|path| FileSystem::of(File::open(path).unwrap()));
+    let kinds =
+        [disk.path(), memory.path()].map(|path| FileSystem::from_fd(File::open(path).unwrap()));
     match kinds {
         [Ok(disk), Ok(memory)] if !PORTABLE => assert_ne!(disk, memory),
         [Err(disk), Err(memory)] if PORTABLE => {

@@ -14,7 +14,7 @@ use common::{
     Inbox, assert_same_bytes, errno_of, file_of, patterned, pipe_pair, tcp_pair, unix_pair,
 };
 use nix::errno::Errno;
-use zc_core::{PIPE_BYTES_DEFAULT, PipePool, PooledPipe, SendErrorKind, Sent, splice};
+use zc_core::{PIPE_BYTES_DEFAULT, PipePool, PooledPipe, SendErrorKind, Tally, splice};
 
 const SMALL: usize = 65_536;
 
@@ -149,7 +149,7 @@ fn a_count_is_kept_and_a_pipe_goes_on_where_it_was() {
     let sent = splice(&file, &sink, first, 10, &mut pipe).unwrap();
     assert_eq!(
         sent,
-        Sent {
+        Tally {
             bytes: 10,
             calls: 1
         },

@@ -44,7 +44,7 @@ impl Error for ChunkError {}
 
 /// A decoder that remembers where in the grammar it is, and nothing of what it has read.
 #[derive(Clone, Debug)]
-pub(crate) struct Chunks {
+pub(crate) struct ChunkedDecoder {
     state: State,
     /// How much content may still come.
     content_bytes_left: u64,
@@ -155,7 +155,7 @@ const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// The trailer section: as much as a head may have by default.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
 
-impl Chunks {
+impl ChunkedDecoder {
     pub(crate) fn new(content_bytes_max: u64) -> Self {
         Self {
             state: State::Size { digits: 0, size: 0 },
@@ -201,7 +201,7 @@ impl Chunks {
     fn step(&mut self, state: State, byte: u8) -> Result<State, DrainError> {
         match state {
             State::Size { digits, size } => return self.size_byte(digits, size, byte),
-            State::BeforeExtension { size } => return self.behind_size(size, byte),
+            State::BeforeExtension { size } => return self.after_size(size, byte),
             State::Extension { size, within } => {
                 if byte == b'\r' && within.may_end() {
                     return Ok(State::SizeLf { size });
@@ -267,12 +267,12 @@ impl Chunks {
         self.line_extension_bytes = 0;
         match byte {
             b'\r' => Ok(State::SizeLf { size }),
-            _ => self.behind_size(size, byte),
+            _ => self.after_size(size, byte),
         }
     }
 
     /// White space behind a size, or the semicolon of an extension.
-    fn behind_size(&mut self, size: u64, byte: u8) -> Result<State, DrainError> {
+    fn after_size(&mut self, size: u64, byte: u8) -> Result<State, DrainError> {
         let next = match byte {
             b';' => State::Extension {
                 size,
@@ -342,7 +342,7 @@ mod tests {
 
     /// Consumes all at once, and then cut at every byte and in single bytes, which must not differ.
     fn consume(bytes: &[u8]) -> Result<Drained, DrainError> {
-        let whole = Chunks::new(BODY_BYTES_MAX).consume(bytes);
+        let whole = ChunkedDecoder::new(BODY_BYTES_MAX).consume(bytes);
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             assert_eq!(consume_pieces(&[first, second]), whole, "cut at {cut}");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn consume_pieces(pieces: &[&[u8]]) -> Result<Drained, DrainError> {
-        let mut chunks = Chunks::new(BODY_BYTES_MAX);
+        let mut chunks = ChunkedDecoder::new(BODY_BYTES_MAX);
         let mut consumed = 0;
         let mut done = false;
         for piece in pieces {
@@ -469,7 +469,7 @@ mod tests {
         for (body, expected) in rows {
             if body.len() > 1000 {
                 assert_eq!(
-                    Chunks::new(BODY_BYTES_MAX).consume(body.as_bytes()),
+                    ChunkedDecoder::new(BODY_BYTES_MAX).consume(body.as_bytes()),
                     Err(expected)
                 );
                 let singles: Vec<_> = body.as_bytes().chunks(1).collect();
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn content_may_have_its_limit_and_no_more() {
         let full = [b"3e8\r\n", &[b'x'; 1000][..], b"\r\n"].concat();
-        let mut chunks = Chunks::new(BODY_BYTES_MAX);
+        let mut chunks = ChunkedDecoder::new(BODY_BYTES_MAX);
         assert!(chunks.consume(&full).is_ok());
         assert!(chunks.clone().consume(b"0\r\n\r\n").unwrap().done);
         assert_eq!(chunks.consume(b"1\r\n"), Err(DrainError::TooLarge));
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_final() {
-        let mut chunks = Chunks::new(BODY_BYTES_MAX);
+        let mut chunks = ChunkedDecoder::new(BODY_BYTES_MAX);
         let error = chunks.consume(b"x").unwrap_err();
         assert_eq!(chunks.consume(b"0\r\n\r\n"), Err(error));
         assert_eq!(error.status().code(), 400);

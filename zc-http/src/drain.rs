@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::chunked::{ChunkError, Chunks};
+use crate::chunked::{ChunkError, ChunkedDecoder};
 use crate::{BodyFraming, Status};
 
 /// Reads a request body to its end without keeping any of it.
@@ -30,7 +30,7 @@ pub struct Drain {
 enum Body {
     /// So many bytes are still to come; zero once done.
     Length(u64),
-    Chunked(Chunks),
+    Chunked(ChunkedDecoder),
 }
 
 /// How far one call of [`Drain::consume`] came.
@@ -58,7 +58,7 @@ impl Drain {
             BodyFraming::None | BodyFraming::Length(0) => return Ok(None),
             BodyFraming::Length(bytes) if bytes > body_bytes_max => return Err(BodyTooLarge),
             BodyFraming::Length(bytes) => Body::Length(bytes),
-            BodyFraming::Chunked => Body::Chunked(Chunks::new(body_bytes_max)),
+            BodyFraming::Chunked => Body::Chunked(ChunkedDecoder::new(body_bytes_max)),
         };
         Ok(Some(Self { body }))
     }

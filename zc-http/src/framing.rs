@@ -26,10 +26,13 @@ pub enum BodyFraming {
 /// repair it: both `Content-Length` and `Transfer-Encoding`, either of them repeated,
 /// `Transfer-Encoding` in HTTP/1.0, numbers that are not plain digits.
 pub fn body_framing(request: &Request<'_>) -> Result<BodyFraming, ParseError> {
-    decide(request.version, &request.headers)
+    from_headers(request.version, &request.headers)
 }
 
-pub(crate) fn decide(version: Version, headers: &Headers<'_>) -> Result<BodyFraming, ParseError> {
+pub(crate) fn from_headers(
+    version: Version,
+    headers: &Headers<'_>,
+) -> Result<BodyFraming, ParseError> {
     let mut lengths = headers.get_all("content-length");
     let length = lengths.next();
     let has_coding = headers.get("transfer-encoding").is_some();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::BufMut;
 
 use crate::Parts;
-use crate::response::{put_decimal, put_harmless};
+use crate::response::{put_decimal, put_sanitized};
 
 /// The body of a `multipart/byteranges`, piece by piece
 /// ([RFC 9110 §14.6](https://www.rfc-editor.org/rfc/rfc9110#section-14.6)): it writes what stands
@@ -59,10 +59,10 @@ impl Multipart {
         let head_bytes = Self::head_bytes_max(boundary.len(), content_type.len());
         let mut head = Vec::with_capacity(head_bytes);
         head.put_slice(b"\r\n--");
-        put_harmless(&mut head, boundary);
+        put_sanitized(&mut head, boundary);
         let closing = [&head, &b"--\r\n"[..]].concat();
         head.put_slice(b"\r\nContent-Type: ");
-        put_harmless(&mut head, content_type);
+        put_sanitized(&mut head, content_type);
         head.put_slice(b"\r\nContent-Range: bytes ");
         let mut head_end = vec![b'/'];
         put_decimal(&mut head_end, complete_length);

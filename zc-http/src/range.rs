@@ -21,14 +21,14 @@ pub enum RangeOutcome {
     Whole,
     /// These bytes with 206. Never empty, and within the representation.
     Partial(Range<u64>),
-    /// Several stretches with 206, as `multipart/byteranges`.
+    /// Several ranges with 206, as `multipart/byteranges`.
     Parts(Parts),
     /// None, with 416: the range lies outside the representation.
     Unsatisfiable,
 }
 
-/// Stretches of a representation: at least two and at most [`PARTS_MAX`], none of them empty, and
-/// no two that overlap or touch. They stand in the order in which they were asked for.
+/// Ranges of a representation, in bytes: at least two and at most [`PARTS_MAX`]. None is empty, and no
+/// two overlap or touch. They are in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts(Vec<Range<u64>>);
 
@@ -60,10 +60,10 @@ pub struct Parts(Vec<Range<u64>>);
 /// assert_eq!(parts.iter().collect::<Vec<_>>(), [99..100, 0..2]);
 /// ```
 pub fn resolve_range(value: &[u8], length: u64) -> RangeOutcome {
-    let outcome = match range_set(value) {
+    let outcome = match byte_range_set(value) {
         Some(set) if length > 0 => match memchr::memchr(b',', set) {
-            None => single(set, length),
-            Some(_) => list(set, length),
+            None => resolve_single(set, length),
+            Some(_) => resolve_list(set, length),
         },
         _ => None,
     };
@@ -86,9 +86,9 @@ impl IntoIterator for Parts {
     }
 }
 
-/// What one range asks for; `None` when it is malformed.
-fn single(spec: &[u8], length: u64) -> Option<RangeOutcome> {
-    let (start, end) = Spec::read(spec)?.within(length);
+/// The outcome of one range; `None` when it is malformed.
+fn resolve_single(spec: &[u8], length: u64) -> Option<RangeOutcome> {
+    let (start, end) = RangeSpec::parse(spec)?.within(length);
     Some(if start < end {
         RangeOutcome::Partial(start..end)
     } else {
@@ -96,101 +96,100 @@ fn single(spec: &[u8], length: u64) -> Option<RangeOutcome> {
     })
 }
 
-/// What a list of ranges asks for; `None` when one is malformed, or there are none or too many.
-fn list(set: &[u8], length: u64) -> Option<RangeOutcome> {
-    let mut joined = Joined::default();
+/// The outcome of a list of ranges; `None` when one is malformed, or there are none or too many.
+fn resolve_list(set: &[u8], length: u64) -> Option<RangeOutcome> {
+    let mut coalesced = Coalesced::default();
     let mut count = 0;
     for spec in list_pieces(set).filter(|spec| !spec.is_empty()) {
-        let (start, end) = Spec::read(spec)?.within(length);
-        let asked = Stretch {
+        let (start, end) = RangeSpec::parse(spec)?.within(length);
+        let asked = Requested {
             start,
             end,
-            place: count,
+            index: count,
         };
-        if start < end && !joined.add(asked) {
+        if start < end && !coalesced.add(asked) {
             return None;
         }
         count += 1;
     }
-    (count > 0).then(|| joined.outcome())
+    (count > 0).then(|| coalesced.outcome())
 }
 
-/// Stretches by ascending position, no two of which overlap or touch.
+/// Requested ranges by ascending position. No two of them overlap or touch.
 #[derive(Default)]
-struct Joined(Vec<Stretch>);
+struct Coalesced(Vec<Requested>);
 
-/// A stretch that is not empty.
+/// A requested range that is not empty, in bytes.
 #[derive(Clone, Copy)]
-struct Stretch {
+struct Requested {
     start: u64,
-    /// The position behind the last.
+    /// Exclusive.
     end: u64,
-    /// Where it stands among those that were asked for; of several that became one, where the first
-    /// stands.
-    place: usize,
+    /// Its index in the request; of coalesced ranges the lowest index.
+    index: usize,
 }
 
-impl Joined {
-    /// Adds a stretch, as one with those that it overlaps or touches. Answers false when there is no
+impl Coalesced {
+    /// Adds a range, coalesced with those that it overlaps or touches. Answers false when there is no
     /// room.
     ///
-    /// Clients ask in ascending order, and then it goes to the end. Otherwise its place is found by
-    /// bisection, and at most [`PARTS_MAX`] stretches of 24 bytes are moved.
-    fn add(&mut self, mut asked: Stretch) -> bool {
-        let stretches = &mut self.0;
-        let from = match stretches.last() {
+    /// Clients mostly ask in ascending order, and then it goes to the end. Otherwise its position is found
+    /// by bisection, and at most [`PARTS_MAX`] ranges of 24 bytes are moved.
+    fn add(&mut self, mut asked: Requested) -> bool {
+        let ranges = &mut self.0;
+        let from = match ranges.last() {
             Some(last) if asked.start <= last.end => {
-                stretches.partition_point(|stretch| stretch.end < asked.start)
+                ranges.partition_point(|other| other.end < asked.start)
             }
-            _ => stretches.len(),
+            _ => ranges.len(),
         };
         let mut touched = 0;
-        for stretch in stretches.get(from..).unwrap_or_default() {
-            if stretch.start > asked.end {
+        for other in ranges.get(from..).unwrap_or_default() {
+            if other.start > asked.end {
                 break;
             }
-            asked.start = asked.start.min(stretch.start);
-            asked.end = asked.end.max(stretch.end);
-            asked.place = asked.place.min(stretch.place);
+            asked.start = asked.start.min(other.start);
+            asked.end = asked.end.max(other.end);
+            asked.index = asked.index.min(other.index);
             touched += 1;
         }
         if touched == 0 {
-            let has_room = stretches.len() < PARTS_MAX;
+            let has_room = ranges.len() < PARTS_MAX;
             if has_room {
-                stretches.insert(from, asked);
+                ranges.insert(from, asked);
             }
             return has_room;
         }
-        if let Some(first) = stretches.get_mut(from) {
+        if let Some(first) = ranges.get_mut(from) {
             *first = asked;
         }
-        stretches.drain(from + 1..from + touched);
+        ranges.drain(from + 1..from + touched);
         true
     }
 
     fn outcome(self) -> RangeOutcome {
-        let mut stretches = self.0;
-        match stretches[..] {
+        let mut ranges = self.0;
+        match ranges[..] {
             [] => RangeOutcome::Unsatisfiable,
-            [Stretch { start, end, .. }] => RangeOutcome::Partial(start..end),
+            [Requested { start, end, .. }] => RangeOutcome::Partial(start..end),
             _ => {
-                stretches.sort_unstable_by_key(|stretch| stretch.place);
-                let range = |stretch: Stretch| stretch.start..stretch.end;
-                RangeOutcome::Parts(Parts(stretches.into_iter().map(range).collect()))
+                ranges.sort_unstable_by_key(|range| range.index);
+                let range = |range: Requested| range.start..range.end;
+                RangeOutcome::Parts(Parts(ranges.into_iter().map(range).collect()))
             }
         }
     }
 }
 
 /// One range as written, its numbers saturated to `u64`.
-enum Spec {
+enum RangeSpec {
     /// `first-last`, and `first-` with the greatest `last` there is. In order as written.
     From { first: u64, last: u64 },
     /// `-bytes`: so many at the end.
     Suffix { bytes: u64 },
 }
 
-impl Spec {
+impl RangeSpec {
     /// First position and the one behind the last, in a representation of `length` bytes; the
     /// first is not less than the second where there are no such bytes.
     fn within(&self, length: u64) -> (u64, u64) {
@@ -200,7 +199,7 @@ impl Spec {
         }
     }
 
-    fn read(spec: &[u8]) -> Option<Self> {
+    fn parse(spec: &[u8]) -> Option<Self> {
         let dash = memchr::memchr(b'-', spec)?;
         let (first, rest) = spec.split_at_checked(dash)?;
         let last = rest.get(1..)?;
@@ -228,7 +227,7 @@ impl Spec {
 /// White space may stand around the commas of the list alone
 /// ([RFC 9110 §5.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1)), so that at either end of
 /// the set it has a comma beside it.
-fn range_set(value: &[u8]) -> Option<&[u8]> {
+fn byte_range_set(value: &[u8]) -> Option<&[u8]> {
     let (unit, set) = value.split_at_checked("bytes=".len())?;
     let inner = trim_ows(set);
     let is_plain = |outer: Option<&u8>, inner: Option<&u8>| match outer {

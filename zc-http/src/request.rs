@@ -142,7 +142,7 @@ fn take_head<'buf>(
     let line = take_request_line(cursor, request_line_bytes_max)?;
     take_fields(cursor, headers)?;
     check_host(headers, line.version)?;
-    let body = framing::decide(line.version, headers)?;
+    let body = framing::from_headers(line.version, headers)?;
     Ok((line, body))
 }
 
@@ -189,7 +189,7 @@ fn take_request_line<'buf>(
 /// ([RFC 9112 §3](https://www.rfc-editor.org/rfc/rfc9112#section-3)).
 fn take_words<'buf>(cursor: &mut Cursor<'buf>) -> Result<RequestLine<'buf>, Stop> {
     let start = cursor.position();
-    let token = cursor.take_class(&TOKEN);
+    let token = cursor.take_all(&TOKEN);
     take_space(cursor, ParseError::Method)?;
     let method = Method::from_token(token).ok_or(ParseError::Method)?;
 
@@ -199,10 +199,10 @@ fn take_words<'buf>(cursor: &mut Cursor<'buf>) -> Result<RequestLine<'buf>, Stop
         return Err(ParseError::TargetForm.into());
     }
     take_space(cursor, ParseError::TargetByte)?;
-    let target = Target::read(method, raw_target).ok_or(ParseError::TargetForm)?;
+    let target = Target::parse(method, raw_target).ok_or(ParseError::TargetForm)?;
 
     let version = take_version(cursor)?;
-    if !target.suits(method) {
+    if !target.is_allowed_for(method) {
         return Err(ParseError::TargetForm.into());
     }
     Ok(RequestLine {
@@ -236,7 +236,7 @@ fn take_fields(cursor: &mut Cursor<'_>, headers: &mut Headers<'_>) -> Result<(),
             _ => {}
         }
         let name_start = cursor.position();
-        let name_bytes = cursor.take_class(&TOKEN).len();
+        let name_bytes = cursor.take_all(&TOKEN).len();
         match cursor.peek()? {
             b':' if name_bytes > 0 => cursor.advance(),
             b'\n' => return Err(ParseError::BareLf.into()),

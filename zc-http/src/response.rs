@@ -53,7 +53,7 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
 
     /// Writes a field.
     pub fn field(self, name: &str, value: &[u8]) -> Self {
-        self.line(name, |buf| put_harmless(buf, value))
+        self.line(name, |buf| put_sanitized(buf, value))
     }
 
     /// Writes a field with a decimal number.
@@ -109,7 +109,7 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
     }
 
     fn line(self, name: &str, put_value: impl FnOnce(&mut B)) -> Self {
-        put_harmless(self.buf, name.as_bytes());
+        put_sanitized(self.buf, name.as_bytes());
         self.buf.put_slice(b": ");
         put_value(self.buf);
         self.buf.put_slice(b"\r\n");
@@ -118,7 +118,7 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
 }
 
 /// Writes `bytes` with every CR, LF and NUL replaced by a space.
-pub(crate) fn put_harmless(buf: &mut impl BufMut, bytes: &[u8]) {
+pub(crate) fn put_sanitized(buf: &mut impl BufMut, bytes: &[u8]) {
     let mut rest = bytes;
     while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
         buf.put_slice(rest.get(..at).unwrap_or_default());

@@ -85,7 +85,7 @@ impl<'buf> Cursor<'buf> {
 
     /// Reads the longest run of `class`.
     #[inline]
-    pub(crate) fn take_class(&mut self, class: &Class) -> &'buf [u8] {
+    pub(crate) fn take_all(&mut self, class: &Class) -> &'buf [u8] {
         let start = self.position;
         while let Some(&byte) = self.bytes.get(self.position)
             && class.contains(byte)

@@ -51,8 +51,8 @@ impl<'buf> Target<'buf> {
         }
     }
 
-    /// Reads a whole target. `*` is let through whatever the method, see [`suits`](Self::suits).
-    pub(crate) fn read(method: Method, raw: &'buf [u8]) -> Option<Self> {
+    /// Reads a whole target. `*` is let through whatever the method, see [`is_allowed_for`](Self::is_allowed_for).
+    pub(crate) fn parse(method: Method, raw: &'buf [u8]) -> Option<Self> {
         if method == Method::Connect {
             return host::is_authority_with_port(raw).then_some(Self::Authority(raw));
         }
@@ -99,7 +99,7 @@ impl<'buf> Target<'buf> {
 
     /// Whether `method` takes a target of this form. Asked once the version is known, so that the
     /// preface of HTTP/2 (`PRI * HTTP/2.0`) is refused for its version.
-    pub(crate) fn suits(&self, method: Method) -> bool {
+    pub(crate) fn is_allowed_for(&self, method: Method) -> bool {
         match self {
             Self::Asterisk => method == Method::Options,
             Self::Authority(_) => method == Method::Connect,
@@ -327,7 +327,7 @@ mod tests {
             (Method::Connect, "*", None),
         ];
         for (method, raw, expected) in rows {
-            assert_eq!(Target::read(method, raw.as_bytes()), expected, "{raw}");
+            assert_eq!(Target::parse(method, raw.as_bytes()), expected, "{raw}");
             if expected.is_some() {
                 for end in 0..=raw.len() {
                     let prefix = raw.get(..end).unwrap();
@@ -336,8 +336,8 @@ mod tests {
                 }
             }
         }
-        assert!(!Target::Asterisk.suits(Method::Get));
-        assert!(Target::Asterisk.suits(Method::Options));
+        assert!(!Target::Asterisk.is_allowed_for(Method::Get));
+        assert!(Target::Asterisk.is_allowed_for(Method::Options));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
-use zc_core::{Progress, SendError, Transfer};
+use zc_core::{Body, ProbedTransfer, Progress, SendError, Transfer};
 
 pub mod cases;
 mod paths;
@@ -199,16 +199,33 @@ impl<R: Read + AsFd> Inbox<R> {
     }
 }
 
+/// A transfer of either kind.
+pub trait AnyTransfer: Body {
+    fn offset(&self) -> u64;
+}
+
+impl<F: AsFd> AnyTransfer for Transfer<F> {
+    fn offset(&self) -> u64 {
+        self.offset()
+    }
+}
+
+impl<F: AsFd> AnyTransfer for ProbedTransfer<F> {
+    fn offset(&self) -> u64 {
+        self.offset()
+    }
+}
+
 /// One `advance`, with the bookkeeping checked against what it answered.
 #[track_caller]
-pub fn advance<F: AsFd>(
-    transfer: &mut Transfer<F>,
+pub fn advance(
+    transfer: &mut impl AnyTransfer,
     sink: impl AsFd,
     budget: u64,
 ) -> Result<Progress, SendError> {
     let (offset, remaining) = (transfer.offset(), transfer.remaining());
     let before = *transfer.report();
-    let result = transfer.advance(sink, budget);
+    let result = transfer.advance(sink.as_fd(), budget);
     let after = *transfer.report();
 
     let sent = after.bytes() - before.bytes();

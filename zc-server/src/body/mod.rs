@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{
-    Fetcher, HeadThenFile, Progress, REQUEST_BYTES, Report, Residency, SendError, Transfer,
+    Fetcher, HeadThenFile, PREFETCH_BYTES, ProbedTransfer, Progress, Report, Residency, SendError,
 };
 
 pub(crate) use parts::{NextPart, Parts, Source};
@@ -33,7 +33,7 @@ pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
 
-type Piece = HeadThenFile<BytesMut, Arc<FileHandle>>;
+type Piece = HeadThenFile<BytesMut, ProbedTransfer<Arc<FileHandle>>>;
 
 /// A response on its way out.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl ResponseBody {
     /// A head, then a range of a file, and what follows that.
     pub(crate) fn new(
         head: BytesMut,
-        body: Option<Transfer<Arc<FileHandle>>>,
+        body: Option<ProbedTransfer<Arc<FileHandle>>>,
         following: NextPart,
         read_path: ReadPath,
     ) -> Self {
@@ -165,7 +165,7 @@ impl ResponseBody {
     pub(crate) fn file(&self) -> Option<&Arc<FileHandle>> {
         match &self.following {
             NextPart::Parts(parts) => Some(&parts.source.file),
-            _ => self.piece.body().map(Transfer::source),
+            _ => self.piece.body().map(ProbedTransfer::source),
         }
     }
 
@@ -246,7 +246,7 @@ impl ResponseBody {
         self.waited(began);
         Some(match read {
             Ok(()) => Ok(Progress::BudgetSpent),
-            Err(error) => Err(SendError::of_source(error)),
+            Err(error) => Err(SendError::from_read_error(error)),
         })
     }
 
@@ -266,7 +266,7 @@ impl ResponseBody {
         }
         let result = match read {
             Ok(()) => self.advance_through_disk(socket, budget),
-            Err(error) => Err(SendError::of_source(error)),
+            Err(error) => Err(SendError::from_read_error(error)),
         };
         self.waited(began);
         Some(result)
@@ -346,7 +346,7 @@ impl ResponseBody {
     pub(crate) fn large_window_bytes(&self) -> u64 {
         self.next_window()
             .map(|window| window.end - window.start)
-            .filter(|bytes| *bytes > REQUEST_BYTES)
+            .filter(|bytes| *bytes > PREFETCH_BYTES)
             .unwrap_or(0)
     }
 
@@ -406,6 +406,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    use zc_core::Transfer;
 
     /// A response of a file of zeros that counts as absent, and a socket whose peer takes everything.
     fn cold(length: u64, read_path: ReadPath) -> (File, ResponseBody, UnixStream) {
@@ -417,7 +418,7 @@ mod tests {
         let source = Arc::new(FileHandle::from_file(
             file.try_clone().expect("a descriptor"),
         ));
-        let mut body = Transfer::new(source, 0, length).with_residency_window(WINDOW_BYTES);
+        let mut body = ProbedTransfer::new(Transfer::new(source, 0, length), WINDOW_BYTES);
         body.assume_cold();
         let head = BytesMut::new();
         let outgoing = ResponseBody::new(head, Some(body), NextPart::Nothing, read_path);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{HeadThenFile, PipePool, Transfer};
+use zc_core::{HeadThenFile, PipePool, ProbedTransfer, Transfer};
 use zc_http::Multipart;
 
 use super::Piece;
@@ -52,32 +52,33 @@ pub(crate) struct Source {
 /// A head and a part of a file, on their way under `read_path`.
 pub(super) fn piece(
     head: BytesMut,
-    body: Option<Transfer<Arc<FileHandle>>>,
+    body: Option<ProbedTransfer<Arc<FileHandle>>>,
     read_path: ReadPath,
 ) -> Piece {
     let piece = HeadThenFile::with_optional_body(head, body);
     match read_path {
         // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
-        ReadPath::Offload => piece.with_cork_from(u64::MAX),
+        ReadPath::Offload => piece.with_cork_bytes_min(u64::MAX),
         ReadPath::Direct | ReadPath::Probe | ReadPath::Prefetched => piece,
     }
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> Transfer<Arc<FileHandle>> {
+    pub(crate) fn transfer(&self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
         let file = Arc::clone(&self.file);
         let mut transfer = Transfer::new(file, range.start, range.end - range.start);
         transfer = transfer.with_method(self.method);
-        if self.read_path == ReadPath::Probe {
-            transfer = transfer.with_residency_window(WINDOW_BYTES);
-        }
         if let Some(pipes) = &self.pipes {
             transfer = transfer.with_pipes(pipes.clone());
         }
-        match self.mount.file_system {
-            Some(kind) => transfer.with_file_system(kind),
-            None => transfer,
+        if let Some(kind) = self.mount.file_system {
+            transfer = transfer.with_file_system(kind);
         }
+        let mut transfer = ProbedTransfer::new(transfer, WINDOW_BYTES);
+        if self.read_path != ReadPath::Probe {
+            transfer.assume_resident_until(u64::MAX);
+        }
+        transfer
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use zc_core::{HeadThenFile, Progress, SendError};
+use zc_core::{HeadThenFile, Progress, SendError, Transfer};
 
 use crate::body::ResponseBody;
 
@@ -99,7 +99,7 @@ impl Transport {
     /// Sends bytes that are in memory, as many as the socket takes.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> Written {
         let Self::Plain(plain) = self;
-        let mut send = HeadThenFile::<_, BorrowedFd<'_>>::with_optional_body(bytes, None);
+        let mut send = HeadThenFile::<_, Transfer<BorrowedFd<'_>>>::with_optional_body(bytes, None);
         let error = send.advance(&plain.stream, 0).err();
         Written {
             // At most as many as there are.

@@ -64,7 +64,7 @@ impl Mount {
     /// What is known of the filesystem that `file` is on. Asks `fstatfs(2)`, which may wait where
     /// it is remote.
     fn new(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
-        let file_system = FileSystem::of(file).ok();
+        let file_system = FileSystem::from_fd(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
             Some(kind) if kind.is_synthetic() => Kind::Synthetic,

@@ -24,6 +24,7 @@ use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
+use crate::respond::failure::Failure;
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
@@ -279,8 +280,8 @@ impl<'a> Responder<'a, '_> {
             Resolved::Uncached(Found::Redirect) => self.redirect(),
             Resolved::Uncached(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Resolved::Uncached(Found::Nothing(error)) => {
-                let status = status_of(&error, root, asked, path, self.site);
-                self.error(status)
+                warn_unopened(&error, root, asked, path, self.site);
+                self.error(Failure::Open(&error).status())
             }
         }
     }
@@ -576,20 +577,17 @@ fn disposition(
     (file == path || is_only()).then(|| plan::disposition(file))
 }
 
-/// The one place where a failure of ours becomes a status.
-fn status_of(
+/// Warns that the path of a request cannot be opened, unless nothing is there.
+fn warn_unopened(
     error: &ResolveError,
     root: &Root,
     asked: &RequestTarget,
     path: &[u8],
     site: &Site,
-) -> Status {
-    let status = match error {
-        ResolveError::NotFound => return Status::NotFound,
-        ResolveError::Forbidden => Status::Forbidden,
-        ResolveError::Exhausted(_) => Status::ServiceUnavailable,
-        ResolveError::Failed(_) | ResolveError::WouldBlock => Status::InternalServerError,
-    };
+) {
+    if let ResolveError::NotFound = error {
+        return;
+    }
     let path = root.path_of(path);
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };

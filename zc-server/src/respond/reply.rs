@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{REQUEST_BYTES, Residency, Transfer};
+use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::body::{InMemory, NextPart, Parts, ResponseBody, Source, WINDOW_BYTES};
@@ -256,7 +256,7 @@ impl ReplyBuilder<'_> {
                     Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
                         transfer.assume_cold();
-                        if residency == Residency::Cold && length <= REQUEST_BYTES {
+                        if residency == Residency::Cold && length <= PREFETCH_BYTES {
                             read_path = ReadPath::Prefetched;
                         }
                     }
@@ -288,12 +288,12 @@ impl ReplyBuilder<'_> {
             return Some(Residency::Hot);
         }
         let residency = if file.hot.is_none() {
-            Residency::request(&opened.file, 0..length)
-        } else if length > REQUEST_BYTES {
+            Residency::prefetch(&opened.file, 0..length)
+        } else if length > PREFETCH_BYTES {
             // Most often it still is: a look costs less there.
             Residency::probe(&opened.file, 0..length)
         } else {
-            Residency::probe_or_request(&opened.file, 0..length)
+            Residency::probe_or_prefetch(&opened.file, 0..length)
         };
         file.hot = (residency == Residency::Hot).then(|| Hot::found(now_ms));
         Some(residency)
@@ -330,7 +330,7 @@ impl HeadWritten {
     /// The head leaves the output buffer, to be followed by more than bytes.
     fn stream(
         self,
-        body: Option<Transfer<Arc<FileHandle>>>,
+        body: Option<ProbedTransfer<Arc<FileHandle>>>,
         following: NextPart,
         (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
