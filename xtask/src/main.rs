@@ -4,6 +4,7 @@ mod artifacts;
 mod bench;
 mod ci;
 mod fuzz;
+mod tidy;
 
 use std::process::{Command, ExitCode};
 
@@ -16,6 +17,7 @@ Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
   ci            run the gates: format, lints, documentation, tests, a trial of the benchmarks
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
+  tidy [ARGS]   look for what is too long, in a circle, or not where a document says it is
   help          print this
 ";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("ci") => ci::run(),
         Some("fuzz") => fuzz::run(&rest),
+        Some("tidy") => tidy::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
