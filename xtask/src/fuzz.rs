@@ -60,15 +60,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gates of the fuzzers' own package, which those of the workspace leave out.
-pub(crate) fn lint() -> anyhow::Result<()> {
-    let fuzzers = Fuzzers::find()?;
-    fuzzers.find_compiler()?;
-    fuzzers.cargo(&["fmt", "--check"])?;
-    let clippy = ["clippy", "--release", "--all-targets", "--locked"];
-    fuzzers.cargo(&[&clippy[..], &["--", "-D", "warnings"]].concat())
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

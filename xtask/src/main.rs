@@ -4,18 +4,18 @@ mod artifacts;
 mod bench;
 mod ci;
 mod fuzz;
+mod tidy;
 
 use std::process::{Command, ExitCode};
-
-use anyhow::{Context, bail};
 
 const HELP: &str = "\
 Usage: cargo xtask TASK
 
 Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
-  ci            run the gates: format, lints, documentation, tests, a trial of the benchmarks
+  ci [ARGS]     run the gates, or with --quick those for while one works; see ci --help
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
+  tidy [ARGS]   look for what is too long, in a circle, or not where a document says it is
   help          print this
 ";
 
@@ -25,8 +25,9 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let result = match task.as_deref() {
         Some("bench") => bench::run(&rest),
-        Some("ci") => ci::run(),
+        Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("tidy") => tidy::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -45,17 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs cargo, with its output where ours goes.
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let status = cargo_command(arguments, environment)
-        .status()
-        .with_context(|| format!("cannot run cargo {}", arguments.join(" ")))?;
-    if !status.success() {
-        bail!("cargo {} failed: {status}", arguments.join(" "));
-    }
-    Ok(())
-}
-
+/// The cargo that runs this task.
 fn cargo_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);

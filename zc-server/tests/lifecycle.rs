@@ -339,33 +339,6 @@ fn pages_that_are_missing_are_told_of_at_the_start() {
 }
 
 #[test]
-fn help_names_every_flag_of_the_readme() {
-    let output = binary().arg("--help").output().expect("the binary");
-    assert!(output.status.success());
-    let help = String::from_utf8_lossy(&output.stdout);
-    let readme = include_str!("../../README.md");
-    let mut count = 0;
-    for flag in readme.lines().filter_map(|line| line.strip_prefix("| `--")) {
-        let name = flag.split([' ', '`', '[']).next().expect("a name");
-        assert!(
-            help.contains(&format!("--{name}")),
-            "--{name} is not in --help"
-        );
-        count += 1;
-    }
-    assert!(count >= 26, "{count}");
-    // And the other way round; further in are their descriptions.
-    for line in help
-        .lines()
-        .filter_map(|line| line.strip_prefix("      --"))
-    {
-        let name = line.split([' ', '[', '<']).next().expect("a name");
-        let is_told = readme.contains(&format!("| `--{name}"));
-        assert!(is_told, "--{name} is not in the README");
-    }
-}
-
-#[test]
 fn several_addresses_and_an_unread_environment() {
     let root = temp_root();
     std::fs::write(root.path().join("f"), b"x").expect("a file");
