@@ -31,7 +31,9 @@ fn answers_arrive_and_a_panic_ends_no_thread() {
     };
     let mut tickets = Vec::new();
     for _ in 0..2 * THREADS {
-        let work = Work::LookUp(Box::new(|_| panic!("on purpose")));
+        let work = Work::LookUp(Box::new(|_| {
+            std::panic::resume_unwind(Box::new("on purpose"))
+        }));
         tickets.push(disk.submit(1, work, reply(1)).expect("room"));
     }
     let work = Work::LookUp(Box::new(|_| nothing_found()));
