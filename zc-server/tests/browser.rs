@@ -4,11 +4,14 @@
 
 mod harness;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
 
 use harness::clients::{Home, said};
-use harness::{Server, pattern};
+use harness::{HANG, Server, pattern};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -29,45 +32,127 @@ const ALWAYS: [&str; 13] = [
     "--user-data-dir=profile",
 ];
 
-/// One at a time: a browser takes all that a small machine has.
+/// One page at a time: a browser takes all that a small machine has, and lets pages rest that are not in
+/// front.
 static TURN: Mutex<()> = Mutex::new(());
+/// The browser, while some test holds it: one takes seconds to begin.
+static RUNNING: Mutex<Weak<Browser>> = Mutex::new(Weak::new());
 
-/// Chromium with a page open, until it is dropped.
+/// Chromium, until the last test that has it drops it.
 struct Browser {
-    child: Option<Child>,
-    _turn: MutexGuard<'static, ()>,
+    child: Child,
+    /// Where its debugger listens.
+    address: SocketAddr,
+    /// Reads what it says, to its end.
+    said: Option<JoinHandle<()>>,
+    _home: Home,
 }
 
-fn take_turn() -> MutexGuard<'static, ()> {
-    // A test that failed in its turn is no reason for the others.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// A page of it, which is closed when it is dropped.
+struct Page {
+    id: String,
+    _turn: MutexGuard<'static, ()>,
+    browser: Arc<Browser>,
+}
+
+/// A test that failed in its turn is no reason for the others.
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Browser {
-    fn open(home: &Home, url: &str) -> Self {
-        let turn = take_turn();
+    fn running() -> Arc<Self> {
+        let mut running = lock(&RUNNING);
+        running.upgrade().unwrap_or_else(|| {
+            let browser = Arc::new(Self::start());
+            *running = Arc::downgrade(&browser);
+            browser
+        })
+    }
+
+    fn start() -> Self {
+        let home = Home::for_clients(&["chromium"]).expect("a test has looked");
         let mut command = home.command("chromium");
         // Without a port for a debugger it would end when the page is there.
-        command
-            .args(ALWAYS)
-            .args(["--remote-debugging-port=0", url]);
+        let page = ["--remote-debugging-port=0", "about:blank"];
+        command.args(ALWAYS).args(page);
         let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("timeout(1) starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let address = loop {
+            let line = lines.next().expect("it listens").expect("text");
+            if let Some(behind) = line.strip_prefix("DevTools listening on ws://") {
+                let address = behind.split('/').next().expect("a piece");
+                break address.parse().expect("an address");
+            }
+        };
+        let said = std::thread::spawn(move || lines.for_each(drop));
         Self {
-            child: Some(piped.spawn().expect("timeout(1) starts")),
+            child,
+            address,
+            said: Some(said),
+            _home: home,
+        }
+    }
+
+    /// Asks the debugger; answers what it says.
+    fn debug(&self, method: &str, target: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("the debugger listens");
+        stream.set_read_timeout(Some(HANG)).expect("a timeout");
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let count = answer.read_line(&mut head).expect("a head");
+            assert!(count > 0, "it ended: {head}");
+        }
+        assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+        let length = head.split("Content-Length:").nth(1);
+        let length = length.and_then(|behind| behind.lines().next()?.trim().parse().ok());
+        let mut body = vec![0; length.expect("a length")];
+        answer.read_exact(&mut body).expect("a body");
+        String::from_utf8(body).expect("UTF-8")
+    }
+
+    /// Opens a page in front of all others.
+    fn open(url: &str) -> Page {
+        let browser = Self::running();
+        let turn = lock(&TURN);
+        let page = browser.debug("PUT", &format!("/json/new?{url}"));
+        let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+        Page {
+            id: page["id"].as_str().expect("an id").to_owned(),
             _turn: turn,
+            browser,
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.browser
+                .debug("GET", &format!("/json/close/{}", self.id));
         }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let Some(child) = self.child.take() else {
-            return;
-        };
         // timeout(1) hands the signal on. The pipe ends when the last process of the browser does,
         // so that none writes into the profile while that is removed.
-        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
-        let _ = child.wait_with_output();
+        let _ = kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        );
+        let _ = self.child.wait();
+        if let Some(said) = self.said.take() {
+            let _ = said.join();
+        }
     }
 }
 
@@ -151,7 +236,7 @@ fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
         "longer than a browser reads ahead: {length}"
     );
     server.write("player.html", PLAYER.as_bytes());
-    let browser = Browser::open(&home, &server.url("/player.html"));
+    let page = Browser::open(&server.url("/player.html"));
     let mut lines = log.until(is_report);
     let report = lines.last().expect("the report").clone();
     let (duration, seeked) = (reported(&report, "duration"), reported(&report, "seeked"));
@@ -171,7 +256,7 @@ fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
     if !lines.iter().any(is_sought) {
         lines.extend(log.until(is_sought));
     }
-    drop(browser);
+    drop(page);
     lines.extend(log.so_far(&server));
     for line in lines.iter().filter(|line| is_video(line)) {
         assert_eq!(
@@ -201,18 +286,18 @@ frame.onload = () => {
 
 #[test]
 fn chromium_sorts_a_listing_at_a_click() {
-    let Some(home) = Home::for_clients(&["chromium"]) else {
+    if Home::for_clients(&["chromium"]).is_none() {
         return;
-    };
+    }
     let mut server = Server::start(&[]);
     let log = server.follow_log();
     for (name, length) in [("a", 30), ("b", 10), ("c & d", 20)] {
         server.write(&format!("dir/{name}"), &pattern(length, 1));
     }
     server.write("sorter.html", SORTER.as_bytes());
-    let browser = Browser::open(&home, &server.url("/sorter.html"));
+    let page = Browser::open(&server.url("/sorter.html"));
     let lines = log.until(is_report);
-    drop(browser);
+    drop(page);
     let report = lines.last().expect("the report")["target"]
         .as_str()
         .expect("a target");
@@ -233,7 +318,7 @@ impl Picture {
         let size = format!("--window-size={width},{height}");
         let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
         let shot = [&size, &scheme, "--screenshot=picture.png", url];
-        let turn = take_turn();
+        let turn = lock(&TURN);
         let output = home.run("chromium", &[&ALWAYS[..], &shot].concat());
         drop(turn);
         said(&output, "chromium");
@@ -369,9 +454,9 @@ fn chromium_reads_each_text_in_its_own_encoding() {
     );
     home.succeed("gzip", &["picture.svg"]);
     server.write("picture.svgz", &home.read("picture.svg.gz"));
-    let browser = Browser::open(&home, &server.url("/reader.html"));
+    let page = Browser::open(&server.url("/reader.html"));
     let lines = log.until(is_report);
-    drop(browser);
+    drop(page);
     let report = lines.last().expect("the report");
     let expected = "/report?%E6%97%A5%E6%9C%AC&na%C3%AFve&caf%C3%A9&42";
     assert_eq!(report["target"], expected);
@@ -408,9 +493,9 @@ fn chromium_compiles_a_module_that_is_stored_compressed() {
         home.succeed("gzip", &[name]);
         server.write(&format!("{name}.gz"), &home.read(&format!("{name}.gz")));
     }
-    let browser = Browser::open(&home, &server.url("/streamer.html"));
+    let page = Browser::open(&server.url("/streamer.html"));
     let lines = log.until(is_report);
-    drop(browser);
+    drop(page);
     let report = lines.last().expect("the report");
     assert_eq!(report["target"], "/report?answer=42&script=7");
 }
@@ -427,18 +512,18 @@ fetch("http://OTHER/f", {headers: {Range: "bytes=1-2", "If-Range": '"x"', "X-Req
 
 #[test]
 fn chromium_asks_another_origin_with_the_usual_fields() {
-    let Some(home) = Home::for_clients(&["chromium"]) else {
+    if Home::for_clients(&["chromium"]).is_none() {
         return;
-    };
+    }
     let other = Server::start(&["--cors"]);
     other.write("f", b"granted");
     let mut server = Server::start(&[]);
     let log = server.follow_log();
     let page = ASKER.replace("OTHER", &other.address.to_string());
     server.write("asker.html", page.as_bytes());
-    let browser = Browser::open(&home, &server.url("/asker.html"));
+    let page = Browser::open(&server.url("/asker.html"));
     let lines = log.until(is_report);
-    drop(browser);
+    drop(page);
     // The tag is none of the file's, so that all of it is sent.
     assert_eq!(
         lines.last().expect("the report")["target"],

@@ -234,17 +234,33 @@ fn every_method_goes_by_a_thread_and_says_its_path() {
 }
 
 #[test]
-fn a_disk_that_never_answers_is_told_and_takes_no_other_with_it() {
+fn a_disk_that_never_answers_takes_no_other_with_it() {
+    let length = 10_000;
+    // The limit of a disk is the default: what is fine is slow as well where the machine is busy.
+    let options = ["--disk-threads", "4"];
+    let Some(slow) = Slow::start(&["hung", "fine"], length, &options) else {
+        return;
+    };
+    slow.mounts[0].treat(Operation::LookUp, Treatment::Hold);
+    // Twice as many as there are threads.
+    let hung = slow.ask("hung");
+    slow.mounts[0].wait_until_held(Operation::LookUp, 1);
+    assert_all_arrive(slow.ask("fine"), length);
+    slow.serve_hot();
+    assert!(hung.iter().all(|client| client.buffered() == 0));
+}
+
+#[test]
+fn a_disk_that_never_answers_is_told() {
     let length = 10_000;
     let options = ["--disk-timeout", "300ms", "--disk-threads", "4"];
-    let Some(mut slow) = Slow::start(&["hung", "fine"], length, &options) else {
+    let Some(mut slow) = Slow::start(&["hung"], length, &options) else {
         return;
     };
     slow.mounts[0].treat(Operation::LookUp, Treatment::Hold);
     // Twice as many as there are threads.
     let mut hung = slow.ask("hung");
     slow.mounts[0].wait_until_held(Operation::LookUp, 1);
-    assert_all_arrive(slow.ask("fine"), length);
     slow.serve_hot();
     for client in &mut hung {
         let response = client.response(false);
@@ -254,15 +270,25 @@ fn a_disk_that_never_answers_is_told_and_takes_no_other_with_it() {
     // What was queued and is not wanted any more is not done either.
     let before = slow.mounts[0].count(Operation::Open);
     slow.mounts[0].treat(Operation::LookUp, Treatment::Answer);
-    assert_all_arrive(slow.ask("hung"), length);
+    let mut asked = 0;
+    for index in 0..COLD {
+        // Once more where the machine, and not the disk, took too long.
+        wait_until("the disk answers", || {
+            asked += 1;
+            let response = slow.server.get(&format!("/hung/{index}"));
+            let expected = slow_fs::pattern(SEED + index as u64, 0, length as usize);
+            response.status == 200 && response.body == expected
+        });
+    }
     let opened = slow.mounts[0].count(Operation::Open) - before;
     // Those of half of the threads had begun, and nobody can stop them.
-    assert!(opened <= COLD as u64 + 2, "{opened} files were opened");
-    let statuses: Vec<_> = (0..3 * COLD)
-        .map(|_| slow.cold_log()["status"].clone())
-        .collect();
-    let timeouts = statuses.iter().filter(|status| **status == 504).count();
-    assert_eq!(timeouts, COLD, "{statuses:?}");
+    assert!(
+        opened <= asked + 2,
+        "{opened} files were opened for {asked} requests"
+    );
+    for _ in 0..COLD {
+        assert_eq!(slow.cold_log()["status"], 504);
+    }
 }
 
 #[test]
@@ -275,11 +301,20 @@ fn a_read_that_never_ends_is_504_before_the_head_and_a_cut_after_it() {
     assert_eq!(slow.server.get("/hung/0").status, 504);
     assert_eq!(slow.cold_log()["outcome"], "complete");
     slow.mounts[0].treat(Operation::Read, Treatment::Answer);
-    // The head is out and some of the body when the disk stops.
+    // The head is out and some of the body when the disk stops; once more where the machine, and not the
+    // disk, took too long for the head.
     let mut client = slow.server.connect();
-    client.send(b"GET /hung/1 HTTP/1.1\r\nHost: t\r\n\r\n");
-    let mut first = [0; 1];
-    client.stream.read_exact(&mut first).expect("the head");
+    wait_until("the disk answers", || {
+        client = slow.server.connect();
+        client.send(b"GET /hung/1 HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut first = [0; 12];
+        client.stream.read_exact(&mut first).expect("the head");
+        let is_sent = first == *b"HTTP/1.1 200";
+        if !is_sent {
+            slow.cold_log();
+        }
+        is_sent
+    });
     slow.mounts[0].treat(Operation::Read, Treatment::Hold);
     let mut rest = Vec::new();
     let ended = client.stream.read_to_end(&mut rest);

@@ -217,8 +217,8 @@ impl Rewritten {
 /// left out: no server can tell what such a reader is given.
 #[test]
 fn no_tag_is_ever_given_to_two_contents() {
-    const FILES: usize = 16;
-    const VERSIONS: u64 = 150;
+    const FILES: usize = 48;
+    const VERSIONS: u64 = 50;
     let server = Server::start(&["--cache-ttl", "0"]);
     let files: Vec<_> = (0..FILES)
         .map(|number| Rewritten {

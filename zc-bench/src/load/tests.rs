@@ -4,10 +4,12 @@ use std::net::{TcpListener, TcpStream};
 use super::*;
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-/// Requests a second: rare, so that what the server does meanwhile is done before the next.
-const RATE: f64 = 4.0;
 /// Longer than anybody waits for a test.
 const FOREVER: Duration = Duration::from_secs(3600);
+/// Requests a second: the first is due at once, and the second when the test is long over.
+const RATE: f64 = 1.0 / 3600.0;
+/// A wait that only ends a test that hangs; no test passes because of it.
+const HANG: Duration = Duration::from_secs(60);
 
 fn read_request(stream: &mut TcpStream) -> io::Result<usize> {
     stream.read(&mut [0; 1024])
@@ -17,37 +19,121 @@ fn answer(stream: &mut TcpStream) {
     stream.write_all(RESPONSE).expect("a client");
 }
 
-/// Ends a connection that nothing was asked on, with these words, and has requests wait on all others.
-fn serve(listener: &TcpListener, last_words: &[u8]) {
-    let accept = || listener.accept().expect("a client").0;
-    let (mut asked, mut idle) = (accept(), accept());
-    read_request(&mut asked).expect("a request");
-    idle.write_all(last_words).expect("a client");
-    drop(idle);
-    let mut again = accept();
-    answer(&mut asked);
-    for stream in [&mut asked, &mut again] {
-        read_request(stream).expect("a request");
-    }
-    // Others are due meanwhile.
-    let time = Some(Duration::from_secs_f64(3.0 / RATE));
-    again.set_read_timeout(time).expect("a timeout");
-    let early = read_request(&mut again).map_err(|error| error.kind());
-    assert_eq!(early, Err(io::ErrorKind::WouldBlock));
-    again.set_read_timeout(None).expect("no timeout");
-    std::thread::scope(|scope| {
-        for stream in [&mut asked, &mut again] {
-            scope.spawn(move || {
-                answer(stream);
-                while read_request(stream).is_ok_and(|count| count > 0) {
-                    answer(stream);
-                }
-            });
-        }
-    });
+fn has_bytes(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let bytes = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket");
+    bytes.is_ok_and(|count| count > 0)
 }
 
-/// Runs an open loop of two connections against what serves on the listener.
+/// A load on two connections whose loop is turned by the test: requests are due when it says so, and
+/// nothing depends on how long anything takes.
+struct Turned<'l> {
+    run: Run<'l>,
+    poll: Poll,
+    events: Events,
+}
+
+impl<'l> Turned<'l> {
+    fn start(load: &'l Load) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let clients = (0..load.connections).map(|index| Client::connect(load, index, &poll));
+        Ok(Self {
+            run: Run::new(load, clients.collect::<io::Result<_>>()?),
+            poll,
+            events: Events::with_capacity(16),
+        })
+    }
+
+    /// Turns the loop until `condition` holds.
+    fn turn_until(&mut self, mut condition: impl FnMut(&Run<'l>) -> bool) -> io::Result<()> {
+        let hang = Instant::now() + HANG;
+        while !condition(&self.run) {
+            assert!(Instant::now() < hang, "the loop turns for nothing");
+            let moment = Some(Duration::from_millis(1));
+            self.poll.poll(&mut self.events, moment)?;
+            for event in &self.events {
+                self.run.on_event(event.token().0, &self.poll)?;
+            }
+            self.run.start_what_is_due(&self.poll)?;
+        }
+        Ok(())
+    }
+
+    /// One more request is due now.
+    fn have_due(&mut self) -> io::Result<()> {
+        self.run.due = Instant::now();
+        self.run.start_what_is_due(&self.poll)
+    }
+}
+
+/// Ends a connection that nothing was asked on, with these words, and has requests come due while there
+/// is one other that is idle.
+fn assert_not_asked_twice(last_words: &[u8]) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let accept = || listener.accept().expect("a client").0;
+    let load = load_on(listener.local_addr().expect("bound"));
+    let request_bytes = load.request(&load.targets[0]).len();
+    let mut turned = Turned::start(&load).expect("two connections");
+    let (mut asked, mut idle) = (accept(), accept());
+    let step = turned.turn_until(|_| has_bytes(&asked));
+    step.expect("the first request is due at once");
+    assert_eq!(read_request(&mut asked).ok(), Some(request_bytes));
+
+    idle.write_all(last_words).expect("a client");
+    drop(idle);
+    listener.set_nonblocking(true).expect("a socket");
+    let mut again = None;
+    let step = turned.turn_until(|_| {
+        again = listener.accept().ok();
+        again.is_some()
+    });
+    step.expect("a connection in its place");
+    let (mut again, _) = again.expect("just now");
+    again.set_nonblocking(false).expect("a socket");
+    for _ in 0..3 {
+        turned.have_due().expect("no bytes");
+    }
+    // One of them goes on the new connection. The next waits until the other is idle.
+    let step = turned.turn_until(|_| has_bytes(&again));
+    step.expect("a request");
+    answer(&mut asked);
+    let step = turned.turn_until(|_| has_bytes(&asked));
+    step.expect("another request");
+    for stream in [&mut asked, &mut again] {
+        answer(stream);
+    }
+    let step = turned.turn_until(|run| run.outcome.responses == 3);
+    step.expect("every response is one");
+    let outcome = turned.run.finish();
+    assert_eq!(outcome.errors, 0, "{outcome:?}");
+    // Their ends have come: all that was ever asked is there.
+    for stream in [&mut asked, &mut again] {
+        let mut requests = Vec::new();
+        stream.read_to_end(&mut requests).expect("an end");
+        assert_eq!(requests.len(), request_bytes);
+    }
+}
+
+fn load_on(address: SocketAddr) -> Load {
+    Load {
+        address,
+        targets: vec![Target {
+            path: "/".into(),
+            file: None,
+        }],
+        connections: 2,
+        rate: Some(RATE),
+        keep_alive: true,
+        warm_up: Duration::ZERO,
+        duration: HANG,
+        responses_min: 0,
+        duration_max: Duration::ZERO,
+        verify_every: 0,
+    }
+}
+
+/// Runs an open loop of two connections against what serves on the listener. One request is due.
 fn run(serve: impl FnOnce(&TcpListener) + Send + 'static) -> io::Result<Outcome> {
     run_with(serve, |load| load)
 }
@@ -60,31 +146,9 @@ fn run_with(
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let server = std::thread::spawn(move || serve(&listener));
-    let load = Load {
-        address,
-        targets: vec![Target {
-            path: "/".into(),
-            file: None,
-        }],
-        connections: 2,
-        rate: Some(RATE),
-        keep_alive: true,
-        warm_up: Duration::ZERO,
-        duration: Duration::from_secs(3),
-        responses_min: 0,
-        duration_max: Duration::ZERO,
-        verify_every: 0,
-    };
-    let outcome = change(load).run();
+    let outcome = change(load_on(address)).run();
     server.join().expect("the server has seen what it has to");
     outcome
-}
-
-fn assert_not_asked_twice(last_words: &'static [u8]) {
-    let outcome = run(move |listener| serve(listener, last_words));
-    let outcome = outcome.expect("every response is one");
-    assert!(outcome.responses >= 3, "{outcome:?}");
-    assert_eq!(outcome.errors, 0, "{outcome:?}");
 }
 
 #[test]

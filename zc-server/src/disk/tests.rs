@@ -9,7 +9,10 @@ fn a_job_that_panics_ends_no_thread() {
     let disk = Disk::start(THREADS, 100).expect("threads");
     let mut handles = Vec::new();
     for _ in 0..2 * THREADS {
-        let handle = disk.submit(1, 0, |_, _| panic!("on purpose"));
+        let panic = |_: &Fetcher, _: &CancelToken| {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        };
+        let handle = disk.submit(1, 0, panic);
         handles.push(handle.expect("room"));
     }
     let (did, done) = mpsc::channel();

@@ -19,7 +19,7 @@ pub(crate) mod load;
 pub(crate) mod multipart;
 pub(crate) mod nginx;
 pub(crate) mod segments;
-mod workers;
+pub(crate) mod workers;
 
 use workers::Workers;
 
@@ -30,13 +30,24 @@ pub(crate) const HANG: Duration = Duration::from_secs(30);
 /// little more.
 pub(crate) const SETTLED: Duration = Duration::from_millis(40);
 
+/// How often [`wait_until`] tries without a pause: most of what is waited for is there by then.
+const TRIES_AT_ONCE: usize = 100;
+/// Its pause after that, so that who waits leaves the processor to whom it waits for.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Tries again and again until `condition` holds. When that hangs it fails, and says `what` was waited for.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let hang = Instant::now() + HANG;
+    let mut tries = 0;
     while !condition() {
         assert!(Instant::now() < hang, "this did not come: {what}");
-        std::thread::yield_now();
+        tries += 1;
+        if tries < TRIES_AT_ONCE {
+            std::thread::yield_now();
+        } else {
+            std::thread::park_timeout(PAUSE);
+        }
     }
 }
 
@@ -207,9 +218,9 @@ impl Server {
         wait_until("the file has a date", || {
             self.head_with(target, "").field("last-modified").is_some()
         });
-        let began = Instant::now();
-        while began.elapsed() < SETTLED {
-            std::thread::yield_now();
+        let settled = Instant::now() + SETTLED;
+        while let Some(rest) = settled.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(rest);
         }
     }
 
@@ -307,18 +318,6 @@ impl Server {
             .status()
             .expect("prlimit of util-linux");
         assert!(status.success());
-    }
-
-    /// CPU time used so far by all threads, in nanoseconds.
-    pub(crate) fn cpu_ns(&self) -> u64 {
-        std::fs::read_dir(format!("/proc/{}/task", self.pid()))
-            .expect("our own child")
-            .filter_map(|task| {
-                let path = task.ok()?.path().join("schedstat");
-                let text = std::fs::read_to_string(path).ok()?;
-                text.split_whitespace().next()?.parse::<u64>().ok()
-            })
-            .sum()
     }
 }
 

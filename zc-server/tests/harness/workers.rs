@@ -36,6 +36,18 @@ impl Workers {
         self.0.iter().all(in_epoll)
     }
 
+    /// How often they have gone to sleep so far: a thread that is preempted does not.
+    pub(crate) fn sleeps(&self) -> u64 {
+        let of_one = |task: &PathBuf| {
+            let status = std::fs::read_to_string(task.join("status")).expect("our child");
+            let mut lines = status.lines();
+            let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let count = count.and_then(|count| count.trim().parse::<u64>().ok());
+            count.expect("a number, see proc_pid_status(5)")
+        };
+        self.0.iter().map(of_one).sum()
+    }
+
     /// True when every one of them sleeps in another system call than epoll.
     pub(crate) fn sleep_elsewhere(&self) -> bool {
         let elsewhere = |task: &PathBuf| sleeps_in(task).is_some_and(|call| !is_epoll(call));
