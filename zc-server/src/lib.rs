@@ -40,7 +40,7 @@ mod pool;
 mod reactor;
 mod respond;
 mod server;
-mod site;
+mod services;
 pub mod tagging;
 mod text;
 mod worker;

@@ -1,8 +1,8 @@
 //! Starts the workers, and owns their end.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
@@ -10,6 +10,7 @@ use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
 
 use crate::config::{Config, LogFormat};
+use crate::files::content::{Content, ContentError};
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
@@ -19,7 +20,7 @@ use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
-use crate::site::Site;
+use crate::services::Services;
 use crate::text::OneLine;
 use crate::worker::{Timeouts, Worker, WorkerMessage};
 
@@ -42,11 +43,14 @@ pub struct Server {
     diagnostics: Diagnostics,
 }
 
-/// Stops a running server from another thread.
+/// Stops a running server from another thread, or has it serve something else.
 #[derive(Debug, Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
     wakers: Arc<[Arc<Waker>]>,
+    mailboxes: Arc<[Mailbox<WorkerMessage>]>,
+    /// A handle does not keep the threads of the disk.
+    services: Weak<Services>,
 }
 
 /// How a server ended.
@@ -100,8 +104,10 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
-        let (site, roots) = Site::open(&config, diagnostics.clone())?;
-        let site = Arc::new(site);
+        let services = Services::start(&config, diagnostics.clone()).map_err(StartError::Disk)?;
+        let services = Arc::new(services);
+        let (content, roots) = Content::open(&config, &services.mounts, &diagnostics)?;
+        let content = Arc::new(content);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
         if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
@@ -126,8 +132,14 @@ impl Server {
             }
         };
         let mut reactors = Vec::with_capacity(config.threads);
-        let wakers = seats.iter().map(|seat| Arc::clone(&seat.waker));
-        let wakers = wakers.collect();
+        let wakers = seats.iter().map(|seat| Arc::clone(&seat.waker)).collect();
+        let mailboxes = seats.iter().map(|seat| seat.mailbox.clone()).collect();
+        let handle = Handle {
+            shared: Arc::clone(&shared),
+            wakers,
+            mailboxes,
+            services: Arc::downgrade(&services),
+        };
         for (index, seat) in seats.into_iter().enumerate() {
             let timeouts = Timeouts {
                 header_ms: config.header_timeout_ms,
@@ -135,12 +147,16 @@ impl Server {
                 stall_ms: config.stall_timeout_ms,
                 disk_ms: config.disk_timeout_ms,
             };
-            let worker_roots = Roots::new(&roots, config.cache.ttl_ms);
-            let cache = Cache::new(cache_bounds(&config, descriptors));
-            let site = Arc::clone(&site);
-            let mut worker = Worker::new(site, worker_roots, cache, timeouts, seat.mailbox);
+            let mut worker = Worker::new(
+                Arc::clone(&services),
+                Arc::clone(&content),
+                Roots::new(&roots, config.cache.ttl_ms),
+                Cache::new(cache_bounds(&config, descriptors)),
+                timeouts,
+                seat.mailbox,
+            );
             worker.log = sink.clone();
-            if worker.site.may_use_io_uring {
+            if services.may_use_io_uring {
                 // Where it is refused, threads wait for everything.
                 worker.ring = DiskRing::new(WATCHED_MAX).ok();
             }
@@ -151,7 +167,7 @@ impl Server {
         Ok(Self {
             reactors,
             listening: bound.listening,
-            handle: Handle { shared, wakers },
+            handle,
             log_writer,
             diagnostics,
         })
@@ -231,6 +247,27 @@ impl Drop for StopOnExit {
 }
 
 impl Handle {
+    /// Serves what `config` says from now on: its root, sites, files and method. What else it says, such
+    /// as addresses and timeouts, stays as it was. A request is answered from the one or the other as a
+    /// whole, and what is under way ends as it began. Does nothing when the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Root`] or [`StartError::Page`]; the server then goes on as before.
+    pub fn replace_content(&self, config: &Config) -> Result<(), StartError> {
+        let Some(services) = self.services.upgrade() else {
+            return Ok(());
+        };
+        let opened = Content::open(config, &services.mounts, &services.diagnostics);
+        let (content, roots) = opened?;
+        let (content, roots) = (Arc::new(content), Arc::from(roots));
+        for mailbox in self.mailboxes.iter() {
+            let (content, roots) = (Arc::clone(&content), Arc::clone(&roots));
+            mailbox.send(WorkerMessage::Content(content, roots));
+        }
+        Ok(())
+    }
+
     /// Begins the drain: listeners and idle connections close at once, responses under way have
     /// the grace period. Calling it again changes nothing.
     pub fn stop(&self) {
@@ -299,6 +336,23 @@ fn raise_descriptor_limit(connections_max: usize, cache_files: usize) -> u64 {
         );
     }
     granted
+}
+
+impl From<ContentError> for StartError {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::Root(error) => Self::Root(error),
+            ContentError::Page {
+                option,
+                path,
+                reason,
+            } => Self::Page {
+                option,
+                path,
+                reason,
+            },
+        }
+    }
 }
 
 impl fmt::Display for StartError {

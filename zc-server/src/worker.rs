@@ -12,7 +12,9 @@ use zc_http::{HttpTime, Limits, Persistence};
 
 use crate::body::ResponseBody;
 use crate::disk::{CancelToken, JobHandle, Key};
+use crate::files::content::Content;
 use crate::files::open_file::FileHandle;
+use crate::files::root::Root;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
@@ -22,7 +24,7 @@ use crate::respond::cache::Cache;
 use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
 use crate::respond::response::{ExchangeId, Response};
-use crate::site::Site;
+use crate::services::Services;
 
 /// The most that one read takes from a socket, in bytes. It is also what one connection may hold beyond
 /// a head that is not complete yet.
@@ -44,6 +46,8 @@ pub(crate) enum WorkerMessage {
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
     Connection(TcpStream, SocketAddr),
+    /// What is served from now on, and its roots, which were just opened.
+    Content(Arc<Content>, Arc<[Arc<Root>]>),
 }
 
 /// What a thread has done for an exchange.
@@ -68,7 +72,8 @@ pub(crate) struct TurnAccount {
 /// What one worker owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) site: Arc<Site>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) content: Arc<Content>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// Taken by the connection that reads into it, for as long as it does.
@@ -104,7 +109,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        site: Arc<Site>,
+        services: Arc<Services>,
+        content: Arc<Content>,
         roots: Roots,
         cache: Cache,
         timeouts: Timeouts,
@@ -112,7 +118,8 @@ impl Worker {
     ) -> Self {
         let now = HttpTime::from_unix_seconds(0);
         Self {
-            site,
+            services,
+            content,
             limits: Limits::default(),
             timeouts,
             scratch: vec![0; READ_BYTES_MAX].into(),
@@ -147,6 +154,12 @@ impl Worker {
         }
     }
 
+    /// Serves something else from now on. Exchanges under way keep the content that they began with.
+    pub(crate) fn replace_content(&mut self, content: Arc<Content>, roots: &[Arc<Root>]) {
+        self.content = content;
+        self.roots.replace(roots, self.now_ms);
+    }
+
     /// The number of the next exchange.
     pub(crate) fn next_exchange(&mut self) -> ExchangeId {
         self.exchanges += 1;
@@ -179,7 +192,7 @@ impl Worker {
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };
-        self.site.disk.submit(mount, read_bytes, job).ok()
+        self.services.disk.submit(mount, read_bytes, job).ok()
     }
 
     /// Has the kernel tell when the byte at `at` of `file`, which was requested of the disk, is in memory.
@@ -220,7 +233,7 @@ impl Worker {
 
     /// Lets go of what nobody uses. To be called once a turn.
     pub(crate) fn sweep(&mut self) {
-        self.roots.sweep(&self.site.roots, self.now_ms);
+        self.roots.sweep(&self.content.roots, self.now_ms);
         while let Some(root) = self.roots.take_retired() {
             self.cache.forget(root);
         }

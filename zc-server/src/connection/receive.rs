@@ -320,7 +320,7 @@ impl Connection {
             Outcome::PeerGone
         } else {
             let line = format!("response to {remote} failed: {error}");
-            worker.site.diagnostics.warn(line);
+            worker.services.diagnostics.warn(line);
             Outcome::Failed
         };
         response.observe(remote, accepted, outcome, worker);

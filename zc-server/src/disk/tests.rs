@@ -140,7 +140,7 @@ fn long_reads_are_throttled_and_other_work_passes_them() {
             let job = Job::Close(tempfile::tempfile().expect("a file"));
             let pushed = queue.jobs.push(100 + mount, job, HOURS_BYTES);
             assert!(pushed.is_ok());
-            // HeadWritten, by nobody who would end it.
+            // Begun, by nobody who would end it.
             assert!(queue.jobs.pop(Instant::now()).is_some());
         }
     }

@@ -232,7 +232,8 @@ pub(crate) fn accept_request<'b>(
     };
     let moment = worker.moment(persistence);
     let parts = ResponderParts {
-        site: &worker.site,
+        services: &worker.services,
+        content: &worker.content,
         moment: &moment,
         roots: &mut worker.roots,
         cache: &mut worker.cache,
@@ -277,7 +278,13 @@ pub(crate) fn accept_request<'b>(
 
 fn refuse_now(status: Status, persistence: Persistence, worker: &mut Worker) -> Reply {
     let moment = worker.moment(persistence);
-    refuse(status, &worker.site, &moment, &mut worker.buffers)
+    refuse(
+        status,
+        &worker.services,
+        &worker.content,
+        &moment,
+        &mut worker.buffers,
+    )
 }
 
 /// A reply that is not sent at once.

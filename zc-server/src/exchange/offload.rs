@@ -93,7 +93,7 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
             Ok(socket) => socket,
             Err(error) => {
                 let line = format!("cannot wait for the disk for {}: {error}", peer.remote());
-                worker.site.diagnostics.warn(line);
+                worker.services.diagnostics.warn(line);
                 return observe(end, Outcome::Failed, before, peer, worker);
             }
         };
@@ -214,7 +214,7 @@ impl Returned {
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let file = file_named(file.as_deref());
                 let line = format!("cannot read for {}: {file}{error}", peer.remote());
-                worker.site.diagnostics.warn(line);
+                worker.services.diagnostics.warn(line);
                 let (status, after) = (Failure::Read.status(), AfterResponse::Linger);
                 let end = response.end;
                 Next::Go(Exchange::refusing_instead(end, id, status, after, worker))
@@ -252,5 +252,5 @@ pub(super) fn warn_of_timeout(
         "{file}the disk did not answer in time for {}",
         peer.remote()
     );
-    worker.site.diagnostics.warn(line);
+    worker.services.diagnostics.warn(line);
 }

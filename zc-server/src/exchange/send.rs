@@ -99,7 +99,7 @@ pub(super) fn over(
     let warn = |what: &str, why: &dyn std::fmt::Display| {
         let file = file_named(file.map(AsRef::as_ref));
         let line = format!("response to {} {what}: {file}{why}", peer.remote());
-        worker.site.diagnostics.warn(line);
+        worker.services.diagnostics.warn(line);
     };
     let outcome = match answer {
         Ok(Progress::SourceTruncated(truncated)) => {

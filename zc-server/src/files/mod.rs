@@ -1,5 +1,6 @@
 //! What is served: roots and their paths, what stands at a path, and what is known of it.
 
+pub(crate) mod content;
 pub(crate) mod declared;
 pub(crate) mod facts;
 pub(crate) mod file_state;

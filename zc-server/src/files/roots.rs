@@ -199,17 +199,21 @@ impl<'a> From<&'a RootLookup> for CurrentRoot<'a> {
 impl Roots {
     /// Roots that were just opened. What a path named is believed for `ttl_ms`.
     pub(crate) fn new(opened: &[Arc<Root>], ttl_ms: u64) -> Self {
-        let held = |root: &Arc<Root>| WorkerRoot {
-            state: State::Held(Arc::clone(root)),
-            checked_ms: 0,
-            used_ms: 0,
-        };
         Self {
             ttl_ms,
-            roots: opened.iter().map(held).collect(),
+            roots: opened.iter().map(|root| WorkerRoot::new(root, 0)).collect(),
             swept_ms: 0,
             retired: Vec::new(),
         }
+    }
+
+    /// Other roots, which were just opened, take the place of all that there were.
+    pub(crate) fn replace(&mut self, opened: &[Arc<Root>], now_ms: u64) {
+        for held in &mut self.roots {
+            held.set_state(State::Unknown, &mut self.retired);
+        }
+        let roots = opened.iter();
+        self.roots = roots.map(|root| WorkerRoot::new(root, now_ms)).collect();
     }
 
     /// The root of `path`, which has the place `index`, at `now_ms`.
@@ -282,6 +286,15 @@ impl Roots {
 }
 
 impl WorkerRoot {
+    /// A root that was opened at `now_ms`.
+    fn new(root: &Arc<Root>, now_ms: u64) -> Self {
+        Self {
+            state: State::Held(Arc::clone(root)),
+            checked_ms: now_ms,
+            used_ms: now_ms,
+        }
+    }
+
     /// Whether memory tells that the path names what it did.
     fn is_unchanged(&self, path: &RootPath) -> bool {
         match &self.state {

@@ -287,6 +287,9 @@ impl Reactor {
                     }
                 }
                 WorkerMessage::Connection(stream, remote) => self.insert(stream, remote),
+                WorkerMessage::Content(content, roots) => {
+                    self.worker.replace_content(content, &roots);
+                }
             }
         }
     }
@@ -332,7 +335,7 @@ impl Reactor {
                         Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
                             let line = format!("cannot accept for the moment: {error}");
-                            self.worker.site.diagnostics.warn(line);
+                            self.worker.services.diagnostics.warn(line);
                             return pause;
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
@@ -367,7 +370,7 @@ impl Reactor {
         let registered = slot.connection.register(self.poll.registry(), token);
         if let Err(error) = registered {
             let line = format!("cannot watch a connection: {error}");
-            self.worker.site.diagnostics.warn(line);
+            self.worker.services.diagnostics.warn(line);
             self.remove(token);
             return;
         }
@@ -509,7 +512,7 @@ impl Reactor {
         let responses = tokens.iter().filter(|token| has_response(token)).count();
         let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
         if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
-            self.worker.site.diagnostics.warn(line);
+            self.worker.services.diagnostics.warn(line);
         }
     }
 

@@ -17,6 +17,7 @@ use zc_http::{
 };
 
 use crate::disk::Key;
+use crate::files::content::Content;
 use crate::files::listing::{self, Listing};
 use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
 use crate::files::open_file::{OpenMode, ResolveError};
@@ -28,7 +29,7 @@ use crate::respond::failure::Failure;
 use crate::respond::plan::{Grant, Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
-use crate::site::Site;
+use crate::services::Services;
 use crate::text::OneLine;
 
 /// What becomes of a request.
@@ -70,7 +71,8 @@ impl fmt::Debug for LookUp {
 
 /// What a worker lends for a response.
 pub(crate) struct ResponderParts<'a> {
-    pub(crate) site: &'a Arc<Site>,
+    pub(crate) services: &'a Services,
+    pub(crate) content: &'a Arc<Content>,
     pub(crate) moment: &'a Moment,
     pub(crate) roots: &'a mut Roots,
     pub(crate) cache: &'a mut Cache,
@@ -84,6 +86,8 @@ pub(crate) struct ResponderParts<'a> {
 pub(crate) struct PendingLookup {
     /// When it was asked first, in milliseconds of the worker's clock.
     asked_ms: Option<u64>,
+    /// What was served then: the request is answered from that.
+    content: Option<Arc<Content>>,
     root: PendingRoot,
     found: Option<Found>,
     page: Option<Found>,
@@ -130,20 +134,31 @@ enum Resolved {
 pub(crate) fn respond(
     request: &Request<'_>,
     pending: Option<Box<PendingLookup>>,
-    lent: ResponderParts<'_>,
+    parts: ResponderParts<'_>,
 ) -> Responded {
     let ResponderParts {
-        site,
+        services,
+        content,
         moment,
         roots,
         cache,
         buffers,
         path,
-    } = lent;
-    let index = site.root_of(request);
-    let Some(root_path) = site.roots.get(index) else {
+    } = parts;
+    let begun = pending.as_ref().and_then(|pending| pending.content.clone());
+    let content = begun.as_ref().unwrap_or(content);
+    // What was served before is no business of the cache nor of the roots any more.
+    let is_current = content.generation == parts.content.generation;
+    let index = content.root_of(request);
+    let Some(root_path) = content.roots.get(index) else {
         // A site's place is one of the list.
-        return Responded::Reply(refuse(Status::InternalServerError, site, moment, buffers));
+        return Responded::Reply(refuse(
+            Status::InternalServerError,
+            services,
+            content,
+            moment,
+            buffers,
+        ));
     };
     let mut pending = pending;
     let told = pending.as_mut().map(|pending| {
@@ -152,21 +167,26 @@ pub(crate) fn respond(
     });
     let answering = match &told {
         Some((PendingRoot::Own(root), _)) => CurrentRoot::Open(root),
-        // RequestTarget again when the cache has no descriptors any more.
+        // Asked again when the cache has no descriptors any more.
         Some((PendingRoot::LookedUp(RootLookup::Exhausted), _)) if cache.shed_descriptors() => {
             CurrentRoot::WouldBlock
         }
         Some((PendingRoot::LookedUp(told), asked_ms)) => {
-            roots.install(index, told, *asked_ms);
+            if is_current {
+                roots.install(index, told, *asked_ms);
+            }
             CurrentRoot::from(told)
         }
+        Some((PendingRoot::Unknown, _)) | None if !is_current => CurrentRoot::WouldBlock,
         Some((PendingRoot::Unknown, _)) | None => {
-            roots.current(index, root_path, site.open_mode(), moment.now_ms)
+            roots.current(index, root_path, services.open_mode(), moment.now_ms)
         }
     };
     let mut responder = Responder {
         request,
-        site,
+        services,
+        content,
+        is_current,
         moment,
         root_path,
         root: answering,
@@ -181,36 +201,46 @@ pub(crate) fn respond(
     {
         return responder.listing(listing, path);
     }
-    match examine(request, site, path) {
+    match examine(request, content, path) {
         Ok(asked) => responder.resource(&asked, path),
         Err(unlooked) => responder.message(unlooked.into()),
     }
 }
 
 /// Answers what could not be parsed or read in time: an error, and the end of the connection.
-pub(crate) fn refuse(status: Status, site: &Site, moment: &Moment, buffers: &mut Buffers) -> Reply {
+pub(crate) fn refuse(
+    status: Status,
+    services: &Services,
+    content: &Content,
+    moment: &Moment,
+    buffers: &mut Buffers,
+) -> Reply {
     let framing = Framing {
         method: Method::Get,
         version: Version::Http11,
         after: Persistence::Close,
         now: moment.now,
-        lines: &site.rules.lines,
+        lines: &content.rules.lines,
         grant: Grant::NONE,
         disposition: None,
-        has_routes: site.rules.spa.is_some(),
+        has_routes: content.rules.spa.is_some(),
     };
     let builder = ReplyBuilder {
-        site,
+        services,
+        rules: &content.rules,
         framing,
         moment,
-        method: site.method,
+        method: content.method,
     };
     builder.reply(&Plan::Message(status), buffers)
 }
 
 struct Responder<'a, 'r> {
     request: &'a Request<'r>,
-    site: &'a Arc<Site>,
+    services: &'a Services,
+    content: &'a Arc<Content>,
+    /// Whether it is served still.
+    is_current: bool,
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
     root: CurrentRoot<'a>,
@@ -222,7 +252,7 @@ struct Responder<'a, 'r> {
 impl<'a> Responder<'a, '_> {
     /// Answers with what stands at `path`.
     fn resource(mut self, asked: &RequestTarget, path: &[u8]) -> Responded {
-        let rules = &self.site.rules;
+        let rules = &self.content.rules;
         let query = Query {
             path,
             is_directory: asked.is_directory,
@@ -231,7 +261,7 @@ impl<'a> Responder<'a, '_> {
                 Some(_) => media_acceptance(&self.request.headers, "text/html"),
                 None => MediaAcceptance::Covered,
             },
-            open_mode: self.site.open_mode(),
+            open_mode: self.services.open_mode(),
         };
         let root = match self.root {
             CurrentRoot::Open(root) => root,
@@ -250,7 +280,7 @@ impl<'a> Responder<'a, '_> {
             .pending
             .as_mut()
             .and_then(|pending| pending.found.take());
-        match self.stands(key, told, || look_up(root, rules, query)) {
+        match self.resolve(key, told, || look_up(root, rules, query)) {
             Resolved::WouldBlock => self.ask_for(root, query),
             Resolved::Cached(id) => match self.cache.standing(id) {
                 Some(CacheEntry::File(_)) => self.kept_file(id, asked, path),
@@ -271,7 +301,7 @@ impl<'a> Responder<'a, '_> {
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
                     view: plan::view(self.request),
-                    memory: self.site.listings.clone(),
+                    memory: self.services.listings.clone(),
                 };
                 self.ask(root.key_of(path), move || {
                     LookUpAnswer::Listing(list.read())
@@ -280,14 +310,14 @@ impl<'a> Responder<'a, '_> {
             Resolved::Uncached(Found::Redirect) => self.redirect(),
             Resolved::Uncached(Found::NotAcceptable) => self.error(Status::NotAcceptable),
             Resolved::Uncached(Found::Nothing(error)) => {
-                warn_unopened(&error, root, asked, path, self.site);
+                warn_unopened(&error, root, asked, path, self.services);
                 self.error(Failure::Open(&error).status())
             }
         }
     }
 
     /// What stands at a path: as the cache has it, as the disk has told, or as it tells now.
-    fn stands(
+    fn resolve(
         &mut self,
         key: CacheKey<'_>,
         told: Option<Found>,
@@ -299,21 +329,25 @@ impl<'a> Responder<'a, '_> {
                 let asked_ms = self.pending.as_ref().and_then(|pending| pending.asked_ms);
                 (found, asked_ms.unwrap_or(now_ms))
             }
+            None if !self.is_current => (look(), now_ms),
             None => match self.cache.get(key, now_ms) {
                 Some(id) => return Resolved::Cached(id),
                 None => (look(), now_ms),
             },
         };
         let found = match found {
-            // RequestTarget again when the cache has none any more.
+            // Asked again when the cache has none any more.
             Found::Nothing(ResolveError::Exhausted(_)) if self.cache.shed_descriptors() => look(),
             found => found,
         };
         if let Found::Nothing(ResolveError::WouldBlock) = found {
             return Resolved::WouldBlock;
         }
-        let (site, now) = (self.site, self.moment.now);
-        let make = |resource| CachedFile::new(Representation::new(resource, &site.rules, now));
+        if !self.is_current {
+            return Resolved::Uncached(found);
+        }
+        let (services, rules, now) = (self.services, &self.content.rules, self.moment.now);
+        let make = |resource| CachedFile::new(Representation::new(resource, rules, now));
         let id = match self.cache.settle(key, found, asked_ms, make) {
             Ok(id) => id,
             Err(found) => return Resolved::Uncached(found),
@@ -322,7 +356,13 @@ impl<'a> Responder<'a, '_> {
         if let Some(CacheEntry::File(file)) = self.cache.standing(id)
             && file.whole.is_none()
         {
-            file.whole = Some(prepared::whole(&file.representation, inline_max, site, now));
+            file.whole = Some(prepared::whole(
+                &file.representation,
+                inline_max,
+                services,
+                rules,
+                now,
+            ));
             if let Err(found) = self.cache.fit(id) {
                 return Resolved::Uncached(found);
             }
@@ -332,18 +372,19 @@ impl<'a> Responder<'a, '_> {
 
     fn kept_file(self, id: Id, asked: &RequestTarget, path: &[u8]) -> Responded {
         let Some(CacheEntry::File(file)) = self.cache.standing(id) else {
-            unreachable!("asked before");
+            return self.error(Status::NotFound);
         };
         let disposition = disposition(
             self.request,
             &file.representation,
             self.root,
             path,
-            self.site,
+            self.content,
         );
         let builder = builder(
             self.request,
-            self.site,
+            self.services,
+            self.content,
             self.moment,
             asked.method,
             disposition.as_deref(),
@@ -352,11 +393,12 @@ impl<'a> Responder<'a, '_> {
     }
 
     fn loose_file(self, resource: Resource, asked: &RequestTarget, path: &[u8]) -> Responded {
-        let representation = Representation::new(resource, &self.site.rules, self.moment.now);
-        let disposition = disposition(self.request, &representation, self.root, path, self.site);
+        let representation = Representation::new(resource, &self.content.rules, self.moment.now);
+        let disposition = disposition(self.request, &representation, self.root, path, self.content);
         let builder = builder(
             self.request,
-            self.site,
+            self.services,
+            self.content,
             self.moment,
             asked.method,
             disposition.as_deref(),
@@ -374,12 +416,12 @@ impl<'a> Responder<'a, '_> {
             }
             Err(error) => error,
         };
-        if examine(self.request, self.site, path_buffer).is_ok()
+        if examine(self.request, self.content, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
             let path = root.path_of(path_buffer);
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
-            self.site.diagnostics.warn_of_file(line);
+            self.services.diagnostics.warn_of_file(line);
         }
         self.error(Failure::List(&error).status())
     }
@@ -402,7 +444,7 @@ impl<'a> Responder<'a, '_> {
 
     /// Answers an error: with the page that the site has for it, or with a line of text.
     fn error(mut self, status: Status) -> Responded {
-        let Some(path) = self.site.rules.error_page(status) else {
+        let Some(path) = self.content.rules.error_page(status) else {
             return self.plain_error(status);
         };
         let root = match self.root {
@@ -420,8 +462,8 @@ impl<'a> Responder<'a, '_> {
             .pending
             .as_mut()
             .and_then(|pending| pending.page.take());
-        let open_mode = self.site.open_mode();
-        match self.stands(key, told, || error_page(root, path, open_mode)) {
+        let open_mode = self.services.open_mode();
+        match self.resolve(key, told, || error_page(root, path, open_mode)) {
             Resolved::WouldBlock => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
                 self.ask(key, move || {
@@ -438,7 +480,7 @@ impl<'a> Responder<'a, '_> {
                 }
             }
             Resolved::Uncached(Found::File(resource)) => {
-                let rules = &self.site.rules;
+                let rules = &self.content.rules;
                 let representation = Representation::new(*resource, rules, self.moment.now);
                 let mut file = CachedFile::new(representation);
                 let builder = self.plain_builder();
@@ -452,13 +494,13 @@ impl<'a> Responder<'a, '_> {
     /// Whatever is wrong with the page, the error is the one to be told.
     fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
         if let CurrentRoot::Open(root) = self.root {
-            let page = self.site.rules.error_page(status).unwrap_or_default();
+            let page = self.content.rules.error_page(status).unwrap_or_default();
             let (code, path) = (status.code(), root.path_below(page));
             let line = format!(
                 "cannot open the page for {code}, `{}`: {error}",
                 OneLine(&path)
             );
-            self.site.diagnostics.warn_of_file(line);
+            self.services.diagnostics.warn_of_file(line);
         }
         self.plain_error(status)
     }
@@ -470,7 +512,14 @@ impl<'a> Responder<'a, '_> {
 
     /// The builder of a response that is not of the file that was asked for.
     fn plain_builder(&self) -> ReplyBuilder<'a> {
-        builder(self.request, self.site, self.moment, self.site.method, None)
+        builder(
+            self.request,
+            self.services,
+            self.content,
+            self.moment,
+            self.content.method,
+            None,
+        )
     }
 
     /// Has a thread look up what the path of the root names.
@@ -483,7 +532,11 @@ impl<'a> Responder<'a, '_> {
     /// Has a thread do the same look-up, which may wait.
     fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
         let key = root.key_of(query.path);
-        let (root, site, path) = (Arc::clone(root), Arc::clone(self.site), query.path.to_vec());
+        let (root, content, path) = (
+            Arc::clone(root),
+            Arc::clone(self.content),
+            query.path.to_vec(),
+        );
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
         self.ask(key, move || {
             let query = Query {
@@ -493,12 +546,15 @@ impl<'a> Responder<'a, '_> {
                 html,
                 open_mode: OpenMode::MayBlock,
             };
-            LookUpAnswer::Found(look_up(&root, &site.rules, query))
+            LookUpAnswer::Found(look_up(&root, &content.rules, query))
         })
     }
 
     fn ask(self, mount: Key, work: impl FnOnce() -> LookUpAnswer + Send + 'static) -> Responded {
         let mut pending = self.pending.unwrap_or_default();
+        pending
+            .content
+            .get_or_insert_with(|| Arc::clone(self.content));
         pending.asked_ms.get_or_insert(self.moment.now_ms);
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));
@@ -510,23 +566,25 @@ impl<'a> Responder<'a, '_> {
 
 fn builder<'a>(
     request: &'a Request<'_>,
-    site: &'a Site,
+    services: &'a Services,
+    content: &'a Content,
     moment: &'a Moment,
     method: zc_core::Method,
     disposition: Option<&'a str>,
 ) -> ReplyBuilder<'a> {
-    let cors = site.rules.cors.as_ref();
+    let cors = content.rules.cors.as_ref();
     ReplyBuilder {
-        site,
+        services,
+        rules: &content.rules,
         framing: Framing {
             method: request.method,
             version: request.version,
             after: moment.after,
             now: moment.now,
-            lines: &site.rules.lines,
+            lines: &content.rules.lines,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
-            has_routes: site.rules.spa.is_some(),
+            has_routes: content.rules.spa.is_some(),
         },
         moment,
         method,
@@ -536,7 +594,7 @@ fn builder<'a>(
 /// What the request names and how it is to be sent, or the answer that needs no look at a file.
 fn examine(
     request: &Request<'_>,
-    site: &Site,
+    content: &Content,
     path_buffer: &mut Vec<u8>,
 ) -> Result<RequestTarget, plan::EarlyResponse> {
     if let Some(unlooked) = plan::without_a_look(request) {
@@ -548,9 +606,9 @@ fn examine(
         return Err(bad_request);
     };
     let method = match plan::method_override(query) {
-        Override::Method(method) if site.method_override => method,
-        Override::Unknown if site.method_override => return Err(bad_request),
-        _ => site.method,
+        Override::Method(method) if content.method_override => method,
+        Override::Unknown if content.method_override => return Err(bad_request),
+        _ => content.method,
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
@@ -567,9 +625,9 @@ fn disposition(
     file: &Representation,
     root: CurrentRoot<'_>,
     path: &[u8],
-    site: &Site,
+    content: &Content,
 ) -> Option<String> {
-    if !site.rules.download_query || !plan::wants_download(request.target.query()) {
+    if !content.rules.download_query || !plan::wants_download(request.target.query()) {
         return None;
     }
     let file = &file.resource.path[..];
@@ -583,7 +641,7 @@ fn warn_unopened(
     root: &Root,
     asked: &RequestTarget,
     path: &[u8],
-    site: &Site,
+    services: &Services,
 ) {
     if let ResolveError::NotFound = error {
         return;
@@ -592,5 +650,5 @@ fn warn_unopened(
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    site.diagnostics.warn_of_file(line);
+    services.diagnostics.warn_of_file(line);
 }

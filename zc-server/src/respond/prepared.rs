@@ -8,9 +8,10 @@ use zc_http::{HttpTime, Method, Persistence, Version};
 use crate::files::file_state::FileState;
 use crate::files::mounts::ReadPath;
 use crate::files::representation::Representation;
+use crate::files::rules::Rules;
 use crate::respond::plan::{self, Plan};
 use crate::respond::render::{Framing, render};
-use crate::site::Site;
+use crate::services::Services;
 
 /// The length of an IMF-fixdate.
 pub(crate) const DATE_BYTES: usize = 29;
@@ -28,14 +29,14 @@ pub(crate) struct Prepared {
 
 /// Whether this response is the one that is kept ready: asked for by GET in HTTP/1.1, on a
 /// connection that goes on, and with no fields but those that all requests get.
-pub(crate) fn is_ordinary(framing: &Framing<'_>, site: &Site) -> bool {
+pub(crate) fn is_ordinary(framing: &Framing<'_>, rules: &Rules) -> bool {
     framing.method == Method::Get
         && framing.version == Version::Http11
         && framing.after == Persistence::KeepAlive
         && framing.disposition.is_none()
         && framing
             .grant
-            .is_like(plan::grant(site.rules.cors.as_ref(), None))
+            .is_like(plan::grant(rules.cors.as_ref(), None))
 }
 
 /// The 200 for `file`, with its bytes if it is not longer than `inline_max` and can be read without
@@ -43,45 +44,46 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, site: &Site) -> bool {
 pub(crate) fn whole(
     file: &Representation,
     inline_max: u64,
-    site: &Site,
+    services: &Services,
+    rules: &Rules,
     now: HttpTime,
 ) -> Prepared {
     let mut bytes = Vec::new();
-    let head_bytes = head(&Plan::Whole(file), site, now, &mut bytes);
-    let has_body = file.length() <= inline_max && append_content(file, site, &mut bytes);
+    let head_bytes = head(&Plan::Whole(file), rules, now, &mut bytes);
+    let has_body = file.length() <= inline_max && append_content(file, services, &mut bytes);
     bytes.shrink_to_fit();
     Prepared::new(bytes, head_bytes, has_body, now)
 }
 
 /// The 304 for `file`.
-pub(crate) fn not_modified(file: &Representation, site: &Site, now: HttpTime) -> Prepared {
+pub(crate) fn not_modified(file: &Representation, rules: &Rules, now: HttpTime) -> Prepared {
     let mut bytes = Vec::new();
-    let head_bytes = head(&Plan::NotModified(file), site, now, &mut bytes);
+    let head_bytes = head(&Plan::NotModified(file), rules, now, &mut bytes);
     bytes.shrink_to_fit();
     Prepared::new(bytes, head_bytes, false, now)
 }
 
-fn head(plan: &Plan<'_>, site: &Site, now: HttpTime, bytes: &mut Vec<u8>) -> usize {
+fn head(plan: &Plan<'_>, rules: &Rules, now: HttpTime, bytes: &mut Vec<u8>) -> usize {
     let framing = Framing {
         method: Method::Get,
         version: Version::Http11,
         after: Persistence::KeepAlive,
         now,
-        lines: &site.rules.lines,
-        grant: plan::grant(site.rules.cors.as_ref(), None),
+        lines: &rules.lines,
+        grant: plan::grant(rules.cors.as_ref(), None),
         disposition: None,
-        has_routes: site.rules.spa.is_some(),
+        has_routes: rules.spa.is_some(),
     };
-    debug_assert!(is_ordinary(&framing, site));
+    debug_assert!(is_ordinary(&framing, rules));
     render(plan, framing, bytes).head_end
 }
 
 /// Appends the bytes of the file, all or none of them. Answers whether it did.
-fn append_content(file: &Representation, site: &Site, bytes: &mut Vec<u8>) -> bool {
+fn append_content(file: &Representation, services: &Services, bytes: &mut Vec<u8>) -> bool {
     let start = bytes.len();
     let opened = &file.resource.file;
     // What was read belongs to the state that was told only if that is its state still.
-    let is_read = append_range(file, 0..file.length(), site, bytes)
+    let is_read = append_range(file, 0..file.length(), services, bytes)
         && FileState::from_file(&opened.file).is_ok_and(|state| state == opened.state);
     if !is_read {
         bytes.truncate(start);
@@ -94,7 +96,7 @@ fn append_content(file: &Representation, site: &Site, bytes: &mut Vec<u8>) -> bo
 pub(crate) fn append_range(
     file: &Representation,
     range: Range<u64>,
-    site: &Site,
+    services: &Services,
     bytes: &mut Vec<u8>,
 ) -> bool {
     let opened = &file.resource.file;
@@ -104,7 +106,7 @@ pub(crate) fn append_range(
     let start = bytes.len();
     bytes.resize(start + length, 0);
     let room = &mut bytes[start..];
-    let is_read = match site.read_path(opened) {
+    let is_read = match services.read_path(opened) {
         ReadPath::Direct => opened.file.file().read_exact_at(room, range.start).is_ok(),
         ReadPath::Probe | ReadPath::Prefetched => {
             zc_core::read_resident(&opened.file, room, range.start)

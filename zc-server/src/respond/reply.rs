@@ -12,11 +12,12 @@ use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
+use crate::files::rules::Rules;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan};
-use crate::respond::prepared::{DATE_BYTES, append_range, is_ordinary, not_modified};
+use crate::respond::prepared::{DATE_BYTES, Prepared, append_range, is_ordinary, not_modified};
 use crate::respond::render::{Framing, Rendered, Rest, render};
-use crate::site::Site;
+use crate::services::Services;
 
 /// The longest body that is read into memory to go behind its head in one call, in bytes. Longer
 /// ones are sent by `sendfile` behind a head that is marked `MSG_MORE`. That cost 1.06 times as much with
@@ -92,7 +93,8 @@ pub(crate) struct Buffers {
 
 /// What a reply is made from, beside its plan.
 pub(crate) struct ReplyBuilder<'a> {
-    pub(crate) site: &'a Site,
+    pub(crate) services: &'a Services,
+    pub(crate) rules: &'a Rules,
     pub(crate) framing: Framing<'a>,
     pub(crate) moment: &'a Moment,
     /// How a body is to go.
@@ -105,6 +107,13 @@ struct HeadWritten {
     /// Where the head starts and ends in the output buffer.
     start: usize,
     rendered: Rendered,
+}
+
+/// A 200 that is kept ready.
+enum Whole {
+    Ready(Ready),
+    /// Its head alone: the body goes by another way.
+    Head(HeadWritten),
 }
 
 impl ReplyBuilder<'_> {
@@ -123,9 +132,15 @@ impl ReplyBuilder<'_> {
         buffers: &mut Buffers,
     ) -> Reply {
         let plan = plan::for_file(request, &file.representation, self.moment.now);
-        let id = id.filter(|_| is_ordinary(&self.framing, self.site));
+        let id = id.filter(|_| is_ordinary(&self.framing, self.rules));
         match (&plan, id) {
-            (Plan::Whole(_), Some(id)) if file.whole.is_some() => self.whole(file, id, buffers),
+            (Plan::Whole(_), Some(id)) if let Some(whole) = &mut file.whole => {
+                let length = file.representation.length();
+                match self.whole(whole, length, id, &mut buffers.output) {
+                    Whole::Ready(ready) => Reply::Ready(ready),
+                    Whole::Head(head) => self.send(head, file, buffers),
+                }
+            }
             (Plan::NotModified(_), Some(id)) => self.not_modified(file, id, plan.status()),
             _ => {
                 let begun = self.begin(&plan, buffers);
@@ -167,15 +182,13 @@ impl ReplyBuilder<'_> {
         }
     }
 
-    /// The 200 that is kept ready.
-    fn whole(&self, file: &mut CachedFile, id: Id, buffers: &mut Buffers) -> Reply {
-        let length = file.representation.length();
-        let Some(whole) = &mut file.whole else {
-            unreachable!("asked before");
-        };
+    /// The 200 that is kept ready: as a whole, or its head in the output buffer.
+    fn whole(&self, whole: &mut Prepared, length: u64, id: Id, out: &mut Vec<u8>) -> Whole {
         whole.renew(self.moment.now, &self.moment.date);
-        match whole.body() {
-            Some(body) if self.method == zc_core::Method::Auto => Reply::Ready(Ready {
+        if let Some(body) = whole.body()
+            && self.method == zc_core::Method::Auto
+        {
+            return Whole::Ready(Ready {
                 status: Status::Ok,
                 place: Place::Whole(id),
                 bytes: InMemory {
@@ -183,26 +196,18 @@ impl ReplyBuilder<'_> {
                     body_bytes: body.len(),
                     was_read: false,
                 },
-            }),
-            _ => {
-                let start = buffers.output.len();
-                buffers.output.extend_from_slice(whole.head());
-                let rendered = Rendered {
-                    head_end: buffers.output.len(),
-                    rest: Rest::File(0..length),
-                };
-                let status = Status::Ok;
-                self.send(
-                    HeadWritten {
-                        status,
-                        start,
-                        rendered,
-                    },
-                    file,
-                    buffers,
-                )
-            }
+            });
         }
+        let start = out.len();
+        out.extend_from_slice(whole.head());
+        Whole::Head(HeadWritten {
+            status: Status::Ok,
+            start,
+            rendered: Rendered {
+                head_end: out.len(),
+                rest: Rest::File(0..length),
+            },
+        })
     }
 
     /// The 304 that is kept ready, made when it is first asked for.
@@ -211,7 +216,7 @@ impl ReplyBuilder<'_> {
         let mut ready = file
             .not_modified
             .take()
-            .unwrap_or_else(|| not_modified(&file.representation, self.site, now));
+            .unwrap_or_else(|| not_modified(&file.representation, self.rules, now));
         ready.renew(now, &self.moment.date);
         let head_bytes = ready.head().len();
         file.not_modified = Some(ready);
@@ -241,7 +246,8 @@ impl ReplyBuilder<'_> {
                     }
                     let is_short = range.end - range.start <= READ_BYTES_MAX;
                     let out = &mut buffers.output;
-                    if is_short && append_range(&file.representation, range.clone(), self.site, out)
+                    if is_short
+                        && append_range(&file.representation, range.clone(), self.services, out)
                     {
                         return begun.ready(true, buffers);
                     }
@@ -281,7 +287,7 @@ impl ReplyBuilder<'_> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
         let length = opened.state.length;
-        if length > WINDOW_BYTES || self.site.read_path(opened) != ReadPath::Probe {
+        if length > WINDOW_BYTES || self.services.read_path(opened) != ReadPath::Probe {
             return None;
         }
         if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
@@ -305,10 +311,10 @@ impl ReplyBuilder<'_> {
         Source {
             file: Arc::clone(&opened.file),
             mount: Arc::clone(&opened.mount),
-            read_path: self.site.read_path(opened),
+            read_path: self.services.read_path(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.
-            pipes: (self.method == zc_core::Method::Splice).then(|| self.site.pipes.clone()),
+            pipes: (self.method == zc_core::Method::Splice).then(|| self.services.pipes.clone()),
         }
     }
 }

@@ -6,6 +6,7 @@ use zc_http::{AcceptEncoding, HttpTime, MediaAcceptance};
 
 use super::*;
 use crate::config::Config;
+use crate::files::content::Content;
 use crate::files::file_state::Stability;
 use crate::files::lookup::{Query, look_up};
 use crate::files::open_file::{OpenMode, ResolveError};
@@ -13,7 +14,7 @@ use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::observe::diagnostics::Diagnostics;
 use crate::respond::prepared;
-use crate::site::Site;
+use crate::services::Services;
 
 const TTL_MS: u64 = 1_000;
 const BOUNDS: Bounds = Bounds {
@@ -28,7 +29,8 @@ const LENGTH: usize = 1000;
 /// Files on a disk, and what a worker asks of them.
 struct Files {
     directory: tempfile::TempDir,
-    site: Site,
+    services: Services,
+    content: Content,
     root: Arc<Root>,
     now: HttpTime,
 }
@@ -39,11 +41,14 @@ impl Files {
         let directory = tempfile::tempdir().expect("a directory");
         let config = Config::for_root(directory.path()).expect("a root");
         let diagnostics = Diagnostics::start().expect("a thread");
-        let (site, mut roots) = Site::open(&config, diagnostics).expect("a root");
+        let services = Services::start(&config, diagnostics).expect("threads");
+        let opened = Content::open(&config, &services.mounts, &services.diagnostics);
+        let (content, mut roots) = opened.expect("a root");
         let root = roots.remove(0);
         let files = Self {
             directory,
-            site,
+            services,
+            content,
             root,
             now: HttpTime::from(SystemTime::now()),
         };
@@ -86,7 +91,7 @@ impl Files {
             html: MediaAcceptance::Covered,
             open_mode: OpenMode::MayBlock,
         };
-        look_up(&self.root, &self.site.rules, query)
+        look_up(&self.root, &self.content.rules, query)
     }
 
     /// What a request does: `None` where nothing is kept of the path.
@@ -101,7 +106,7 @@ impl Files {
     fn settle(&self, cache: &mut Cache, name: &str, found: Found, now_ms: u64) -> Option<Id> {
         let key = key(name);
         let make = |resource| {
-            let rules = &self.site.rules;
+            let rules = &self.content.rules;
             CachedFile::new(Representation::new(resource, rules, self.now))
         };
         let id = cache.settle(key, found, now_ms, make).ok()?;
@@ -109,7 +114,13 @@ impl Files {
         if let Some(CacheEntry::File(file)) = cache.standing(id)
             && file.whole.is_none()
         {
-            let whole = prepared::whole(&file.representation, inline_max, &self.site, self.now);
+            let whole = prepared::whole(
+                &file.representation,
+                inline_max,
+                &self.services,
+                &self.content.rules,
+                self.now,
+            );
             file.whole = Some(whole);
             return cache.fit(id).ok();
         }
@@ -246,7 +257,8 @@ fn memory_is_never_exceeded() {
         let id = files.ask_twice(&mut cache, name, time).expect("kept");
         // A 304 that is made later is counted already.
         if let Some(CacheEntry::File(file)) = cache.standing(id) {
-            let ready = prepared::not_modified(&file.representation, &files.site, files.now);
+            let ready =
+                prepared::not_modified(&file.representation, &files.content.rules, files.now);
             let held = file.whole.as_ref().map_or(0, Prepared::weight) + ready.weight();
             file.not_modified = Some(ready);
             let held = held + size_of::<Entry>() + size_of::<CachedFile>();

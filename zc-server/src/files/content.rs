@@ -1,26 +1,28 @@
-//! What is served: the roots, the rules, and what the workers share to serve them.
+//! What is served: the roots, the hosts, the rules. It is replaced as a whole when the configuration is
+//! read again; exchanges under way keep the content that they began with.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use zc_core::PipePool;
-use zc_http::{Request, Target};
+use zc_http::Request;
 
 use crate::config::files::Files;
 use crate::config::{self, Config};
-use crate::disk::Disk;
-use crate::files::listing;
-use crate::files::mounts::{Mounts, ReadPath};
-use crate::files::open_file::{OpenFile, OpenMode};
+use crate::files::mounts::Mounts;
+use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
 use crate::observe::diagnostics::Diagnostics;
-use crate::server::StartError;
 use crate::text::OneLine;
 
-/// What every worker, and every thread that waits for the disk, needs to know.
+/// What is served, and how files become responses.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct Content {
+    /// Its number among the contents that there were.
+    pub(crate) generation: u64,
     /// The paths that are served: of ROOT, and then of the sites.
     pub(crate) roots: Vec<Arc<RootPath>>,
     /// The hosts of the sites, in lower case.
@@ -28,71 +30,52 @@ pub(crate) struct Site {
     pub(crate) rules: Rules,
     pub(crate) method: zc_core::Method,
     pub(crate) method_override: bool,
-    /// The pipes of responses that go by splice.
-    pub(crate) pipes: PipePool,
-    pub(crate) disk: Disk,
-    /// Whether workers leave to the disk's threads what they would have to wait for.
-    pub(crate) cold_guard: bool,
-    /// Whether a worker may wait for requests to the disk by io_uring.
-    pub(crate) may_use_io_uring: bool,
-    /// The memory of all listings being sent.
-    pub(crate) listings: listing::Budget,
-    pub(crate) diagnostics: Diagnostics,
 }
 
-impl Site {
+/// What of the configuration cannot be served.
+#[derive(Debug)]
+pub(crate) enum ContentError {
+    /// The root could not be opened.
+    Root(io::Error),
+    /// A page of the configuration could not be opened.
+    Page {
+        /// The option that names it, with its value.
+        option: String,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Content {
     /// Opens the roots, and answers them as well: they are in the order of their paths.
     pub(crate) fn open(
         config: &Config,
-        diagnostics: Diagnostics,
-    ) -> Result<(Self, Vec<Arc<Root>>), StartError> {
-        // Each connection waits for one thing at a time, and may leave a file to be closed.
-        let disk = Disk::start(config.disk_threads, config.connections_max * 2);
-        let disk = disk.map_err(StartError::Disk)?;
-        let mounts = Arc::new(Mounts::new(disk.handle()));
+        mounts: &Arc<Mounts>,
+        diagnostics: &Diagnostics,
+    ) -> Result<(Self, Vec<Arc<Root>>), ContentError> {
+        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let open = |root: &config::Root| {
-            let (mounts, diagnostics) = (Arc::clone(&mounts), diagnostics.clone());
+            let (mounts, diagnostics) = (Arc::clone(mounts), diagnostics.clone());
             let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
-            let (path, root) = opened.map_err(StartError::Root)?;
+            let (path, root) = opened.map_err(ContentError::Root)?;
             check_pages(&config.files, &root)?;
             Ok((Arc::new(path), root))
         };
         let sites = &config.files.sites;
         let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
-        let opened = roots.map(open).collect::<Result<Vec<_>, StartError>>()?;
+        let opened = roots.map(open).collect::<Result<Vec<_>, ContentError>>()?;
         let (paths, opened) = opened.into_iter().unzip();
-        let site = Self {
+        let content = Self {
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             roots: paths,
             hosts: sites.iter().map(|site| site.host.clone()).collect(),
             rules: Rules::new(&config.files, config.cache.ttl_ms),
             method: config.method,
             method_override: config.method_override,
-            pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
-            disk,
-            cold_guard: config.cold_guard,
-            may_use_io_uring: config.cold_guard && config.io_uring,
-            listings: listing::Budget::default(),
-            diagnostics,
         };
-        Ok((site, opened))
-    }
-
-    /// Whether a worker may wait for a disk.
-    pub(crate) fn open_mode(&self) -> OpenMode {
-        if self.cold_guard {
-            OpenMode::CachedOnly
-        } else {
-            OpenMode::MayBlock
-        }
-    }
-
-    /// How the bytes of a file are to go.
-    pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
-        if self.cold_guard && file.state.length > 0 {
-            file.mount.read_path(&file.file)
-        } else {
-            ReadPath::Direct
-        }
+        Ok((content, opened))
     }
 
     /// The place in [`roots`](Self::roots) of the one that serves the host of this request
@@ -101,7 +84,7 @@ impl Site {
         if self.hosts.is_empty() {
             return 0;
         }
-        let host = host_of(authority(request));
+        let host = host_of(request.authority());
         let mut hosts = self.hosts.iter();
         let site = hosts.position(|name| name.as_bytes().eq_ignore_ascii_case(host));
         // ROOT comes first, and serves all other hosts.
@@ -111,30 +94,20 @@ impl Site {
 
 /// Opens each page of the configuration once, so that one that is missing is told of at the start and
 /// not by the first request that wants it. Every site needs its own.
-fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
+fn check_pages(files: &Files, root: &Root) -> Result<(), ContentError> {
     let spa = files.spa.iter().map(|file| ("--spa=".to_owned(), file));
     let errors = files.error_pages.iter();
     let errors = errors.map(|page| (format!("--error-page {}=", page.code), &page.file));
     for (option, file) in spa.chain(errors) {
         let name = file.as_os_str().as_encoded_bytes();
         let opened = root.open_file(name, OpenMode::MayBlock);
-        opened.map_err(|error| StartError::Page {
+        opened.map_err(|error| ContentError::Page {
             option: format!("{option}{}", OneLine(file)),
             path: root.path_below(name),
             reason: error.to_string(),
         })?;
     }
     Ok(())
-}
-
-/// The host that a request is for, with the port if it has one: the authority of the target comes before
-/// the `Host` field ([RFC 9112 §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)). Empty where
-/// there is neither.
-pub(crate) fn authority<'b>(request: &Request<'b>) -> &'b [u8] {
-    match request.target {
-        Target::Absolute { authority, .. } => authority,
-        _ => request.headers.get("host").unwrap_or_default(),
-    }
 }
 
 /// The host of an authority, without the port and the final dot.

@@ -1,0 +1,65 @@
+//! What all workers use, for as long as the process lives.
+
+use std::io;
+use std::sync::Arc;
+
+use zc_core::PipePool;
+
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::files::listing;
+use crate::files::mounts::{Mounts, ReadPath};
+use crate::files::open_file::{OpenFile, OpenMode};
+use crate::observe::diagnostics::Diagnostics;
+
+/// What all workers use, whatever is served.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) disk: Disk,
+    /// What is known of each mount.
+    pub(crate) mounts: Arc<Mounts>,
+    /// The pipes of responses that go by splice.
+    pub(crate) pipes: PipePool,
+    /// Whether workers leave to the threads of the disk what they would have to wait for.
+    cold_guard: bool,
+    /// Whether a worker may wait for cold files by io_uring.
+    pub(crate) may_use_io_uring: bool,
+    /// The memory of all listings being sent.
+    pub(crate) listings: listing::Budget,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+impl Services {
+    /// Starts the threads of the disk.
+    pub(crate) fn start(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
+        // Each connection waits for one thing at a time, and may leave a file to be closed.
+        let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
+        Ok(Self {
+            mounts: Arc::new(Mounts::new(disk.handle())),
+            disk,
+            pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
+            cold_guard: config.cold_guard,
+            may_use_io_uring: config.cold_guard && config.io_uring,
+            listings: listing::Budget::default(),
+            diagnostics,
+        })
+    }
+
+    /// Whether a worker may wait for a disk.
+    pub(crate) fn open_mode(&self) -> OpenMode {
+        if self.cold_guard {
+            OpenMode::CachedOnly
+        } else {
+            OpenMode::MayBlock
+        }
+    }
+
+    /// How the bytes of a file are to be read.
+    pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
+        if self.cold_guard && file.state.length > 0 {
+            file.mount.read_path(&file.file)
+        } else {
+            ReadPath::Direct
+        }
+    }
+}
