@@ -15,7 +15,7 @@ use crate::files::root::Root;
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
 use crate::observe::diagnostics::Diagnostics;
-use crate::server::StartError;
+use crate::start::StartError;
 use crate::text::OneLine;
 
 /// What every worker, and every thread that waits for the disk, needs to know.
@@ -121,7 +121,7 @@ fn check_pages(files: &Files, root: &Root) -> Result<(), StartError> {
         opened.map_err(|error| StartError::Page {
             option: format!("{option}{}", OneLine(file)),
             path: root.path_below(name),
-            reason: error.to_string(),
+            reason: Box::new(error),
         })?;
     }
     Ok(())
