@@ -24,6 +24,9 @@
 //! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
 //! `sendfile(2)`.
 
+// What there is to say is returned, or told by `observe`.
+#![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
+
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -41,6 +44,7 @@ mod reactor;
 mod respond;
 mod server;
 mod services;
+mod start;
 pub mod tagging;
 mod text;
 mod worker;
@@ -51,4 +55,5 @@ pub use cli::{
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
-pub use server::{Handle, Outcome, Server, StartError};
+pub use server::{Handle, Outcome, Server};
+pub use start::{StartError, StartWarning};

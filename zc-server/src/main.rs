@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_CUT)
         }
         Err(error) => {
-            say(format_args!("zc-server: {error:#}"));
+            say(format_args!("zc-server: {error}"));
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -73,6 +73,9 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
     // it stays.
     let _ = std::env::set_current_dir("/");
     let server = Server::bind(config)?;
+    for warning in server.warnings() {
+        say(format_args!("zc-server: {warning}"));
+    }
     answer_signals(server.handle())?;
     let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
     say(format_args!("zc-server {version} serves {root}"));

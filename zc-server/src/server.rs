@@ -1,6 +1,5 @@
 //! Starts the workers, and owns their end.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::{fmt, io, thread};
@@ -10,18 +9,18 @@ use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
 
 use crate::config::{Config, LogFormat};
-use crate::files::content::{Content, ContentError};
+use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
 use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
-use crate::reactor::listener::{BindError, Listening, bind_all, pacing_warning};
+use crate::reactor::listener::{Listening, bind_all, unpaced_under};
 use crate::reactor::{Reactor, Shared};
 use crate::respond::cache::{Bounds, Cache};
 use crate::services::Services;
-use crate::text::OneLine;
+use crate::start::{StartError, StartWarning};
 use crate::worker::{Timeouts, Worker, WorkerMessage};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -38,6 +37,7 @@ const DESCRIPTORS_RESERVED: u64 = 64;
 pub struct Server {
     reactors: Vec<Reactor>,
     listening: Vec<Listening>,
+    warnings: Vec<StartWarning>,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
@@ -72,30 +72,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Why a server could not start, or could not go on.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address could not be listened on.
-    Bind(BindError),
-    /// The root could not be opened.
-    Root(io::Error),
-    /// A page of the configuration could not be opened.
-    Page {
-        /// The option that names it, with its value.
-        option: String,
-        /// Where it should be.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The threads that wait for the disk could not be started.
-    Disk(io::Error),
-    /// A system call that every run needs failed.
-    Io(io::Error),
-    /// A worker panicked: a bug of ours. The others were stopped.
-    WorkerPanicked,
-}
-
 impl Server {
     /// Opens the root and the listeners, so that every error of the configuration shows here.
     ///
@@ -110,10 +86,10 @@ impl Server {
         let content = Arc::new(content);
         let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
             .map_err(StartError::Bind)?;
-        if let Some(warning) = bound.workers[0].first().and_then(pacing_warning) {
-            eprintln!("zc-server: {warning}");
-        }
-        let descriptors = raise_descriptor_limit(config.connections_max, config.cache.files);
+        let qdisc = bound.workers[0].first().and_then(unpaced_under);
+        let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
+        let (descriptors, too_few) =
+            raise_descriptor_limit(config.connections_max, config.cache.files);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(Shared {
@@ -167,6 +143,7 @@ impl Server {
         Ok(Self {
             reactors,
             listening: bound.listening,
+            warnings: unpaced.into_iter().chain(too_few).collect(),
             handle,
             log_writer,
             diagnostics,
@@ -177,6 +154,12 @@ impl Server {
     #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// What the operator should know although the server starts.
+    #[must_use]
+    pub fn warnings(&self) -> &[StartWarning] {
+        &self.warnings
     }
 
     /// A handle that can stop this server.
@@ -314,71 +297,28 @@ fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
     }
 }
 
-/// Each connection may hold a socket and a file, and the cache holds files. What the system does not
-/// grant to connections is said once; running out later is survived, and the cache does with what
-/// is left. Answers how many descriptors there may be.
-fn raise_descriptor_limit(connections_max: usize, cache_files: usize) -> u64 {
+/// Raises the limit of open files as far as it may be raised: each connection may hold a socket and a
+/// file, and the cache holds files. Answers how many descriptors there may be, and a warning where they
+/// are too few for the connections. A cache that has too few for itself does with what is left.
+fn raise_descriptor_limit(
+    connections_max: usize,
+    cache_files: usize,
+) -> (u64, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let needed = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
     let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return needed;
+        return (needed, None);
     };
     if soft < wanted && soft < hard {
         // Refused only where a sandbox forbids it; the warning below then tells.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
     }
-    let granted = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
-    if granted < needed {
-        eprintln!(
-            "zc-server: {connections_max} connections may need {needed} descriptors, the limit is \
-             {granted}: raise it (ulimit -n) or lower --max-connections"
-        );
-    }
-    granted
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
+    let warning = (limit < needed).then_some(StartWarning::Descriptors {
+        connections_max,
+        needed,
+        limit,
+    });
+    (limit, warning)
 }
-
-impl From<ContentError> for StartError {
-    fn from(error: ContentError) -> Self {
-        match error {
-            ContentError::Root(error) => Self::Root(error),
-            ContentError::Page {
-                option,
-                path,
-                reason,
-            } => Self::Page {
-                option,
-                path,
-                reason,
-            },
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Root(error) if error.raw_os_error() == Some(nix::libc::ENOSYS) => write!(
-                f,
-                "cannot open the root: this kernel or sandbox has no openat2(2); Linux 5.6 or \
-                 later is needed"
-            ),
-            Self::Root(error) => write!(f, "cannot open the root: {error}"),
-            Self::Page {
-                option,
-                path,
-                reason,
-            } => write!(
-                f,
-                "{option}: `{}`: {reason}; create that file, or name another below the root",
-                OneLine(path)
-            ),
-            Self::Disk(error) => write!(f, "cannot start the threads of the disk: {error}"),
-            Self::Io(error) => write!(f, "a system call failed: {error}"),
-            Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -36,7 +36,7 @@ pub struct Tagged {
 }
 
 /// Gives a tag to each regular file below a directory, or to one file. Failures are told to `report`,
-/// a line each, and do not end the run.
+/// a line each, and do not end the run. Progress is shown on standard error where that is a terminal.
 ///
 /// # Errors
 ///
@@ -128,6 +128,10 @@ struct Progress {
     shown: Option<Instant>,
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "the line is for a terminal, and is drawn on nothing else"
+)]
 impl Progress {
     /// How often the line is renewed.
     const INTERVAL: Duration = Duration::from_millis(200);

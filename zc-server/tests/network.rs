@@ -156,3 +156,25 @@ fn the_banner_says_where() {
         assert_eq!(urls.count(), lines.len(), "{banner}");
     }
 }
+
+#[test]
+fn what_the_operator_is_warned_of_comes_before_the_banner() {
+    let mut command = Command::new("sh");
+    let root = temp_root();
+    command
+        .args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_zc-server"))
+        .args(["--bind=127.0.0.1:0", "--congestion=cubic"])
+        .arg(root.path());
+    let banner = Server::start_from(command, root).banner();
+    let mut lines = banner.lines();
+    let warning = lines.next().unwrap_or_default();
+    assert!(
+        warning.starts_with(
+            "zc-server: 8192 connections may need 16448 descriptors, the limit is 256:"
+        ),
+        "{banner}"
+    );
+    let served = lines.next().unwrap_or_default();
+    assert!(served.contains(" serves "), "{banner}");
+}

@@ -1,6 +1,7 @@
 //! What is served: the roots, the hosts, the rules. It is replaced as a whole when the configuration is
 //! read again; exchanges under way keep the content that they began with.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub(crate) enum ContentError {
         /// Where it should be.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -104,7 +105,7 @@ fn check_pages(files: &Files, root: &Root) -> Result<(), ContentError> {
         opened.map_err(|error| ContentError::Page {
             option: format!("{option}{}", OneLine(file)),
             path: root.path_below(name),
-            reason: error.to_string(),
+            reason: Box::new(error),
         })?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! An open file, how long opening it may take, and why there may be none.
 
+use std::error::Error;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -134,6 +135,15 @@ impl ResolveError {
             | Errno::ENXIO
             | Errno::ENODEV => Self::NotFound,
             _ => Self::Failed(errno.into()),
+        }
+    }
+}
+
+impl Error for ResolveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Exhausted(error) | Self::Failed(error) => Some(error),
+            Self::NotFound | Self::Forbidden | Self::WouldBlock => None,
         }
     }
 }

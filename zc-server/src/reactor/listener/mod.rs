@@ -188,19 +188,13 @@ fn socket_for(address: SocketAddr, takes_ipv4: bool, network: &Network) -> io::R
     Ok(socket)
 }
 
-/// Why a congestion control is not what it should be, if so: BBR paces what it sends, by a timer for
-/// each packet where no queueing discipline does it. `listener` has the one that is used.
-pub(crate) fn pacing_warning(listener: &TcpListener) -> Option<String> {
+/// The default queueing discipline of the machine, where the connections of `listener` are under BBR and
+/// it does not pace them.
+pub(crate) fn unpaced_under(listener: &TcpListener) -> Option<String> {
     let name = SockRef::from(listener).tcp_congestion().ok()?;
-    let default = std::fs::read_to_string("/proc/sys/net/core/default_qdisc").ok()?;
-    let default = default.trim();
-    (name.starts_with(b"bbr") && default != "fq").then(|| {
-        format!(
-            "connections are under bbr, which costs twice the CPU unless the network interface has \
-             the queueing discipline fq (the default here is {default}): set it \
-             (tc qdisc replace dev DEVICE root fq), or choose --congestion cubic"
-        )
-    })
+    let qdisc = std::fs::read_to_string("/proc/sys/net/core/default_qdisc").ok()?;
+    let qdisc = qdisc.trim();
+    (name.starts_with(b"bbr") && qdisc != "fq").then(|| qdisc.to_owned())
 }
 
 /// An address that cannot be listened on. Displayed in one line that names the mend.

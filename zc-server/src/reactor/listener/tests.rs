@@ -201,7 +201,7 @@ fn congestion_control_is_inherited_and_one_that_is_missing_is_named() {
     for listeners in &bound.workers {
         let name = SockRef::from(&listeners[0]).tcp_congestion().unwrap();
         assert!(name.starts_with(b"cubic"), "{name:?}");
-        assert_eq!(pacing_warning(&listeners[0]), None);
+        assert_eq!(unpaced_under(&listeners[0]), None);
     }
     assert!(message(Errno::ENOENT).contains("choose another with --congestion"));
 }
