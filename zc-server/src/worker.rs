@@ -104,7 +104,7 @@ pub(crate) struct Worker {
     pub(crate) stopping: bool,
     /// How the exchanges that are over ended.
     #[cfg(test)]
-    pub(crate) completions: Vec<crate::exchange::Outcome>,
+    pub(crate) completions: Vec<crate::observe::record::Outcome>,
 }
 
 impl Worker {

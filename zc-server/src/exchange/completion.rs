@@ -3,25 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use zc_core::{Path, Report};
+use zc_core::{Path, Progress, Report, SendError};
 use zc_http::Status;
 
+use super::{Ending, Next, Peer};
 use crate::body::Figures;
+use crate::files::open_file::file_named;
 use crate::observe::access_log::Entry;
-use crate::observe::record::RequestRecord;
+use crate::observe::record::{Outcome, RequestRecord};
+use crate::respond::response::{Response, ResponseEnd};
 use crate::worker::Worker;
-
-/// How an exchange ended, in the words of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Complete,
-    Truncated,
-    PeerGone,
-    Failed,
-    Stalled,
-    DiskTimeout,
-    Shutdown,
-}
 
 /// An exchange that is over.
 #[derive(Debug)]
@@ -102,16 +93,71 @@ fn send_path(figures: &Figures) -> &'static str {
     }
 }
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Truncated => "truncated",
-            Self::PeerGone => "peer_gone",
-            Self::Failed => "failed",
-            Self::Stalled => "stalled",
-            Self::DiskTimeout => "disk_timeout",
-            Self::Shutdown => "shutdown",
+/// A response has come to its end, or failed.
+pub(super) fn over(
+    response: Response,
+    answer: Result<Progress, SendError>,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    let file = response.body.file();
+    let warn = |what: &str, why: &dyn std::fmt::Display| {
+        let file = file_named(file.map(AsRef::as_ref));
+        let line = format!("response to {} {what}: {file}{why}", peer.remote());
+        worker.services.diagnostics.warn(line);
+    };
+    let outcome = match answer {
+        Ok(Progress::SourceTruncated(truncated)) => {
+            warn("cut", &truncated);
+            Outcome::Truncated
         }
+        Ok(_) => Outcome::Complete,
+        Err(error) if error.is_peer_gone() => Outcome::PeerGone,
+        Err(error) => {
+            warn("failed", &error);
+            Outcome::Failed
+        }
+    };
+    let after = response.end.after;
+    let ended = end(response, outcome, peer, worker);
+    match outcome {
+        Outcome::Complete => Next::Over(after),
+        _ => ended,
     }
+}
+
+/// A response ends where it stands, and with it its connection.
+pub(super) fn end(
+    response: Response,
+    outcome: Outcome,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    worker.observe(Completion {
+        remote: peer.remote(),
+        status: Some(response.end.status),
+        outcome,
+        figures: response.figures(),
+        record: response.end.record,
+    });
+    worker.buffers.head = response.body.into_head();
+    Next::End(Ending::Close)
+}
+
+/// A response ends, and with it its connection, while its body is elsewhere.
+pub(super) fn end_without_body(
+    end: ResponseEnd,
+    outcome: Outcome,
+    figures: Figures,
+    peer: &mut impl Peer,
+    worker: &mut Worker,
+) -> Next {
+    worker.observe(Completion {
+        remote: peer.remote(),
+        status: Some(end.status),
+        outcome,
+        figures,
+        record: end.record,
+    });
+    Next::End(Ending::Close)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use zc_core::{Progress, SendError};
 
-use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State, send};
+use super::completion::{end, end_without_body, over};
+use super::{Ending, Exchange, Next, Outcome, Peer, State};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle};
 use crate::files::open_file::FileHandle;
@@ -44,7 +45,7 @@ pub(super) fn wait_for_disk(
     worker: &mut Worker,
 ) -> Next {
     if peer.is_gone() {
-        return send::end(*response, Outcome::PeerGone, peer, worker);
+        return end(*response, Outcome::PeerGone, peer, worker);
     }
     if worker.ring.is_some()
         && let Some((file, last)) = response.body.take_requested()
@@ -94,7 +95,7 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
             Err(error) => {
                 let line = format!("cannot wait for the disk for {}: {error}", peer.remote());
                 worker.services.diagnostics.warn(line);
-                return observe(end, Outcome::Failed, before, peer, worker);
+                return end_without_body(end, Outcome::Failed, before, peer, worker);
             }
         };
         worker.submit(mount, 0, id, move |fetcher, cancel: &CancelToken| {
@@ -131,7 +132,7 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
             let (busy, after) = (Failure::DiskBusy.status(), AfterResponse::Linger);
             Next::Go(Exchange::refusing_instead(end, id, busy, after, worker))
         }
-        None => observe(end, Outcome::Failed, before, peer, worker),
+        None => end_without_body(end, Outcome::Failed, before, peer, worker),
     }
 }
 
@@ -151,7 +152,7 @@ impl Offloaded {
     /// It ends where it stood when the thread took it, unless the thread has begun to send.
     pub(super) fn end(self, outcome: Outcome, peer: &mut impl Peer, worker: &mut Worker) -> Next {
         self.job.cancel();
-        observe(self.end, outcome, self.before, peer, worker)
+        end_without_body(self.end, outcome, self.before, peer, worker)
     }
 
     /// The disk has not answered in time. While nothing is sent the client can be told.
@@ -163,7 +164,7 @@ impl Offloaded {
             let refusing = Exchange::refusing_instead(self.end, self.id, status, after, worker);
             return Next::Yield(refusing);
         }
-        observe(self.end, Outcome::DiskTimeout, self.before, peer, worker);
+        end_without_body(self.end, Outcome::DiskTimeout, self.before, peer, worker);
         Next::End(Ending::CutOff)
     }
 }
@@ -219,27 +220,9 @@ impl Returned {
                 let end = response.end;
                 Next::Go(Exchange::refusing_instead(end, id, status, after, worker))
             }
-            answer => send::over(response, answer, peer, worker),
+            answer => over(response, answer, peer, worker),
         }
     }
-}
-
-/// A response ends, and with it its connection, while its body is elsewhere.
-fn observe(
-    end: ResponseEnd,
-    outcome: Outcome,
-    figures: Figures,
-    peer: &mut impl Peer,
-    worker: &mut Worker,
-) -> Next {
-    worker.observe(Completion {
-        remote: peer.remote(),
-        status: Some(end.status),
-        outcome,
-        figures,
-        record: end.record,
-    });
-    Next::End(Ending::Close)
 }
 
 pub(super) fn warn_of_timeout(

@@ -2,9 +2,9 @@
 
 use zc_core::{Progress, SendError};
 
+use super::completion::{end, over};
 use super::offload::wait_for_disk;
-use super::{Completion, Ending, Exchange, Next, Outcome, Peer, State};
-use crate::files::open_file::file_named;
+use super::{Ending, Exchange, Next, Outcome, Peer, State};
 use crate::respond::response::Response;
 use crate::worker::Worker;
 
@@ -86,57 +86,6 @@ fn send(
         Ok(Progress::NeedsDisk(_)) => Sent::Cold,
         answer => Sent::Over(answer),
     }
-}
-
-/// A response has come to its end, or failed.
-pub(super) fn over(
-    response: Response,
-    answer: Result<Progress, SendError>,
-    peer: &mut impl Peer,
-    worker: &mut Worker,
-) -> Next {
-    let file = response.body.file();
-    let warn = |what: &str, why: &dyn std::fmt::Display| {
-        let file = file_named(file.map(AsRef::as_ref));
-        let line = format!("response to {} {what}: {file}{why}", peer.remote());
-        worker.services.diagnostics.warn(line);
-    };
-    let outcome = match answer {
-        Ok(Progress::SourceTruncated(truncated)) => {
-            warn("cut", &truncated);
-            Outcome::Truncated
-        }
-        Ok(_) => Outcome::Complete,
-        Err(error) if error.is_peer_gone() => Outcome::PeerGone,
-        Err(error) => {
-            warn("failed", &error);
-            Outcome::Failed
-        }
-    };
-    let after = response.end.after;
-    let ended = end(response, outcome, peer, worker);
-    match outcome {
-        Outcome::Complete => Next::Over(after),
-        _ => ended,
-    }
-}
-
-/// A response ends where it stands, and with it its connection.
-pub(super) fn end(
-    response: Response,
-    outcome: Outcome,
-    peer: &mut impl Peer,
-    worker: &mut Worker,
-) -> Next {
-    worker.observe(Completion {
-        remote: peer.remote(),
-        status: Some(response.end.status),
-        outcome,
-        figures: response.figures(),
-        record: response.end.record,
-    });
-    worker.buffers.head = response.body.into_head();
-    Next::End(Ending::Close)
 }
 
 /// No byte was accepted for as long as a reader may rest. A full socket accepts again only when a third

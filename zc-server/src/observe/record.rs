@@ -16,6 +16,32 @@ pub(crate) struct RequestRecord<'b> {
     pub(crate) user_agent: Cow<'b, [u8]>,
 }
 
+/// How an exchange ended, in the words of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Complete,
+    Truncated,
+    PeerGone,
+    Failed,
+    Stalled,
+    DiskTimeout,
+    Shutdown,
+}
+
+impl Outcome {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Truncated => "truncated",
+            Self::PeerGone => "peer_gone",
+            Self::Failed => "failed",
+            Self::Stalled => "stalled",
+            Self::DiskTimeout => "disk_timeout",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 impl<'b> RequestRecord<'b> {
     /// Of a request whose head was complete at `started`.
     pub(crate) fn new(request: &Request<'b>, started: Instant) -> Self {

@@ -16,6 +16,7 @@
 //! reading of a file takes many times as long as to answer from memory, and many of them at once would
 //! be waited for by everybody else.
 
+mod accept;
 pub(crate) mod balance;
 pub(crate) mod drain;
 pub(crate) mod listener;
@@ -25,20 +26,18 @@ pub(crate) mod timer;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Turn};
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
-use crate::reactor::listener::{Accept, accept};
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
@@ -48,13 +47,8 @@ use crate::worker::{Worker, WorkerMessage};
 const RING: Token = Token(u32::MAX as usize - 1);
 /// Readiness events taken from the kernel in one call.
 const EVENTS_MAX: usize = 512;
-/// Connections accepted from one listener in one turn.
-const ACCEPT_BATCH_MAX: usize = 64;
 /// Such batches from one listener before it is closed; more than its queue holds.
 const DRAIN_BATCHES_MAX: usize = 32;
-/// How long accepting rests when descriptors or connections are used up, in milliseconds. A
-/// connection of this worker that ends wakes it earlier.
-const ACCEPT_PAUSE_MS: u64 = 100;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
 
@@ -292,89 +286,6 @@ impl Reactor {
                 }
             }
         }
-    }
-
-    fn accept_all(&mut self) {
-        match self.accepting {
-            Accepting::NextTurn => {}
-            Accepting::After(time) if self.worker.now_ms >= time => {}
-            _ => return,
-        }
-        self.accepting = Accepting::OnEdge;
-        for index in 0..self.listeners.len() {
-            let next = self.accept_from(index);
-            match (self.accepting, next) {
-                // A pause for want of descriptors holds for all listeners of this worker.
-                (Accepting::After(_), _) | (_, Accepting::OnEdge) => {}
-                _ => self.accepting = next,
-            }
-        }
-    }
-
-    fn accept_from(&mut self, index: usize) -> Accepting {
-        let pause = Accepting::After(self.worker.now_ms + ACCEPT_PAUSE_MS);
-        for _ in 0..ACCEPT_BATCH_MAX {
-            // Counted before it is taken, so that the workers together never pass the limit.
-            if self.shared.connections.fetch_add(1, Ordering::Relaxed)
-                >= self.shared.connections_max
-            {
-                self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-                return pause;
-            }
-            match accept(&self.listeners[index]) {
-                Accept::Connection(stream, remote) => {
-                    let placed = self.shared.balance.place(stream, remote, self.index);
-                    if let Some(stream) = placed {
-                        self.insert(stream, remote);
-                    }
-                }
-                other => {
-                    self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-                    match other {
-                        Accept::WouldBlock => return Accepting::OnEdge,
-                        Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
-                        Accept::OutOfDescriptors(error) => {
-                            let line = format!("cannot accept for the moment: {error}");
-                            self.worker.services.diagnostics.warn(line);
-                            return pause;
-                        }
-                        Accept::Connection(..) | Accept::Aborted => {}
-                    }
-                }
-            }
-        }
-        Accepting::NextTurn
-    }
-
-    /// The first turn of a connection comes before its registration: the request is there already
-    /// more often than not, and a connection that has no second one is never registered.
-    fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
-        let connection = Connection::new(stream, remote, now_ms, timeouts);
-        let token = self.slots.insert(|_| Slot {
-            connection,
-            queued: false,
-            armed_ms: u64::MAX,
-        });
-        let Some(slot) = self.slots.get_mut(token) else {
-            return;
-        };
-        self.worker.token = token;
-        let turn = slot.connection.drive(&mut self.worker);
-        if turn == Turn::Closed {
-            self.remove(token);
-            return;
-        }
-        // One registration for the whole life of the connection, for both directions. It tells of
-        // what has come meanwhile.
-        let registered = slot.connection.register(self.poll.registry(), token);
-        if let Err(error) = registered {
-            let line = format!("cannot watch a connection: {error}");
-            self.worker.services.diagnostics.warn(line);
-            self.remove(token);
-            return;
-        }
-        self.settle(token, turn);
     }
 
     fn remove(&mut self, token: Token) {

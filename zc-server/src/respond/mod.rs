@@ -1,36 +1,40 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 pub(crate) mod cache;
+mod error;
 pub(crate) mod failure;
+mod pending;
 pub(crate) mod plan;
 pub(crate) mod prepared;
 pub(crate) mod render;
 pub(crate) mod reply;
 pub(crate) mod response;
 
+use std::io;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use zc_http::{
-    AcceptEncoding, MediaAcceptance, Method, Persistence, Request, Status, Target, Version,
-    decode_path, media_acceptance,
+    AcceptEncoding, MediaAcceptance, Method, Request, Status, Target, decode_path, media_acceptance,
 };
 
-use crate::disk::Key;
 use crate::files::content::Content;
 use crate::files::listing::{self, Listing};
-use crate::files::lookup::{Found, PREFERENCES, Query, Resource, error_page, look_up, preference};
-use crate::files::open_file::{OpenMode, ResolveError};
+use crate::files::lookup::{Found, Query, Resource, look_up, preference};
+use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
 use crate::respond::failure::Failure;
-use crate::respond::plan::{Grant, Override, Plan};
+use crate::respond::plan::{Override, Plan};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
 use crate::services::Services;
 use crate::text::OneLine;
+
+pub(crate) use error::refuse;
+use pending::PendingRoot;
+pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -44,31 +48,6 @@ pub(crate) enum Responded {
     LookUp(Box<PendingLookup>, LookUp),
 }
 
-/// What a thread is to look up.
-pub(crate) struct LookUp {
-    pub(crate) mount: Key,
-    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
-}
-
-/// What a thread has looked up.
-#[derive(Debug)]
-pub(crate) enum LookUpAnswer {
-    /// What the path of a root names.
-    Root(RootLookup),
-    Found(Found),
-    /// The page of an error.
-    Page(Found),
-    Listing(io::Result<Listing>),
-}
-
-impl fmt::Debug for LookUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LookUp")
-            .field("mount", &self.mount)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What a worker lends for a response.
 pub(crate) struct ResponderParts<'a> {
     pub(crate) services: &'a Services,
@@ -79,41 +58,6 @@ pub(crate) struct ResponderParts<'a> {
     pub(crate) buffers: &'a mut Buffers,
     /// Overwritten by the decoded path.
     pub(crate) path: &'a mut Vec<u8>,
-}
-
-/// What the disk has told about a request so far.
-#[derive(Debug, Default)]
-pub(crate) struct PendingLookup {
-    /// When it was asked first, in milliseconds of the worker's clock.
-    asked_ms: Option<u64>,
-    /// What was served then: the request is answered from that.
-    content: Option<Arc<Content>>,
-    root: PendingRoot,
-    found: Option<Found>,
-    page: Option<Found>,
-    listing: Option<io::Result<Listing>>,
-}
-
-/// The root that a request is answered from, once that is settled: it stays the same to the end.
-#[derive(Debug, Default)]
-enum PendingRoot {
-    #[default]
-    Unknown,
-    /// The one that the worker had.
-    Own(Arc<Root>),
-    /// What a thread was told, which is news for the worker.
-    LookedUp(RootLookup),
-}
-
-impl PendingLookup {
-    pub(crate) fn add(&mut self, answer: LookUpAnswer) {
-        match answer {
-            LookUpAnswer::Root(told) => self.root = PendingRoot::LookedUp(told),
-            LookUpAnswer::Found(found) => self.found = Some(found),
-            LookUpAnswer::Page(page) => self.page = Some(page),
-            LookUpAnswer::Listing(listing) => self.listing = Some(listing),
-        }
-    }
 }
 
 /// Where to look for what a request names.
@@ -152,20 +96,15 @@ pub(crate) fn respond(
     let index = content.root_of(request);
     let Some(root_path) = content.roots.get(index) else {
         // A site's place is one of the list.
-        return Responded::Reply(refuse(
-            Status::InternalServerError,
-            services,
-            content,
-            moment,
-            buffers,
-        ));
+        let status = Status::InternalServerError;
+        return Responded::Reply(refuse(status, services, content, moment, buffers));
     };
     let mut pending = pending;
     let told = pending.as_mut().map(|pending| {
         let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
         (std::mem::take(&mut pending.root), asked_ms)
     });
-    let answering = match &told {
+    let root = match &told {
         Some((PendingRoot::Own(root), _)) => CurrentRoot::Open(root),
         // Asked again when the cache has no descriptors any more.
         Some((PendingRoot::LookedUp(RootLookup::Exhausted), _)) if cache.shed_descriptors() => {
@@ -189,7 +128,7 @@ pub(crate) fn respond(
         is_current,
         moment,
         root_path,
-        root: answering,
+        root,
         cache,
         buffers,
         pending,
@@ -205,34 +144,6 @@ pub(crate) fn respond(
         Ok(asked) => responder.resource(&asked, path),
         Err(unlooked) => responder.message(unlooked.into()),
     }
-}
-
-/// Answers what could not be parsed or read in time: an error, and the end of the connection.
-pub(crate) fn refuse(
-    status: Status,
-    services: &Services,
-    content: &Content,
-    moment: &Moment,
-    buffers: &mut Buffers,
-) -> Reply {
-    let framing = Framing {
-        method: Method::Get,
-        version: Version::Http11,
-        after: Persistence::Close,
-        now: moment.now,
-        lines: &content.rules.lines,
-        grant: Grant::NONE,
-        disposition: None,
-        has_routes: content.rules.spa.is_some(),
-    };
-    let builder = ReplyBuilder {
-        services,
-        rules: &content.rules,
-        framing,
-        moment,
-        method: content.method,
-    };
-    builder.reply(&Plan::Message(status), buffers)
 }
 
 struct Responder<'a, 'r> {
@@ -426,90 +337,6 @@ impl<'a> Responder<'a, '_> {
         self.error(Failure::List(&error).status())
     }
 
-    fn redirect(self) -> Responded {
-        let target = self.request.target;
-        let path = target.path().unwrap_or_default();
-        let location = plan::directory_location(path, target.query());
-        self.message(Plan::Redirect { location })
-    }
-
-    /// Answers with a plan that has no file; an error has its page.
-    fn message(self, plan: Plan<'_>) -> Responded {
-        if let Plan::Message(status) = plan {
-            return self.error(status);
-        }
-        let builder = self.plain_builder();
-        Responded::Reply(builder.reply(&plan, self.buffers))
-    }
-
-    /// Answers an error: with the page that the site has for it, or with a line of text.
-    fn error(mut self, status: Status) -> Responded {
-        let Some(path) = self.content.rules.error_page(status) else {
-            return self.plain_error(status);
-        };
-        let root = match self.root {
-            CurrentRoot::Open(root) => root,
-            CurrentRoot::Missing | CurrentRoot::Exhausted => return self.plain_error(status),
-            CurrentRoot::WouldBlock => return self.ask_for_root(),
-        };
-        let key = CacheKey {
-            root: root.id(),
-            path,
-            is_directory: false,
-            preference: PREFERENCES,
-        };
-        let told = self
-            .pending
-            .as_mut()
-            .and_then(|pending| pending.page.take());
-        let open_mode = self.services.open_mode();
-        match self.resolve(key, told, || error_page(root, path, open_mode)) {
-            Resolved::WouldBlock => {
-                let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
-                self.ask(key, move || {
-                    LookUpAnswer::Page(error_page(&root, &path, OpenMode::MayBlock))
-                })
-            }
-            Resolved::Cached(id) => {
-                let builder = self.plain_builder();
-                match self.cache.standing(id) {
-                    Some(CacheEntry::File(file)) => {
-                        Responded::Reply(builder.reply_page(status, file, self.buffers))
-                    }
-                    _ => self.pageless_error(status, &ResolveError::NotFound),
-                }
-            }
-            Resolved::Uncached(Found::File(resource)) => {
-                let rules = &self.content.rules;
-                let representation = Representation::new(*resource, rules, self.moment.now);
-                let mut file = CachedFile::new(representation);
-                let builder = self.plain_builder();
-                Responded::Reply(builder.reply_page(status, &mut file, self.buffers))
-            }
-            Resolved::Uncached(Found::Nothing(error)) => self.pageless_error(status, &error),
-            Resolved::Uncached(_) => self.pageless_error(status, &ResolveError::NotFound),
-        }
-    }
-
-    /// Whatever is wrong with the page, the error is the one to be told.
-    fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
-        if let CurrentRoot::Open(root) = self.root {
-            let page = self.content.rules.error_page(status).unwrap_or_default();
-            let (code, path) = (status.code(), root.path_below(page));
-            let line = format!(
-                "cannot open the page for {code}, `{}`: {error}",
-                OneLine(&path)
-            );
-            self.services.diagnostics.warn_of_file(line);
-        }
-        self.plain_error(status)
-    }
-
-    fn plain_error(self, status: Status) -> Responded {
-        let builder = self.plain_builder();
-        Responded::Reply(builder.reply(&Plan::Message(status), self.buffers))
-    }
-
     /// The builder of a response that is not of the file that was asked for.
     fn plain_builder(&self) -> ReplyBuilder<'a> {
         builder(
@@ -520,47 +347,6 @@ impl<'a> Responder<'a, '_> {
             self.content.method,
             None,
         )
-    }
-
-    /// Has a thread look up what the path of the root names.
-    fn ask_for_root(self) -> Responded {
-        let root_path = Arc::clone(self.root_path);
-        let key = root_path.key();
-        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
-    }
-
-    /// Has a thread do the same look-up, which may wait.
-    fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
-        let key = root.key_of(query.path);
-        let (root, content, path) = (
-            Arc::clone(root),
-            Arc::clone(self.content),
-            query.path.to_vec(),
-        );
-        let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
-        self.ask(key, move || {
-            let query = Query {
-                path: &path,
-                is_directory,
-                accepted,
-                html,
-                open_mode: OpenMode::MayBlock,
-            };
-            LookUpAnswer::Found(look_up(&root, &content.rules, query))
-        })
-    }
-
-    fn ask(self, mount: Key, work: impl FnOnce() -> LookUpAnswer + Send + 'static) -> Responded {
-        let mut pending = self.pending.unwrap_or_default();
-        pending
-            .content
-            .get_or_insert_with(|| Arc::clone(self.content));
-        pending.asked_ms.get_or_insert(self.moment.now_ms);
-        if let CurrentRoot::Open(root) = self.root {
-            pending.root = PendingRoot::Own(Arc::clone(root));
-        }
-        let work = Box::new(work);
-        Responded::LookUp(pending, LookUp { mount, work })
     }
 }
 

@@ -12,12 +12,13 @@ use crate::config::files::{Cors, Origins};
 use crate::files::listing::{Format, View};
 use crate::files::percent::SEGMENT;
 use crate::files::representation::Representation;
-use crate::respond::render::BOUNDARY_BYTES;
 
 /// The most bytes that the heads of parts may have together. Whatever is asked for, a response with its
 /// own head is then at most 64 KiB longer than the file. As many parts as [`zc_http::PARTS_MAX`] stay
 /// below it, unless a type of more than 100 bytes was configured: then the whole file is sent.
 const PART_HEADS_BYTES_MAX: usize = 63 * 1024;
+/// How long the delimiter of parts is.
+pub(crate) const BOUNDARY_BYTES: usize = 32;
 
 /// The answer to one request, before it is written out.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::ops::Range;
 
-use zc_http::{HeadWriter, HttpTime, Method, Multipart, Persistence, Status, Version};
+use zc_http::{HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Status, Version};
 
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
@@ -19,9 +19,6 @@ const CORS_RESPONSE_FIELDS: &[u8] = b"Accept-Ranges, Content-Disposition, Conten
     Content-Range, Date, ETag";
 /// How long a browser may remember what scripts of other origins may do, in seconds: a day.
 const CORS_MAX_AGE_SECONDS: u64 = 86_400;
-
-/// How long the delimiter of parts is.
-pub(crate) const BOUNDARY_BYTES: usize = 32;
 
 /// What the head depends on beside the plan.
 #[derive(Debug, Clone, Copy)]
@@ -84,14 +81,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             file_rest(out, framing.method, range.clone())
         }
         Plan::Parts(file, parts) => {
-            let boundary = boundary();
-            let content_type = format!("multipart/byteranges; boundary={boundary}");
-            let part_type = file.content_type.as_bytes();
-            let multipart = Multipart::new(parts.clone(), &boundary, part_type, file.length());
-            representation(head, file, &content_type, framing.disposition)
-                .field("Accept-Ranges", b"bytes")
-                .number("Content-Length", multipart.remaining_bytes())
-                .finish();
+            let multipart = multipart(head, file, parts, framing.disposition);
             only_head(out, Rest::Parts(Box::new(multipart)))
         }
         Plan::NotModified(file) => {
@@ -111,16 +101,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             file_rest(out, framing.method, 0..file.length())
         }
         Plan::Options { preflight } => {
-            let head = head.field("Allow", ALLOW);
-            let is_granted = *preflight && framing.grant.origin.is_some();
-            if is_granted {
-                head.field("Access-Control-Allow-Methods", ALLOW)
-                    .field("Access-Control-Allow-Headers", framing.grant.request_fields)
-                    .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
-                    .finish();
-            } else {
-                head.finish();
-            }
+            options(head, *preflight, framing.grant).finish();
             only_head(out, Rest::Nothing)
         }
         Plan::Unsatisfiable { length } => {
@@ -139,6 +120,35 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
 }
 
 type Head<'b> = HeadWriter<'b, Vec<u8>>;
+
+/// The fields of an answer to OPTIONS; those of a preflight where the origin is granted something.
+fn options<'b>(head: Head<'b>, is_preflight: bool, grant: Grant<'_>) -> Head<'b> {
+    let head = head.field("Allow", ALLOW);
+    if !is_preflight || grant.origin.is_none() {
+        return head;
+    }
+    head.field("Access-Control-Allow-Methods", ALLOW)
+        .field("Access-Control-Allow-Headers", grant.request_fields)
+        .number("Access-Control-Max-Age", CORS_MAX_AGE_SECONDS)
+}
+
+/// The head of a response of several parts, and the parts.
+fn multipart(
+    head: Head<'_>,
+    file: &Representation,
+    parts: &Parts,
+    disposition: Option<&str>,
+) -> Multipart {
+    let boundary = boundary();
+    let content_type = format!("multipart/byteranges; boundary={boundary}");
+    let part_type = file.content_type.as_bytes();
+    let multipart = Multipart::new(parts.clone(), &boundary, part_type, file.length());
+    representation(head, file, &content_type, disposition)
+        .field("Accept-Ranges", b"bytes")
+        .number("Content-Length", multipart.remaining_bytes())
+        .finish();
+    multipart
+}
 
 fn representation<'b>(
     head: Head<'b>,
@@ -242,7 +252,7 @@ fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
     }
 }
 
-/// A delimiter of [`BOUNDARY_BYTES`] that no file has, but by chance: 128 bits that nobody can know
+/// A delimiter of [`BOUNDARY_BYTES`](crate::respond::plan::BOUNDARY_BYTES) that no file has, but by chance: 128 bits that nobody can know
 /// before.
 fn boundary() -> String {
     let random = || RandomState::new().hash_one(0);
@@ -294,6 +304,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::respond::plan::BOUNDARY_BYTES;
 
     #[test]
     fn no_two_boundaries_are_the_same() {

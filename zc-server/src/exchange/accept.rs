@@ -1,0 +1,215 @@
+//! A complete head → its response, or what the response waits for.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use zc_http::{Drain, Persistence, Request, Status, persistence};
+
+use super::{Completion, Exchange, Outcome, Peer, State};
+use crate::observe::record::RequestRecord;
+use crate::respond::failure::Failure;
+use crate::respond::reply::{Ready, Reply};
+use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
+use crate::worker::{Done, Worker};
+
+/// The longest request body that is read and dropped so that the connection can be kept, in bytes.
+/// Longer ones are answered at once, and the connection ends.
+const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+
+/// What becomes of a complete head.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart by the one that asked; a box would allocate for each request"
+)]
+pub(crate) enum Accepted<'b> {
+    /// The response is in memory as a whole.
+    Ready(ReadyResponse<'b>),
+    /// It takes more than one call.
+    Stream(Response),
+    /// Something comes before it.
+    Waits(Exchange, AcceptedWait),
+}
+
+/// What a request waits for before its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptedWait {
+    /// Its own body.
+    Body,
+    /// A thread. The head is to be taken again.
+    LookUp,
+}
+
+/// A response that is in memory as a whole.
+#[derive(Debug)]
+pub(crate) struct ReadyResponse<'b> {
+    pub(crate) id: ExchangeId,
+    pub(crate) ready: Ready,
+    pub(crate) after: AfterResponse,
+    /// `None` without an access log.
+    pub(crate) record: Option<RequestRecord<'b>>,
+}
+
+enum RequestBody {
+    None,
+    Small(Drain),
+    Refused,
+}
+
+impl RequestBody {
+    fn from_request(request: &Request<'_>) -> Self {
+        match Drain::new(request.body, DRAIN_BYTES_MAX) {
+            Ok(None) => Self::None,
+            // A client that waits for 100 (Continue) has not sent the body and need not.
+            Ok(Some(drain)) if !request.headers.list_contains("expect", "100-continue") => {
+                Self::Small(drain)
+            }
+            Ok(Some(_)) | Err(_) => Self::Refused,
+        }
+    }
+}
+
+/// A complete head → its response. `looked_up` is what a thread has looked up for it already.
+pub(crate) fn accept_request<'b>(
+    request: &Request<'b>,
+    looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
+    worker: &mut Worker,
+) -> Accepted<'b> {
+    let started = worker.log.is_some().then(Instant::now);
+    let body = RequestBody::from_request(request);
+    let after = match (&body, persistence(request)) {
+        (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
+        (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
+        _ if worker.stopping => AfterResponse::Linger,
+        (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
+    };
+    let persistence = match after {
+        AfterResponse::KeepAlive => Persistence::KeepAlive,
+        _ => Persistence::Close,
+    };
+    let (id, pending) = match looked_up {
+        Some((id, pending)) => (id, Some(pending)),
+        None => (worker.next_exchange(), None),
+    };
+    let moment = worker.moment(persistence);
+    let parts = ResponderParts {
+        services: &worker.services,
+        content: &worker.content,
+        moment: &moment,
+        roots: &mut worker.roots,
+        cache: &mut worker.cache,
+        buffers: &mut worker.buffers,
+        path: &mut worker.path_buffer,
+    };
+    let reply = match respond(request, pending, parts) {
+        Responded::Reply(reply) => reply,
+        Responded::LookUp(pending, look_up) => {
+            let work = look_up.work;
+            let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
+            match worker.submit(look_up.mount, 0, id, work) {
+                Some(job) => {
+                    let exchange = Exchange::resolving(id, pending, job, worker);
+                    return Accepted::Waits(exchange, AcceptedWait::LookUp);
+                }
+                None => refuse_now(Failure::DiskBusy.status(), persistence, worker),
+            }
+        }
+    };
+    let record = started.map(|started| RequestRecord::new(request, started));
+    match (reply, body) {
+        (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
+            Accepted::Ready(ReadyResponse {
+                id,
+                ready,
+                after,
+                record,
+            })
+        }
+        (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
+            Accepted::Stream(Response::from_stream(stream, id, after, record))
+        }
+        (reply, RequestBody::Small(drain)) => {
+            let response = Box::new(kept(reply, id, after, record, worker));
+            let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
+            let state = State::Draining { drain, response };
+            Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
+        }
+    }
+}
+
+pub(super) fn refuse_now(status: Status, persistence: Persistence, worker: &mut Worker) -> Reply {
+    let moment = worker.moment(persistence);
+    refuse(
+        status,
+        &worker.services,
+        &worker.content,
+        &moment,
+        &mut worker.buffers,
+    )
+}
+
+/// A reply that is not sent at once.
+pub(super) fn kept(
+    reply: Reply,
+    id: ExchangeId,
+    after: AfterResponse,
+    record: Option<RequestRecord<'_>>,
+    worker: &mut Worker,
+) -> Response {
+    let ready = match reply {
+        Reply::Stream(stream) => return Response::from_stream(stream, id, after, record),
+        Reply::Ready(ready) => ready,
+    };
+    let end = ResponseEnd {
+        status: ready.status,
+        after,
+        record: record.map(RequestRecord::into_owned),
+    };
+    let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
+    worker.drop_output_of(&ready);
+    response
+}
+
+impl ReadyResponse<'_> {
+    /// What is left of it where the socket accepted `accepted` of its `bytes`, to be sent at the next
+    /// writable edge.
+    pub(crate) fn rest(
+        self,
+        bytes: &[u8],
+        accepted: usize,
+        peer: &impl Peer,
+        worker: &Worker,
+    ) -> Exchange {
+        let end = ResponseEnd {
+            status: self.ready.status,
+            after: self.after,
+            record: self.record.map(RequestRecord::into_owned),
+        };
+        let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
+        Exchange {
+            state: State::Sending {
+                response: Box::new(rest),
+                queued_bytes: peer.unacknowledged_bytes(),
+            },
+            deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+        }
+    }
+
+    /// It ended, with `accepted` of its bytes at the socket.
+    pub(crate) fn observe(
+        self,
+        remote: SocketAddr,
+        accepted: usize,
+        outcome: Outcome,
+        worker: &mut Worker,
+    ) {
+        worker.observe(Completion {
+            remote,
+            status: Some(self.ready.status),
+            outcome,
+            figures: self.ready.bytes.figures(accepted),
+            record: self.record,
+        });
+    }
+}

@@ -1,0 +1,101 @@
+//! New connections: taken from the listeners, placed with a worker, and given their first turn.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use mio::net::TcpStream;
+
+use super::{Accepting, Reactor, Slot};
+use crate::connection::{Connection, Turn};
+use crate::reactor::listener::{Accept, accept};
+
+/// Connections accepted from one listener in one turn.
+const ACCEPT_BATCH_MAX: usize = 64;
+/// How long accepting rests when descriptors or connections are used up, in milliseconds. A
+/// connection of this worker that ends wakes it earlier.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+impl Reactor {
+    pub(super) fn accept_all(&mut self) {
+        match self.accepting {
+            Accepting::NextTurn => {}
+            Accepting::After(time) if self.worker.now_ms >= time => {}
+            _ => return,
+        }
+        self.accepting = Accepting::OnEdge;
+        for index in 0..self.listeners.len() {
+            let next = self.accept_from(index);
+            match (self.accepting, next) {
+                // A pause for want of descriptors holds for all listeners of this worker.
+                (Accepting::After(_), _) | (_, Accepting::OnEdge) => {}
+                _ => self.accepting = next,
+            }
+        }
+    }
+
+    pub(super) fn accept_from(&mut self, index: usize) -> Accepting {
+        let pause = Accepting::After(self.worker.now_ms + ACCEPT_PAUSE_MS);
+        for _ in 0..ACCEPT_BATCH_MAX {
+            // Counted before it is taken, so that the workers together never pass the limit.
+            if self.shared.connections.fetch_add(1, Ordering::Relaxed)
+                >= self.shared.connections_max
+            {
+                self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                return pause;
+            }
+            match accept(&self.listeners[index]) {
+                Accept::Connection(stream, remote) => {
+                    let placed = self.shared.balance.place(stream, remote, self.index);
+                    if let Some(stream) = placed {
+                        self.insert(stream, remote);
+                    }
+                }
+                other => {
+                    self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                    match other {
+                        Accept::WouldBlock => return Accepting::OnEdge,
+                        Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
+                        Accept::OutOfDescriptors(error) => {
+                            let line = format!("cannot accept for the moment: {error}");
+                            self.worker.services.diagnostics.warn(line);
+                            return pause;
+                        }
+                        Accept::Connection(..) | Accept::Aborted => {}
+                    }
+                }
+            }
+        }
+        Accepting::NextTurn
+    }
+
+    /// The first turn of a connection comes before its registration: the request is there already
+    /// more often than not, and a connection that has no second one is never registered.
+    pub(super) fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
+        let connection = Connection::new(stream, remote, now_ms, timeouts);
+        let token = self.slots.insert(|_| Slot {
+            connection,
+            queued: false,
+            armed_ms: u64::MAX,
+        });
+        let Some(slot) = self.slots.get_mut(token) else {
+            return;
+        };
+        self.worker.token = token;
+        let turn = slot.connection.drive(&mut self.worker);
+        if turn == Turn::Closed {
+            self.remove(token);
+            return;
+        }
+        // One registration for the whole life of the connection, for both directions. It tells of
+        // what has come meanwhile.
+        let registered = slot.connection.register(self.poll.registry(), token);
+        if let Err(error) = registered {
+            let line = format!("cannot watch a connection: {error}");
+            self.worker.services.diagnostics.warn(line);
+            self.remove(token);
+            return;
+        }
+        self.settle(token, turn);
+    }
+}

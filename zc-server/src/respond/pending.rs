@@ -1,0 +1,120 @@
+//! What has to be looked up before a request can be answered, and what has been.
+
+use std::sync::Arc;
+use std::{fmt, io};
+
+use super::{Responded, Responder};
+use crate::disk::Key;
+use crate::files::content::Content;
+use crate::files::listing::Listing;
+use crate::files::lookup::{Found, Query, look_up};
+use crate::files::open_file::OpenMode;
+use crate::files::root::Root;
+use crate::files::roots::{CurrentRoot, RootLookup};
+
+/// What a thread is to look up.
+pub(crate) struct LookUp {
+    pub(crate) mount: Key,
+    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+}
+
+/// What a thread has looked up.
+#[derive(Debug)]
+pub(crate) enum LookUpAnswer {
+    /// What the path of a root names.
+    Root(RootLookup),
+    Found(Found),
+    /// The page of an error.
+    Page(Found),
+    Listing(io::Result<Listing>),
+}
+
+impl fmt::Debug for LookUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookUp")
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the disk has told about a request so far.
+#[derive(Debug, Default)]
+pub(crate) struct PendingLookup {
+    /// When it was asked first, in milliseconds of the worker's clock.
+    pub(super) asked_ms: Option<u64>,
+    /// What was served then: the request is answered from that.
+    pub(super) content: Option<Arc<Content>>,
+    pub(super) root: PendingRoot,
+    pub(super) found: Option<Found>,
+    pub(super) page: Option<Found>,
+    pub(super) listing: Option<io::Result<Listing>>,
+}
+
+/// The root that a request is answered from, once that is settled: it stays the same to the end.
+#[derive(Debug, Default)]
+pub(super) enum PendingRoot {
+    #[default]
+    Unknown,
+    /// The one that the worker had.
+    Own(Arc<Root>),
+    /// What a thread was told, which is news for the worker.
+    LookedUp(RootLookup),
+}
+
+impl PendingLookup {
+    pub(crate) fn add(&mut self, answer: LookUpAnswer) {
+        match answer {
+            LookUpAnswer::Root(told) => self.root = PendingRoot::LookedUp(told),
+            LookUpAnswer::Found(found) => self.found = Some(found),
+            LookUpAnswer::Page(page) => self.page = Some(page),
+            LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+        }
+    }
+}
+
+impl Responder<'_, '_> {
+    /// Has a thread look up what the path of the root names.
+    pub(super) fn ask_for_root(self) -> Responded {
+        let root_path = Arc::clone(self.root_path);
+        let key = root_path.key();
+        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
+    }
+
+    /// Has a thread do the same look-up, which may wait.
+    pub(super) fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
+        let key = root.key_of(query.path);
+        let (root, content, path) = (
+            Arc::clone(root),
+            Arc::clone(self.content),
+            query.path.to_vec(),
+        );
+        let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
+        self.ask(key, move || {
+            let query = Query {
+                path: &path,
+                is_directory,
+                accepted,
+                html,
+                open_mode: OpenMode::MayBlock,
+            };
+            LookUpAnswer::Found(look_up(&root, &content.rules, query))
+        })
+    }
+
+    pub(super) fn ask(
+        self,
+        mount: Key,
+        work: impl FnOnce() -> LookUpAnswer + Send + 'static,
+    ) -> Responded {
+        let mut pending = self.pending.unwrap_or_default();
+        pending
+            .content
+            .get_or_insert_with(|| Arc::clone(self.content));
+        pending.asked_ms.get_or_insert(self.moment.now_ms);
+        if let CurrentRoot::Open(root) = self.root {
+            pending.root = PendingRoot::Own(Arc::clone(root));
+        }
+        let work = Box::new(work);
+        Responded::LookUp(pending, LookUp { mount, work })
+    }
+}
