@@ -127,7 +127,7 @@ pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
 pub use cork::CORK_BYTES_MIN;
 pub use disk::{DiskPool, Fetcher, QueueFull};
-pub use error::{SendError, SendErrorKind};
+pub use error::{ReceiveError, ReceiveErrorKind, SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Body, Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};

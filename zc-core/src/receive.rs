@@ -7,9 +7,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::copy::CopyBuffer;
-use crate::error::is_refusal;
+use crate::error::{is_peer_gone, is_refusal};
 use crate::splice::{fill_from_stream, flush_at};
-use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
+use crate::{
+    PipePool, PooledPipe, Progress, ReceiveError, ReceiveErrorKind, SourceTruncated, Tally,
+};
 
 /// How a receive is asked to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,10 +95,35 @@ enum Step {
     NoSplice(i32),
 }
 
-/// Which side failed.
-enum Failure {
-    Source(io::Error),
-    Sink(io::Error),
+/// Why a step failed.
+struct Failure {
+    kind: ReceiveErrorKind,
+    error: io::Error,
+}
+
+impl Failure {
+    fn from_source(error: io::Error) -> Self {
+        let kind = if is_peer_gone(&error) {
+            ReceiveErrorKind::PeerGone
+        } else {
+            ReceiveErrorKind::Source
+        };
+        Self { kind, error }
+    }
+
+    fn from_file(error: io::Error) -> Self {
+        let kind = ReceiveErrorKind::File;
+        Self { kind, error }
+    }
+
+    fn from_pool(error: io::Error) -> Self {
+        let kind = if is_refusal(&error) {
+            ReceiveErrorKind::Refused
+        } else {
+            ReceiveErrorKind::NoPipe
+        };
+        Self { kind, error }
+    }
 }
 
 impl<F: AsFd> Receive<F> {
@@ -161,12 +188,11 @@ impl<F: AsFd> Receive<F> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] says in `sent` how many bytes the **file** accepted in this call before it
-    /// failed. After a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left
-    /// the source are kept ([`unwritten`](Self::unwritten)): advance again when there is room, and
-    /// none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
+    /// [`ReceiveError`] says how many bytes the **file** accepted in this call before it failed. After
+    /// a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left the source are kept
+    /// ([`unwritten`](Self::unwritten)): advance again when there is room, and none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
     /// is no error: the receive goes on by copying and keeps the reason.
-    pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, SendError> {
+    pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, ReceiveError> {
         let result = self.drive(source.as_fd(), budget);
         if self.piped() == 0 {
             self.pipe = None;
@@ -177,7 +203,7 @@ impl<F: AsFd> Receive<F> {
         result
     }
 
-    fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError> {
+    fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, ReceiveError> {
         let before = self.remaining;
         let mut left = budget;
         while self.remaining > 0 {
@@ -206,12 +232,19 @@ impl<F: AsFd> Receive<F> {
                 Err(failure) => failure,
             };
             match failure {
-                Failure::Source(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Failure {
+                    kind: ReceiveErrorKind::Source,
+                    error,
+                } if error.kind() == io::ErrorKind::WouldBlock => {
                     self.report.would_blocks += 1;
                     return Ok(Progress::WouldBlock);
                 }
-                Failure::Source(error) | Failure::Sink(error) => {
-                    return Err(SendError::new(before - self.remaining, error));
+                Failure { kind, error } => {
+                    return Err(ReceiveError {
+                        written: before - self.remaining,
+                        kind,
+                        source: error,
+                    });
                 }
             }
         }
@@ -248,7 +281,7 @@ impl<F: AsFd> Receive<F> {
                 let errno = error.raw_os_error().unwrap_or(Errno::EBUSY as i32);
                 return Ok(Step::NoSplice(errno));
             }
-            Err(error) => return Err(Failure::Sink(error)),
+            Err(error) => return Err(Failure::from_pool(error)),
         };
         self.report.splice.calls += 1;
         match fill_from_stream(pipe, source, count) {
@@ -259,7 +292,7 @@ impl<F: AsFd> Receive<F> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_bytes(source) => {
                 self.fill_buffer(source, count)
             }
-            Err(error) => self.refused(error).map_err(Failure::Source),
+            Err(error) => self.splice_failed(Failure::from_source(error)),
         }
     }
 
@@ -269,12 +302,12 @@ impl<F: AsFd> Receive<F> {
         };
         self.report.splice.calls += 1;
         match flush_at(pipe, &self.sink, self.offset, count) {
-            Ok(0) => Err(Failure::Sink(io::ErrorKind::WriteZero.into())),
+            Ok(0) => Err(Failure::from_file(io::ErrorKind::WriteZero.into())),
             Ok(written) => {
                 self.report.splice.bytes += written;
                 Ok(Step::Wrote(written))
             }
-            Err(error) => self.refused(error).map_err(Failure::Sink),
+            Err(error) => self.splice_failed(Failure::from_file(error)),
         }
     }
 
@@ -287,10 +320,10 @@ impl<F: AsFd> Receive<F> {
         let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
         let read = buffer
             .fill(pipe.read_end(), pipe.pending)
-            .map_err(Failure::Source)?;
+            .map_err(Failure::from_source)?;
         if read == 0 {
             // The writing end is open and bytes are in it.
-            return Err(Failure::Source(io::ErrorKind::UnexpectedEof.into()));
+            return Err(Failure::from_source(io::ErrorKind::UnexpectedEof.into()));
         }
         pipe.pending -= read;
         Ok(Step::Moved)
@@ -299,7 +332,7 @@ impl<F: AsFd> Receive<F> {
     fn fill_buffer(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         self.report.copy.calls += 1;
         let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
-        match buffer.fill(source, count).map_err(Failure::Source)? {
+        match buffer.fill(source, count).map_err(Failure::from_source)? {
             0 => Ok(Step::SourceEnded),
             _ => Ok(Step::Moved),
         }
@@ -312,21 +345,25 @@ impl<F: AsFd> Receive<F> {
         self.report.copy.calls += 1;
         let written = buffer
             .flush_at(&self.sink, self.offset, count)
-            .map_err(Failure::Sink)?;
+            .map_err(Failure::from_file)?;
         if written == 0 {
-            return Err(Failure::Sink(io::ErrorKind::WriteZero.into()));
+            return Err(Failure::from_file(io::ErrorKind::WriteZero.into()));
         }
         self.report.copy.bytes += written;
         Ok(Step::Wrote(written))
     }
 
     /// What to do about an error of splice. A named method never falls back.
-    fn refused(&self, error: io::Error) -> io::Result<Step> {
-        match error.raw_os_error() {
-            Some(errno) if self.method == ReceiveMethod::Auto && is_refusal(&error) => {
-                Ok(Step::NoSplice(errno))
-            }
-            _ => Err(error),
+    fn splice_failed(&self, failure: Failure) -> Result<Step, Failure> {
+        match failure.error.raw_os_error() {
+            Some(errno) if is_refusal(&failure.error) => match self.method {
+                ReceiveMethod::Auto => Ok(Step::NoSplice(errno)),
+                ReceiveMethod::Splice | ReceiveMethod::Copy => Err(Failure {
+                    kind: ReceiveErrorKind::Refused,
+                    ..failure
+                }),
+            },
+            _ => Err(failure),
         }
     }
 }
