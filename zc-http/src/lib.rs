@@ -77,6 +77,8 @@
 //! HTTP/0.9, HTTP/2 and later; clients and proxies; `Upgrade`; transfer codings other than
 //! `chunked`; the content of request bodies and trailers; weak entity-tags of our own.
 
+#![forbid(unsafe_code)]
+
 pub mod conditional;
 pub mod date;
 pub mod drain;

@@ -24,6 +24,8 @@
 //! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
 //! `sendfile(2)`.
 
+#![forbid(unsafe_code)]
+
 mod access_log;
 mod args;
 mod balance;
