@@ -123,3 +123,8 @@ pub use response::HeadWriter;
 pub use status::Status;
 pub use target::{RelativePath, Target, TargetError, decode_path, query_value};
 pub use version::Version;
+
+/// The example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
