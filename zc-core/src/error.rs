@@ -1,4 +1,4 @@
-//! Errors that keep the progress made.
+//! Errors of sending and receiving. Each says how many bytes were moved before it.
 
 use std::{fmt, io};
 
@@ -18,8 +18,8 @@ pub struct SendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendErrorKind {
-    /// The sink accepts nothing now: wait until it is writable. [`Transfer`](crate::Transfer) makes
-    /// an outcome of it.
+    /// The sink accepts nothing now: wait until it is writable. A [`Transfer`](crate::Transfer) answers
+    /// [`Progress::WouldBlock`](crate::Progress::WouldBlock) instead.
     WouldBlock,
     /// The kernel refuses this method for this pair of descriptors: try another method.
     Refused,

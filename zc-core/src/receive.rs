@@ -13,12 +13,12 @@ use crate::{
     PipePool, PooledPipe, Progress, ReceiveError, ReceiveErrorKind, SourceTruncated, Tally,
 };
 
-/// How a receive is asked to move its bytes.
+/// How a receive is to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReceiveMethod {
-    /// `splice`, and a copy loop where the kernel refuses it or the pool has no pipe; the reason
-    /// is kept in the report.
+    /// `splice(2)`, and a copy loop where the kernel refuses it or the pool has no pipe; the report has
+    /// the reason.
     #[default]
     Auto,
     /// `splice(2)` through a pipe and nothing else: a refusal is an error.
@@ -35,7 +35,7 @@ pub struct ReceiveReport {
     pub splice: Tally,
     /// What reached the file through a buffer; both `read` and `pwrite` calls count.
     pub copy: Tally,
-    /// Times that the source said `EAGAIN`.
+    /// Times that the source answered `EAGAIN`.
     pub would_blocks: u64,
     /// The `errno` for which `splice` was given up, if it was; `EBUSY` when the pool had no pipe.
     pub fallback_errno: Option<i32>,
@@ -61,12 +61,12 @@ impl ReceiveReport {
 /// `F` is whatever owns or borrows the descriptor of the file, which must be open for writing. The
 /// source is named at each [`advance`](Self::advance) and must be the same each time.
 ///
-/// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them
-/// once, into the page cache. What follows the promised bytes on the source stays there. A file
-/// that is longer than the range is not cut, and nothing is synchronised to the disk.
+/// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them once, into
+/// the page cache. Bytes behind the promised ones stay in the source. A file that is longer than the range
+/// is not cut, and nothing is synchronised to the disk.
 ///
-/// Dropping a receive that is not complete loses the bytes that it took from the source and the
-/// file did not accept: see [`unwritten`](Self::unwritten). There are some only after an error.
+/// Dropping a receive that is not complete loses the bytes that were taken from the source and not accepted
+/// by the file: see [`unwritten`](Self::unwritten). There are such bytes only after an error.
 #[derive(Debug)]
 pub struct Receive<F> {
     sink: F,
@@ -78,8 +78,8 @@ pub struct Receive<F> {
     /// Whether the next bytes go by splice.
     splices: bool,
     pool: PipePool,
-    // At most one of the two has bytes, but for the moment in which a pipe is drained into the
-    // buffer: then the buffer's come first.
+    // At most one of the two has bytes, except while a pipe is drained into the buffer: then those of the
+    // buffer come first.
     pipe: Option<PooledPipe>,
     buffer: Option<CopyBuffer>,
     report: ReceiveReport,
@@ -88,10 +88,10 @@ pub struct Receive<F> {
 /// What one step did.
 enum Step {
     Wrote(u64),
-    /// Bytes are nearer to the file now, though not in it.
+    /// Bytes moved to the pipe or to the buffer.
     Moved,
     SourceEnded,
-    /// Splice is not to be had here, for this `errno`.
+    /// Splice is refused, or there is no pipe, with this `errno`.
     NoSplice(i32),
 }
 
@@ -162,8 +162,8 @@ impl<F: AsFd> Receive<F> {
         self.remaining
     }
 
-    /// Bytes that were taken from the source and that the file has not accepted yet. They are the
-    /// next ones to be written; there are none before `advance` fails.
+    /// Bytes that were taken from the source and that the file has not accepted yet. They are written next.
+    /// There are none before `advance` fails.
     pub fn unwritten(&self) -> u64 {
         self.buffer.as_ref().map_or(0, CopyBuffer::len) + self.piped()
     }
@@ -251,8 +251,8 @@ impl<F: AsFd> Receive<F> {
         Ok(Progress::Complete)
     }
 
-    /// The next move of at most `count` bytes, `count` being at least 1: what was taken goes to the
-    /// file before more is taken.
+    /// Moves at most `count` bytes, which is at least 1. Bytes that were taken are written before more are
+    /// taken.
     fn step(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         if self
             .buffer
@@ -276,7 +276,7 @@ impl<F: AsFd> Receive<F> {
     fn fill_pipe(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         let pipe = match self.pipe.take().map_or_else(|| self.pool.take(), Ok) {
             Ok(pipe) => self.pipe.insert(pipe),
-            // A busy pool, or no descriptors left: neither is a reason to refuse the bytes.
+            // A busy pool, or no descriptors left: the bytes can be copied.
             Err(error) if self.method == ReceiveMethod::Auto => {
                 let errno = error.raw_os_error().unwrap_or(Errno::EBUSY as i32);
                 return Ok(Step::NoSplice(errno));
@@ -285,10 +285,10 @@ impl<F: AsFd> Receive<F> {
         };
         self.report.splice.calls += 1;
         match fill_from_stream(pipe, source, count) {
-            // The end, or urgent data, at which splice stops and read does not.
+            // The end; or urgent data, where splice stops and read does not.
             Ok(0) => self.fill_buffer(source, count),
             Ok(_) => Ok(Step::Moved),
-            // Or nothing yet: at urgent data splice says that too, though poll(2) says readable.
+            // At urgent data splice may answer EAGAIN too, although poll(2) says readable.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_bytes(source) => {
                 self.fill_buffer(source, count)
             }
@@ -311,7 +311,7 @@ impl<F: AsFd> Receive<F> {
         }
     }
 
-    /// Pipe → buffer, after splice was refused.
+    /// Moves the contents of the pipe to the buffer, after splice was refused.
     fn drain_pipe(&mut self) -> Result<Step, Failure> {
         let Some(pipe) = &mut self.pipe else {
             return Ok(Step::Moved);

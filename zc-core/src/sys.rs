@@ -9,8 +9,8 @@ use nix::libc;
 
 /// Bytes in the send queue of the socket `sink` that its peer has not acknowledged yet.
 ///
-/// A sink that accepts nothing now may still be draining: a queue that has become shorter since
-/// the last look is progress, however slow the peer.
+/// A sink that accepts nothing now may still be draining: a queue that is shorter than before means that a
+/// slow peer makes progress.
 ///
 /// # Errors
 ///
@@ -27,8 +27,8 @@ pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// Has the kernel keep connections of a listening socket until their first bytes have come, for
-/// about so many seconds; then they are to be accepted without. 0 ends it.
+/// Has the kernel hold back new connections of a listening socket until their first bytes arrive, for about
+/// `seconds`; after that they are accepted without. 0 turns it off.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn set_defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
     set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds.into())
 }
 
-/// Has the socket `sink` hold back a segment that is not full, or sends what it held back.
+/// Corks the socket `sink`, which then holds back a segment that is not full, or uncorks it.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub(crate) fn set_cork(sink: impl AsFd, holds_back: bool) -> io::Result<()> {
     set_tcp_option(sink, libc::TCP_CORK, holds_back.into())
 }
 
-/// Sets an option that is a number, by [`setsockopt(2)`](https://man7.org/linux/man-pages/man2/setsockopt.2.html).
+/// Sets an option whose value is an `int`, by [`setsockopt(2)`](https://man7.org/linux/man-pages/man2/setsockopt.2.html).
 fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the kernel reads at most as many bytes through the pointer as the length says, and keeps
     // no pointer. The pointer is to `value`, which outlives the call, and the length is its size.
@@ -67,7 +67,7 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
     Ok(())
 }
 
-/// Reads into `buffer` from `offset` of `file` only what is in memory: never waits for the disk.
+/// Reads into `buffer` from `offset` of `file`, as far as the bytes are in memory. Never waits for the disk.
 ///
 /// The file position is neither used nor moved. The answer may be short, and 0 at the end of the
 /// file. One system call.
@@ -75,7 +75,7 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
 /// # Errors
 ///
 /// * `EAGAIN`: the first byte is not in the page cache.
-/// * `EOPNOTSUPP`, `ENOSYS`, `EINVAL`: the filesystem or the kernel cannot say.
+/// * `EOPNOTSUPP`, `ENOSYS`, `EINVAL`: the filesystem or the kernel does not support it.
 /// * `EOVERFLOW`: `offset` does not fit a signed 64-bit number.
 ///
 /// See `RWF_NOWAIT` in [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html).
