@@ -1,4 +1,4 @@
-//! Whole sends in one call, for programs that may wait.
+//! Whole sends in one call, for blocking programs.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,16 +8,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::{Method, Progress, Report, SendError, Transfer};
 
-/// Sends all of `source` to `sink`, waiting as long as it takes, and reports how.
+/// Sends all of `source` to `sink`, and waits as long as that takes.
 ///
-/// Stands in for [`std::io::copy`] from a file to a socket, with two differences: it begins at the
-/// start of the file and leaves the file position alone, and it says which way the bytes went. A
-/// nonblocking sink is waited for with `poll(2)`. A file that names no length, such as those of
-/// `/proc`, is copied to its end.
+/// It replaces [`std::io::copy`] from a file to a socket, with two differences. It begins at the start of
+/// the file and does not move the file position. And its report says by which path the bytes went. A
+/// nonblocking sink is waited for with `poll(2)`. A file whose length is 0, such as those of `/proc`, is
+/// copied to its end.
 ///
 /// # Errors
 ///
-/// [`SendError`], with the bytes that went before. A file that is cut meanwhile gives
+/// [`SendError`], with the bytes that were sent before. A file that is cut meanwhile gives
 /// [`io::ErrorKind::UnexpectedEof`].
 pub fn copy(source: impl AsFd, sink: impl AsFd) -> Result<Report, SendError> {
     let source = source.as_fd();
@@ -28,7 +28,7 @@ pub fn copy(source: impl AsFd, sink: impl AsFd) -> Result<Report, SendError> {
     }
 }
 
-/// Sends the `length` bytes of `source` at `offset` to `sink`, waiting as long as it takes.
+/// Sends the `length` bytes of `source` at `offset` to `sink`, and waits as long as that takes.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn copy_range(
     length: u64,
 ) -> Result<Report, SendError> {
     let mut transfer = Transfer::new(source, offset, length);
-    match wait_out(&mut transfer, sink)? {
+    match send_blocking(&mut transfer, sink)? {
         End::Complete => Ok(*transfer.report()),
         End::SourceEnded => Err(SendError::new(
             transfer.report().bytes(),
@@ -50,10 +50,10 @@ pub fn copy_range(
 }
 
 fn copy_to_end(source: impl AsFd, sink: impl AsFd) -> Result<Report, SendError> {
-    // The exact count is unknown, and a larger one given to sendfile would hold the end back.
+    // The length is unknown, and sendfile holds the end back when it is given a larger count.
     let length = i64::MAX.unsigned_abs();
     let mut transfer = Transfer::new(source, 0, length).with_method(Method::Copy);
-    match wait_out(&mut transfer, sink)? {
+    match send_blocking(&mut transfer, sink)? {
         End::Complete | End::SourceEnded => Ok(*transfer.report()),
     }
 }
@@ -63,7 +63,7 @@ enum End {
     SourceEnded,
 }
 
-fn wait_out<F: AsFd>(transfer: &mut Transfer<F>, sink: impl AsFd) -> Result<End, SendError> {
+fn send_blocking<F: AsFd>(transfer: &mut Transfer<F>, sink: impl AsFd) -> Result<End, SendError> {
     let sink = sink.as_fd();
     let mut sent = 0;
     loop {

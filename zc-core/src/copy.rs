@@ -1,5 +1,5 @@
-//! The portable path: `pread` into a buffer, `write` out of it. Also the oracle that the other
-//! path is tested against.
+//! The portable path: a read into a buffer and a write out of it. The tests compare the other paths with
+//! it.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -1,14 +1,15 @@
-//! `TCP_CORK` around long bodies: full segments while the body goes, and the end of it at once.
+//! `TCP_CORK` around long bodies: full segments while the body is sent, and its end without delay.
 
 use std::io;
 use std::os::fd::AsFd;
 
 /// The shortest body around which [`HeadThenFile`](crate::HeadThenFile) sets `TCP_CORK`, in bytes.
 ///
-/// `sendfile(2)` gives the socket 64 KiB at a time, which is no whole number of segments. `MSG_MORE`
-/// holds the uneven end back only within a call: an acknowledgement that comes between two calls has it
-/// leave as a packet of its own. A corked socket keeps it. Over the loopback with segments of 1448 bytes,
-/// of which the kernel makes packets of up to 64 KiB, 1 GB took with and without a cork
+/// `sendfile(2)` passes 64 KiB at a time to the socket, which is not a whole number of segments. Within
+/// one call `MSG_MORE` holds the partial segment back. Between two calls an acknowledgement makes it
+/// leave as a packet of its own. A corked socket keeps it back there too. Measured over the loopback with
+/// segments of 1448 bytes, of which the kernel makes packets of up to 64 KiB, for 1 GB with and without a
+/// cork:
 ///
 /// | body | s of CPU | packets |
 /// | --- | --- | --- |
@@ -16,23 +17,23 @@ use std::os::fd::AsFd;
 /// | 1 MiB | 0.135, 0.144 | |
 /// | 100 KiB | 0.229, 0.173 | |
 ///
-/// on Linux 6.18. It pays from between 512 and 768 KiB on: responses of 512 KiB cost 1.5 to 4 % more CPU
-/// with a cork, those of 768 KiB 1 to 3 % less.
+/// on Linux 6.18. The break-even is between 512 and 768 KiB: responses of 512 KiB cost 1.5 to 4 % more
+/// CPU with a cork, those of 768 KiB 1 to 3 % less.
 pub const CORK_BYTES_MIN: u64 = 768 << 10;
 
-/// Whether the socket holds back a segment that is not full.
+/// Whether the socket is corked: holds back a segment that is not full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cork {
-    /// It does not, and is not asked to.
+    /// It is not, and is not to be.
     Unwanted,
-    /// It does not; it is to from the next byte on.
+    /// It is not yet; it is to be from the next byte on.
     Wanted,
-    /// It does.
+    /// It is.
     Set,
 }
 
 impl Cork {
-    /// For a body of `length` bytes, where one of `min` bytes is long.
+    /// For a body of `length` bytes, to be corked from `min` bytes on.
     pub(crate) fn for_body(length: u64, min: u64) -> Self {
         if length < min {
             Self::Unwanted
@@ -41,8 +42,8 @@ impl Cork {
         }
     }
 
-    /// Bytes are about to be sent. A sink that is no TCP socket refuses, and is not asked again; whether
-    /// something is wrong with it the sending tells.
+    /// To be called before bytes are sent. A sink that is not a TCP socket refuses, and is not asked again.
+    /// Other faults of the sink are left for the send to report.
     pub(crate) fn set(&mut self, sink: impl AsFd) {
         if *self == Self::Wanted {
             *self = match crate::platform::set_cork(sink, true) {
@@ -52,12 +53,12 @@ impl Cork {
         }
     }
 
-    /// No bytes are sent for now: what is held back leaves.
+    /// To be called when no bytes are sent for now: the held-back segment leaves.
     pub(crate) fn pause(&mut self, sink: impl AsFd) -> io::Result<()> {
         self.clear(sink, Self::Wanted)
     }
 
-    /// No more bytes are sent: what is held back leaves.
+    /// To be called when no more bytes are sent: the held-back segment leaves.
     pub(crate) fn end(&mut self, sink: impl AsFd) -> io::Result<()> {
         self.clear(sink, Self::Unwanted)
     }

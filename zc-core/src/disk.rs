@@ -1,4 +1,4 @@
-//! Threads that wait for the disk, so that a reactor does not.
+//! I/O threads: they wait for the disk, so that a reactor does not.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -13,30 +13,30 @@ use std::{fmt, io};
 use crate::copy::CopyBuffer;
 use crate::priority::set_background_priority;
 
-/// The device that a range is sent to in order to bring it in.
+/// The device that a range is sent to, so that its pages are read.
 const NULL: &str = "/dev/null";
 
-/// Threads that bring ranges of files into the page cache and then call back.
+/// I/O threads that read ranges of files into the page cache and then call back.
 ///
-/// For ranges that are not [`Hot`](crate::Residency::Hot): hand the file and the range over, go on
-/// with other work, and send when the callback has woken you. The bytes go by `sendfile` to
-/// `/dev/null`, which waits for each page and copies none; where a filesystem refuses that, they
-/// are read into a buffer and thrown away.
+/// For ranges that are not [`Hot`](crate::Residency::Hot): hand the file and the range over, go on with
+/// other work, and send the range after the callback. A thread sends the range to `/dev/null` by
+/// `sendfile(2)`, which waits for each page and copies none. Where a filesystem refuses that, the range is
+/// read into a buffer.
 ///
 /// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
 ///
 /// The threads run at [background priority](set_background_priority): they do not take a core from a
 /// reactor.
 ///
-/// Dropping the pool waits for the ranges that are being brought in, and for their callbacks; the
-/// callbacks of ranges still in the queue get an error of kind
-/// [`Interrupted`](io::ErrorKind::Interrupted). No callback is lost.
+/// Dropping the pool waits for the ranges that are being read, and for their callbacks. The callbacks of
+/// ranges still in the queue get an error of kind [`Interrupted`](io::ErrorKind::Interrupted). No callback
+/// is lost.
 pub struct DiskPool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A range was not taken, because as many as allowed are waiting already. All is given back.
+/// A range was not taken, because the queue is full. Everything is given back.
 pub struct QueueFull<F, D> {
     /// The file, as it was handed over.
     pub file: F,
@@ -67,9 +67,9 @@ struct Job {
     done: Box<dyn FnOnce(io::Result<u64>) + Send>,
 }
 
-/// Brings ranges of files into the page cache, and waits for it.
+/// Reads ranges of files into the page cache, and waits for the disk.
 ///
-/// For threads of one's own, in place of those of a [`DiskPool`].
+/// For threads of your own, in place of those of a [`DiskPool`].
 #[derive(Debug)]
 pub struct Fetcher {
     /// `/dev/null`, for writing.
@@ -90,10 +90,10 @@ impl Fetcher {
         Ok(Self { null })
     }
 
-    /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes
-    /// were. All of it is requested first, whatever the readahead; keep it to a few MiB. The bytes go by
-    /// `sendfile` to `/dev/null`, which copies none of them; where that is refused they are read into a
-    /// buffer and thrown away.
+    /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes were
+    /// read. The disk is asked for the whole range first, whatever the readahead; keep it to a few MiB. The
+    /// range is sent to `/dev/null` by `sendfile(2)`, which copies nothing; where that is refused, it is
+    /// read into a buffer.
     ///
     /// # Errors
     ///
@@ -104,10 +104,8 @@ impl Fetcher {
 }
 
 impl DiskPool {
-    /// A pool of `threads` threads, and of at most `queue_max` ranges that wait for one of them.
-    ///
-    /// Each thread keeps one disk request in flight, or as many as the readahead of the kernel
-    /// makes of it.
+    /// A pool of `threads` threads, and of at most `queue_max` ranges that wait for one of them. Each thread
+    /// reads one range at a time.
     ///
     /// # Errors
     ///
@@ -144,20 +142,20 @@ impl DiskPool {
         Ok(pool)
     }
 
-    /// Asks for `range` of `file`, in bytes, to be brought into memory; `done` is called after.
+    /// Has `range` of `file`, in bytes, read into the page cache; `done` is called afterwards.
     ///
-    /// `done` gets the number of bytes that were brought in, which is less than asked for when the
-    /// file ends before, or the error of `sendfile(2)` or `pread(2)`. It is called exactly once,
-    /// after `file` was dropped, on a thread of the pool, or on the thread that drops the pool if
-    /// the range is still waiting then. It must not block: the thread is for the disk. Wake your
-    /// reactor there and return. A panic of it is caught, and shows only in the panic hook.
+    /// `done` gets the number of bytes that were read, which is less than asked for when the file ends
+    /// before, or the error of `sendfile(2)` or `pread(2)`. It is called exactly once, after `file` was
+    /// dropped: on a thread of the pool, or, if the range is still waiting when the pool is dropped, on the
+    /// thread that drops it. It must not block, since that thread is for the disk: wake your reactor there
+    /// and return. A panic of `done` is caught, and shows only in the panic hook.
     ///
     /// Never blocks, apart from a short lock. Ranges are taken in order.
     ///
     /// # Errors
     ///
-    /// [`QueueFull`] gives everything back when `queue_max` ranges are waiting: send without
-    /// waiting for memory, or try again when a callback came.
+    /// [`QueueFull`] gives everything back when `queue_max` ranges are waiting: send all the same and wait
+    /// for the disk, or try again after a callback.
     pub fn fetch<F, D>(&self, file: F, range: Range<u64>, done: D) -> Result<(), QueueFull<F, D>>
     where
         F: AsFd + Send + 'static,
@@ -177,7 +175,7 @@ impl DiskPool {
         Ok(())
     }
 
-    /// Ranges that wait for a thread; those being brought in do not count.
+    /// Ranges that wait for a thread; those being read do not count.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.shared.lock().jobs.len()
@@ -197,7 +195,7 @@ impl Drop for DiskPool {
         }
         let current = thread::current().id();
         for thread in self.threads.drain(..) {
-            // A callback may own the pool; its thread cannot wait for itself, and ends soon.
+            // A callback may own the pool and drop it: its thread cannot join itself, and ends soon.
             if thread.thread().id() != current {
                 // The threads catch every panic, so there is none to pass on.
                 let _ = thread.join();
@@ -212,7 +210,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread.
+    /// The loop of a thread.
     fn work(&self) {
         // Where it is refused, the threads run at the usual priority.
         let _ = set_background_priority();
@@ -246,7 +244,7 @@ impl Job {
 
     fn cancel(self) {
         let Self { file, done, .. } = self;
-        // Whatever comes of the drop, the callback is told the same.
+        // A panic of the drop changes nothing for the callback.
         let _ = catch_panic(|| drop(file));
         let stopped = io::Error::new(io::ErrorKind::Interrupted, "the disk pool was dropped");
         call_back(done, Err(stopped));
@@ -258,7 +256,7 @@ fn call_back(done: Box<dyn FnOnce(io::Result<u64>) + Send>, result: io::Result<u
     let _ = catch_panic(|| done(result));
 }
 
-/// Runs code of a caller; a panic of it must not end the thread. Nothing that it touched is used
+/// Runs code of a caller, whose panic must not end the thread. Nothing that the code touched is used
 /// afterwards, so no broken invariant is seen.
 fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     catch_unwind(AssertUnwindSafe(code))
@@ -268,10 +266,10 @@ fn descriptor_panicked() -> io::Error {
     io::Error::other("the owner of the file descriptor panicked")
 }
 
-/// Waits until `range` of `file` was read, or the file ended; answers how many bytes were.
+/// Waits until `range` of `file` was read, or the file ended; answers how many bytes were read.
 ///
-/// Of the means that there are this one costs the least. Measured on ext4, windows of 2 MiB of files
-/// that are not in memory, medians of 5 rounds on Linux 6.18: `sendfile` to `/dev/null` 42 ms of CPU
+/// This is the cheapest of the ways to do it. Measured on ext4, in windows of 2 MiB of files that were not
+/// in memory, medians of 5 rounds on Linux 6.18: `sendfile` to `/dev/null` 42 ms of CPU
 /// per GiB and 1,475 MB/s; `readahead` and a touch of each 128 KiB 262 ms and 1,276 MB/s;
 /// `posix_fadvise(WILLNEED)` and the same touches 255 ms and 893 MB/s; `preadv` 1,114 ms and
 /// 717 MB/s.
@@ -280,9 +278,9 @@ fn read_into_page_cache(
     null: BorrowedFd<'_>,
     range: Range<u64>,
 ) -> io::Result<u64> {
-    // The disk gets all of it to do at once, and not what a readahead of 128 KiB has on its way: a single
-    // thread then had 1.74 to 1.81 GB/s of files of 64 MiB instead of 0.91 to 0.96. Where it is refused,
-    // the readahead is what there is.
+    // The disk is asked for the whole range at once, and not for a readahead of 128 KiB at a time: a single
+    // thread then read files of 64 MiB at 1.74 to 1.81 GB/s instead of 0.91 to 0.96. Where that is
+    // refused, the readahead of the kernel is used.
     if !range.is_empty() {
         let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let _ = crate::platform::probe_and_readahead(file, range.start, bytes);

@@ -1,4 +1,4 @@
-//! Errors that keep the progress made.
+//! Errors of sending and receiving. Each says how many bytes were moved before it.
 
 use std::{fmt, io};
 
@@ -18,8 +18,8 @@ pub struct SendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendErrorKind {
-    /// The sink accepts nothing now: wait until it is writable. [`Transfer`](crate::Transfer) makes
-    /// an outcome of it.
+    /// The sink accepts nothing now: wait until it is writable. A [`Transfer`](crate::Transfer) answers
+    /// [`Progress::WouldBlock`](crate::Progress::WouldBlock) instead.
     WouldBlock,
     /// The kernel refuses this method for this pair of descriptors: try another method.
     Refused,
@@ -60,6 +60,44 @@ impl SendError {
     }
 }
 
+/// A failed receive, and how much of it had succeeded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ReceiveError {
+    /// Bytes that the file accepted in the same call, before the failure.
+    pub written: u64,
+    /// What failed, and so what the caller can do about it.
+    pub kind: ReceiveErrorKind,
+    /// The error of the system call.
+    pub source: io::Error,
+}
+
+/// What the caller of a failed receive can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiveErrorKind {
+    /// The kernel refuses [`ReceiveMethod::Splice`](crate::ReceiveMethod::Splice) for this source, this
+    /// file, or altogether: receive by another method.
+    Refused,
+    /// The pool has no pipe to lend, or none could be made: try later, or copy.
+    NoPipe,
+    /// The peer is gone (`ECONNRESET` and its like): close the source; nothing is wrong here.
+    PeerGone,
+    /// Reading from the source failed otherwise: the error says how.
+    Source,
+    /// Writing to the file failed (`ENOSPC`, `EDQUOT`, `EIO`, `EBADF` and others). The bytes that had
+    /// left the source are kept: advance again when there is room.
+    File,
+}
+
+impl ReceiveError {
+    /// True when nothing is wrong on this side: the peer went away.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.kind == ReceiveErrorKind::PeerGone
+    }
+}
+
 /// True for the errors by which a kernel, a filesystem or a seccomp filter refuses a method.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     use nix::libc::{EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EXDEV};
@@ -69,7 +107,7 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
     })
 }
 
-fn is_peer_gone(error: &io::Error) -> bool {
+pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(
         error.kind(),
@@ -95,14 +133,35 @@ impl std::error::Error for SendError {
     }
 }
 
-/// For functions that answer [`io::Result`]: gives up what was sent, and keeps what went wrong.
-///
-/// The answer is [`source`](SendError::source) itself, with its [`kind`](io::Error::kind) and its
-/// [`raw_os_error`](io::Error::raw_os_error). Lost are [`sent`](SendError::sent), the bytes that went
-/// in the failed call, and [`SendErrorKind`]. A [`Transfer`](crate::Transfer) still has the number of
-/// all its bytes in its report.
+/// For functions that answer [`io::Result`]: the answer is [`source`](SendError::source) itself, with its
+/// [`kind`](io::Error::kind) and its [`raw_os_error`](io::Error::raw_os_error). Lost are
+/// [`sent`](SendError::sent), the bytes that the failed call sent, and [`SendErrorKind`]. A
+/// [`Transfer`](crate::Transfer) still has the number of all its bytes in its report.
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
+        error.source
+    }
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = self.written;
+        write!(f, "receive failed after {written} bytes: {}", self.source)
+    }
+}
+
+impl std::error::Error for ReceiveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// For functions that answer [`io::Result`]: the answer is [`source`](ReceiveError::source) itself. Lost
+/// are [`written`](ReceiveError::written), the bytes that the failed call wrote, and
+/// [`ReceiveErrorKind`]. A [`Receive`](crate::Receive) still has the number of all its bytes in its
+/// report.
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
         error.source
     }
 }

@@ -12,9 +12,9 @@ use crate::{SendError, SourceTruncated, Tally};
 /// Copies up to `count` bytes of the file `source`, from `source_offset`, to `sink_offset` of the
 /// file `sink`, inside the kernel.
 ///
-/// One system call, repeated only when a signal interrupted it before any byte went. At most
+/// One system call, repeated only when a signal interrupted it before any byte was copied. At most
 /// [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes are asked for. Neither file position is used or
-/// moved. Filesystems that can share blocks (Btrfs, XFS) may copy nothing but references. The
+/// moved. Filesystems that can share blocks (Btrfs, XFS) may copy references only. The
 /// answer may be shorter than `count`; 0 bytes mean that the file ends at or before
 /// `source_offset`, that `count` is 0, or that `source` is a pseudo file which Linux 5.3 to 5.18
 /// takes for empty.
@@ -51,13 +51,13 @@ pub fn copy_file_range(
 }
 
 /// What [`copy_file`] did.
-#[must_use = "a source that ended early is told here, and not by an error"]
+#[must_use = "a source that ended early is in the report, and is not an error"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FileCopyReport {
-    /// What went by `copy_file_range(2)`.
+    /// Copied by `copy_file_range(2)`.
     pub in_kernel: Tally,
-    /// What went through a buffer; both `pread` and `pwrite` calls count.
+    /// Copied through a buffer; both `pread` and `pwrite` calls count.
     pub copy: Tally,
     /// The `errno` by which `copy_file_range` was refused, if it was.
     pub fallback_errno: Option<i32>,
@@ -84,8 +84,7 @@ impl FileCopyReport {
 ///
 /// Where [`copy_file_range`] is refused (other filesystems, old kernels, devices), the copy goes
 /// on at the byte reached, through a buffer of [`COPY_BUFFER_BYTES`](crate::COPY_BUFFER_BYTES); the report has the reason.
-/// A source that ends early is an outcome, in the report too: the sink then has all that there
-/// was. Neither file position is used or moved. Blocks until done; nothing is synchronised to the
+/// A source that ends early is not an error: the report says so, and the sink has what there was. Neither file position is used or moved. Blocks until done; nothing is synchronised to the
 /// disk, and bytes of the sink beyond the range are left as they are.
 ///
 /// # Errors
@@ -141,8 +140,8 @@ impl FileCopy<'_> {
         self.copy_by_buffer()
     }
 
-    /// The rules that `copy_file_range` has and `pread` with `pwrite` have not, so that both paths
-    /// refuse the same.
+    /// Checks what `copy_file_range` refuses and `pread` with `pwrite` do not, so that both paths refuse the
+    /// same.
     fn check(&self) -> io::Result<()> {
         for offset in [self.source_offset, self.sink_offset] {
             let end = offset.checked_add(self.remaining);
@@ -154,7 +153,7 @@ impl FileCopy<'_> {
         if flags.contains(OFlag::O_APPEND) {
             return Err(Errno::EBADF.into());
         }
-        // The kernel checks one call's range only, and a copy by buffer would smear.
+        // The kernel checks the range of one call only; a copy by buffer would read what it has written.
         let overlap = self.source_offset.abs_diff(self.sink_offset) < self.remaining;
         if overlap && self.is_one_file()? {
             return Err(Errno::EINVAL.into());
@@ -180,8 +179,8 @@ impl FileCopy<'_> {
                 self.remaining,
             );
             match copied {
-                // The end of the file, or a pseudo file that the kernel takes for empty: a read
-                // tells.
+                // The end of the file, or a pseudo file that the kernel treats as empty: a read shows
+                // which.
                 Ok(0) => return Ok(false),
                 Ok(count) => {
                     self.report.in_kernel.bytes += count;

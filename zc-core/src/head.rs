@@ -1,4 +1,4 @@
-//! Bytes before a body, held back so that both share a segment.
+//! A head and a body in one send, so that the first body bytes share the segment of the head.
 
 use std::io;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use crate::{CORK_BYTES_MIN, ProbedTransfer, Progress, Report, SendError, Tally, 
 /// Whether more bytes follow the ones being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
-    /// A body follows at once: the kernel may hold these bytes back to fill a segment
-    /// (`MSG_MORE`). A caller that then sends nothing makes the peer wait up to 200 ms.
+    /// A body follows at once: the kernel may hold these bytes back to fill a segment (`MSG_MORE`). If
+    /// nothing follows, the peer gets them up to 200 ms later.
     Body,
     /// Nothing follows: the bytes leave now.
     Nothing,
@@ -117,33 +117,33 @@ impl<F: AsFd> Body for ProbedTransfer<F> {
 
 /// Bytes, then a range of a file: the head and the body of a response in one resumable send.
 ///
-/// The head is marked `MSG_MORE` where body bytes follow, so that the first of them share its
-/// segment, and the count given to the kernel for the body is exact, so that its end leaves at
-/// once. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`. `B` is the body, a [`Transfer`]
+/// Where body bytes follow, the head is sent with `MSG_MORE`, so that the first of them share its segment.
+/// The count given to the kernel for the body is exact, so that its end is not held back. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`. `B` is the body, a [`Transfer`]
 /// or a [`ProbedTransfer`].
 ///
 /// # Long bodies
 ///
 /// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_bytes_min), is sent with
 /// [`TCP_CORK`] set: the socket sends full segments only, which costs less CPU for each byte. That takes
-/// two system calls for each body. A sink that is not a TCP socket is asked once, and sent to without.
+/// two system calls for each body. A sink that is not a TCP socket refuses the first one, and is sent to
+/// without.
 ///
 /// | [`advance`](Self::advance) answers | `TCP_CORK` | so that |
 /// | --- | --- | --- |
 /// | `Complete` | is off | nothing of the body is held back when the caller sees it |
 /// | `NeedsDisk` | is off | what was accepted leaves before the disk is waited for; the next `advance` sets it again |
 /// | `SourceTruncated`, an error | is off | what was accepted leaves |
-/// | `WouldBlock` | is on | full segments go on leaving, and the socket is writable before they are gone |
-/// | `BudgetSpent` | is on | the next `advance` brings what the last segment lacks |
+/// | `WouldBlock` | is on | the socket goes on sending full segments, and is writable before they are gone |
+/// | `BudgetSpent` | is on | the next `advance` fills the last segment |
 ///
-/// Less than one segment is held back, and by the kernel for 200 ms at most. It arrives that late when
-/// the caller rests after `BudgetSpent`, or when a [`Transfer`] waits for the disk in the middle of a
-/// call. Where that matters, as with files on a network filesystem,
+/// Less than one segment is held back, and for 200 ms at most. That delay occurs when the caller does not
+/// advance after `BudgetSpent`, and when a [`Transfer`] waits for the disk in the middle of a call. Where that matters, as with files on a network filesystem,
 /// [never cork](Self::with_cork_bytes_min).
 ///
-/// The option belongs to the socket: a send may go on by another descriptor of it, and one that the
-/// caller has set is off at the end. A send that is dropped in the middle leaves it on. Its head promised
-/// more bytes, so the socket can only be closed, and closing sends what was accepted.
+/// The option belongs to the socket, not to the descriptor: a send may go on by another descriptor of the
+/// same socket, and a cork that the caller set is off at the end. A send that is dropped in the middle
+/// leaves it on. Its head promised more bytes, so the socket can only be closed, and closing sends what
+/// was accepted.
 ///
 /// [`TCP_CORK`]: https://man7.org/linux/man-pages/man7/tcp.7.html
 #[derive(Debug)]
@@ -185,8 +185,8 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         self
     }
 
-    /// Sends until the end, until the sink would block, or until `budget` bytes of body went. The
-    /// head is not counted against the budget.
+    /// Sends until the end, until the sink would block, or until `budget` bytes of body were sent. The
+    /// head does not count against the budget.
     ///
     /// The first window of a [`ProbedTransfer`] is probed before the head is sent: where it answers
     /// [`Progress::NeedsDisk`], nothing is sent yet, and another response is still possible.
@@ -202,7 +202,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         let answer = self.advance_to_stop(sink, budget);
         let uncorked = match &answer {
             // More bytes follow soon. A full socket has many segments to send, and is writable again when a
-            // third of them is gone: before the uneven end would be due.
+            // third of them is gone: before the partial one at the end is due.
             Ok(Progress::WouldBlock | Progress::BudgetSpent) => Ok(()),
             Ok(Progress::NeedsDisk(_)) | Err(_) => self.cork.pause(sink),
             Ok(Progress::Complete | Progress::SourceTruncated(_)) => self.cork.end(sink),
@@ -287,7 +287,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         self.body.as_mut()
     }
 
-    /// Ends the send where it stands, and gives back what held the head. A send that was not complete
+    /// Ends the send where it is, and gives back the holder of the head. A send that was not complete
     /// [may leave the socket corked](Self#long-bodies).
     pub fn into_head(self) -> H {
         self.head

@@ -1,8 +1,8 @@
 //! Resumable zero-copy sends from a file to a socket, for any program: no runtime, no HTTP.
 //!
-//! *Zero-copy* here means that the bytes of a file go from the page cache to the socket by
-//! reference, through [`sendfile(2)`], and never through the memory of this program. The kernel
-//! limits that shape every use of it are handled here, once:
+//! *Zero-copy* here means that the bytes of a file go from the page cache to the socket by reference,
+//! through [`sendfile(2)`], and never through the memory of this program. This crate handles the limits of
+//! that call:
 //!
 //! * one call moves at most `0x7fff_f000` bytes, however much is asked for;
 //! * a nonblocking socket accepts what fits and then says `EAGAIN`: the transfer is resumed later;
@@ -16,13 +16,13 @@
 //! | --- | --- |
 //! | send a file and wait for it | [`copy`], [`copy_range`] |
 //! | send from a reactor, resumed at each writable edge | [`Transfer`], driven by [`advance`](Transfer::advance) |
-//! | send a head and a body in one go | [`HeadThenFile`] |
+//! | send a head and a body together | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
 //! | send without waiting for the disk | [`ProbedTransfer`] |
 //! | know whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
-//! | have somebody else wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
-//! | have nobody wait for it, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
+//! | have I/O threads wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
+//! | wait for the disk without a thread, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
@@ -31,7 +31,7 @@
 //! neither read nor moved, so that one open file can serve any number of transfers at once.
 //! Progress is reported in success and in failure alike.
 //!
-//! # Which way the bytes go
+//! # Methods and paths
 //!
 //! [`Method::Sendfile`], [`Method::Splice`] and [`Method::Copy`] do what they say or fail.
 //! [`Method::Auto`] begins with `sendfile`, copies where the kernel, the filesystem or a sandbox
@@ -41,8 +41,8 @@
 //!
 //! # When not to use it
 //!
-//! * The bytes must be changed on the way (compression, TLS in this program): they have to come
-//!   through memory anyhow.
+//! * The bytes must be changed on the way (compression, TLS in this program): they have to come through
+//!   memory.
 //! * Small bodies that are sent often: from about 32 KiB down, one `send` of bytes kept in memory
 //!   costs less than any call on the file.
 //! * Files that somebody overwrites in place while they are sent.
@@ -63,8 +63,8 @@
 //!
 //! Methods, paths, kinds of errors, of sinks and of refusals, and the reports are
 //! `#[non_exhaustive]`: a later version may know more of them, and matching on them needs a wildcard.
-//! [`Progress`], [`Residency`] and [`Follows`] are complete: a new reason to stop, an answer that is
-//! none of the three, would have to be handled by every caller, and the compiler should say where.
+//! [`Progress`], [`Residency`] and [`Follows`] are exhaustive: every caller would have to handle a new
+//! variant of them, and the compiler should say where.
 //!
 //! # Example
 //!
@@ -127,7 +127,7 @@ pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
 pub use cork::CORK_BYTES_MIN;
 pub use disk::{DiskPool, Fetcher, QueueFull};
-pub use error::{SendError, SendErrorKind};
+pub use error::{ReceiveError, ReceiveErrorKind, SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Body, Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Method, Path, Reason};

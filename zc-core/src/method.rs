@@ -1,12 +1,12 @@
-//! How bytes are to be moved, how they were, and the rule of falling back.
+//! Methods of sending (asked for), paths (used), and the rule of falling back.
 
 use std::{fmt, io};
 
-/// How a transfer is asked to move its bytes.
+/// How a transfer is to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Method {
-    /// `sendfile`, and a copy loop where the kernel refuses it; the reason is kept in the report.
+    /// `sendfile(2)`, and a copy loop where the kernel refuses it; the report has the reason.
     #[default]
     Auto,
     /// `sendfile(2)` and nothing else: a refusal is an error.
@@ -49,7 +49,7 @@ pub enum Reason {
         /// The error of the system call.
         errno: i32,
     },
-    /// The files of this filesystem are known to be sent wrongly; see [`FileSystem::copied`].
+    /// `sendfile` is known to send wrong bytes from this filesystem; see [`FileSystem::copied`].
     ///
     /// [`FileSystem::copied`]: crate::FileSystem::copied
     FileSystem(
@@ -80,7 +80,7 @@ impl Method {
         }
     }
 
-    /// Where to go when `from` failed with `error`; `None` when the error stands. A named method
+    /// The path to take when `from` failed with `error`; `None` when the error is final. A named method
     /// never falls back.
     pub(crate) fn fallback(self, from: Path, error: &io::Error) -> Option<Fallback> {
         match (self, from) {

@@ -1,4 +1,4 @@
-//! Pipes to splice through: few, bounded, reused when empty and closed when not.
+//! Pipes to splice through. Their number is bounded; empty ones are reused, others are closed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The size asked for each pipe of [`PipePool::default`], in bytes: 1 MiB.
 ///
-/// Measured, a pipe of 1 MiB moves a file at the cost of `sendfile(2)`, and one of the kernel's
-/// default size, 64 KiB, at twice that. It is also what `/proc/sys/fs/pipe-max-size` allows a
-/// program without privileges.
+/// Measured, a pipe of 1 MiB moves a file at the CPU cost of `sendfile(2)`, and one of the kernel's default
+/// size, 64 KiB, at twice that. 1 MiB is also what `/proc/sys/fs/pipe-max-size` allows a program without
+/// privileges.
 pub const PIPE_BYTES_DEFAULT: usize = 1024 * 1024;
 
 /// The most pipes of [`PipePool::default`]: 32, or 32 MiB when all are full.
 ///
-/// Linux lets the pipes of one user have 16,384 pages (`/proc/sys/fs/pipe-user-pages-soft`), which
-/// is 64 pipes of [`PIPE_BYTES_DEFAULT`]; past it new pipes have two pages. Half is left to the
-/// user's other programs. A pipe is needed only while bytes are in it, not for each connection.
+/// Linux allows the pipes of one user 16,384 pages (`/proc/sys/fs/pipe-user-pages-soft`), which is 64 pipes
+/// of [`PIPE_BYTES_DEFAULT`]; beyond that a new pipe has two pages. Half is left to the user's other
+/// programs. A pipe is needed only while bytes are in it, not for each connection.
 pub const PIPES_MAX_DEFAULT: usize = 32;
 
-/// A bounded set of pipes, shared by all who splice. A clone is another handle of the same set.
+/// A bounded set of pipes, shared by transfers. A clone is another handle of the same set.
 #[derive(Debug, Clone)]
 pub struct PipePool {
     shared: Arc<Shared>,
@@ -48,8 +48,8 @@ struct Ends {
 
 /// A pipe lent by a [`PipePool`]; dropping it gives it back.
 ///
-/// Only an empty pipe is lent again. One with bytes in it is closed when it is dropped, and the
-/// bytes are lost: nobody else ever sees them.
+/// Only an empty pipe is lent again. One with bytes in it is closed when it is dropped: its bytes are lost,
+/// and no other transfer sees them.
 #[derive(Debug)]
 pub struct PooledPipe {
     ends: Arc<Ends>,
@@ -63,15 +63,15 @@ pub struct PooledPipe {
 #[derive(Debug)]
 struct Lease {
     shared: Arc<Shared>,
-    /// The pipe went back and its place with it.
+    /// The pipe was returned, and its place with it.
     returned: bool,
 }
 
 impl PipePool {
     /// A pool of at most `pipes_max` pipes of `pipe_bytes` bytes each. None is made yet.
     ///
-    /// The size is a wish: the kernel rounds it up to a power of two pages, and where its limits
-    /// refuse it, half of it is asked for, and so on: see [`PooledPipe::capacity`].
+    /// The kernel rounds the size up to a power of two pages. Where its limits refuse the size, half of it is
+    /// tried, and so on; [`PooledPipe::capacity`] is the result.
     #[must_use]
     pub fn new(pipes_max: usize, pipe_bytes: usize) -> Self {
         Self {
@@ -156,7 +156,7 @@ impl Default for PipePool {
 }
 
 impl PooledPipe {
-    /// The size that the kernel gave, in bytes. Parts of pages take whole pages of it.
+    /// The size of the pipe, in bytes. A part of a page takes up a whole page of it.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.ends.capacity

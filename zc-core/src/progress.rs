@@ -1,4 +1,4 @@
-//! Why a drive of a transfer stopped without an error.
+//! Why a transfer stopped without an error.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,15 +11,14 @@ pub enum Progress {
     Complete,
     /// The sink accepts nothing now (`EAGAIN`): advance again when it is writable.
     WouldBlock,
-    /// The budget of this call is spent and the sink did not refuse: advance again soon. With
-    /// edge-triggered readiness no further event announces it.
+    /// The budget of this call is spent, and the sink may accept more: advance again soon. With
+    /// edge-triggered readiness no event announces it.
     BudgetSpent,
     /// This range of the source is not known to be in memory, and sending it could wait for the disk:
     /// have it read, or accept the wait, and advance again. Only a
     /// [`ProbedTransfer`](crate::ProbedTransfer) answers it.
     NeedsDisk(Range<u64>),
-    /// The source ended before the promised length. The sink cannot be used for anything that is
-    /// framed by that length: close it.
+    /// The source ended before the promised length. Where the peer was told that length, close the sink.
     SourceTruncated(SourceTruncated),
 }
 

@@ -7,16 +7,18 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::copy::CopyBuffer;
-use crate::error::is_refusal;
+use crate::error::{is_peer_gone, is_refusal};
 use crate::splice::{fill_from_stream, flush_at};
-use crate::{PipePool, PooledPipe, Progress, SendError, SourceTruncated, Tally};
+use crate::{
+    PipePool, PooledPipe, Progress, ReceiveError, ReceiveErrorKind, SourceTruncated, Tally,
+};
 
-/// How a receive is asked to move its bytes.
+/// How a receive is to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReceiveMethod {
-    /// `splice`, and a copy loop where the kernel refuses it or the pool has no pipe; the reason
-    /// is kept in the report.
+    /// `splice(2)`, and a copy loop where the kernel refuses it or the pool has no pipe; the report has
+    /// the reason.
     #[default]
     Auto,
     /// `splice(2)` through a pipe and nothing else: a refusal is an error.
@@ -33,7 +35,7 @@ pub struct ReceiveReport {
     pub splice: Tally,
     /// What reached the file through a buffer; both `read` and `pwrite` calls count.
     pub copy: Tally,
-    /// Times that the source said `EAGAIN`.
+    /// Times that the source answered `EAGAIN`.
     pub would_blocks: u64,
     /// The `errno` for which `splice` was given up, if it was; `EBUSY` when the pool had no pipe.
     pub fallback_errno: Option<i32>,
@@ -59,12 +61,12 @@ impl ReceiveReport {
 /// `F` is whatever owns or borrows the descriptor of the file, which must be open for writing. The
 /// source is named at each [`advance`](Self::advance) and must be the same each time.
 ///
-/// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them
-/// once, into the page cache. What follows the promised bytes on the source stays there. A file
-/// that is longer than the range is not cut, and nothing is synchronised to the disk.
+/// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them once, into
+/// the page cache. Bytes behind the promised ones stay in the source. A file that is longer than the range
+/// is not cut, and nothing is synchronised to the disk.
 ///
-/// Dropping a receive that is not complete loses the bytes that it took from the source and the
-/// file did not accept: see [`unwritten`](Self::unwritten). There are some only after an error.
+/// Dropping a receive that is not complete loses the bytes that were taken from the source and not accepted
+/// by the file: see [`unwritten`](Self::unwritten). There are such bytes only after an error.
 #[derive(Debug)]
 pub struct Receive<F> {
     sink: F,
@@ -76,8 +78,8 @@ pub struct Receive<F> {
     /// Whether the next bytes go by splice.
     splices: bool,
     pool: PipePool,
-    // At most one of the two has bytes, but for the moment in which a pipe is drained into the
-    // buffer: then the buffer's come first.
+    // At most one of the two has bytes, except while a pipe is drained into the buffer: then those of the
+    // buffer come first.
     pipe: Option<PooledPipe>,
     buffer: Option<CopyBuffer>,
     report: ReceiveReport,
@@ -86,17 +88,42 @@ pub struct Receive<F> {
 /// What one step did.
 enum Step {
     Wrote(u64),
-    /// Bytes are nearer to the file now, though not in it.
+    /// Bytes moved to the pipe or to the buffer.
     Moved,
     SourceEnded,
-    /// Splice is not to be had here, for this `errno`.
+    /// Splice is refused, or there is no pipe, with this `errno`.
     NoSplice(i32),
 }
 
-/// Which side failed.
-enum Failure {
-    Source(io::Error),
-    Sink(io::Error),
+/// Why a step failed.
+struct Failure {
+    kind: ReceiveErrorKind,
+    error: io::Error,
+}
+
+impl Failure {
+    fn from_source(error: io::Error) -> Self {
+        let kind = if is_peer_gone(&error) {
+            ReceiveErrorKind::PeerGone
+        } else {
+            ReceiveErrorKind::Source
+        };
+        Self { kind, error }
+    }
+
+    fn from_file(error: io::Error) -> Self {
+        let kind = ReceiveErrorKind::File;
+        Self { kind, error }
+    }
+
+    fn from_pool(error: io::Error) -> Self {
+        let kind = if is_refusal(&error) {
+            ReceiveErrorKind::Refused
+        } else {
+            ReceiveErrorKind::NoPipe
+        };
+        Self { kind, error }
+    }
 }
 
 impl<F: AsFd> Receive<F> {
@@ -135,8 +162,8 @@ impl<F: AsFd> Receive<F> {
         self.remaining
     }
 
-    /// Bytes that were taken from the source and that the file has not accepted yet. They are the
-    /// next ones to be written; there are none before `advance` fails.
+    /// Bytes that were taken from the source and that the file has not accepted yet. They are written next.
+    /// There are none before `advance` fails.
     pub fn unwritten(&self) -> u64 {
         self.buffer.as_ref().map_or(0, CopyBuffer::len) + self.piped()
     }
@@ -161,12 +188,11 @@ impl<F: AsFd> Receive<F> {
     ///
     /// # Errors
     ///
-    /// [`SendError`] says in `sent` how many bytes the **file** accepted in this call before it
-    /// failed. After a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left
-    /// the source are kept ([`unwritten`](Self::unwritten)): advance again when there is room, and
-    /// none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
+    /// [`ReceiveError`] says how many bytes the **file** accepted in this call before it failed. After
+    /// a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left the source are kept
+    /// ([`unwritten`](Self::unwritten)): advance again when there is room, and none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
     /// is no error: the receive goes on by copying and keeps the reason.
-    pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, SendError> {
+    pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, ReceiveError> {
         let result = self.drive(source.as_fd(), budget);
         if self.piped() == 0 {
             self.pipe = None;
@@ -177,7 +203,7 @@ impl<F: AsFd> Receive<F> {
         result
     }
 
-    fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError> {
+    fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, ReceiveError> {
         let before = self.remaining;
         let mut left = budget;
         while self.remaining > 0 {
@@ -206,20 +232,27 @@ impl<F: AsFd> Receive<F> {
                 Err(failure) => failure,
             };
             match failure {
-                Failure::Source(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Failure {
+                    kind: ReceiveErrorKind::Source,
+                    error,
+                } if error.kind() == io::ErrorKind::WouldBlock => {
                     self.report.would_blocks += 1;
                     return Ok(Progress::WouldBlock);
                 }
-                Failure::Source(error) | Failure::Sink(error) => {
-                    return Err(SendError::new(before - self.remaining, error));
+                Failure { kind, error } => {
+                    return Err(ReceiveError {
+                        written: before - self.remaining,
+                        kind,
+                        source: error,
+                    });
                 }
             }
         }
         Ok(Progress::Complete)
     }
 
-    /// The next move of at most `count` bytes, `count` being at least 1: what was taken goes to the
-    /// file before more is taken.
+    /// Moves at most `count` bytes, which is at least 1. Bytes that were taken are written before more are
+    /// taken.
     fn step(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         if self
             .buffer
@@ -243,23 +276,23 @@ impl<F: AsFd> Receive<F> {
     fn fill_pipe(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         let pipe = match self.pipe.take().map_or_else(|| self.pool.take(), Ok) {
             Ok(pipe) => self.pipe.insert(pipe),
-            // A busy pool, or no descriptors left: neither is a reason to refuse the bytes.
+            // A busy pool, or no descriptors left: the bytes can be copied.
             Err(error) if self.method == ReceiveMethod::Auto => {
                 let errno = error.raw_os_error().unwrap_or(Errno::EBUSY as i32);
                 return Ok(Step::NoSplice(errno));
             }
-            Err(error) => return Err(Failure::Sink(error)),
+            Err(error) => return Err(Failure::from_pool(error)),
         };
         self.report.splice.calls += 1;
         match fill_from_stream(pipe, source, count) {
-            // The end, or urgent data, at which splice stops and read does not.
+            // The end; or urgent data, where splice stops and read does not.
             Ok(0) => self.fill_buffer(source, count),
             Ok(_) => Ok(Step::Moved),
-            // Or nothing yet: at urgent data splice says that too, though poll(2) says readable.
+            // At urgent data splice may answer EAGAIN too, although poll(2) says readable.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_bytes(source) => {
                 self.fill_buffer(source, count)
             }
-            Err(error) => self.refused(error).map_err(Failure::Source),
+            Err(error) => self.splice_failed(Failure::from_source(error)),
         }
     }
 
@@ -269,16 +302,16 @@ impl<F: AsFd> Receive<F> {
         };
         self.report.splice.calls += 1;
         match flush_at(pipe, &self.sink, self.offset, count) {
-            Ok(0) => Err(Failure::Sink(io::ErrorKind::WriteZero.into())),
+            Ok(0) => Err(Failure::from_file(io::ErrorKind::WriteZero.into())),
             Ok(written) => {
                 self.report.splice.bytes += written;
                 Ok(Step::Wrote(written))
             }
-            Err(error) => self.refused(error).map_err(Failure::Sink),
+            Err(error) => self.splice_failed(Failure::from_file(error)),
         }
     }
 
-    /// Pipe → buffer, after splice was refused.
+    /// Moves the contents of the pipe to the buffer, after splice was refused.
     fn drain_pipe(&mut self) -> Result<Step, Failure> {
         let Some(pipe) = &mut self.pipe else {
             return Ok(Step::Moved);
@@ -287,10 +320,10 @@ impl<F: AsFd> Receive<F> {
         let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
         let read = buffer
             .fill(pipe.read_end(), pipe.pending)
-            .map_err(Failure::Source)?;
+            .map_err(Failure::from_source)?;
         if read == 0 {
             // The writing end is open and bytes are in it.
-            return Err(Failure::Source(io::ErrorKind::UnexpectedEof.into()));
+            return Err(Failure::from_source(io::ErrorKind::UnexpectedEof.into()));
         }
         pipe.pending -= read;
         Ok(Step::Moved)
@@ -299,7 +332,7 @@ impl<F: AsFd> Receive<F> {
     fn fill_buffer(&mut self, source: BorrowedFd<'_>, count: u64) -> Result<Step, Failure> {
         self.report.copy.calls += 1;
         let buffer = self.buffer.get_or_insert_with(CopyBuffer::new);
-        match buffer.fill(source, count).map_err(Failure::Source)? {
+        match buffer.fill(source, count).map_err(Failure::from_source)? {
             0 => Ok(Step::SourceEnded),
             _ => Ok(Step::Moved),
         }
@@ -312,21 +345,25 @@ impl<F: AsFd> Receive<F> {
         self.report.copy.calls += 1;
         let written = buffer
             .flush_at(&self.sink, self.offset, count)
-            .map_err(Failure::Sink)?;
+            .map_err(Failure::from_file)?;
         if written == 0 {
-            return Err(Failure::Sink(io::ErrorKind::WriteZero.into()));
+            return Err(Failure::from_file(io::ErrorKind::WriteZero.into()));
         }
         self.report.copy.bytes += written;
         Ok(Step::Wrote(written))
     }
 
     /// What to do about an error of splice. A named method never falls back.
-    fn refused(&self, error: io::Error) -> io::Result<Step> {
-        match error.raw_os_error() {
-            Some(errno) if self.method == ReceiveMethod::Auto && is_refusal(&error) => {
-                Ok(Step::NoSplice(errno))
-            }
-            _ => Err(error),
+    fn splice_failed(&self, failure: Failure) -> Result<Step, Failure> {
+        match failure.error.raw_os_error() {
+            Some(errno) if is_refusal(&failure.error) => match self.method {
+                ReceiveMethod::Auto => Ok(Step::NoSplice(errno)),
+                ReceiveMethod::Splice | ReceiveMethod::Copy => Err(Failure {
+                    kind: ReceiveErrorKind::Refused,
+                    ..failure
+                }),
+            },
+            _ => Err(failure),
         }
     }
 }

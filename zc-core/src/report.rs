@@ -19,17 +19,17 @@ pub struct Tally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// What went by `sendfile(2)`.
+    /// Sent by `sendfile(2)`.
     pub sendfile: Tally,
-    /// What went by `splice(2)`; the calls into the pipe and out of it both count.
+    /// Sent by `splice(2)`; the calls into the pipe and out of it both count.
     pub splice: Tally,
-    /// What went through a buffer; both `pread` and `write` calls count.
+    /// Sent through a buffer; both `pread` and `write` calls count.
     pub copy: Tally,
-    /// Calls that moved fewer bytes than asked for, though not none.
+    /// Calls that moved fewer bytes than asked for, and at least one.
     pub short_writes: u64,
-    /// Times that the sink said `EAGAIN`.
+    /// Times that the sink answered `EAGAIN`.
     pub would_blocks: u64,
-    /// The method that was given up, if one was.
+    /// The path that was given up, if one was.
     pub fallback: Option<Fallback>,
 }
 

@@ -16,11 +16,10 @@ use crate::{CALL_BYTES_MAX, PooledPipe, SendError, Tally};
 /// that the file ends at or before `offset` (or that `count` is 0). The file position of `source`
 /// is neither used nor moved.
 ///
-/// **Bytes may stay in the pipe** after an error such as `WouldBlock`, and when `count` is less
-/// than what it held: [`PooledPipe::pending`] of them. They are the bytes of the file from the
-/// first one that the sink has not accepted. Go on with the same pipe, and with that offset: the
-/// next call sends them first and reads on at `offset + pending`. A pipe that is dropped instead
-/// loses them, which is harmless, as the file still has them.
+/// **Bytes may stay in the pipe** after an error such as `WouldBlock`, and when `count` is less than the
+/// pipe held: [`PooledPipe::pending`] of them. They are the bytes of the file from the first one that the
+/// sink has not accepted. Go on with the same pipe and with that offset: the next call sends them first,
+/// and reads on at `offset + pending`. Dropping the pipe instead is harmless: the file still has them.
 ///
 /// Segments are not held back (`SPLICE_F_MORE` is not used). A sink that blocks is waited for.
 ///
@@ -45,7 +44,7 @@ pub fn splice(
     pipe: &mut PooledPipe,
 ) -> Result<Tally, SendError> {
     let mut sent = Tally::default();
-    // What an earlier call left, and then one filling of the pipe.
+    // First what an earlier call left, then one filling of the pipe.
     empty(pipe, &sink, count, &mut sent)?;
     if pipe.pending == 0 && sent.bytes < count {
         sent.calls += 1;
@@ -77,11 +76,11 @@ fn empty(
     Ok(())
 }
 
-/// File → pipe: up to `count` bytes of `source` at `offset`, and no more than fit. 0 means the end
-/// of the file (or that `count` is 0).
+/// File → pipe: up to `count` bytes of `source` at `offset`, and no more than fit. 0 means the end of the
+/// file (or that `count` is 0).
 ///
-/// Never waits for the pipe. `WouldBlock` means that the pipe has no room; as parts of pages take
-/// whole pages, that can be so while `pending < capacity`. An empty pipe always has room.
+/// Never waits for the pipe. `WouldBlock` means that the pipe has no room. That is possible while
+/// `pending < capacity`, since a part of a page takes up a whole page. An empty pipe always has room.
 pub(crate) fn fill(
     pipe: &mut PooledPipe,
     source: impl AsFd,
@@ -105,17 +104,17 @@ pub(crate) fn fill(
     Ok(moved)
 }
 
-/// Stream → pipe: up to `count` bytes that `source` has now, into an **empty** pipe, and no more
-/// than fit. A source that blocks is waited for until it has something.
+/// Stream → pipe: up to `count` bytes that `source` has now, into an **empty** pipe, and no more than fit.
+/// A blocking source is waited for until it has a byte.
 ///
-/// 0 means the end of the stream, or urgent data of TCP in the way: only `read(2)` can tell.
+/// 0 means the end of the stream, or TCP urgent data at this place: `read(2)` tells them apart.
 pub(crate) fn fill_from_stream(
     pipe: &mut PooledPipe,
     source: impl AsFd,
     count: u64,
 ) -> io::Result<u64> {
     if pipe.pending > 0 {
-        // The call would wait for room that nobody makes.
+        // The call would wait for room, and nobody empties the pipe.
         return Err(Errno::EAGAIN.into());
     }
     let room = pipe.capacity();

@@ -9,8 +9,8 @@ use nix::libc;
 
 /// Bytes in the send queue of the socket `sink` that its peer has not acknowledged yet.
 ///
-/// A sink that accepts nothing now may still be draining: a queue that has become shorter since
-/// the last look is progress, however slow the peer.
+/// A sink that accepts nothing now may still be draining: a queue that is shorter than before means that a
+/// slow peer makes progress.
 ///
 /// # Errors
 ///
@@ -18,8 +18,8 @@ use nix::libc;
 /// [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html).
 pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: SIOCOUTQ (spelled TIOCOUTQ here, the same number) writes one `int` through its
-    // argument, which points to one that lives until the call returns.
+    // SAFETY: SIOCOUTQ (TIOCOUTQ is another name of the same number) writes one `int` through its
+    // argument. The pointer is to `bytes`, an `int` that outlives the call and that nothing else uses.
     let answer = unsafe { libc::ioctl(sink.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if answer < 0 {
         return Err(io::Error::last_os_error());
@@ -27,8 +27,8 @@ pub fn send_queue_bytes(sink: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// Has the kernel keep connections of a listening socket until their first bytes have come, for
-/// about so many seconds; then they are to be accepted without. 0 ends it.
+/// Has the kernel hold back new connections of a listening socket until their first bytes arrive, for about
+/// `seconds`; after that they are accepted without. 0 turns it off.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn set_defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
     set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds.into())
 }
 
-/// Has the socket `sink` hold back a segment that is not full, or sends what it held back.
+/// Corks the socket `sink`, which then holds back a segment that is not full, or uncorks it.
 ///
 /// # Errors
 ///
@@ -48,10 +48,10 @@ pub(crate) fn set_cork(sink: impl AsFd, holds_back: bool) -> io::Result<()> {
     set_tcp_option(sink, libc::TCP_CORK, holds_back.into())
 }
 
-/// Sets an option that is a number, by [`setsockopt(2)`](https://man7.org/linux/man-pages/man2/setsockopt.2.html).
+/// Sets an option whose value is an `int`, by [`setsockopt(2)`](https://man7.org/linux/man-pages/man2/setsockopt.2.html).
 fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: an option is read through the pointer, which points to an `int` that lives until the
-    // call returns, and the length is its size: an option of another size is refused.
+    // SAFETY: the kernel reads at most as many bytes through the pointer as the length says, and keeps
+    // no pointer. The pointer is to `value`, which outlives the call, and the length is its size.
     let answer = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
@@ -67,7 +67,7 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
     Ok(())
 }
 
-/// Reads into `buffer` from `offset` of `file` only what is in memory: never waits for the disk.
+/// Reads into `buffer` from `offset` of `file`, as far as the bytes are in memory. Never waits for the disk.
 ///
 /// The file position is neither used nor moved. The answer may be short, and 0 at the end of the
 /// file. One system call.
@@ -75,7 +75,7 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
 /// # Errors
 ///
 /// * `EAGAIN`: the first byte is not in the page cache.
-/// * `EOPNOTSUPP`, `ENOSYS`, `EINVAL`: the filesystem or the kernel cannot say.
+/// * `EOPNOTSUPP`, `ENOSYS`, `EINVAL`: the filesystem or the kernel does not support it.
 /// * `EOVERFLOW`: `offset` does not fit a signed 64-bit number.
 ///
 /// See `RWF_NOWAIT` in [`preadv2(2)`](https://man7.org/linux/man-pages/man2/readv.2.html).
@@ -84,8 +84,8 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
-    // SAFETY: the vector names `buffer`, which is writable for its whole length and lives until the
-    // call returns.
+    // SAFETY: the vector is `buffer`, which is borrowed mutably: it may be written to for its whole
+    // length until the call returns.
     unsafe { preadv2(file, &[vector], offset) }
 }
 
@@ -106,8 +106,9 @@ pub(crate) fn probe_and_readahead(file: impl AsFd, offset: u64, bytes: usize) ->
         iov_base: inaccessible_page()?,
         iov_len: bytes.saturating_sub(1),
     };
-    // SAFETY: the first of the vectors names a byte that lives until the call returns. The second one
-    // begins in a page that nobody may write to, so that the kernel stops there and writes nothing.
+    // SAFETY: the first vector is one byte that outlives the call. The second one begins at a page that
+    // cannot be written to and is never unmapped, so the kernel stops at its first byte and writes
+    // nothing there or behind it.
     unsafe { preadv2(file, &[byte, rest], offset) }.map(|count| count > 0)
 }
 
@@ -117,7 +118,8 @@ fn inaccessible_page() -> io::Result<*mut libc::c_void> {
     if let Some(&page) = PAGE.get() {
         return Ok(page as *mut libc::c_void);
     }
-    // SAFETY: a new mapping, at an address that the kernel chooses, touches no other.
+    // SAFETY: the address is null and MAP_FIXED is not set, so the kernel chooses addresses that are
+    // not mapped yet: no memory that is in use changes. The result is only used as an address.
     let page = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -149,8 +151,8 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     let high = (position >> 32) as libc::c_long;
     let flags: libc::c_int = libc::RWF_NOWAIT;
     let count = vectors.len() as libc::c_long;
-    // SAFETY: the pointer is to as many vectors as `count` says, and the caller answers for those; the
-    // kernel keeps none.
+    // SAFETY: `vectors` has `count` elements and outlives the call. By the contract of this function the
+    // kernel may write to the memory of each, or finds that it cannot. It keeps no pointer.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_preadv2,
@@ -175,10 +177,10 @@ pub(crate) fn set_sched_idle() -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
-    // SAFETY: the structure is made of integers, for which zeros are a value.
+    // SAFETY: all fields of `sched_attr` are integers, so all bytes zero is a valid value.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes at most `SIZE` bytes through the pointer, which points to a structure
-    // of that size that lives until the call returns.
+    // SAFETY: the kernel writes at most `SIZE` bytes through the pointer. The pointer is to
+    // `attributes`, which has that size and outlives the call; any bytes are a valid value of it.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_sched_getattr,
@@ -195,8 +197,8 @@ pub(crate) fn set_sched_idle() -> io::Result<()> {
         return Ok(());
     }
     attributes.sched_policy = libc::SCHED_IDLE as u32;
-    // SAFETY: the kernel reads as many bytes as `attributes.size`, which it has just filled in for a
-    // structure of at most `SIZE`, and the pointer is to that structure.
+    // SAFETY: the kernel reads `attributes.size` bytes through the pointer. It set that field itself, to
+    // at most `SIZE`, and the pointer is to `attributes`, which has `SIZE` bytes and outlives the call.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_sched_setattr,
@@ -211,27 +213,46 @@ pub(crate) fn set_sched_idle() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the I/O priority of the calling thread to the usual one (best effort, level 4), so that a later
-/// change of its scheduling policy does not change it. Nothing is done where one was chosen already.
+/// Sets the I/O priority of the calling thread to the usual one, so that a later change of its scheduling
+/// policy does not change it. Nothing is done where one was chosen already.
 ///
 /// # Errors
 ///
 /// See [`ioprio_set(2)`](https://man7.org/linux/man-pages/man2/ioprio_set.2.html).
 pub(crate) fn pin_io_priority() -> io::Result<()> {
-    /// The numbers of the manual, which the C library does not know.
-    const WHO_PROCESS: libc::c_long = 1;
-    const THIS_THREAD: libc::c_long = 0;
-    const CLASS_SHIFT: u32 = 13;
-    const CLASS_BEST_EFFORT: libc::c_long = 2;
-    const LEVEL_USUAL: libc::c_long = 4;
-    // SAFETY: two numbers.
-    let chosen = unsafe { libc::syscall(libc::SYS_ioprio_get, WHO_PROCESS, THIS_THREAD) };
-    if chosen >> CLASS_SHIFT > 0 {
+    let is_chosen = |priority: libc::c_long| priority >> IOPRIO_CLASS_SHIFT != IOPRIO_CLASS_NONE;
+    if io_priority().is_ok_and(is_chosen) {
         return Ok(());
     }
-    let usual = CLASS_BEST_EFFORT << CLASS_SHIFT | LEVEL_USUAL;
-    // SAFETY: three numbers.
-    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, THIS_THREAD, usual) };
+    set_io_priority(IO_PRIORITY_USUAL)
+}
+
+// The numbers of ioprio_set(2), which the C library lacks.
+const IOPRIO_WHO_PROCESS: libc::c_long = 1;
+const IOPRIO_THIS_THREAD: libc::c_long = 0;
+const IOPRIO_CLASS_SHIFT: u32 = 13;
+const IOPRIO_CLASS_NONE: libc::c_long = 0;
+const IOPRIO_CLASS_BEST_EFFORT: libc::c_long = 2;
+/// Best effort, at the level in the middle: what a thread has for which nothing was chosen.
+const IO_PRIORITY_USUAL: libc::c_long = IOPRIO_CLASS_BEST_EFFORT << IOPRIO_CLASS_SHIFT | 4;
+
+/// The I/O priority of the calling thread: class and level.
+fn io_priority() -> io::Result<libc::c_long> {
+    let (who, thread) = (IOPRIO_WHO_PROCESS, IOPRIO_THIS_THREAD);
+    // SAFETY: ioprio_get(2) takes two integers, by value, and no pointer: it touches no memory of this
+    // program.
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_get, who, thread) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(answer)
+}
+
+fn set_io_priority(priority: libc::c_long) -> io::Result<()> {
+    let (who, thread) = (IOPRIO_WHO_PROCESS, IOPRIO_THIS_THREAD);
+    // SAFETY: ioprio_set(2) takes three integers, by value, and no pointer: it touches no memory of this
+    // program.
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, who, thread, priority) };
     if answer < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -339,34 +360,22 @@ mod tests {
         );
     }
 
-    /// Class and level, see `ioprio_set(2)`.
-    fn io_priority() -> libc::c_long {
-        // SAFETY: two numbers.
-        unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) }
-    }
-
     #[test]
     fn sched_idle_leaves_the_io_priority_usual_unless_one_was_chosen() {
         let usual = || {
             pin_io_priority().expect("no privilege is needed");
             set_sched_idle().expect("no privilege is needed");
-            io_priority()
+            io_priority().expect("this thread")
         };
-        assert_eq!(
-            std::thread::spawn(usual).join().expect("no panic"),
-            2 << 13 | 4
-        );
+        let answer = std::thread::spawn(usual).join().expect("no panic");
+        assert_eq!(answer, 2 << 13 | 4);
         let chosen = || {
-            // SAFETY: three numbers.
-            let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, 2 << 13 | 7) };
-            assert_eq!(answer, 0);
+            set_io_priority(2 << 13 | 7).expect("no privilege is needed");
             pin_io_priority().expect("no privilege is needed");
-            io_priority()
+            io_priority().expect("this thread")
         };
-        assert_eq!(
-            std::thread::spawn(chosen).join().expect("no panic"),
-            2 << 13 | 7
-        );
+        let answer = std::thread::spawn(chosen).join().expect("no panic");
+        assert_eq!(answer, 2 << 13 | 7);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub struct Transfer<F> {
     route: Route,
     report: Report,
     policy: Option<Arc<Policy>>,
-    /// What is known of the filesystem of the source.
+    /// The filesystem of the source, once it is known.
     file_system: Option<FileSystem>,
     pipes: Option<PipePool>,
 }
@@ -131,14 +131,14 @@ impl<F: AsFd> Transfer<F> {
         self
     }
 
-    /// Learns from `policy` which pairs refuse, and teaches it. Matters to [`Method::Auto`] alone.
+    /// Shares refusals with other transfers by `policy`. Only [`Method::Auto`] uses it.
     #[must_use]
     pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Spares [`Method::Auto`] the `fstatfs(2)` by which it asks where the source is.
+    /// The filesystem of the source, where the caller knows it: spares [`Method::Auto`] an `fstatfs(2)`.
     #[must_use]
     pub fn with_file_system(mut self, file_system: FileSystem) -> Self {
         self.file_system = Some(file_system);
@@ -152,7 +152,7 @@ impl<F: AsFd> Transfer<F> {
         self
     }
 
-    /// What the bytes are taken from.
+    /// The source of the bytes.
     pub fn source(&self) -> &F {
         &self.source
     }
@@ -177,16 +177,16 @@ impl<F: AsFd> Transfer<F> {
         }
     }
 
-    /// What was done so far, over all calls of `advance`.
+    /// What was sent so far, over all calls of `advance`.
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// Sends until the end, until the sink would block, or until `budget` bytes went.
+    /// Sends until the end, until the sink would block, or until `budget` bytes were sent.
     ///
-    /// A nonblocking sink is never waited for; a blocking one is. Short counts are followed by
-    /// another call. After [`Progress::WouldBlock`] wait for writability; after
-    /// [`Progress::BudgetSpent`] call again in your own time. Calling again after
+    /// A nonblocking sink is never waited for; a blocking one is. A short count is followed by another
+    /// system call. After [`Progress::WouldBlock`] wait until the sink is writable. After
+    /// [`Progress::BudgetSpent`] call again soon: no event announces it. Calling again after
     /// [`Progress::Complete`] is harmless.
     ///
     /// # Errors
@@ -241,8 +241,8 @@ impl<F: AsFd> Transfer<F> {
         self.advance_within(sink.as_fd(), budget, budget)
     }
 
-    /// [Advances](Self::advance) until `limit` bytes went, as a part of a call that may send `budget`
-    /// bytes, which is not less. [`Progress::BudgetSpent`] means that the limit is reached.
+    /// [Advances](Self::advance) until `limit` bytes were sent, as a part of a call that may send `budget`
+    /// bytes; `limit` is at most `budget`. [`Progress::BudgetSpent`] means that the limit is reached.
     pub(crate) fn advance_within(
         &mut self,
         sink: BorrowedFd<'_>,
@@ -288,8 +288,8 @@ impl<F: AsFd> Transfer<F> {
         Ok(Progress::Complete)
     }
 
-    /// One send of at most `count` bytes, `count` being at least 1 and at most `left`, which is how
-    /// many may go in this call of `advance`.
+    /// One send of at most `count` bytes. `left` is how many the call of `advance` may still send;
+    /// `1 <= count <= left`.
     fn step(&mut self, sink: BorrowedFd<'_>, count: u64, left: u64) -> io::Result<Step> {
         match &mut self.route {
             Route::Undecided => {
@@ -328,7 +328,7 @@ impl<F: AsFd> Transfer<F> {
                 let buffer = buffer.get_or_insert_with(CopyBuffer::new);
                 if buffer.is_empty() {
                     self.report.copy.calls += 1;
-                    // What the budget does not let out now stays in the buffer for the next call.
+                    // What exceeds the budget stays in the buffer for the next call.
                     if buffer.fill_at(&self.source, self.offset, self.remaining)? == 0 {
                         return Ok(Step::SourceEnded);
                     }
@@ -343,13 +343,13 @@ impl<F: AsFd> Transfer<F> {
         }
     }
 
-    /// Chooses the path to begin with: the named method's, or what is known of the pair.
+    /// Chooses the path to begin with: that of the named method, or what is known of the pair.
     fn decide(&mut self, sink: BorrowedFd<'_>) {
         self.route = Route::new(self.method.first_path());
         if self.method != Method::Auto {
             return;
         }
-        // A filesystem that does not tell its kind is tried like any other.
+        // A filesystem of unknown kind is tried like any other.
         let Some(file_system) = self.known_file_system() else {
             return;
         };

@@ -1,14 +1,14 @@
-//! How far the source of a transfer is known, or assumed, to be in memory.
+//! How far the source of a probed transfer is known, or assumed, to be in memory.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
 
 use crate::Residency;
 
-/// As many bytes as `sendfile(2)` gives a socket at a time: 16 pages.
+/// The bytes that `sendfile(2)` passes to a socket at a time: 16 pages.
 pub(crate) const BATCH_BYTES: u64 = 64 << 10;
 
-/// What a transfer with a residency window knows of its source.
+/// What a probed transfer knows of its source.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The length of one window, in bytes. Invariant: at least 1.
@@ -42,7 +42,7 @@ impl Window {
         }
     }
 
-    /// Sending up to this file offset is not expected to wait for the disk, or may.
+    /// The file offset up to which bytes may be sent: they are assumed or were probed.
     pub(crate) fn end(&self) -> u64 {
         self.assumed.max(self.probed)
     }
@@ -67,8 +67,8 @@ impl Window {
         }
     }
 
-    /// The window at `offset` when it has to be waited for; `remaining` bytes of the source are to be
-    /// sent from there, of them at most `budget` in this call.
+    /// The window at `offset` where it has to be waited for. `remaining` bytes of the source are to be sent
+    /// from there, at most `budget` of them in this call.
     pub(crate) fn next_cold(
         &mut self,
         source: impl AsFd,
@@ -96,9 +96,11 @@ impl Window {
         Some(range)
     }
 
-    /// The length of the window at `offset`. Where several calls send a file that is in memory, each ends
-    /// with a window and between two batches, so that the next one sends in one go: after a socket that
-    /// was full it would else send the rest of one window and the beginning of another, each time.
+    /// The length of the window at `offset`, in bytes.
+    ///
+    /// Where several calls send a file that is in memory, each call ends at the end of a window, and between
+    /// two batches of `sendfile(2)`. Then the next call sends one window in one system call. Otherwise, once
+    /// the socket was full, each call would send the rest of one window and the beginning of another.
     fn next_bytes(&self, offset: u64, remaining: u64, budget: u64) -> u64 {
         let bytes = self.bytes.min(remaining);
         if self.probing == Probing::Off || bytes == remaining {

@@ -21,7 +21,8 @@ use common::{
 };
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
-use zc_core::{PipePool, Progress, Receive, ReceiveMethod, SendErrorKind, SourceTruncated};
+use socket2::SockRef;
+use zc_core::{PipePool, Progress, Receive, ReceiveErrorKind, ReceiveMethod, SourceTruncated};
 
 /// The sizes of a peer's sends: a byte, less than a page, a page and many of them.
 const PIECES: [usize; 5] = [17_001, 1, 4096, 39_999, 700];
@@ -167,7 +168,7 @@ fn a_named_splice_is_refused_aloud_and_keeps_what_it_took() {
     let pool = pool();
     let mut receive = Receive::new(&file, 0, 4, &pool).with_method(ReceiveMethod::Splice);
     let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
-    assert_eq!((error.sent, error.kind), (0, SendErrorKind::Refused));
+    assert_eq!((error.written, error.kind), (0, ReceiveErrorKind::Refused));
     assert_eq!(errno_of(&error.source), refusal(Errno::EINVAL));
     assert_eq!(receive.report().fallback_errno, None);
     // Where there is no pipe nothing was taken.
@@ -199,7 +200,14 @@ fn a_pool_without_a_pipe_makes_auto_copy_and_splice_fail() {
         let mut named = Receive::new(&file, 0, 6, pool).with_method(ReceiveMethod::Splice);
         let error = advance(&mut named, &source, u64::MAX).unwrap_err();
         let kind = std::io::Error::from(errno).kind();
-        assert_eq!((error.sent, error.source.kind()), (0, kind));
+        assert_eq!((error.written, error.source.kind()), (0, kind));
+        let is_busy = errno == Errno::EBUSY;
+        let kind = if is_busy {
+            ReceiveErrorKind::NoPipe
+        } else {
+            ReceiveErrorKind::Refused
+        };
+        assert_eq!(error.kind, kind);
         let mut auto = Receive::new(&file, 0, 6, pool);
         assert_eq!(drive(&mut auto, &source, || u64::MAX), Progress::Complete);
         assert_eq!(auto.report().fallback_errno, Some(errno as i32));
@@ -217,8 +225,8 @@ fn a_full_device_is_an_error_that_keeps_the_bytes() {
         for _ in 0..2 {
             let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
             assert_eq!(errno_of(&error.source), Errno::ENOSPC);
-            assert_eq!(error.kind, SendErrorKind::Failed);
-            assert_eq!((error.sent, receive.unwritten()), (0, 5));
+            assert_eq!(error.kind, ReceiveErrorKind::File);
+            assert_eq!((error.written, receive.unwritten()), (0, 5));
         }
     }
 }
@@ -334,5 +342,36 @@ fn a_file_or_a_pipe_that_cannot_be_written_is_an_error() {
     let mut receive = Receive::new(&pipe, 0, 5, &pool());
     let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
     assert_eq!(errno_of(&error.source), Errno::ESPIPE);
+    assert_eq!(error.kind, ReceiveErrorKind::File);
     assert_eq!(receive.unwritten(), 5);
+}
+
+#[test]
+fn an_error_tells_the_peer_from_the_source_and_keeps_errno_for_a_question_mark() {
+    for &method in RECEIVE_METHODS {
+        let file = tempfile::tempfile().unwrap();
+        let (sender, source) = tcp_pair(None, None);
+        SockRef::from(&sender)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(sender);
+        wait_until_hung_up(&source);
+        let mut receive = Receive::new(&file, 0, 5, &pool()).with_method(method);
+        let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+        assert_eq!(error.kind, ReceiveErrorKind::PeerGone, "{method:?}");
+        assert!(error.is_peer_gone());
+        assert!(std::error::Error::source(&error).is_some());
+        let text = error.to_string();
+        assert!(text.starts_with("receive failed after 0 bytes: "), "{text}");
+        let error = std::io::Error::from(error);
+        assert_eq!(errno_of(&error), Errno::ECONNRESET);
+
+        // No descriptor that can be read: open for writing alone.
+        let unreadable = File::options().write(true).open("/dev/null").unwrap();
+        let mut receive = Receive::new(&file, 0, 5, &pool()).with_method(method);
+        let error = advance(&mut receive, &unreadable, u64::MAX).unwrap_err();
+        assert_eq!(errno_of(&error.source), Errno::EBADF);
+        assert_eq!(error.kind, ReceiveErrorKind::Source, "{method:?}");
+        assert!(!error.is_peer_gone());
+    }
 }

@@ -17,7 +17,8 @@ use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use zc_core::{
-    Method, PipePool, Policy, Progress, Receive, ReceiveMethod, SendErrorKind, Transfer,
+    Method, PipePool, Policy, Progress, Receive, ReceiveErrorKind, ReceiveMethod, SendErrorKind,
+    Transfer,
 };
 
 /// Runs `work` in a thread for which each of `calls` fails with `errno`.
@@ -144,7 +145,8 @@ fn a_receive_that_may_not_splice_copies_and_says_why() {
                 let mut named = Receive::new(&named_received, 0, 1000, &pool)
                     .with_method(ReceiveMethod::Splice);
                 let error = named.advance(&source, u64::MAX).unwrap_err();
-                assert_eq!((error.kind, error.sent), (SendErrorKind::Refused, 0));
+                let refused = (ReceiveErrorKind::Refused, 0);
+                assert_eq!((error.kind, error.written), refused);
                 assert_eq!(errno_of(&error.source), refusal(errno));
 
                 let mut receive = Receive::new(&received, 0, 100_000, &pool);

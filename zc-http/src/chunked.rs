@@ -1,4 +1,4 @@
-//! The chunked coding, read without keeping anything.
+//! Decoding the chunked coding, without keeping the content.
 
 use std::error::Error;
 use std::fmt;
@@ -42,7 +42,7 @@ impl fmt::Display for ChunkError {
 
 impl Error for ChunkError {}
 
-/// A decoder that remembers where in the grammar it is, and nothing of what it has read.
+/// A decoder of the chunked coding. It keeps its position in the grammar, and no content.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedDecoder {
     state: State,
@@ -56,7 +56,7 @@ pub(crate) struct ChunkedDecoder {
     trailer_bytes: usize,
 }
 
-/// What the next byte must be. Each variant is named for what it waits for.
+/// What the next byte must be. Each variant is named for what is expected.
 ///
 /// ```text
 /// Size ─► (BeforeExtension ─► Extension)? ─► SizeLf ─┬─► Content ─► ContentCr ─► ContentLf ─► Size
@@ -146,11 +146,11 @@ impl Extension {
     }
 }
 
-/// Sixteen digits hold any `u64`; more would be leading zeros, which nobody needs.
+/// Sixteen digits hold any `u64`; more could only be leading zeros.
 const SIZE_DIGITS_MAX: u32 = 16;
 /// The extensions of one chunk line. No extension is in use; this leaves room for a signature.
 const LINE_EXTENSION_BYTES_MAX: usize = 256;
-/// The extensions of a body, lest one-byte chunks carry 256 bytes each.
+/// The extensions of a body. Without this bound, each chunk of one byte could carry 256 bytes of them.
 const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// The trailer section: as much as a head may have by default.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;

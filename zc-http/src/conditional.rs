@@ -12,14 +12,14 @@ pub struct Validators {
     pub last_modified: Option<HttpTime>,
 }
 
-/// What the preconditions of a request come to.
+/// The outcome of the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precondition {
-    /// Answer as though there were none.
+    /// Answer as if there were none.
     Proceed,
     /// Answer 304: the client's copy is still good.
     NotModified,
-    /// Answer 412: the client thinks of another state than the current one.
+    /// Answer 412: the client expects another state than the current one.
     PreconditionFailed,
 }
 
@@ -29,7 +29,7 @@ pub enum Precondition {
 /// To be called only where the response without preconditions would be a success
 /// ([§13.2.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.2.1)). A malformed list of
 /// entity-tags matches nothing; a date field that is malformed or repeated is ignored.
-/// `If-Range` is a matter for [`range_applies`].
+/// `If-Range` is evaluated by [`range_applies`].
 pub fn evaluate_preconditions(
     method: Method,
     headers: &Headers<'_>,
@@ -62,9 +62,9 @@ pub fn evaluate_preconditions(
     }
 }
 
-/// Whether a `Range` field may be honoured, as far as `If-Range` has a say
-/// ([RFC 9110 §13.1.5](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5)): it is absent, or
-/// names exactly the current state. Otherwise the whole representation is sent.
+/// Whether `If-Range` lets a `Range` field apply
+/// ([RFC 9110 §13.1.5](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5)): it is absent, or names
+/// exactly the current state. Otherwise send the whole representation.
 ///
 /// An entity-tag must match strongly. A date must be `Last-Modified` exactly, and only counts when
 /// that is at least a second before `now`: within the same second the file may have been written

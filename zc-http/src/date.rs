@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// A time in whole seconds from 1970 to the end of 9999, which is all an HTTP date can say
+/// A time in whole seconds from 1970 to the end of 9999, the range of an HTTP date
 /// ([RFC 9110 §5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)).
 ///
 /// ```
@@ -28,8 +28,7 @@ const UNIX_SECONDS_MAX: u64 = 253_402_300_799;
 const DATE_BYTES: usize = 29;
 
 impl HttpTime {
-    /// The time `seconds` after 1970, moved to the nearer end when it is outside the years 1970 to
-    /// 9999.
+    /// The time `seconds` after 1970, clamped to the years 1970 to 9999.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         let seconds = if seconds < 0 {
             0
@@ -50,7 +49,7 @@ impl HttpTime {
         self.unix_seconds
     }
 
-    /// The time a field value states, in any of the three formats a server must read: IMF-fixdate,
+    /// Parses a field value in any of the three formats a server must read: IMF-fixdate,
     /// RFC 850 (two-digit years mean 1970 to 2069) and asctime. `None` for anything else, wrong
     /// weekdays, impossible days and white space around a date included.
     pub fn parse(value: &[u8]) -> Option<Self> {

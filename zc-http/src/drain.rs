@@ -1,4 +1,4 @@
-//! Request bodies, read to their end and thrown away.
+//! Reading request bodies to their end, and discarding them.
 
 use std::error::Error;
 use std::fmt;
@@ -8,8 +8,8 @@ use crate::{BodyFraming, Status};
 
 /// Reads a request body to its end without keeping any of it.
 ///
-/// A server of files has no use for bodies, yet the next request on the connection starts only
-/// where the body ends.
+/// A server of files does not use request bodies, but the next request on the connection starts where
+/// the body ends.
 ///
 /// ```
 /// use zc_http::{BodyFraming, Drain};
@@ -28,7 +28,7 @@ pub struct Drain {
 
 #[derive(Clone, Debug)]
 enum Body {
-    /// So many bytes are still to come; zero once done.
+    /// The bytes that are still to come; zero once done.
     Length(u64),
     Chunked(ChunkedDecoder),
 }
@@ -43,11 +43,11 @@ pub struct Drained {
 }
 
 impl Drain {
-    /// A drain for a body so delimited, or `None` when there is no body.
+    /// A drain for a body with this framing, or `None` when there is no body.
     ///
     /// `body_bytes_max` bounds the content. The framing of chunks is bounded besides: 256 bytes of
     /// extensions in a line and 16 KiB in a body, [`FIELDS_MAX`](crate::FIELDS_MAX) trailer fields
-    /// of 16 KiB together, and five bytes or so around each chunk, none of which is empty.
+    /// of 16 KiB together, and about five bytes around each chunk. No chunk but the last is empty.
     ///
     /// # Errors
     ///
@@ -65,8 +65,8 @@ impl Drain {
 
     /// Takes the next bytes received, up to the end of the body and never beyond it.
     ///
-    /// Any segmentation of a body gives the same answer in the end. Once done, further calls
-    /// consume nothing.
+    /// However the body is cut into calls, the last answer is the same. Once done, further calls consume
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -110,9 +110,9 @@ impl Error for BodyTooLarge {}
 /// Why a body cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DrainError {
-    /// The chunks hold more than accepted.
+    /// The chunks hold more than `body_bytes_max`.
     TooLarge,
-    /// The chunks break the grammar, or one of its bounds.
+    /// The chunks break the grammar, or exceed one of its bounds.
     Malformed(ChunkError),
 }
 

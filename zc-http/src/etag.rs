@@ -33,7 +33,7 @@ impl EntityTag {
     /// The tag of these numbers, in hexadecimal with dashes between, and of a suffix if it is not
     /// empty. At most three numbers are used, and 16 bytes of a suffix.
     ///
-    /// It is strong as far as the numbers change whenever the bytes do.
+    /// The tag is strong only if the numbers change whenever the bytes do.
     pub fn from_numbers(numbers: &[i128], suffix: &str) -> Self {
         let mut tag = Self::EMPTY;
         tag.push(b'"');

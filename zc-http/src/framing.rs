@@ -9,21 +9,21 @@ use crate::{Headers, ParseError, Request, Version};
 pub enum BodyFraming {
     /// No body, or one of no bytes: the next request follows the head.
     None,
-    /// A body of so many bytes, never zero.
+    /// A body of this many bytes, never zero.
     Length(u64),
-    /// A body in chunks, of a length that shows at its end.
+    /// A body in chunks, whose length is known at its end.
     Chunked,
 }
 
 /// Decides how the body of `request` is delimited, by
 /// [RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
 ///
-/// [`parse`](crate::parse()) has done so already and keeps the answer in [`Request::body`].
+/// [`parse`](crate::parse()) has done this already: the answer is [`Request::body`].
 ///
 /// # Errors
 ///
-/// Whatever two readers could take for two lengths is refused, even where the RFC lets a recipient
-/// repair it: both `Content-Length` and `Transfer-Encoding`, either of them repeated,
+/// Whatever two readers could read as two lengths is refused, even where the RFC lets a recipient repair
+/// it: both `Content-Length` and `Transfer-Encoding`, either of them repeated,
 /// `Transfer-Encoding` in HTTP/1.0, numbers that are not plain digits.
 pub fn body_framing(request: &Request<'_>) -> Result<BodyFraming, ParseError> {
     from_headers(request.version, &request.headers)

@@ -21,7 +21,7 @@ pub struct Headers<'buf> {
     fields: [Field; FIELDS_MAX],
     /// Invariant: at most `FIELDS_MAX`.
     len: usize,
-    /// The bits of the names that are there: most questions are about names that are not.
+    /// A bit for each name that is present. Most lookups are of absent names, and end at this test.
     names: u64,
 }
 

@@ -1,8 +1,8 @@
 //! HTTP/1 for an origin server of files, without I/O.
 //!
-//! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a
-//! file, reads a clock or starts a thread, and neither parsing a head nor writing one allocates. No
-//! input makes it panic. Several ranges in one request take a list on the heap.
+//! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a file,
+//! reads a clock or starts a thread. Neither parsing a head nor writing one allocates; a request for
+//! several ranges allocates a list of them. No input makes it panic.
 //!
 //! # From request to response
 //!
@@ -47,7 +47,7 @@
 //! | [`framing`], [`drain`] | where a request body ends, and how to get past it |
 //! | [`mod@persistence`] | whether the connection outlives the response |
 //! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
-//! | [`negotiation`] | which of several representations the client would rather have |
+//! | [`negotiation`] | which of several representations the client prefers |
 //! | [`range`] | which bytes to send |
 //! | [`response`], [`multipart`] | how the answer is written |
 //!
@@ -55,8 +55,8 @@
 //!
 //! Wherever RFC 9110 and 9112 leave a recipient the choice between repair and refusal, this library
 //! refuses: two readers of the same bytes must never see different requests. Lines end in CR LF
-//! only; white space before a colon, folded lines, repeated lengths, a length beside a transfer
-//! coding and a path that leaves the root are errors. Two leniencies remain: a few empty lines before a
+//! only. White space before a colon, folded lines, repeated lengths, a length beside a transfer coding
+//! and a path that leaves the root are errors. Two leniencies remain: a few empty lines before a
 //! request line, and raw bytes from 0x80 up in targets, which common clients send.
 //!
 //! # Limits
@@ -67,7 +67,7 @@
 //! | head | [`Limits::head_bytes_max`], 16 KiB, at most 65535 bytes | 431 |
 //! | fields | [`FIELDS_MAX`] | 431 |
 //! | empty lines before the request line | 4 | 400 |
-//! | body | what [`Drain::new`] is told | 413 |
+//! | body | the argument of [`Drain::new`] | 413 |
 //! | chunk extensions | 256 bytes in a line, 16 KiB in a body | 400 |
 //! | trailers | [`FIELDS_MAX`] fields, 16 KiB | 400 |
 //! | parts of one response | [`PARTS_MAX`], in a list of at most 6 KiB | 200 |
@@ -76,6 +76,8 @@
 //!
 //! HTTP/0.9, HTTP/2 and later; clients and proxies; `Upgrade`; transfer codings other than
 //! `chunked`; the content of request bodies and trailers; weak entity-tags of our own.
+
+#![forbid(unsafe_code)]
 
 pub mod conditional;
 pub mod date;
@@ -121,3 +123,8 @@ pub use response::HeadWriter;
 pub use status::Status;
 pub use target::{RelativePath, Target, TargetError, decode_path, query_value};
 pub use version::Version;
+
+/// The example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -7,13 +7,12 @@ use bytes::BufMut;
 use crate::Parts;
 use crate::response::{put_decimal, put_sanitized};
 
-/// The body of a `multipart/byteranges`, piece by piece
-/// ([RFC 9110 §14.6](https://www.rfc-editor.org/rfc/rfc9110#section-14.6)): it writes what stands
-/// between the parts, and says which part comes next.
+/// The body of a `multipart/byteranges`, part by part
+/// ([RFC 9110 §14.6](https://www.rfc-editor.org/rfc/rfc9110#section-14.6)). It writes the part heads and
+/// the closing delimiter, and names the range of each part.
 ///
-/// A head is written when the turn of its part has come. How long the body will be is known before.
-/// Like those of Apache and nginx, the body begins with an empty line, which §14.6 allows: `zsync` takes
-/// one for granted.
+/// Each part head is written when it is needed. The length of the body is known from the start. Like those
+/// of Apache and nginx, the body begins with an empty line, which §14.6 allows and `zsync` relies on.
 ///
 /// ```
 /// use zc_http::{Multipart, RangeOutcome, resolve_range};
@@ -38,13 +37,13 @@ use crate::response::{put_decimal, put_sanitized};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Multipart {
-    /// Those to come.
+    /// The parts that are still to come.
     parts: std::vec::IntoIter<Range<u64>>,
-    /// A head up to the numbers of its range.
+    /// A part head up to the numbers of its range.
     head: Vec<u8>,
-    /// What stands behind the numbers.
+    /// The part head behind the numbers.
     head_end: Vec<u8>,
-    /// What stands behind the last part, until it is written.
+    /// The closing delimiter, until it is written.
     closing: Option<Vec<u8>>,
 }
 
@@ -75,15 +74,15 @@ impl Multipart {
         }
     }
 
-    /// The most bytes that the head of a part can have, with a boundary and a type of so many bytes.
+    /// The longest part head in bytes, for a boundary and a media type of these lengths in bytes.
     pub const fn head_bytes_max(boundary_bytes: usize, content_type_bytes: usize) -> usize {
         let words = b"\r\n--\r\nContent-Type: \r\nContent-Range: bytes -/\r\n\r\n".len();
         // The greatest number has 20 digits.
         words + boundary_bytes + content_type_bytes + 3 * 20
     }
 
-    /// How many bytes of the body are to come, parts and what stands between them; before the first
-    /// piece that is its `Content-Length`. It saturates.
+    /// Bytes of the body that are still to come: parts, part heads and the closing delimiter. Before the
+    /// first [`write_next`](Self::write_next) that is the `Content-Length`. It saturates at `u64::MAX`.
     pub fn remaining_bytes(&self) -> u64 {
         let closing = self.closing.as_ref().map_or(0, Vec::len);
         self.parts
@@ -97,9 +96,9 @@ impl Multipart {
             })
     }
 
-    /// Appends the head of the next part to `buf`, and answers which bytes of the representation have to
-    /// follow it. Behind the last part it appends what closes the body, and answers `None`; from then on
-    /// it appends nothing.
+    /// Appends the next part head to `buf`, and answers the range of the representation that has to
+    /// follow it. After the last part it appends the closing delimiter, and answers `None`; further calls
+    /// append nothing.
     pub fn write_next(&mut self, buf: &mut impl BufMut) -> Option<Range<u64>> {
         let Some(range) = self.parts.next() else {
             buf.put_slice(&self.closing.take().unwrap_or_default());

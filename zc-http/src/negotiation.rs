@@ -1,13 +1,13 @@
-//! Content negotiation: which of several representations a client would rather have.
+//! Content negotiation: which of several representations the client prefers.
 
 use crate::Headers;
 use crate::grammar::{list_pieces, trim_ows};
 
-/// A content coding of which a server may have files ready
+/// A content coding that a server may have files in
 /// ([RFC 9110 §8.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
-    /// None: the bytes as they are.
+    /// No coding: the bytes as they are.
     Identity,
     /// Brotli ([RFC 7932](https://www.rfc-editor.org/rfc/rfc7932)).
     Brotli,
@@ -17,13 +17,13 @@ pub enum Coding {
     Gzip,
 }
 
-/// How much a client wants something, in thousandths; 0 means *not acceptable*
+/// A quality value (`q`) in thousandths, 0 to 1000. 0 means *not acceptable*
 /// ([RFC 9110 §12.4.2](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2)).
 pub type Quality = u16;
 
-/// The quality of what is named without one.
+/// The quality of an element without `q`.
 const FULL: Quality = 1000;
-/// The quality of `identity` where nothing is said of it: acceptable, and the least wanted.
+/// The quality of `identity` where no element matches it: acceptable, and below any other.
 const IDENTITY_UNNAMED: Quality = 1;
 
 /// What the `Accept-Encoding` fields of a request say, by
@@ -60,7 +60,7 @@ impl Coding {
 }
 
 impl AcceptEncoding {
-    /// Nothing but the bytes as they are: what a client without the field is given.
+    /// Identity alone: what a request without the field accepts.
     pub const IDENTITY: Self = Self {
         identity: FULL,
         brotli: 0,
@@ -68,7 +68,7 @@ impl AcceptEncoding {
         gzip: 0,
     };
 
-    /// Reads the fields. An element that is malformed is as good as absent.
+    /// Reads the fields. Malformed elements are ignored.
     pub fn from_headers(headers: &Headers<'_>) -> Self {
         let mut fields = headers.get_all("accept-encoding").peekable();
         if fields.peek().is_none() {
@@ -102,7 +102,7 @@ impl AcceptEncoding {
         }
     }
 
-    /// How much `coding` is wanted.
+    /// The quality of `coding`.
     pub const fn quality(&self, coding: Coding) -> Quality {
         match coding {
             Coding::Identity => self.identity,
@@ -112,9 +112,9 @@ impl AcceptEncoding {
         }
     }
 
-    /// Which of `ready` the client wants most, or identity, which is always ready. Of those that it
-    /// wants equally the first is taken, and identity last. `None` when it accepts none of them, not
-    /// even identity: then answer 406 or do as though it did.
+    /// The coding of `ready` with the highest quality, or identity, which is always available. Of equal
+    /// qualities the first in `ready` is chosen, and identity last. `None` when none is acceptable, not
+    /// even identity: answer 406, or send identity all the same.
     pub fn choose(&self, ready: &[Coding]) -> Option<Coding> {
         let mut best = (Coding::Identity, 0);
         for &coding in ready.iter().chain(&[Coding::Identity]) {
@@ -127,32 +127,31 @@ impl AcceptEncoding {
     }
 }
 
-/// Whether the `Accept` fields want media type `this` more than `other`; both are written
-/// `type/subtype` in lower case. False when nothing is said
+/// Whether the `Accept` fields give the media type `this` a higher quality than `other`; both are
+/// written `type/subtype` in lower case. False without the field
 /// ([RFC 9110 §12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 ///
-/// Parameters of media ranges are not looked at, and commas in quoted ones are taken for the end of
-/// an element.
+/// Parameters of media ranges other than `q` are ignored. A comma in a quoted parameter ends the element.
 pub fn prefers_media_type(headers: &Headers<'_>, this: &str, other: &str) -> bool {
     media_quality(headers, this) > media_quality(headers, other)
 }
 
-/// What the `Accept` fields say of one media type.
+/// How the `Accept` fields treat one media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaAcceptance {
-    /// It is named and wanted.
+    /// It is named, with a quality above 0.
     Named,
-    /// It is covered by a range such as `*/*`, or there is no such field.
+    /// A range such as `*/*` covers it, or there is no `Accept` field.
     Covered,
-    /// Others are wanted and this one is not.
+    /// It is not acceptable: no range covers it, or its quality is 0.
     Refused,
 }
 
-/// What the `Accept` fields say of `media_type`, which is written `type/subtype` in lower case
+/// How the `Accept` fields treat `media_type`, which is written `type/subtype` in lower case
 /// ([RFC 9110 §12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 ///
-/// A browser names `text/html` where it navigates, and not where a page fetches something. Parameters
-/// are treated as by [`prefers_media_type`].
+/// Browsers name `text/html` in navigations, and not in the requests of a page. Parameters are treated as
+/// by [`prefers_media_type`].
 pub fn media_acceptance(headers: &Headers<'_>, media_type: &str) -> MediaAcceptance {
     if headers.get("accept").is_none() {
         return MediaAcceptance::Covered;
@@ -169,10 +168,10 @@ fn media_quality(headers: &Headers<'_>, media_type: &str) -> Quality {
     best_range(headers, media_type).1
 }
 
-/// How closely a media range names a type.
+/// How specific the media range is that covers a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Specificity {
-    /// Not at all.
+    /// No range covers it.
     None,
     /// `*/*`
     Any,

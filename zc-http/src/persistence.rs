@@ -12,8 +12,9 @@ pub enum Persistence {
 }
 
 /// What the client asks for, by
-/// [RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3): `close` ends the connection
-/// whatever else is said, HTTP/1.1 keeps it open without being asked, and HTTP/1.0 only when asked.
+/// [RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3): `Connection: close` ends the
+/// connection in any case. Otherwise HTTP/1.1 keeps it open, and HTTP/1.0 does with
+/// `Connection: keep-alive`.
 ///
 /// A server may still close for reasons of its own.
 pub fn persistence(request: &Request<'_>) -> Persistence {

@@ -29,7 +29,7 @@ impl Default for Limits {
     }
 }
 
-/// What the bytes received so far amount to.
+/// The result of parsing the bytes received so far.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -129,8 +129,8 @@ pub fn parse<'buf>(buf: &'buf [u8], limits: &Limits) -> Result<Parse<'buf>, Pars
 /// Field offsets have 16 bits.
 const HEAD_BYTES_CEILING: usize = 65535;
 
-/// How many empty lines before a request line are skipped. Some clients of old sent one after a
-/// body; a handful costs nothing, and a bound keeps a peer from sending them for ever.
+/// How many empty lines before a request line are skipped. Some old clients sent one after a body; a few
+/// cost nothing, and the bound keeps a peer from sending them for ever.
 const LEADING_EMPTY_LINES_MAX: u32 = 4;
 
 fn take_head<'buf>(

@@ -8,8 +8,8 @@ use crate::{HttpTime, Persistence, Status, Version};
 
 /// Writes a response head, status line first, without allocating.
 ///
-/// Whatever the values given, a head stays one head: CR, LF and NUL in a name or value are written
-/// as a space, so no value can start a field or a response of its own
+/// CR, LF and NUL in a name or value are written as a space, so no value can start another field or
+/// another response
 /// ([RFC 9110 §5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5)).
 ///
 /// ```
@@ -44,8 +44,7 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
         Self { buf }
     }
 
-    /// Writes whole field lines that were made before, each with its CR LF. They are written as
-    /// they are.
+    /// Writes whole field lines that were prepared before, each with its CR LF. They are not checked.
     pub fn lines(self, lines: &[u8]) -> Self {
         self.buf.put_slice(lines);
         self
@@ -92,9 +91,9 @@ impl<'b, B: BufMut> HeadWriter<'b, B> {
         })
     }
 
-    /// Writes what the client must be told about the connection
-    /// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)): that it ends, or to
-    /// HTTP/1.0 that it does not. HTTP/1.1 takes the latter for granted.
+    /// Writes the `Connection` field that the client needs
+    /// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)): `close`, or `keep-alive` to
+    /// HTTP/1.0. To HTTP/1.1 a connection is kept open without a field.
     pub fn persistence(self, persistence: Persistence, request_version: Version) -> Self {
         match (persistence, request_version) {
             (Persistence::Close, _) => self.field("Connection", b"close"),

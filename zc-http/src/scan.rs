@@ -1,7 +1,7 @@
 //! A cursor over the bytes received so far.
 //!
-//! Its methods decide by looking at bytes from left to right and never beyond the one that
-//! settles the matter, which is why a head cut anywhere gets the answer the whole head gets.
+//! Its methods read bytes from left to right and stop at the byte that decides. So a head that is cut
+//! anywhere never gets another answer than the whole head.
 
 use crate::ParseError;
 use crate::grammar::Class;
@@ -9,9 +9,9 @@ use crate::grammar::Class;
 /// Why a step of the parser could not finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The bytes ran out before the matter was settled.
+    /// The bytes ended before the step was decided.
     NeedMore,
-    /// No continuation can make the bytes a valid head.
+    /// The bytes cannot be the start of a valid head.
     Failed(ParseError),
 }
 
@@ -61,7 +61,7 @@ impl<'buf> Cursor<'buf> {
         }
     }
 
-    /// Reads on from where `other`, a cursor over the same bytes, has come to.
+    /// Moves to the position of `other`, a cursor over the same bytes.
     pub(crate) fn resume_at(&mut self, other: &Self) {
         self.position = other.position.min(self.bytes.len());
     }
@@ -126,8 +126,8 @@ impl<'buf> Cursor<'buf> {
     ///
     /// # Errors
     ///
-    /// [`ParseError::BareCr`], [`ParseError::BareLf`], or `otherwise` when the next byte ends no
-    /// line.
+    /// [`ParseError::BareCr`], [`ParseError::BareLf`], or `otherwise` when the next byte is neither CR
+    /// nor LF.
     #[inline]
     pub(crate) fn take_line_end(&mut self, otherwise: ParseError) -> Result<(), Stop> {
         match self.rest() {
@@ -170,9 +170,9 @@ const DEL: u8 = 0x7F;
 /// How many of the first bytes of `word` are neither below `floor` nor DEL. `floor` is at most 0x80.
 ///
 /// Eight bytes are tried at once. Subtracting n from every byte of a word sets the top bit of those
-/// that were below n, and of those that were 0x80 + n and above; `& !word` takes the latter away.
-/// A borrow can mark a byte wrongly only above one that is marked rightly, and the lowest mark is
-/// all that is looked at. A byte equals DEL when its exclusive-or with DEL is below one.
+/// that were below n, and of those that were 0x80 + n and above; `& !word` removes the latter.
+/// A borrow can mark a byte wrongly only above one that is marked correctly, and only the lowest mark is
+/// used. A byte equals DEL when its exclusive-or with DEL is below one.
 #[inline]
 fn leading_plain(word: [u8; 8], floor: u8) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);

@@ -26,13 +26,13 @@ pub enum Status {
     NotModified = 304,
     /// 400: the request breaks the protocol.
     BadRequest = 400,
-    /// 403: understood and refused.
+    /// 403: understood, and refused.
     Forbidden = 403,
     /// 404: no such resource.
     NotFound = 404,
     /// 405: the resource does not take this method; `Allow` says which it takes.
     MethodNotAllowed = 405,
-    /// 406: what is there, the client does not accept.
+    /// 406: the client accepts none of the representations.
     NotAcceptable = 406,
     /// 408: the request did not arrive in time.
     RequestTimeout = 408,
@@ -49,11 +49,11 @@ pub enum Status {
     /// 431: the head is longer, or has more fields, than accepted
     /// ([RFC 6585 §5](https://www.rfc-editor.org/rfc/rfc6585#section-5)).
     RequestHeaderFieldsTooLarge = 431,
-    /// 500: a fault of ours.
+    /// 500: a fault of the server.
     InternalServerError = 500,
-    /// 501: a method or transfer coding nobody here knows.
+    /// 501: an unknown method or transfer coding.
     NotImplemented = 501,
-    /// 503: too busy for the moment.
+    /// 503: too busy, or not available for now.
     ServiceUnavailable = 503,
     /// 504: something behind the server did not answer in time.
     GatewayTimeout = 504,

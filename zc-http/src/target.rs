@@ -1,4 +1,4 @@
-//! Request targets: their four forms, and the way from a path to a file name.
+//! Request targets: their four forms, and the decoding of their paths.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::{Method, Status, host};
 
 /// A request target ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)).
 ///
-/// All bytes are as sent, percent-escapes included; [`decode_path`] takes a path further.
+/// All bytes are as sent, percent-escapes included; [`decode_path`] decodes a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'buf> {
     /// A path on this server, the usual form. The path starts with `/`.
@@ -51,7 +51,8 @@ impl<'buf> Target<'buf> {
         }
     }
 
-    /// Reads a whole target. `*` is let through whatever the method, see [`is_allowed_for`](Self::is_allowed_for).
+    /// Parses a whole target. `*` is accepted for any method here; [`is_allowed_for`](Self::is_allowed_for)
+    /// checks the pair.
     pub(crate) fn parse(method: Method, raw: &'buf [u8]) -> Option<Self> {
         if method == Method::Connect {
             return host::is_authority_with_port(raw).then_some(Self::Authority(raw));
@@ -131,8 +132,7 @@ pub struct RelativePath<'a> {
 ///    may name a file, a symbolic link or nothing. Where there is none the path leaves the root, and is
 ///    refused.
 ///
-/// The result is shorter than `path`: a caller that keeps `out` pays for no allocation once it has
-/// grown.
+/// The result is shorter than `path`. A caller that reuses `out` allocates only until it has grown.
 ///
 /// ```
 /// # use zc_http::decode_path;

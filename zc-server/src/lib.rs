@@ -24,6 +24,7 @@
 //! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
 //! `sendfile(2)`.
 
+#![forbid(unsafe_code)]
 // What there is to say is returned, or told by `observe`.
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 

@@ -1,5 +1,7 @@
 //! Arguments in, exit code out.
 
+#![forbid(unsafe_code)]
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Linux has all of them.
+//! Linux: it has all of the calls.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,12 +14,12 @@ pub(crate) use crate::sys::{
 };
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 
-/// What [`crate::send_head`] adds to its flags where a body follows.
+/// The flag of [`crate::send_head`] where a body follows.
 pub(crate) const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
-/// A peer that is gone is an error and not a signal.
+/// A peer that is gone gives an error and no signal.
 pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 
-/// What refuses a method here beside the errors of the manual: nothing.
+/// Errors that mean a refusal here, beside those of every system: none.
 pub(crate) const REFUSALS: &[i32] = &[];
 
 /// Has the kernel begin to read a range of a file.
@@ -74,15 +74,15 @@ pub(crate) fn copy_file_range(
 
 /// A pipe of about `bytes`: its reading end, its writing end, and the size that it has.
 pub(crate) fn pipe(bytes: usize) -> nix::Result<(OwnedFd, OwnedFd, u64)> {
-    // Without O_NONBLOCK on purpose: on a pipe it would make splice(2) answer EAGAIN for a
-    // blocking Unix socket or a blocking pipe at the other side. What must not wait for this
-    // pipe says so with each call, or asks for no more than is in it.
+    // Without O_NONBLOCK on purpose: on a pipe it would make splice(2) answer EAGAIN for a blocking
+    // Unix socket or a blocking pipe at the other side. A call that must not wait for this pipe has a
+    // flag for that, or asks for no more than is in it.
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let capacity = resize(&write, bytes)?;
     Ok((read, write, capacity))
 }
 
-/// Asks for `bytes`, and for half as often as that is refused; answers the size in use.
+/// Asks for `bytes`, and for half of that after each refusal; answers the size of the pipe.
 fn resize(pipe: &OwnedFd, bytes: usize) -> nix::Result<u64> {
     let size = || fcntl(pipe, FcntlArg::F_GETPIPE_SZ);
     let given = size()?;
@@ -91,7 +91,7 @@ fn resize(pipe: &OwnedFd, bytes: usize) -> nix::Result<u64> {
         match fcntl(pipe, FcntlArg::F_SETPIPE_SZ(asked)) {
             Ok(_) => break,
             // EPERM: past pipe-max-size, or past the pages of this user; EINVAL, ENOMEM: past
-            // what any pipe can have. The size given at first is as good as the last refusal.
+            // what any pipe can have. Once half of it is not above the size given at first, that size stays.
             Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) if asked / 2 > given => asked /= 2,
             Err(Errno::EPERM | Errno::EINVAL | Errno::ENOMEM) => break,
             Err(errno) => return Err(errno),

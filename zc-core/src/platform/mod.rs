@@ -1,8 +1,8 @@
 //! The system calls that only some systems have, behind the same names everywhere.
 //!
-//! Linux has all of them. FreeBSD, DragonFly and Apple's systems have a `sendfile(2)` of their own.
-//! What a system lacks answers `ENOSYS`, which every `Auto` takes for a refusal: what is left is
-//! copying, which needs nothing but POSIX. With the feature `portable` every system lacks all.
+//! Linux has all of them. FreeBSD, DragonFly and Apple's systems have a `sendfile(2)` of their own. A call
+//! that a system lacks answers `ENOSYS`, which every `Auto` treats as a refusal, and copies: that needs
+//! nothing but POSIX. With the feature `portable` no system has any of them.
 
 cfg_select! {
     all(target_os = "linux", not(feature = "portable")) => {

@@ -1,4 +1,4 @@
-//! Nothing but POSIX: everything here is refused. What `sendfile(2)` does stands beside it.
+//! Nothing but POSIX: every call here is refused. `sendfile(2)` is in a file of its own.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,9 +8,9 @@ use nix::sys::socket::MsgFlags;
 
 use super::SpliceMode;
 
-/// No way to hold a head back; it leaves when it is sent.
+/// A head cannot be held back: it leaves when it is sent.
 pub(crate) const MSG_MORE: MsgFlags = MsgFlags::empty();
-/// A peer that is gone is an error and not a signal, where that can be said.
+/// A peer that is gone gives an error and no signal, where there is a flag for that.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) const MSG_NOSIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 /// A program for Apple's systems ignores `SIGPIPE`, as Rust programs do by default.
@@ -38,7 +38,7 @@ pub(crate) fn copy_file_range(
     Err(Errno::ENOSYS)
 }
 
-/// No use for a pipe without splice.
+/// A pipe is of no use without splice.
 pub(crate) fn pipe(_bytes: usize) -> nix::Result<(OwnedFd, OwnedFd, u64)> {
     Err(Errno::ENOSYS)
 }
@@ -75,12 +75,12 @@ pub(crate) fn set_sched_idle() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-/// Segments leave as they are.
+/// Segments are not held back.
 pub(crate) fn set_cork(_sink: impl AsFd, _holds_back: bool) -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-/// Bytes that a socket's peer has not acknowledged: not told here.
+/// Bytes that the peer of a socket has not acknowledged: not available on this system.
 ///
 /// # Errors
 ///
@@ -89,7 +89,7 @@ pub fn send_queue_bytes(_sink: impl AsFd) -> io::Result<u64> {
     Err(Errno::ENOSYS.into())
 }
 
-/// Connections that are accepted with their first bytes: not here.
+/// Holding back new connections until their first bytes: not available on this system.
 ///
 /// # Errors
 ///

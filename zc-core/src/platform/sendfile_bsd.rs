@@ -1,6 +1,6 @@
 //! The `sendfile(2)` of FreeBSD, DragonFly and Apple's systems; the rest is as portable as elsewhere.
 //!
-//! Theirs differs from that of Linux in three ways, all settled here: a call that stops with an
+//! It differs from that of Linux in three ways, all handled here: a call that stops with an
 //! error may have sent bytes, a count of 0 means *to the end of the file*, and the sink must be a
 //! stream socket.
 
@@ -8,8 +8,8 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-/// What refuses `sendfile` here beside the errors of Linux: a sink that is no socket, and a source
-/// that is no regular file.
+/// Errors that mean a refusal here, beside those of Linux: for a sink that is no socket, and a source that is
+/// no regular file.
 pub(crate) const REFUSALS: &[i32] = &[nix::libc::ENOTSOCK, nix::libc::ENOTSUP];
 
 pub(crate) fn sendfile(
@@ -24,8 +24,8 @@ pub(crate) fn sendfile(
     let (result, sent) = call(source, sink, *position, count);
     let sent = match result {
         Ok(()) => sent,
-        // Bytes went before the socket was full or a signal came: that is progress. The counts of
-        // other errors are not to be trusted, as Apple's systems leave the count asked for there.
+        // Bytes were sent before the socket was full or a signal came: that is progress. With other errors
+        // the count is not valid: Apple's systems leave the count that was asked for.
         Err(Errno::EAGAIN | Errno::EINTR) if sent > 0 => sent,
         Err(errno) => return Err(errno),
     };
@@ -41,7 +41,7 @@ fn call(
     count: usize,
 ) -> (nix::Result<()>, i64) {
     use nix::sys::sendfile::{SfFlags, sendfile};
-    // As much readahead as the system thinks right.
+    // 0: the readahead of the system.
     let readahead_pages = 0;
     sendfile(
         source,

@@ -1,10 +1,10 @@
-//! No `sendfile(2)` that could be used.
+//! Systems without a `sendfile(2)` that this crate can use.
 
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-/// What refuses a method here beside the errors of Linux: nothing.
+/// Errors that mean a refusal here, beside those of Linux: none.
 pub(crate) const REFUSALS: &[i32] = &[];
 
 pub(crate) fn sendfile(

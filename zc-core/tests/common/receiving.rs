@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use zc_core::{PipePool, Progress, Receive, ReceiveMethod, ReceiveReport, SendError, Tally};
+use zc_core::{PipePool, Progress, Receive, ReceiveError, ReceiveMethod, ReceiveReport, Tally};
 
 use super::{PORTABLE, wait_for, wait_until_writable};
 
@@ -47,7 +47,7 @@ pub fn advance<F: AsFd>(
     receive: &mut Receive<F>,
     source: impl AsFd,
     budget: u64,
-) -> Result<Progress, SendError> {
+) -> Result<Progress, ReceiveError> {
     let (offset, remaining) = (receive.offset(), receive.remaining());
     let before = *receive.report();
     let unwritten = receive.unwritten();
@@ -75,7 +75,7 @@ pub fn advance<F: AsFd>(
             assert_eq!(truncated.missing, receive.remaining());
         }
         Ok(other) => panic!("a receive never answers {other:?}"),
-        Err(error) => assert_eq!(error.sent, written),
+        Err(error) => assert_eq!(error.written, written),
     }
     if result.is_ok() {
         let now = receive.unwritten();
