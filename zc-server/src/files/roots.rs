@@ -138,9 +138,9 @@ impl RootPath {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Root(_) = *current {
             *current = Current::Missing;
-            let path = self.path.display();
+            let path = OneLine(&self.path);
             let line =
-                format!("root {path} cannot be opened ({error}): answering 503 until it can");
+                format!("root `{path}` cannot be opened ({error}): answering 503 until it can");
             self.diagnostics.warn(line);
         }
     }
