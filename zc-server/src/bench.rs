@@ -1,7 +1,8 @@
 //! Parts of the server that are measured by themselves. Not for programs: it may change at any time.
 
 use crate::files::lookup::Found;
-use crate::files::root::{ResolveError, RootId};
+use crate::files::open_file::ResolveError;
+use crate::files::root::RootId;
 use crate::respond::cache::{Bounds, Cache, CacheEntry, Key};
 
 /// Longer than any measurement.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
+
 use harness::{HANG, Response, Server, binary, codings, temp_root, wait_until};
 
 /// What a path named is believed for so long, where a test does not hold the default.
@@ -219,6 +221,27 @@ fn a_root_that_is_gone_is_503_until_it_is_back() {
     let lines = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
     assert_eq!(lines("answering 503 until it can"), 1, "{said}");
     assert_eq!(lines(&format!("root `{path}` is back")), 1, "{said}");
+}
+
+#[test]
+fn the_warning_about_a_root_is_one_line_whatever_its_name() {
+    let server = served("two\nlines", &["--cache-ttl", "0"], |directory| {
+        write_tree(&directory.join("two\nlines"), &[("f", b"found")]);
+    });
+    assert_eq!(server.get("/f").body, b"found");
+    std::fs::remove_dir_all(server.path("two\nlines")).expect("a directory");
+    assert_eq!(server.get("/f").status, 503);
+    let root = server.root.path().display().to_string();
+    server.signal(Signal::SIGTERM);
+    let (_, said) = server.wait();
+    let warning = format!("zc-server: root `{root}/two\\nlines` cannot be opened (");
+    let is_warning =
+        |line: &str| line.starts_with(&warning) && line.ends_with("): answering 503 until it can");
+    assert_eq!(
+        said.lines().filter(|line| is_warning(line)).count(),
+        1,
+        "{said}"
+    );
 }
 
 /// Every answer to one request is from one of the two trees, whatever is looked at for it: the index,

@@ -1,4 +1,4 @@
-//! The part of the command line that is about the cache.
+//! Options of the response cache.
 
 use clap::Args;
 

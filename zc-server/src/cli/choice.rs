@@ -1,4 +1,4 @@
-//! The words that options choose between where the configuration has something else than these words.
+//! The words of options whose value the configuration holds as another type: a `bool`, or a coding.
 
 use clap::ValueEnum;
 

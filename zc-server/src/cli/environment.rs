@@ -1,6 +1,6 @@
-//! The environment. What a variable says is read as if it stood on the command line, so that there is one
-//! rule for all options: an empty variable is not set, and each line is a value of an option that may be
-//! repeated. The reading of clap would take an empty variable for a value, and knows one delimiter.
+//! Environment variables of options. The value of a variable is read as if it stood on the command line: an
+//! empty variable counts as not set, and each line is one value of an option that may be repeated. The
+//! variables of clap are not used: clap takes an empty one for a value, and splits at one delimiter alone.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,15 +13,15 @@ use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use super::Args;
 
 impl Args {
-    /// The options of this process, from its command line and its environment. Ends the process after
-    /// `--help` and `--version`, and with an error that names the mend where an option is wrong.
+    /// The options of this process, from its command line and its environment. Exits after `--help` and
+    /// `--version`, and with an error that names the mend where an option is wrong.
     #[must_use]
     pub fn from_process() -> Self {
         let words: Vec<_> = std::env::args_os().collect();
         Self::from_words(&words, |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
     }
 
-    /// The options of a command line, and of variables for what it does not say.
+    /// The options of a command line, with variables for those that it leaves out.
     pub(super) fn from_words(
         words: &[OsString],
         variable: impl Fn(&OsStr) -> Option<OsString>,
@@ -63,7 +63,7 @@ impl Args {
     }
 }
 
-/// The words of a command line that say what the variable of `arg` does.
+/// The variable of `arg`, as words of a command line.
 fn words_of(arg: &Arg, value: &OsStr, command: &Command) -> Result<Vec<OsString>, clap::Error> {
     let Some(long) = arg.get_long() else {
         // The root: a path that begins with a hyphen would be taken for an option.
@@ -100,7 +100,7 @@ fn joined(one: &[u8], other: &[u8]) -> OsString {
     OsString::from_vec([one, other].concat())
 }
 
-/// Says which variable an error is about, if it is about one of those that were used.
+/// Adds the variable to an error about its value.
 fn blame(mut error: clap::Error, used: &[&Arg]) -> clap::Error {
     let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
         return error;

@@ -1,4 +1,4 @@
-//! The part of the command line that is about `zc-server etag`.
+//! Options of `zc-server etag`.
 
 use std::path::PathBuf;
 

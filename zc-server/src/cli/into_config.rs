@@ -14,7 +14,7 @@ impl TryFrom<Args> for Config {
     ///
     /// # Errors
     ///
-    /// If a root cannot be served, an address or a site is named twice, or values contradict each other.
+    /// A root cannot be served, an address or a site is named twice, or values contradict each other.
     /// The message names the mend, and [`ConfigError::exit_code`] the code to exit with.
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         refuse_repeated(&args.binds)?;
@@ -50,7 +50,7 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Two options that listen on the same address: the second one could never be bound.
+/// Refuses two options that listen on the same address: the second one could not be bound.
 fn refuse_repeated(binds: &[Bind]) -> Result<(), ConfigError> {
     for (index, &other) in binds.iter().enumerate() {
         let common = |&one: &Bind| Some((one, one.common(other)?));

@@ -1,4 +1,6 @@
-//! The command line as typed; [`Config`](crate::config::Config) is what comes of it.
+//! The command line as typed. [`into_config`] makes a [`Config`](crate::config::Config) of it.
+//!
+//! The comments of options are the text of `--help`.
 
 mod cache;
 mod choice;

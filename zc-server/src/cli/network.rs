@@ -1,4 +1,4 @@
-//! The part of the command line that is about the listening sockets.
+//! Options of the listening sockets.
 
 use clap::Args;
 

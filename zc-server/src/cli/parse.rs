@@ -15,11 +15,11 @@ use crate::config::{
     ParseBindError, THREADS_MAX,
 };
 
-/// The longest duration that is taken: 24 hours. Past that a unit was mistyped.
+/// The longest duration, 24 hours: past that a unit was mistyped.
 const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// Fields that the server decides for itself, and the option that has a say in them.
-const FIELDS_OF_OURS: [(&str, &str); 21] = [
+/// Fields that the server manages, and what decides their value.
+const MANAGED_FIELDS: [(&str, &str); 21] = [
     ("accept-ranges", "it follows from the file"),
     ("access-control-allow-origin", "use --cors"),
     ("allow", "it follows from the method"),
@@ -46,7 +46,7 @@ const FIELDS_OF_OURS: [(&str, &str); 21] = [
     ("vary", "the server decides it"),
 ];
 
-/// Parses where to listen.
+/// Parses an address to listen on.
 pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     text.parse()
         .map_err(|error: ParseBindError| error.to_string())
@@ -57,7 +57,7 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
     count(text, THREADS_MAX)
 }
 
-/// Parses a count of threads that wait for the disk.
+/// Parses a count of disk I/O threads.
 pub(crate) fn disk_threads(text: &str) -> Result<usize, String> {
     count(text, DISK_THREADS_MAX)
 }
@@ -67,7 +67,7 @@ pub(crate) fn connections_max(text: &str) -> Result<usize, String> {
     count(text, CONNECTIONS_MAX_LIMIT)
 }
 
-/// Parses a count of files that are kept open.
+/// Parses a count of open files in the response cache.
 pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
     match text {
         "0" => Ok(0),
@@ -83,7 +83,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "not a size: write it as 64MiB, 100kB or 0".to_owned())
 }
 
-/// Parses the longest length of files whose bytes are kept.
+/// Parses the longest length of files whose bytes are cached.
 pub(crate) fn inline_max(text: &str) -> Result<u64, String> {
     match size(text)? {
         bytes if bytes <= INLINE_MAX_BYTES_MAX => Ok(bytes),
@@ -94,7 +94,7 @@ pub(crate) fn inline_max(text: &str) -> Result<u64, String> {
 /// Parses a whole number from 1 to `max`.
 fn count(text: &str, max: usize) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err(format!("0 would serve nobody: give 1 to {max}")),
+        Ok(0) => Err(format!("must be at least 1: give 1 to {max}")),
         Ok(number) if number <= max => Ok(number),
         _ => Err(format!("not a whole number from 1 to {max}: give one")),
     }
@@ -119,7 +119,7 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The same, where nothing at all means something as well.
+/// The same, where 0 is a value as well.
 pub(crate) fn duration_ms_or_zero(text: &str) -> Result<u64, String> {
     match text {
         "0" | "0s" | "0ms" => Ok(0),
@@ -248,8 +248,9 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
             }
         },
         (lower, _) => {
-            if let Some((_, instead)) = FIELDS_OF_OURS.iter().find(|(ours, _)| *ours == lower) {
-                return Err(format!("`{name}` is not yours to set: {instead}"));
+            if let Some((_, instead)) = MANAGED_FIELDS.iter().find(|(managed, _)| *managed == lower)
+            {
+                return Err(format!("`{name}` is managed by the server: {instead}"));
             }
             field_value(value)?
         }
@@ -410,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_ours_are_refused_with_the_option_that_decides_them() {
+    fn managed_fields_are_refused_with_the_option_that_decides_them() {
         let parsed = field("X-Frame-Options:  DENY ").expect("valid");
         assert_eq!((&*parsed.name, &*parsed.value), ("X-Frame-Options", "DENY"));
         assert!(field("Content-Security-Policy: default-src 'self'; img-src *").is_ok());

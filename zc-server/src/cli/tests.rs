@@ -76,7 +76,7 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--spa", "/etc/passwd", "not a path below the root"),
         ("--error-page", "404", "write it as 404="),
         ("--cache-control", "*.js", "no `=`"),
-        ("--header", "Date: now", "not yours to set"),
+        ("--header", "Date: now", "managed by the server"),
         ("--cors", "example.org", "https://example.org"),
         ("--mime", "md", "write it as md=text/plain"),
         ("--default-type", "text", "write it as text/plain"),

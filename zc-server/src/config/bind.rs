@@ -1,4 +1,4 @@
-//! Where to listen, in the words that people use for it.
+//! Addresses to listen on, as people write them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,7 @@ pub enum Bind {
     Everywhere(u16),
 }
 
-/// Text that does not say where to listen.
+/// Text that is no [`Bind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseBindError;
 
@@ -30,7 +30,7 @@ impl Bind {
         }
     }
 
-    /// The addresses that are meant, without the port.
+    /// The addresses, without the port.
     fn addresses(self) -> Vec<IpAddr> {
         match self {
             Self::Address(address) => vec![address.ip()],
@@ -44,8 +44,8 @@ impl Bind {
         matches!(self, Self::Address(SocketAddr::V4(_)) | Self::Loopback(_))
     }
 
-    /// The address that is listened on by both, if there is one. Two that let the system choose a port
-    /// are given different ones.
+    /// The address that both listen on, if there is one. With port 0 the system chooses two different
+    /// ports.
     pub(crate) fn common(self, other: Self) -> Option<SocketAddr> {
         if self.port() != other.port() || self.port() == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! Why a configuration cannot be served.
+//! Errors of a configuration.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ pub enum ConfigError {
         /// The host that is named again.
         host: String,
     },
-    /// No precompressed files, and some.
+    /// `--precompressed` has `off` beside codings.
     PrecompressedOffBesideOthers,
 }
 
@@ -117,7 +117,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "site {host} is given twice: give each --site once")
             }
             Self::PrecompressedOffBesideOthers => f.write_str(
-                "--precompressed is `off` and more than that: give `off` alone, or a list of br, zst, gz",
+                "--precompressed: `off` cannot be combined with codings: give `off` alone, or a list of br, zst, gz",
             ),
         }
     }

@@ -1,5 +1,5 @@
-//! How files become responses: what stands for a directory, which names are served, and what is
-//! said of a file beside its bytes.
+//! How files become responses: indexes and listings, which names are served, and the fields of
+//! responses.
 
 use std::path::PathBuf;
 
@@ -9,48 +9,49 @@ use zc_http::Coding;
 
 use super::root::Root;
 
-/// The fields that requests of scripts of other origins may have where nothing else is configured: those
-/// that ask for a part or a validation, and those that libraries add to every request.
+/// The default request fields that cross-origin scripts may send: those of ranges and preconditions, and
+/// those that libraries add to every request.
 pub const CORS_REQUEST_FIELDS: &str = "Accept, Authorization, Cache-Control, Content-Type, If-Match, \
     If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Pragma, Range, X-Requested-With";
 
-/// The media type of files whose name says nothing, where no other is configured.
+/// The default media type of files whose name does not tell it.
 pub const MEDIA_TYPE_DEFAULT: &str = "application/octet-stream";
 
-/// How files become responses. [`Default`] is what the command line does without options.
+/// How files become responses. [`Default`] is the command line without options.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// Further sites by the host of the request; all other hosts get the root of the server.
     pub sites: Vec<Site>,
-    /// Names that stand for their directory; the first that is there is sent.
+    /// Names of index files; the first that exists is sent for its directory.
     pub index: Vec<String>,
     /// Whether a directory without an index is listed.
     pub listing: bool,
-    /// The file that is sent for paths where nothing is and whose last segment has no extension.
+    /// The page of a single-page application: sent for paths that do not exist, to clients that navigate, and
+    /// to other clients for paths without an extension.
     pub spa: Option<PathBuf>,
-    /// Files that are sent with an error, below the root of the site.
+    /// Error pages, below the root of the site.
     pub error_pages: Vec<ErrorPage>,
-    /// `Cache-Control` by path; the first that matches.
+    /// `Cache-Control` by path; the first match counts.
     pub cache_control: Vec<CacheControl>,
-    /// Fields of responses; all that match, in this order.
+    /// Fields of responses; all matches are sent, in this order.
     pub fields: Vec<Field>,
-    /// What scripts of other origins may do; `None` for nothing.
+    /// What cross-origin scripts may do; `None` for nothing.
     pub cors: Option<Cors>,
-    /// Whether `?download` asks for a `Content-Disposition`.
+    /// Whether `?download` is answered with `Content-Disposition: attachment`.
     pub download_query: bool,
-    /// The media type of a file whose name says nothing.
+    /// The media type of files whose name does not tell it.
     pub default_type: String,
-    /// Media types by extension, before those that are known.
+    /// Media types by extension; they override the built-in ones.
     pub types: Vec<MediaType>,
     /// Where entity-tags come from.
     pub etags: EntityTags,
-    /// The charset of text whose type is neither of the above.
+    /// The charset of text types that are not configured above.
     pub charset: Charset,
-    /// Whether names that begin with a dot are served; `/.well-known/` always is.
+    /// Whether names that begin with a dot are served. `/.well-known/` always is.
     pub hidden: bool,
     /// Which symbolic links are followed.
     pub symlinks: Symlinks,
-    /// Codings of which files lie ready beside the originals; the first is preferred.
+    /// Content codings of precompressed files beside the originals; the first is preferred.
     pub precompressed: Vec<Coding>,
 }
 
@@ -77,16 +78,16 @@ impl Default for Files {
     }
 }
 
-/// A root of its own for one host.
+/// A site: a host with its own root.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// The host, in lower case and without a port.
     pub host: String,
-    /// What is served there.
+    /// Its root.
     pub root: Root,
 }
 
-/// A file that is sent with an error.
+/// The page of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorPage {
     /// The status code, from 400 to 599.
@@ -107,29 +108,29 @@ pub struct CacheControl {
 /// A field of responses.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Which files have it, matched against the path below the root without a slash at its start. `None`
-    /// for every response. `Content-Encoding` is for files alone: their bytes are in that coding.
+    /// Matched against the path below the root, without a slash at its start. `None` is for every response.
+    /// `Content-Encoding` needs a glob: it says which coding the bytes of these files are in.
     pub glob: Option<GlobMatcher>,
     /// Its name.
     pub name: String,
-    /// Its value. Empty for `Server` alone, which is then left out.
+    /// Its value. Only `Server` may be empty, and is then not sent.
     pub value: String,
 }
 
 /// The media type of an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaType {
-    /// The extension, in lower case and without a dot at its start; `wasm.gz` is one, too.
+    /// The extension, in lower case and without a dot at its start, such as `log` or `wasm.gz`.
     pub extension: String,
-    /// Its type, with parameters where it has some.
+    /// The type, with its parameters.
     pub media_type: String,
 }
 
-/// Which charset the types of text are given.
+/// Which charset text types have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charset {
-    /// UTF-8 where the text has no way to declare its encoding itself, and none elsewhere: a charset in
-    /// the head overrides `<meta charset>`, `@charset` and the declaration of XML
+    /// UTF-8 for text that cannot declare its encoding itself, and none elsewhere: a charset in the head
+    /// overrides `<meta charset>`, `@charset` and the declaration of XML
     /// ([RFC 7303 §3](https://www.rfc-editor.org/rfc/rfc7303#section-3)).
     Auto,
     /// None.
@@ -138,21 +139,21 @@ pub enum Charset {
     Named(String),
 }
 
-/// What scripts of other origins may do ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
+/// What cross-origin scripts may do ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
-    /// Whose scripts may read responses.
+    /// The origins whose scripts may read responses.
     pub origins: Origins,
-    /// The names of the fields that their requests may have, separated by commas.
+    /// The request fields that they may send, separated by commas.
     pub request_fields: String,
 }
 
-/// Whose scripts may read responses.
+/// The origins whose scripts may read responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
-    /// Everybody's.
+    /// All.
     Any,
-    /// Those of these origins.
+    /// These.
     Listed(Vec<String>),
 }
 

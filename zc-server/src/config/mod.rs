@@ -1,4 +1,7 @@
-//! What a server is told to do: validated, with units in the names.
+//! The validated configuration of a server. Names of durations and sizes end in their unit.
+//!
+//! The command line becomes one in `cli`; a program that embeds the server starts from
+//! [`Config::for_root`].
 
 mod bind;
 mod error;
@@ -22,50 +25,51 @@ use files::Files;
 pub use network::{Congestion, Network};
 pub use root::Root;
 
-/// The port that is listened on where none is named.
+/// The default port.
 const PORT_DEFAULT: u16 = 8080;
-/// Ten seconds: a head is one packet, sent at once by every honest client.
+/// Default time for a request head. A head is one packet, which honest clients send at once.
 const HEADER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
-/// As nginx does (`keepalive_timeout 75s`).
+/// Default idle timeout, as in nginx (`keepalive_timeout 75s`).
 const IDLE_TIMEOUT_MS_DEFAULT: u64 = 75_000;
-/// As nginx does (`send_timeout 60s`).
+/// Default stall timeout, as in nginx (`send_timeout 60s`).
 const STALL_TIMEOUT_MS_DEFAULT: u64 = 60_000;
-/// As Kubernetes gives a container by default before it is killed.
+/// Default grace period, as Kubernetes gives it to a container (`terminationGracePeriodSeconds`).
 const GRACE_MS_DEFAULT: u64 = 30_000;
-/// Connections that a machine with default limits serves without care.
+/// Default limit of open connections: what a machine with default limits can hold.
 const CONNECTIONS_MAX_DEFAULT: usize = 8192;
 
-/// As a reader of NFS gives up on a server that does not answer, before it says so.
+/// Default time that the disk has to answer.
 const DISK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
-/// Threads that wait for the disk, of which one mount has half; they are started when there is work for
-/// them. With 32 streams of cold files of 64 MiB, 32 threads brought 1,887 MB/s, 64 brought 2,086 and
+/// Default number of disk I/O threads. They are started on demand, and one mount has half of them at most.
+/// With 32 streams of cold files of 64 MiB, 32 threads brought 1,887 MB/s, 64 brought 2,086 and
 /// 128 brought 2,114 (medians of 5 interleaved runs), and small requests beside them had a p99 of 0.92 ms
 /// with 32 threads and of 0.63 ms with 64. With files of 64 KiB it was 862, 801 MB/s, 0.78 and 0.55 ms.
 pub const DISK_THREADS_DEFAULT: usize = 64;
-/// The most threads that wait for the disk.
+/// The most disk I/O threads.
 pub const DISK_THREADS_MAX: usize = 1024;
 
-/// Files that are kept open: as many as one busy site has in use at a time.
+/// Default number of open files in the response cache: what one busy site uses at a time.
 pub const CACHE_FILES_DEFAULT: usize = 16_384;
-/// The most files that are kept open: as many as a system has descriptors for.
+/// The most open files in the response cache: about as many as a system has descriptors.
 pub const CACHE_FILES_MAX: usize = 10_000_000;
-/// Memory for what is kept of files: ten thousand small ones, and a few on every thread.
+/// Default memory of the response cache: enough for ten thousand small files.
 const CACHE_BYTES_DEFAULT: u64 = 128 << 20;
-/// Up to here one send from memory costs less than `send(MSG_MORE)` and `sendfile`, which took 1.07
-/// times as much with bodies of 32 KiB, and 0.98 times with 64 KiB.
+/// Default length up to which the bytes of a file are cached. One send from memory costs less than
+/// `send(MSG_MORE)` and `sendfile`, which took 1.07 times as much with bodies of 32 KiB, and 0.98 times with
+/// 64 KiB.
 const INLINE_MAX_BYTES_DEFAULT: u64 = 32 << 10;
-/// The longest file whose bytes can be kept.
+/// The longest file whose bytes can be cached.
 pub const INLINE_MAX_BYTES_MAX: u64 = 64 << 10;
-/// What is kept is compared with the disk once a second.
+/// Default time to live of entries of the response cache.
 const CACHE_TTL_MS_DEFAULT: u64 = 1_000;
 
-/// The most worker threads that are taken: past the processors of any machine.
+/// The most worker threads: past the processors of any machine.
 pub const THREADS_MAX: usize = 1024;
-/// The most connections that are taken: past what one address pair can hold, and far below the
+/// The highest limit of open connections: past what one address pair can hold, and far below the
 /// 32 bits of a slot key.
 pub const CONNECTIONS_MAX_LIMIT: usize = 10_000_000;
 
-/// All that a server needs to know before it starts.
+/// The configuration of a server.
 ///
 /// Start from [`for_root`](Self::for_root) and change the fields that matter.
 #[derive(Debug, Clone)]
@@ -82,44 +86,45 @@ pub struct Config {
     pub method_override: bool,
     /// Whether and how responses are logged to standard output.
     pub access_log: LogFormat,
-    /// Time that a client has for a whole request head, in milliseconds.
+    /// Time in which a whole request head must arrive, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Time that a connection is kept between requests, in milliseconds.
+    /// Time that a connection is kept open between requests, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Time in which a client must take at least one byte of a waiting response, in milliseconds.
+    /// Time in which a client must accept at least one byte of a response, in milliseconds.
     pub stall_timeout_ms: u64,
-    /// Time that responses under way have to end at shutdown, in milliseconds.
+    /// Time that responses in progress have to end at shutdown, in milliseconds.
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
-    /// Whether workers leave to threads of their own what they would have to wait for.
+    /// Whether disk I/O threads do what a worker would block on: cold files, and filesystems behind a
+    /// network or another program.
     pub cold_guard: bool,
-    /// Whether workers wait for short files by io_uring, where the kernel has it and lets them.
+    /// Whether short cold files are read by io_uring, where the kernel allows it.
     pub io_uring: bool,
-    /// Threads that wait for the disk, from 1 to [`DISK_THREADS_MAX`].
+    /// Disk I/O threads, from 1 to [`DISK_THREADS_MAX`].
     pub disk_threads: usize,
     /// Time that the disk has to answer, in milliseconds.
     pub disk_timeout_ms: u64,
-    /// What is kept of files that are asked for often.
+    /// The response cache.
     pub cache: Cache,
-    /// What the kernel does for connections.
+    /// Options of the listening sockets.
     pub network: Network,
     /// How files become responses.
     pub files: Files,
 }
 
-/// What is kept of files that are asked for often: shared out evenly between the worker threads.
+/// The response cache. Each worker has its own, with an equal share of these limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
-    /// Files that are kept open, up to [`CACHE_FILES_MAX`]; 0 for none.
+    /// Open files, up to [`CACHE_FILES_MAX`]; 0 turns the cache off.
     pub files: usize,
-    /// Memory for the responses and the bytes of small files, in bytes.
+    /// Memory for responses and the bytes of small files, in bytes.
     pub bytes: u64,
-    /// The longest file whose bytes are kept, in bytes, up to [`INLINE_MAX_BYTES_MAX`]; 0 for none
-    /// but empty ones.
+    /// The longest file whose bytes are cached, in bytes, up to [`INLINE_MAX_BYTES_MAX`]; 0 for empty
+    /// files alone.
     pub inline_max_bytes: u64,
-    /// How long what is kept is believed, in milliseconds; 0 compares it with the disk for each
-    /// request.
+    /// Time to live of an entry, in milliseconds, after which it is compared with the file; 0 compares it for
+    /// each request.
     pub ttl_ms: u64,
 }
 
@@ -149,11 +154,11 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The defaults of the command line, for this root. The environment is not looked at.
+    /// The defaults of the command line for this root. Environment variables are ignored.
     ///
     /// # Errors
     ///
-    /// If the root is missing, unreadable, or neither a directory nor a regular file.
+    /// The root is missing, unreadable, or neither a directory nor a regular file.
     pub fn for_root(root: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Ok(Self {
             root: Root::open(root.as_ref())?,

@@ -1,13 +1,13 @@
-//! What the listening sockets ask of the kernel.
+//! Options of the listening sockets.
 
 use clap::ValueEnum;
 
-/// What the kernel does for connections.
+/// Options of the listening sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// Congestion control of connections.
+    /// The congestion control of connections.
     pub congestion: Congestion,
-    /// Whether the kernel keeps a new connection until its first bytes have come, for a second or so
+    /// Whether the kernel holds a new connection back until its first bytes arrive, for about a second
     /// (`TCP_DEFER_ACCEPT`, [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html)).
     pub defer_accept: bool,
 }
@@ -35,7 +35,7 @@ pub enum Congestion {
 }
 
 impl Congestion {
-    /// Its name, as the kernel has it; `None` for what the system has.
+    /// Its name in the kernel; `None` for the default of the system.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         match self {

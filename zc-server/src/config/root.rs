@@ -1,4 +1,4 @@
-//! What is served: found, and checked to be readable, before the server starts.
+//! A root: a directory or a file that is served, checked to be readable before the server starts.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::{env, fs, io};
 
 use super::error::ConfigError;
 
-/// What is served, by its path: everything below a directory, or one file.
+/// The path of what is served: everything below a directory, or one file.
 ///
-/// The path is followed anew while the server runs: when it comes to name another directory or file,
-/// because a symbolic link was replaced, a directory renamed or a filesystem mounted, that is served.
+/// The path is resolved again while the server runs. When it names another directory or file, because a
+/// symbolic link was replaced, a directory renamed or a filesystem mounted, that is served from then on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
     path: PathBuf,
 }
 
 impl Root {
-    /// The path as it was given, made absolute. Symbolic links and `..` are left in it.
+    /// The path as given, made absolute. Symbolic links and `..` stay in it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Finds out what `path` is, and that it can be read now.
+    /// The root at `path`, which is checked to be readable now.
     ///
     /// # Errors
     ///
-    /// If it is missing, unreadable, or neither a directory nor a regular file.
+    /// It is missing, unreadable, or neither a directory nor a regular file.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ConfigError::RootMissing {
@@ -54,8 +54,8 @@ impl Root {
     }
 }
 
-/// The path from `/` on. What a relative one starts at is the directory by which the shell came here
-/// (`PWD`), links included: who starts the server in `current`, a link, means what that link names.
+/// The path from `/` on. A relative one starts at the current directory as the shell names it (`PWD`), with
+/// its symbolic links: a server that is started in `current`, a link, serves what that link names.
 fn absolute(path: &Path) -> io::Result<PathBuf> {
     if path.is_absolute() || path.as_os_str().is_empty() {
         return Ok(path.to_owned());

@@ -1,15 +1,13 @@
 //! Entity-tags that the owner of a file declares: in a sidecar `NAME.etag`, or in the extended
 //! attribute `user.etag`.
 //!
-//! * A sidecar is believed if it is not older than the file.
-//! * The attribute is believed unless `user.etag.for` stands beside it and names another state of the
-//!   file: [`state_mark`] of when the tag was made.
-//! * A sidecar comes before the attribute.
+//! * A sidecar counts if it is not older than the file.
+//! * The attribute counts unless the attribute `user.etag.for` names another [state](state_mark) of the file.
+//! * A sidecar overrides the attribute.
 //!
-//! A worker reads neither from a disk: what is not in memory, or not known, is read by a thread. What
-//! the attribute says is remembered for as long as the file stays the same, since setting one changes its
-//! `ctime`. What a sidecar says is remembered for a while: as long as the file stays the same, an earlier
-//! tag is as good.
+//! A worker does not block on either: a disk I/O thread reads what is not in memory. The tag of an attribute
+//! is remembered as long as the file stays the same, since setting an attribute changes `ctime`. The tag of a
+//! sidecar is remembered for a limited time: as long as the file stays the same, an earlier tag is as good.
 
 use std::fs::File;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -28,29 +26,29 @@ use crate::files::root::Root;
 pub(crate) const ATTRIBUTE: &str = "user.etag";
 /// The extended attribute that says which state of the file the tag is of.
 pub(crate) const ATTRIBUTE_FOR: &str = "user.etag.for";
-/// What the name of a sidecar ends with.
+/// The extension of sidecars.
 pub(crate) const SIDECAR_EXTENSION: &str = ".etag";
 /// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
 const SIDECAR_BYTES_MAX: u64 = 160;
 
-/// The tag that is declared for a file, if there is one. `path` is where it stands below `root`. A
-/// sidecar is looked for again after `believed_ns`.
+/// The declared tag of a file, if it has one. `path` is its path below `root`. A sidecar is looked for again
+/// after `ttl_ns`.
 ///
 /// # Errors
 ///
-/// [`ResolveError::WouldBlock`] when that cannot be told without waiting, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] with [`OpenMode::CachedOnly`].
 pub(crate) fn declared_tag(
     root: &Root,
     path: &[u8],
     file: &OpenFile,
-    believed_ns: i128,
+    ttl_ns: i128,
     open_mode: OpenMode,
 ) -> Result<Option<EntityTag>, ResolveError> {
     let memo = file.mount.sidecars();
     let name = BuildHasherDefault::<DefaultHasher>::new().hash_one(path);
     let now_ns = coarse_now_ns();
     let known = memo.get_named(&file.state, name);
-    let is_new = |known: &SidecarTag| (0..believed_ns).contains(&(now_ns - known.looked_ns));
+    let is_new = |known: &SidecarTag| (0..ttl_ns).contains(&(now_ns - known.looked_ns));
     let tag = match known.filter(is_new) {
         Some(known) => known.tag.as_deref().copied(),
         None => {
@@ -71,8 +69,7 @@ pub(crate) fn declared_tag(
     }
 }
 
-/// Which state of its bytes a file is in: when they were written, in nanoseconds since 1970, and how
-/// many they are.
+/// The state of the bytes of a file: their modification time in nanoseconds since 1970, and their number.
 pub(crate) fn state_mark(state: &FileState) -> String {
     format!("{}-{}", state.mtime_ns, state.length)
 }
@@ -87,7 +84,7 @@ fn sidecar_tag(
     let sidecar = match root.open_file(&name, open_mode) {
         Ok(sidecar) => sidecar,
         Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
-        // Absent, or unreadable: the file is there.
+        // Absent or unreadable: the file is served without it.
         Err(_) => return Ok(None),
     };
     let is_of_this_state = sidecar.state.is_as_new_as(&file.state);
@@ -103,7 +100,7 @@ fn sidecar_tag(
     };
     match read {
         Ok(count) if count == bytes.len() => Ok(EntityTag::from_opaque(bytes.trim_ascii())),
-        // Not in memory, or not as a whole.
+        // Not all of it is in memory.
         _ if open_mode == OpenMode::CachedOnly => Err(ResolveError::WouldBlock),
         _ => Ok(None),
     }
@@ -114,7 +111,7 @@ fn attribute_tag(file: &OpenFile, open_mode: OpenMode) -> Result<Option<EntityTa
     if let Some(known) = memo.get(&file.state) {
         return Ok(known.as_deref().copied());
     }
-    // An attribute may stand in a block of the disk by itself.
+    // An attribute may be in a block of its own, which is not in memory.
     if open_mode == OpenMode::CachedOnly && !file.mount.is_memory() {
         return Err(ResolveError::WouldBlock);
     }
@@ -125,7 +122,7 @@ fn attribute_tag(file: &OpenFile, open_mode: OpenMode) -> Result<Option<EntityTa
     Ok(tag)
 }
 
-/// What the attributes of a file declare for this state of it. Unreadable ones declare nothing.
+/// The tag that the attributes of a file declare for this state. Unreadable ones declare none.
 pub(crate) fn read_attributes(file: &File, state: &FileState) -> Option<EntityTag> {
     let read = |name| -> io::Result<Option<Vec<u8>>> { file.get_xattr(name) };
     let tag = read(ATTRIBUTE).ok()??;

@@ -1,4 +1,4 @@
-//! What is found out about a file by reading it, or files beside it: the values that a mount remembers.
+//! Facts that are read from a file or from a sidecar, and that its mount remembers.
 
 use zc_http::EntityTag;
 

@@ -1,4 +1,4 @@
-//! What tells one state of a file from another, and when that can be relied upon.
+//! The state of a file, and whether a later change is sure to give it another one.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,28 +16,28 @@ const GRAIN_NS: i128 = 20_000_000;
 /// of another machine.
 const COARSE_GRAIN_NS: i128 = 2 * NS_PER_SECOND;
 
-/// What `fstat(2)` says of one state of a file.
+/// The state of a file, from `fstat(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileState {
     pub(crate) device: u64,
     pub(crate) inode: u64,
     pub(crate) length: u64,
-    /// When the bytes were last written, as told by whoever wrote them; nanoseconds since 1970.
+    /// Modification time of the bytes, which the writer may set; nanoseconds since 1970.
     pub(crate) mtime_ns: i128,
-    /// When bytes or metadata last changed, as told by the kernel; nanoseconds since 1970.
+    /// Time of the last change of bytes or metadata, which the kernel sets; nanoseconds since 1970.
     pub(crate) ctime_ns: i128,
 }
 
-/// Whose clock the times of a file are taken from.
+/// The clock that the times of a file come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
-    /// That of this kernel.
+    /// The clock of this kernel.
     Ours,
-    /// That of a file server, or of another program.
+    /// The clock of a file server, or of another program.
     Another,
 }
 
-/// What the times of a file tell about changes that come after the look at it.
+/// Whether changes after the state was read are sure to change its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stability {
     /// Both times are in the past: any change gives it other ones.
@@ -53,7 +53,7 @@ pub(crate) enum Stability {
 }
 
 impl FileState {
-    /// What `fstat(2)` says of an open file.
+    /// The state of an open file.
     pub(crate) fn from_file(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from(&fstat(file)?))
     }
@@ -63,27 +63,26 @@ impl FileState {
         i64::try_from(self.mtime_ns.div_euclid(NS_PER_SECOND)).unwrap_or(i64::MAX)
     }
 
-    /// Whether a file that was made of `original` was made of this state of it, as far as times tell:
-    /// whether it is as new or newer. Compressors give their result the time of the original, and some
-    /// (`brotli`) in whole seconds.
+    /// Whether this file, which was made of `original`, is not older than it. Compressors give their result
+    /// the time of the original, and some (`brotli`) in whole seconds.
     pub(crate) fn is_as_new_as(&self, original: &Self) -> bool {
         self.mtime_ns >= original.mtime_ns || self.has_time_of(original)
     }
 
-    /// Whether it was given the time of `original`, at least in whole seconds.
+    /// Whether it has the time of `original`, at least in whole seconds.
     pub(crate) fn has_time_of(&self, original: &Self) -> bool {
         let whole_second = original.mtime_ns - original.mtime_ns.rem_euclid(NS_PER_SECOND);
         [original.mtime_ns, whole_second].contains(&self.mtime_ns)
     }
 
-    /// Judges a state that was asked for at `now_ns` or later, by [`coarse_now_ns`].
+    /// The stability of a state that was read at `now_ns` or later, by [`coarse_now_ns`].
     pub(crate) fn stability(&self, now_ns: i128, clock: Clock) -> Stability {
         let is_past = |time_ns: i128| {
             let grain_ns = match clock {
                 Clock::Ours if time_ns.rem_euclid(NS_PER_SECOND) != 0 => GRAIN_NS,
                 Clock::Ours | Clock::Another => COARSE_GRAIN_NS,
             };
-            // A time that is far ahead was set by hand, or by a clock that goes otherwise.
+            // A time far in the future was set by hand, or by another clock.
             (now_ns - time_ns).abs() >= grain_ns
         };
         let second = |time_ns: i128| time_ns.div_euclid(NS_PER_SECOND);

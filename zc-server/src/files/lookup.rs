@@ -1,7 +1,7 @@
-//! What stands at a path: a file in one of its codings, an index, a directory, or nothing.
+//! The look-up of a path: a file in one of its codings, an index, a directory, or nothing.
 //!
-//! All that is asked of a filesystem before a response is planned is asked here, and nothing here
-//! knows a connection: a thread that waits for the disk can do it as well as a worker.
+//! Every call to a filesystem before a response is planned is made here. A worker and a disk I/O thread run
+//! the same code.
 
 use std::os::fd::OwnedFd;
 
@@ -15,31 +15,31 @@ use crate::files::precompressed;
 use crate::files::root::Root;
 use crate::files::rules::Rules;
 
-/// Names below it are served whatever is hidden: certificates are asked for there (RFC 8615).
+/// The directory that is never hidden: clients ask for certificates there (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
-/// What a request asks of the files of a root.
+/// What a request asks for, as far as files depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<'a> {
-    /// Decoded, relative, free of dot segments; empty for the root itself.
+    /// Decoded, relative and free of dot segments; empty for the root.
     pub(crate) path: &'a [u8],
     /// Whether the target ended in a slash.
     pub(crate) is_directory: bool,
     pub(crate) accepted: AcceptEncoding,
-    /// What the client says of `text/html`: whether it navigates.
+    /// Whether it accepts `text/html`: a client that names it navigates.
     pub(crate) html: MediaAcceptance,
     pub(crate) open_mode: OpenMode,
 }
 
-/// What was found.
+/// The outcome of a look-up.
 #[derive(Debug)]
 pub(crate) enum Found {
     File(Box<Resource>),
-    /// A directory that was asked for without its final slash.
+    /// A directory, for a path without a final slash.
     Redirect,
-    /// A directory without an index, to be listed.
+    /// A directory without an index, which is to be listed.
     Directory(OwnedFd),
-    /// A file of which no coding is accepted.
+    /// A file none of whose codings is accepted.
     NotAcceptable,
     Nothing(ResolveError),
 }
@@ -51,15 +51,15 @@ pub(crate) struct Resource {
     pub(crate) coding: Coding,
     /// Whether another request for the path could be given another coding.
     pub(crate) is_negotiated: bool,
-    /// Whether it is the page of a program in the browser, sent for a path where nothing is.
+    /// Whether it is the page of a single-page application, for a path that does not exist.
     pub(crate) is_fallback: bool,
-    /// The entity-tag that a sidecar or an attribute gives the file.
+    /// The entity-tag that a sidecar or an attribute declares.
     pub(crate) declared_tag: Option<EntityTag>,
-    /// The path that was opened, without the extension of a coding: type and rules follow from it.
+    /// The path that was opened, without the extension of a coding. It decides media type and rules.
     pub(crate) path: Vec<u8>,
 }
 
-/// Looks for what the query names.
+/// Looks up what the query names.
 pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     if !rules.hidden && !root.is_file() && is_hidden(query.path) {
         return Found::Nothing(ResolveError::NotFound);
@@ -79,7 +79,7 @@ pub(crate) fn look_up(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     }
 }
 
-/// The file that is sent with an error. It is not negotiated: it goes out as it is.
+/// The page of an error. Its coding is not negotiated.
 pub(crate) fn error_page(root: &Root, path: &[u8], open_mode: OpenMode) -> Found {
     match root.open_file(path, open_mode) {
         Ok(file) => Found::File(Box::new(Resource {
@@ -94,8 +94,8 @@ pub(crate) fn error_page(root: &Root, path: &[u8], open_mode: OpenMode) -> Found
     }
 }
 
-/// A number of what the answer depends on beside the path: of two clients with the same one both are
-/// given the same. Below [`PREFERENCES`].
+/// A number for what the outcome depends on beside the path: requests with equal numbers have equal
+/// outcomes. It is below [`PREFERENCES`].
 pub(crate) fn preference(query: &Query<'_>, rules: &Rules) -> u16 {
     let html = match (&rules.spa, query.html) {
         (None, _) | (_, MediaAcceptance::Covered) => 0,
@@ -105,13 +105,13 @@ pub(crate) fn preference(query: &Query<'_>, rules: &Rules) -> u16 {
     html * CODING_ORDERS + coding_order(query.accepted, &rules.precompressed)
 }
 
-/// Above every number that [`preference`] answers.
+/// The numbers of [`preference`] are below this.
 pub(crate) const PREFERENCES: u16 = 3 * CODING_ORDERS;
 
-/// Above every number that [`coding_order`] answers.
+/// The numbers of [`coding_order`] are below this.
 const CODING_ORDERS: u16 = 0o10000;
 
-/// A number of the order in which a client wants codings.
+/// A number for the order in which a client prefers codings.
 fn coding_order(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
     if ready.is_empty() {
         return 0;
@@ -126,19 +126,19 @@ fn coding_order(accepted: AcceptEncoding, ready: &[Coding]) -> u16 {
                 .filter(|&&other| accepted.quality(other) > quality)
                 .count(),
         };
-        // One octal digit for each: how many are wanted more, or that it is not accepted.
+        // One octal digit for each: how many codings are preferred to it, or 7 for one that is not accepted.
         number * 8 + place as u16
     })
 }
 
 fn find(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     if root.is_file() {
-        // Its name with a slash behind it would be that of a directory.
+        // A final slash would make its name that of a directory.
         let is_name = query.path.is_empty() || !query.is_directory;
         let Some(name) = root.only(query.path).filter(|_| is_name) else {
             return Found::Nothing(ResolveError::NotFound);
         };
-        // One file and nothing beside it.
+        // No precompressed file beside it is sent.
         let found = root
             .open_file(name, query.open_mode)
             .and_then(|file| whole(root, rules, name, file, query.open_mode));
@@ -158,9 +158,9 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
             directory => [directory, name.as_bytes()].join(&b'/'),
         };
         match resolve_at(root, rules, &path, query) {
-            // An index that is a directory is none.
+            // A directory is no index.
             Found::Redirect => {}
-            // One that cannot be served, such as a link that leads outside, hides the listing too.
+            // An index that cannot be served, such as a link that leads outside, hides the listing as well.
             Found::Nothing(ResolveError::NotFound) => {
                 match root.has_entry(&path, query.open_mode) {
                     Ok(false) => {}
@@ -181,7 +181,7 @@ fn find_in_directory(root: &Root, rules: &Rules, query: Query<'_>) -> Found {
     }
 }
 
-/// What stands at `path`, which need not be the one of the query.
+/// Looks `path` up, which need not be the path of the query.
 fn resolve_at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Found {
     match root.open_path(path, query.open_mode) {
         Ok(Opened::File(file)) => {
@@ -192,7 +192,7 @@ fn resolve_at(root: &Root, rules: &Rules, path: &[u8], query: Query<'_>) -> Foun
     }
 }
 
-/// The file in the coding that the client wants most, of those that lie ready.
+/// The file in the coding that the client prefers, among the precompressed ones and the original.
 fn negotiate(
     root: &Root,
     rules: &Rules,
@@ -224,7 +224,7 @@ fn negotiate(
     })))
 }
 
-/// `NAME.br` and its like, where it is ready to be sent for the original.
+/// The precompressed file, such as `NAME.br`, if it can be sent for the original.
 fn sibling(
     root: &Root,
     rules: &Rules,
@@ -237,7 +237,7 @@ fn sibling(
     let file = match root.open_file(&name, open_mode) {
         Ok(file) => file,
         Err(ResolveError::WouldBlock) => return Err(ResolveError::WouldBlock),
-        // Absent or unreadable: the original is there.
+        // Absent or unreadable: the original is sent.
         Err(_) => return Ok(None),
     };
     if !precompressed::is_ready(&file, original, coding, open_mode)? {
@@ -251,7 +251,7 @@ fn sibling(
     }))
 }
 
-/// A file as it is.
+/// A file in no coding.
 fn whole(
     root: &Root,
     rules: &Rules,
@@ -262,7 +262,7 @@ fn whole(
     let declared_tag = match rules.etags {
         EntityTags::Off => None,
         EntityTags::Auto | EntityTags::Declared => {
-            declared_tag(root, path, &file, rules.sidecars_believed_ns, open_mode)?
+            declared_tag(root, path, &file, rules.sidecar_ttl_ns, open_mode)?
         }
     };
     Ok(Resource {
@@ -284,16 +284,16 @@ fn extension_of(coding: Coding) -> &'static [u8] {
     }
 }
 
-/// Whether a segment begins with a dot; `.well-known` at the start does not count.
+/// Whether a segment begins with a dot, other than `.well-known` at the start.
 fn is_hidden(path: &[u8]) -> bool {
     let mut segments = path.split(|&byte| byte == b'/').peekable();
     segments.next_if_eq(&WELL_KNOWN);
     segments.any(|segment| segment.starts_with(b"."))
 }
 
-/// Whether a path where nothing is may be a route of a program in the browser, and not a file that is
-/// missing: a client that navigates asks for `text/html`. One that says nothing about it, as scripts
-/// and tools do, is judged by whether the last segment has an extension.
+/// Whether a path that does not exist may be a route of a single-page application, and not a missing file. A
+/// client that navigates names `text/html` in `Accept`. For scripts and tools, which do not, a last segment
+/// without an extension is a route.
 fn is_route(query: Query<'_>) -> bool {
     match query.html {
         MediaAcceptance::Named => true,

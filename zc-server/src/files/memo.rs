@@ -1,19 +1,18 @@
-//! What was found out about files by reading them, remembered for as long as they stay the same.
+//! A memory of facts about files. A fact holds as long as the state of its file stays the same.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::files::file_state::FileState;
 
-/// Files that are remembered at most, of some 80 bytes each. One more, and all others are forgotten.
+/// The most facts that are remembered, of about 80 bytes each. One more forgets all others.
 const FILES_MAX: usize = 32_768;
 
-/// Answers by the state of the file that they are about.
+/// Facts by the state of their file.
 #[derive(Debug)]
 pub(crate) struct Memo<T>(Mutex<HashMap<Key, T>>);
 
-/// A state of a file: every change of it gives it another `ctime`. An answer may be about one of its
-/// names alone.
+/// A state of a file: every change gives it another `ctime`. A fact may be about one name of the file.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     inode: u64,
@@ -38,23 +37,23 @@ impl<T> Default for Memo<T> {
 }
 
 impl<T: Clone> Memo<T> {
-    /// What was found out about the file in this state.
+    /// The fact about the file in this state.
     pub(crate) fn get(&self, state: &FileState) -> Option<T> {
         self.get_key(&Key::new(state, None))
     }
 
-    /// Remembers it. The state must be settled: one that may change without its times telling is no
-    /// key to anything.
+    /// Remembers a fact. The state must be [settled](crate::files::file_state::Stability::Settled): the times of
+    /// another one may stay the same when the file changes.
     pub(crate) fn remember(&self, state: &FileState, answer: T) {
         self.remember_key(Key::new(state, None), answer);
     }
 
-    /// The same about one name of the file, by a hash of it.
+    /// The fact about one name of the file, by the hash of that name.
     pub(crate) fn get_named(&self, state: &FileState, name: u64) -> Option<T> {
         self.get_key(&Key::new(state, Some(name)))
     }
 
-    /// The same about one name of the file, by a hash of it.
+    /// Remembers a fact about one name of the file, by the hash of that name.
     pub(crate) fn remember_named(&self, state: &FileState, name: u64, answer: T) {
         self.remember_key(Key::new(state, Some(name)), answer);
     }

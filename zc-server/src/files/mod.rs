@@ -1,4 +1,6 @@
-//! What is served: roots and their paths, what stands at a path, and what is known of it.
+//! The files that are served: roots, look-ups of paths below them, and what is known of a file.
+//!
+//! Nothing here knows requests in progress, responses or connections.
 
 pub(crate) mod content;
 pub(crate) mod declared;

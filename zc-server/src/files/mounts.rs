@@ -1,5 +1,5 @@
-//! What is known of the filesystems that files are on: whether they may be asked on a worker, and
-//! how their bytes are to go.
+//! Mounts: whether a worker may open files of a filesystem, how their bytes are read, and what is remembered
+//! of them.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,59 +17,58 @@ use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
 
-/// One filesystem, as it is met.
+/// One filesystem.
 #[derive(Debug)]
 pub(crate) struct Mount {
     key: Key,
     pub(crate) file_system: Option<FileSystem>,
     kind: Kind,
-    /// How the bytes of files on a disk are read, from the first file on that told it.
+    /// How files of a local disk are read: set by the first file that tells it.
     disk_path: OnceLock<ReadPath>,
-    /// Where files are closed whose closing may wait.
+    /// Closes files whose closing may block.
     closer: Option<Closer>,
-    /// The entity-tags that extended attributes of its files declare, or that they declare none.
+    /// The entity-tags in extended attributes of its files; `None` for a file without one.
     attributes: Memo<Option<Box<EntityTag>>>,
     /// What the sidecars of its files declare.
     sidecars: Memo<SidecarTag>,
-    /// What precompressed sidecars among its files were found to be.
+    /// What precompressed files contain.
     codings: Memo<CodedContent>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Files are in memory: nothing ever waits.
+    /// Files are in memory: no call blocks.
     Memory,
-    /// A disk of this machine: looking up is quick once the names are in memory.
+    /// A disk of this machine: opening does not block once the names are in the kernel's caches.
     Local,
-    /// Somebody else is asked for everything.
+    /// A network filesystem, or one of another program: every call may block.
     Remote,
-    /// Interfaces of the kernel, whose lengths say nothing about what reading gives.
+    /// Interfaces of the kernel, whose lengths do not tell what reading returns.
     Synthetic,
 }
 
-/// How bytes are sent without a worker waiting for them.
+/// How the bytes of a file are read, so that no worker blocks on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadPath {
-    /// They are in memory, or nobody minds the wait.
+    /// The worker sends them: they are in memory, or blocking is allowed (`--cold-guard off`).
     Direct,
-    /// Each window is asked about, and the ones that are not in memory are waited for by a thread.
+    /// The worker probes each window, and a disk I/O thread reads those that are not in memory.
     Probe,
-    /// The same, and the reading of all of it has begun: its end may be told by the kernel itself.
+    /// The same, and readahead of the whole file has begun: io_uring may tell its end.
     Prefetched,
-    /// All are sent by a thread: nobody can tell whether they are in memory.
+    /// A disk I/O thread sends them: the filesystem does not tell whether they are in memory.
     Offload,
 }
 
 impl Mount {
-    /// What is known of the filesystem that `file` is on. Asks `fstatfs(2)`, which may wait where
-    /// it is remote.
+    /// The mount of `file`. It calls `fstatfs(2)`, which may block on a remote filesystem.
     fn new(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
         let file_system = FileSystem::from_fd(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
             Some(kind) if kind.is_synthetic() => Kind::Synthetic,
             Some(kind) if kind.is_in_memory() => Kind::Memory,
-            // One that does not tell what it is is treated as a disk: it will be asked.
+            // An unknown one is treated as a disk, and is probed.
             _ => Kind::Local,
         };
         Self {
@@ -86,43 +85,42 @@ impl Mount {
         }
     }
 
-    /// Whom work on it has to be shared with.
+    /// The key by which jobs of the disk are queued.
     pub(crate) fn key(&self) -> Key {
         self.key
     }
 
-    /// Whether looking something up may wait for more than a disk of this machine.
+    /// Whether it is a network filesystem, or one of another program.
     pub(crate) fn is_remote(&self) -> bool {
         self.kind == Kind::Remote
     }
 
-    /// Whether its files are in memory: nothing that is asked of it waits.
+    /// Whether its files are in memory, so that no call blocks.
     pub(crate) fn is_memory(&self) -> bool {
         self.kind == Kind::Memory
     }
 
-    /// What is known of the attributes of its files.
+    /// The entity-tags in extended attributes of its files.
     pub(crate) fn attributes(&self) -> &Memo<Option<Box<EntityTag>>> {
         &self.attributes
     }
 
-    /// What is known of the sidecars that declare tags of its files.
+    /// The entity-tags in sidecars of its files.
     pub(crate) fn sidecars(&self) -> &Memo<SidecarTag> {
         &self.sidecars
     }
 
-    /// What is known of the precompressed sidecars among its files.
+    /// What precompressed files on it contain.
     pub(crate) fn codings(&self) -> &Memo<CodedContent> {
         &self.codings
     }
 
-    /// Whether its files are interfaces of the kernel, such as those below `/proc`: nothing that can
-    /// be served.
+    /// Whether its files are interfaces of the kernel, such as those below `/proc`, which are not served.
     pub(crate) fn is_synthetic(&self) -> bool {
         self.kind == Kind::Synthetic
     }
 
-    /// Whose clock the times of its files are taken from.
+    /// The clock that the times of its files come from.
     pub(crate) fn clock(&self) -> Clock {
         match self.kind {
             Kind::Remote => Clock::Another,
@@ -130,7 +128,7 @@ impl Mount {
         }
     }
 
-    /// How the bytes of `file`, which is on this mount and not empty, are to go.
+    /// How the bytes of `file`, which is on this mount and not empty, are read.
     pub(crate) fn read_path(&self, file: impl AsFd) -> ReadPath {
         match self.kind {
             Kind::Memory | Kind::Synthetic => return ReadPath::Direct,
@@ -142,12 +140,12 @@ impl Mount {
         }
         match probed_path(file) {
             Some(path) => *self.disk_path.get_or_init(|| path),
-            // It says something about this file alone: the next one is asked again.
+            // The answer is about this file alone: the next file is probed again.
             None => ReadPath::Offload,
         }
     }
 
-    /// Where files of this mount are closed, if not at once.
+    /// Closes files of this mount, where closing may block.
     pub(crate) fn closer(&self) -> Option<&Closer> {
         self.closer.as_ref()
     }
@@ -170,11 +168,11 @@ fn probed_path(file: impl AsFd) -> Option<ReadPath> {
     }
 }
 
-/// The mounts that were met, by device.
+/// The mounts that files were opened on, by device.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
     met: Mutex<HashMap<u64, Arc<Mount>>>,
-    /// Where files are closed whose closing may wait; without it they are closed where they are.
+    /// Closes files whose closing may block. Without it they are closed where they are dropped.
     disk: Option<Handle>,
 }
 
@@ -186,13 +184,13 @@ impl Mounts {
         }
     }
 
-    /// The mount of `file`, which is on `device`. The first time it asks `fstatfs(2)`, which may
-    /// wait where the filesystem is remote.
+    /// The mount of `file`, which is on `device`. The first call for a device calls `fstatfs(2)`, which may
+    /// block on a remote filesystem.
     pub(crate) fn mount_of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
         if let Some(mount) = self.met().get(&device) {
             return Arc::clone(mount);
         }
-        // Not asked under the lock.
+        // Outside of the lock: it may block.
         let key = key_of_device(nix::sys::stat::major(device), nix::sys::stat::minor(device));
         let mount = Arc::new(Mount::new(file, self.disk.as_ref(), key));
         Arc::clone(self.met().entry(device).or_insert(mount))
@@ -203,12 +201,12 @@ impl Mounts {
     }
 }
 
-/// The mounts of this machine, to tell which one a path is on without asking any of them.
+/// The table of mounts of this machine. It tells the mount of a path without a call that could block.
 #[derive(Debug, Default)]
 pub(crate) struct MountTable(Vec<(Vec<u8>, Key)>);
 
 impl MountTable {
-    /// Reads `/proc/self/mountinfo`; without it every path is on the same mount.
+    /// Reads `/proc/self/mountinfo`. Without that file all paths have the same key.
     pub(crate) fn read() -> Self {
         Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
@@ -216,7 +214,7 @@ impl MountTable {
     fn parse(text: &[u8]) -> Self {
         let lines = text.split(|&byte| byte == b'\n');
         let mut mounts: Vec<_> = lines.filter_map(Self::parse_line).collect();
-        // The longest path that fits is the one that counts, and of equals the last mounted.
+        // The longest mount point above a path counts, and of equal ones the one mounted last.
         mounts.reverse();
         mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         Self(mounts)
@@ -231,7 +229,7 @@ impl MountTable {
         Some((unescape(words.nth(1)?), key))
     }
 
-    /// The mount that `path`, absolute and without links, is on; 0 where that is not known.
+    /// The key of the mount of `path`, which is absolute and without symbolic links; 0 if it is unknown.
     pub(crate) fn key_of(&self, path: &Path) -> Key {
         let path = path.as_os_str().as_bytes();
         let is_below = |point: &[u8]| match path.strip_prefix(point) {
@@ -249,7 +247,7 @@ fn key_of_device(major: u64, minor: u64) -> Key {
     major << 32 | minor
 }
 
-/// Undoes `\040` and its like, by which mountinfo writes white space.
+/// Replaces the octal escapes of mountinfo, such as `\040` for a space.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! An open file, how long opening it may take, and why there may be none.
+//! An open file, whether opening it may block, and why it may fail.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,17 +13,17 @@ use crate::files::file_state::{FileState, Stability};
 use crate::files::mounts::Mount;
 use crate::text::OneLine;
 
-/// Whether an open may wait.
+/// Whether an open may block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpenMode {
-    /// Only what the kernel can tell from memory, and on the mount of the root alone; otherwise the
-    /// answer is [`ResolveError::WouldBlock`].
+    /// It must not: a path is resolved from the kernel's caches, and on the mount of the root alone. Where
+    /// that is not enough, the answer is [`ResolveError::WouldBlock`].
     CachedOnly,
-    /// As long as it takes.
+    /// It may, for as long as the filesystem takes.
     MayBlock,
 }
 
-/// What stands at a path.
+/// What a path names.
 #[derive(Debug)]
 pub(crate) enum Opened {
     File(OpenFile),
@@ -31,20 +31,20 @@ pub(crate) enum Opened {
     Directory(OwnedFd),
 }
 
-/// An open regular file, with what `fstat(2)` said of that very descriptor.
+/// An open regular file, with the state that `fstat(2)` gives for this descriptor.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
     pub(crate) file: Arc<FileHandle>,
     pub(crate) state: FileState,
-    /// Whether a change of the file since then is sure to show.
+    /// Whether later changes of the file are sure to change its state.
     pub(crate) stability: Stability,
     pub(crate) mount: Arc<Mount>,
 }
 
-/// An open file that is closed where closing waits for nobody.
+/// An open file. Where closing may block, a disk I/O thread closes it.
 #[derive(Debug)]
 pub(crate) struct FileHandle {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     file: Option<File>,
     closer: Option<Closer>,
 }
@@ -57,7 +57,7 @@ impl FileHandle {
         }
     }
 
-    /// One that is closed here and now.
+    /// A file that is closed where it is dropped.
     #[cfg(test)]
     pub(crate) fn from_file(file: File) -> Self {
         Self {
@@ -69,13 +69,13 @@ impl FileHandle {
     pub(crate) fn file(&self) -> &File {
         match &self.file {
             Some(file) => file,
-            None => unreachable!("it is taken by the drop alone"),
+            None => unreachable!("only the drop takes it"),
         }
     }
 }
 
-/// The path that an open file has now, in backticks and with a colon behind it. Empty where there is no
-/// file, or no `/proc` to ask.
+/// The present path of an open file, in backticks and followed by a colon. Empty without a file or without
+/// `/proc`.
 pub(crate) fn file_named(file: Option<&FileHandle>) -> String {
     let path = file.and_then(|file| {
         let descriptor = file.file().as_raw_fd();
@@ -92,7 +92,7 @@ impl AsFd for FileHandle {
 
 impl Drop for FileHandle {
     fn drop(&mut self) {
-        // Others are closed by the drop of the field.
+        // Without a closer the drop of the field closes it.
         if let Some(closer) = &self.closer
             && let Some(file) = self.file.take()
         {
@@ -101,19 +101,19 @@ impl Drop for FileHandle {
     }
 }
 
-/// Why nothing is served from a path.
+/// Why a path cannot be opened.
 #[derive(Debug)]
 pub(crate) enum ResolveError {
-    /// Nothing there, or something that is not a file, or something outside the root: the answer
-    /// is the same, so that nobody learns what lies outside.
+    /// The path names nothing, nothing that can be served, or something outside the root. These are one
+    /// variant, so that no response tells what is outside.
     NotFound,
-    /// The file is there and this process may not read it.
+    /// This process may not read the file.
     Forbidden,
-    /// Out of descriptors or memory: it may work later.
+    /// Out of descriptors or memory: it may succeed later.
     Exhausted(io::Error),
     /// The disk or the filesystem failed.
     Failed(io::Error),
-    /// It cannot be told without waiting, and waiting was not allowed.
+    /// The open would block, and was not allowed to.
     WouldBlock,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for ResolveError {
             Self::NotFound => f.write_str("not found"),
             Self::Forbidden => f.write_str("permission denied"),
             Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
-            Self::WouldBlock => f.write_str("it would have to be waited for"),
+            Self::WouldBlock => f.write_str("opening it would block"),
         }
     }
 }

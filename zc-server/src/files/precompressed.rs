@@ -1,14 +1,12 @@
-//! Whether a precompressed sidecar is all of what it should be: one that is being written must not be
-//! sent for the file.
+//! Whether a precompressed file beside the original is complete. One that is being written must not be sent.
 //!
-//! | coding | what is looked at |
+//! | coding | what is read |
 //! | --- | --- |
 //! | gzip | the magic number, and the length of the content in the last four bytes (RFC 1952 §2.3.1) |
 //! | Zstandard | the headers of all frames and blocks, to the end of the file (RFC 8878 §3.1) |
-//! | Brotli | all of it, by decoding: it tells neither its length nor its end (RFC 7932) |
+//! | Brotli | all of it, by decoding, since it has neither a length nor an end mark (RFC 7932) |
 //!
-//! The content must be as long as the file that the sidecar stands beside, so one that was made of
-//! another version is not sent either.
+//! The content must be as long as the original, so that one made of another version is not sent either.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,19 +18,19 @@ use crate::files::facts::CodedContent;
 use crate::files::file_state::{FileState, NS_PER_SECOND, Stability, coarse_now_ns};
 use crate::files::open_file::{OpenFile, OpenMode, ResolveError};
 
-/// The longest Brotli sidecar that is decoded, in bytes: that takes half a second.
+/// The longest Brotli file that is decoded, in bytes: that takes half a second.
 const DECODED_BYTES_MAX: u64 = 16 << 20;
-/// A longer one counts as whole when nobody has written to it for so long, in nanoseconds. The slowest
-/// setting of `brotli` gathers 16 MiB of content before it writes any of it.
+/// A longer one counts as complete when it was not written to for so long, in nanoseconds. The slowest
+/// setting of `brotli` collects 16 MiB of content between two writes.
 const STILL_NS: i128 = 60 * NS_PER_SECOND;
 /// Buffer of the decoder, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Whether `sidecar` is whole and made of the present content of `original`.
+/// Whether `sidecar` is complete, and made of the present content of `original`.
 ///
 /// # Errors
 ///
-/// [`ResolveError::WouldBlock`] when it would have to be read first, and waiting is not allowed.
+/// [`ResolveError::WouldBlock`] when it has to be read first, with [`OpenMode::CachedOnly`].
 pub(crate) fn is_ready(
     sidecar: &OpenFile,
     original: &OpenFile,
@@ -52,7 +50,7 @@ pub(crate) fn is_ready(
         None => {
             let file = sidecar.file.file();
             let content = examine(file, coding, sidecar.state.length).unwrap_or(CodedContent::Cut);
-            // What was read is of this state only if that is the state still.
+            // It changed while it was read.
             if FileState::from_file(file).ok() != Some(sidecar.state) {
                 return Ok(false);
             }
@@ -65,12 +63,12 @@ pub(crate) fn is_ready(
     Ok(content.may_have_length(original.state.length))
 }
 
-/// What compresses a file gives the result the time of the original when it is done.
+/// Whether nothing writes to it any more: compressors give it the time of the original at the end.
 fn is_still(sidecar: &FileState, original: &FileState) -> bool {
     sidecar.has_time_of(original) || coarse_now_ns() - sidecar.mtime_ns >= STILL_NS
 }
 
-/// What a file of `length` bytes is.
+/// What a file of `length` bytes contains.
 fn examine(file: &File, coding: Coding, length: u64) -> io::Result<CodedContent> {
     match coding {
         Coding::Identity => Ok(CodedContent::WholeOf(length)),
@@ -90,7 +88,7 @@ fn gzip(file: &File, length: u64) -> io::Result<CodedContent> {
     Ok(CodedContent::WholeOfLower(content_length))
 }
 
-/// Walks through the frames, from header to header.
+/// Reads the headers of all frames.
 fn zstd(file: &File, length: u64) -> io::Result<CodedContent> {
     let mut at = 0;
     let mut content = Some(0);
@@ -105,7 +103,7 @@ fn zstd(file: &File, length: u64) -> io::Result<CodedContent> {
                 content = content.zip(frame.content).map(|(sum, more)| sum + more);
                 at = end;
             }
-            // A frame to be skipped (RFC 8878 §3.1.2).
+            // A skippable frame (RFC 8878 §3.1.2).
             0x184d_2a50..=0x184d_2a5f => {
                 at += 8 + u64::from(u32::from_le_bytes(read_at(file, at + 4)?));
             }
@@ -120,13 +118,13 @@ fn zstd(file: &File, length: u64) -> io::Result<CodedContent> {
 }
 
 struct ZstdFrame {
-    /// Where it ends; `None` where it has a block that no frame may have.
+    /// Where it ends; `None` if it has a block of a reserved type.
     end: Option<u64>,
-    /// Length of its content, where it says so.
+    /// The length of its content, if its header has it.
     content: Option<u64>,
 }
 
-/// A frame of which `at` is the place behind the magic number (RFC 8878 §3.1.1).
+/// The frame whose magic number ends at `at` (RFC 8878 §3.1.1).
 fn zstd_frame(file: &File, mut at: u64) -> io::Result<ZstdFrame> {
     let [descriptor] = read_at(file, at)?;
     let is_single_segment = descriptor & 0x20 != 0;
@@ -172,7 +170,7 @@ fn brotli(file: &File) -> CodedContent {
     }
 }
 
-/// A file that is read without its file position, which others share.
+/// Reads a file from an offset of its own: the file position is shared.
 struct PositionedRead<'f> {
     file: &'f File,
     offset: u64,

@@ -1,4 +1,4 @@
-//! A file as it would be sent: what the disk told of it, and the fields that follow from that.
+//! The selected representation of a resource (RFC 9110 §3.2): a file, and the fields that depend on it alone.
 
 use zc_http::{Coding, HttpTime, Validators};
 
@@ -7,16 +7,16 @@ use crate::files::open_file::OpenFile;
 use crate::files::rules::Rules;
 use crate::files::validators::validators;
 
-/// A file and the fields of its responses, as far as they depend on the file alone.
+/// A file, and the fields of its responses that depend on the file alone.
 #[derive(Debug)]
 pub(crate) struct Representation {
     pub(crate) resource: Resource,
     pub(crate) validators: Validators,
     pub(crate) content_type: String,
-    /// The coding of its bytes that is not a matter of negotiation.
+    /// The content coding of the file itself, which is not negotiated.
     own_coding: Option<String>,
     pub(crate) cache_control: Option<String>,
-    /// Further fields, as lines of a head.
+    /// Configured fields, as lines of a head.
     pub(crate) lines: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ impl Representation {
         }
     }
 
-    /// The value of `Content-Encoding`, where it has one.
+    /// The value of `Content-Encoding`, if it has one.
     pub(crate) fn content_encoding(&self) -> Option<&str> {
         match (&self.own_coding, self.resource.coding) {
             (Some(own), _) => Some(own),

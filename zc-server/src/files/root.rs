@@ -1,11 +1,10 @@
-//! Relative path → opened file and its metadata, beneath the root and nowhere else.
+//! A root, and opening of paths beneath it.
 //!
-//! A worker opens only what can be told from memory ([`OpenMode::CachedOnly`]); what cannot is opened by
-//! a thread that may wait.
+//! A worker opens with [`OpenMode::CachedOnly`], and leaves what would block to a disk I/O thread.
 //!
-//! The kernel keeps us inside (`openat2(2)` with `RESOLVE_BENEATH`), not string tests: `..`,
-//! symbolic links and renames under way are judged at the moment of opening. Length, dates and
-//! bytes all come from the one descriptor that was opened.
+//! The kernel keeps every path beneath the root (`openat2(2)` with `RESOLVE_BENEATH`): it judges `..`, symbolic
+//! links and concurrent renames at the moment of opening. Length, dates and bytes of a response all come
+//! from the one descriptor that was opened.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,41 +26,41 @@ use crate::files::file_state::{FileState, coarse_now_ns};
 use crate::files::mounts::{Mount, MountTable, Mounts};
 use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
 
-/// How often an open is tried again while renames in the tree disturb it (`EAGAIN`, see
+/// How often an open is repeated that failed because of a concurrent rename (`EAGAIN`, see
 /// `openat2(2)`).
 const RENAME_RETRIES_MAX: u32 = 32;
 
-/// Only what the kernel has in memory (`openat2(2)`, since Linux 5.12). Nix has no name for it.
+/// Resolution from the kernel's caches alone (`openat2(2)`, since Linux 5.12). Nix has no name for it.
 const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(nix::libc::RESOLVE_CACHED);
 
-/// Neither a fifo nor a device is waited for (`O_NONBLOCK`), no terminal is taken (`O_NOCTTY`).
+/// An open waits for no FIFO and no device (`O_NONBLOCK`), and takes no terminal (`O_NOCTTY`).
 const OPEN_FLAGS: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY);
 
 /// A directory that is served, held open.
 ///
-/// It is what the path of ROOT or of a site named when it was opened, and stays that, wherever the
-/// path leads since.
+/// It stays the directory that the path of ROOT or of a site named when it was opened, whatever that path
+/// names later.
 #[derive(Debug)]
 pub(crate) struct Root {
     id: RootId,
     identity: Identity,
-    /// Opened by `O_PATH`, which takes search permission and not read permission.
+    /// Opened with `O_PATH`, which needs search permission and no read permission.
     directory: OwnedFd,
-    /// Its path when it was opened, canonical.
+    /// Its canonical path when it was opened.
     path: PathBuf,
-    /// The one file that is served, when ROOT names a file.
+    /// The one file that is served, where ROOT is a file.
     only: Option<OnlyFile>,
     symlinks: Symlinks,
-    /// The device and the mount of the root, which most files are on.
+    /// The device and the mount of the root. Most files are on it.
     device: u64,
     mount: Arc<Mount>,
     mounts: Arc<Mounts>,
     table: MountTable,
 }
 
-/// A number that no other root of this process has, or had.
+/// A number that identifies a root. No other root of this process has it, now or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RootId(u64);
 
@@ -77,12 +76,12 @@ impl RootId {
     }
 }
 
-/// What tells two files or directories apart as long as both exist, or are held open.
+/// The identity of a file or directory, as long as it exists or is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: (u32, u32),
     inode: u64,
-    /// 0 before Linux 5.8, which does not tell it.
+    /// 0 before Linux 5.8, which does not have it.
     mount: u64,
 }
 
@@ -91,14 +90,14 @@ pub(crate) struct Identity {
 struct OnlyFile {
     /// Its name in the directory.
     name: Vec<u8>,
-    /// The last segment of ROOT, where that is a link with another name.
+    /// The last segment of ROOT, where that is a symbolic link with another name.
     given: Option<Vec<u8>>,
-    /// Keeps its inode number from being given to another file.
+    /// Keeps its inode number from being reused.
     _held: OwnedFd,
 }
 
 impl Root {
-    /// Opens what `path`, absolute, names now. It waits as long as that takes.
+    /// Opens what the absolute `path` names now. It may block.
     pub(crate) fn open(path: &Path, symlinks: Symlinks, mounts: Arc<Mounts>) -> io::Result<Self> {
         let canonical = fs::canonicalize(path)?;
         let named = open_here(&canonical, OFlag::O_PATH, ResolveFlag::empty())?;
@@ -145,12 +144,12 @@ impl Root {
         self.id
     }
 
-    /// What its path named when it was opened.
+    /// The identity of what its path named when it was opened.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Where the file or the directory that is asked for by `path` is in the file system.
+    /// The absolute path of what a request for `path` names.
     pub(crate) fn path_of(&self, path: &[u8]) -> PathBuf {
         match &self.only {
             Some(only) => self.path_below(&only.name),
@@ -158,32 +157,31 @@ impl Root {
         }
     }
 
-    /// Where `path` below the root is in the file system.
+    /// The absolute path of `path` below the root.
     pub(crate) fn path_below(&self, path: &[u8]) -> PathBuf {
         self.path.join(OsStr::from_bytes(path))
     }
 
-    /// The mount that `path` is on, as far as that can be told without asking it: whom work on it
-    /// has to be shared with.
+    /// The key of the mount that `path` is on, by which the jobs of the disk are queued. It is guessed from
+    /// the table of mounts, without a call that could block.
     pub(crate) fn key_of(&self, path: &[u8]) -> Key {
         self.table.key_of(&self.path.join(OsStr::from_bytes(path)))
     }
 
-    /// Whether it serves one file and nothing beside it.
+    /// Whether ROOT is one file.
     pub(crate) fn is_file(&self) -> bool {
         self.only.is_some()
     }
 
-    /// Of a root that is one file the name of that, if `path` asks for it: by its name, by the one
-    /// that ROOT has, or by `/`.
+    /// The name of the one file, where ROOT is a file and `path` names it: by its name, by the last segment of
+    /// ROOT, or by the empty path.
     pub(crate) fn only(&self, path: &[u8]) -> Option<&[u8]> {
         let only = self.only.as_ref()?;
         let is_it = path.is_empty() || path == only.name || Some(path) == only.given.as_deref();
         is_it.then_some(&only.name)
     }
 
-    /// Opens what `path` names. `path` is decoded, relative and free of dot segments; empty for the
-    /// root itself.
+    /// Opens `path`, which is decoded, relative and free of dot segments. The empty path is the root.
     pub(crate) fn open_path(
         &self,
         path: &[u8],
@@ -191,11 +189,11 @@ impl Root {
     ) -> Result<Opened, ResolveError> {
         let fd = match open_mode {
             OpenMode::MayBlock => self.open_fd(path).map_err(ResolveError::from_errno)?,
-            // Opening itself would ask somebody else.
+            // Opening a file there asks a file server, or another program.
             OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::WouldBlock),
             OpenMode::CachedOnly => self.open_cached(path, OPEN_FLAGS)?,
         };
-        // Before the state is asked for: what is in the past now stays so.
+        // Read before the state: what is in the past now is in the past of the state.
         let now_ns = coarse_now_ns();
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
         match kind_of(stat.st_mode) {
@@ -233,7 +231,7 @@ impl Root {
         }
     }
 
-    /// Whether something that is no directory stands at `path`, be it a link that leads nowhere.
+    /// Whether `path` is an entry that is no directory; a dangling symbolic link is one.
     pub(crate) fn has_entry(&self, path: &[u8], open_mode: OpenMode) -> Result<bool, ResolveError> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
         let opened = match open_mode {
@@ -256,14 +254,14 @@ impl Root {
         }
     }
 
-    /// Whether the files in an open directory are interfaces of the kernel: nothing that is served.
+    /// Whether the files in an open directory are interfaces of the kernel, which are not served.
     pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
         let device = fstat(&directory)?.st_dev;
         Ok(self.mounts.mount_of(device, &directory).is_synthetic())
     }
 
-    /// Opens what can be told from memory, and is on the mount of the root: of another one nobody
-    /// knows before whether opening asks a server.
+    /// Opens from the kernel's caches, and on the mount of the root alone: on another mount an open may ask a
+    /// file server.
     fn open_cached(&self, path: &[u8], flags: OFlag) -> Result<OwnedFd, ResolveError> {
         let resolve = match self.symlinks {
             Symlinks::Deny => ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
@@ -311,10 +309,10 @@ impl Root {
         }
     }
 
-    /// The place below the root that `path` names by way of its links; `None` when that is outside.
+    /// The path below the root that `path` leads to through symbolic links; `None` if it leads outside.
     ///
-    /// Nothing is opened for reading here: the kernel is asked for the real path of what stands
-    /// there, and that path is opened beneath the root afterwards.
+    /// The target is opened with `O_PATH` to learn its real path. The caller opens that path beneath the root
+    /// for reading.
     fn where_links_lead(&self, path: &[u8]) -> Option<PathBuf> {
         let target = open(
             self.directory.as_fd(),
@@ -324,7 +322,7 @@ impl Root {
         )
         .ok()?;
         let real = |fd: &OwnedFd| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        // RequestTarget each time: the root may have been renamed.
+        // Read each time: the root may have been renamed.
         let root = real(&self.directory).ok()?;
         let below = real(&target).ok()?.strip_prefix(root).ok()?.to_owned();
         Some(if below.as_os_str().is_empty() {
@@ -336,7 +334,7 @@ impl Root {
 }
 
 impl Identity {
-    /// That of an open file or directory, as the kernel has it in memory: nobody else is asked.
+    /// The identity of an open file or directory, from the kernel's caches: no file server is asked.
     fn from_fd(fd: impl AsFd) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         Self::from_statx(fd, Path::new(""), flags)
@@ -353,21 +351,21 @@ impl Identity {
         })
     }
 
-    /// That of what `path`, absolute, names now.
+    /// The identity of what the absolute `path` names now.
     ///
     /// # Errors
     ///
-    /// What `openat2(2)` and `statx(2)` report. With [`OpenMode::CachedOnly`] all but those of
-    /// [`is_missing`](Self::is_missing) mean that it cannot be told without waiting.
+    /// Those of `openat2(2)` and `statx(2)`. With [`OpenMode::CachedOnly`] all errors but those of
+    /// [`is_missing`](Self::is_missing) mean that it would block.
     pub(crate) fn resolve(path: &Path, open_mode: OpenMode) -> io::Result<Self> {
         match open_mode {
             OpenMode::CachedOnly => Self::from_fd(open_here(path, OFlag::O_PATH, RESOLVE_CACHED)?),
-            // Without a descriptor, of which there may be none left.
+            // This needs no descriptor, of which none may be left.
             OpenMode::MayBlock => Self::from_statx(CWD, path, AtFlags::STATX_DONT_SYNC),
         }
     }
 
-    /// Whether the error says that a path names nothing.
+    /// Whether the error means that the path names nothing.
     pub(crate) fn is_missing(error: &io::Error) -> bool {
         matches!(
             error.kind(),
@@ -392,7 +390,7 @@ fn open(
     }
 }
 
-/// Opens a path of the configuration, which may lead anywhere.
+/// Opens a path of the configuration. It may lead anywhere.
 fn open_here(path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)
@@ -416,7 +414,7 @@ fn as_path(path: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(path))
 }
 
-/// `/proc/PID/fd` and its like are never followed, whatever the policy.
+/// Magic links such as `/proc/PID/fd/1` are never followed, whatever `--symlinks` says.
 fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
     OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)

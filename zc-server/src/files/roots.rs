@@ -1,14 +1,13 @@
-//! The roots by their paths: what ROOT and the directories of the sites name now.
+//! The paths of ROOT and of the sites, and the roots that they name now.
 //!
-//! A path may come to name something else while the server runs: a symbolic link is replaced, a
-//! directory renamed, a filesystem mounted. A worker holds each root that it uses open, and looks its
-//! path up again when it did so longer than the time to live of the cache ago. Where that cannot be
-//! told from memory, or the path names something else now, a thread that may wait looks it up, for the
-//! request that needs it ([`RootPath::look_up`]). A request is answered from one root, whatever happens
-//! meanwhile.
+//! A path may name another directory while the server runs: a symbolic link is replaced, a directory
+//! renamed, a filesystem mounted. A worker holds the roots that it uses open. When the time to live of the
+//! response cache has passed, it compares a root with its path. If the comparison would block, or the path
+//! names something else now, a disk I/O thread looks the path up for the request that needs it
+//! ([`RootPath::look_up`]). One request is answered from one root.
 //!
-//! A root that nobody uses, or that the path names no more, is let go: an open directory keeps its
-//! filesystem from being unmounted.
+//! A root that no request uses, or that its path does not name any more, is released: an open directory
+//! keeps its filesystem from being unmounted.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,49 +24,49 @@ use crate::files::root::{Identity, Root, RootId};
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
 
-/// How long a worker holds a root that no request is for, in milliseconds.
+/// How long a worker holds a root that no request uses, in milliseconds.
 const UNUSED_MS: u64 = 3_000;
-/// How often a worker compares the roots that it holds with their paths, in milliseconds, when no
-/// request makes it do so.
+/// How often a worker compares the roots that it holds with their paths when no request does, in
+/// milliseconds.
 const SWEEP_MS: u64 = 1_000;
 
-/// A path that is served: of ROOT, or of a site.
+/// The path of ROOT or of a site.
 #[derive(Debug)]
 pub(crate) struct RootPath {
     path: PathBuf,
     symlinks: Symlinks,
     mounts: Arc<Mounts>,
     diagnostics: Diagnostics,
-    /// The mount of the root that was opened last: whom looking the path up has to be shared with.
+    /// The key of the mount of the root that was opened last, by which look-ups are queued.
     key: AtomicU64,
     current: Mutex<Current>,
 }
 
-/// What a path named when it was looked up last.
+/// What the path named at the last look-up.
 #[derive(Debug)]
 enum Current {
-    /// A root; one that nobody holds is closed.
+    /// A root, as long as a worker or a request holds it.
     Root(Weak<Root>),
-    /// Nothing that can be served, which was said.
+    /// Nothing that can be served. The operator was warned.
     Missing,
 }
 
-/// What looking a path up has told.
+/// The outcome of looking the path of a root up.
 #[derive(Debug, Clone)]
 pub(crate) enum RootLookup {
     Found(Arc<Root>),
-    /// Nothing is there that can be served.
+    /// The path names nothing that can be served.
     Missing,
-    /// Out of descriptors or memory: nothing is known.
+    /// Out of descriptors or memory: what it names is unknown.
     Exhausted,
 }
 
 impl RootPath {
-    /// Opens the root once, so that what is wrong with it shows at the start, and answers it.
+    /// Opens the root, so that the server does not start without it.
     ///
     /// # Errors
     ///
-    /// What opening it reports, `openat2(2)` being absent among it.
+    /// Those of `openat2(2)`, `ENOSYS` among them.
     pub(crate) fn open(
         path: &Path,
         symlinks: Symlinks,
@@ -86,12 +85,12 @@ impl RootPath {
         Ok((path, root))
     }
 
-    /// The mount that is asked by [`look_up`](Self::look_up).
+    /// The key of the mount that [`look_up`](Self::look_up) asks.
     pub(crate) fn key(&self) -> Key {
         self.key.load(Ordering::Relaxed)
     }
 
-    /// What the path names now. It waits as long as that takes.
+    /// The root that the path names now. It may block.
     pub(crate) fn look_up(&self) -> RootLookup {
         match self.open_now() {
             Ok(root) => RootLookup::Found(root),
@@ -115,7 +114,7 @@ impl RootPath {
             let line = format!("root `{}` is back", OneLine(&self.path));
             self.diagnostics.warn(line);
         }
-        // Another thread may have been faster: there is one root for each directory.
+        // Another thread may have been faster. All share one root for each directory.
         if let Current::Root(weak) = &*current
             && let Some(root) = weak.upgrade()
             && root.identity() == opened.identity()
@@ -134,41 +133,41 @@ impl RootPath {
         }
     }
 
-    /// Says that nothing can be served, unless that was said and has not changed since.
+    /// Warns that nothing can be served, once until it can.
     fn warn_missing(&self, error: &io::Error) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Root(_) = *current {
             *current = Current::Missing;
-            let path = self.path.display();
+            let path = OneLine(&self.path);
             let line =
-                format!("root {path} cannot be opened ({error}): answering 503 until it can");
+                format!("root `{path}` cannot be opened ({error}): answering 503 until it can");
             self.diagnostics.warn(line);
         }
     }
 }
 
-/// The roots as one worker has them, in the order of the paths.
+/// The roots that one worker holds, in the order of the paths.
 #[derive(Debug)]
 pub(crate) struct Roots {
     ttl_ms: u64,
     roots: Vec<WorkerRoot>,
     swept_ms: u64,
-    /// Roots that were let go since [`take_retired`](Self::take_retired).
+    /// Roots that were released and not yet [taken](Self::take_retired).
     retired: Vec<RootId>,
 }
 
-/// One root as a worker has it.
+/// What a worker knows of one root.
 #[derive(Debug)]
 struct WorkerRoot {
     state: State,
-    /// When the path was looked up, in milliseconds of the worker's clock.
+    /// When it was compared with its path, in milliseconds of the worker's clock.
     checked_ms: u64,
     used_ms: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// It was let go.
+    /// It was released.
     Unknown,
     Held(Arc<Root>),
     Missing,
@@ -178,11 +177,11 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CurrentRoot<'a> {
     Open(&'a Arc<Root>),
-    /// Nothing is there that can be served.
+    /// The path names nothing that can be served.
     Missing,
-    /// It could not be opened for want of descriptors or memory.
+    /// It cannot be opened for want of descriptors or memory.
     Exhausted,
-    /// The path has to be looked up by a thread.
+    /// A disk I/O thread has to look the path up.
     WouldBlock,
 }
 
@@ -197,7 +196,7 @@ impl<'a> From<&'a RootLookup> for CurrentRoot<'a> {
 }
 
 impl Roots {
-    /// Roots that were just opened. What a path named is believed for `ttl_ms`.
+    /// Holds roots that were just opened. Each is compared with its path when `ttl_ms` have passed.
     pub(crate) fn new(opened: &[Arc<Root>], ttl_ms: u64) -> Self {
         Self {
             ttl_ms,
@@ -216,7 +215,7 @@ impl Roots {
         self.roots = roots.map(|root| WorkerRoot::new(root, now_ms)).collect();
     }
 
-    /// The root of `path`, which has the place `index`, at `now_ms`.
+    /// The root at `index`, whose path is `path`, at `now_ms`.
     pub(crate) fn current(
         &mut self,
         index: usize,
@@ -229,8 +228,8 @@ impl Roots {
             return CurrentRoot::Missing;
         };
         held.used_ms = now_ms;
-        let is_believed = now_ms.saturating_sub(held.checked_ms) < ttl_ms;
-        if !is_believed || matches!(held.state, State::Unknown) {
+        let is_fresh = now_ms.saturating_sub(held.checked_ms) < ttl_ms;
+        if !is_fresh || matches!(held.state, State::Unknown) {
             match open_mode {
                 OpenMode::MayBlock => held.install(path.look_up(), now_ms, &mut self.retired),
                 OpenMode::CachedOnly if held.is_unchanged(path) => held.checked_ms = now_ms,
@@ -245,8 +244,7 @@ impl Roots {
         }
     }
 
-    /// Takes in what a thread was told that began to look at `asked_ms`, unless something later is
-    /// known.
+    /// Stores the outcome of a look-up that was asked for at `asked_ms`, unless a later one is known.
     pub(crate) fn install(&mut self, index: usize, told: &RootLookup, asked_ms: u64) {
         let Some(held) = self.roots.get_mut(index) else {
             return;
@@ -256,8 +254,8 @@ impl Roots {
         }
     }
 
-    /// Lets go of roots that nobody uses, and of those that `paths` do not name any more. To be
-    /// called once a turn.
+    /// Releases the roots that no request uses, and those that `paths` do not name any more. To be called
+    /// once per reactor turn.
     pub(crate) fn sweep(&mut self, paths: &[Arc<RootPath>], now_ms: u64) {
         if now_ms.saturating_sub(self.swept_ms) < SWEEP_MS {
             return;
@@ -272,14 +270,14 @@ impl Roots {
         }
     }
 
-    /// When [`sweep`](Self::sweep) is due although nothing else happens.
+    /// When [`sweep`](Self::sweep) is due, even if no event comes.
     pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
         let is_held = |held: &WorkerRoot| matches!(held.state, State::Held(_));
         let is_due = self.roots.iter().any(is_held);
         is_due.then_some(self.swept_ms + SWEEP_MS)
     }
 
-    /// The next root that was let go, of which nothing is to be kept.
+    /// The next root that was released. The caller drops what it caches of it.
     pub(crate) fn take_retired(&mut self) -> Option<RootId> {
         self.retired.pop()
     }
@@ -295,12 +293,12 @@ impl WorkerRoot {
         }
     }
 
-    /// Whether memory tells that the path names what it did.
+    /// Whether the path is known, without blocking, to name the same as before.
     fn is_unchanged(&self, path: &RootPath) -> bool {
         match &self.state {
             State::Held(root) => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(identity) => identity == root.identity(),
-                // What is open serves on.
+                // The root is open, and goes on serving.
                 Err(error) => is_exhausted(&error),
             },
             State::Missing => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
@@ -311,7 +309,7 @@ impl WorkerRoot {
         }
     }
 
-    /// Whether memory tells that the path names something else, or nothing.
+    /// Whether the path is known, without blocking, to name something else or nothing.
     fn is_replaced(&self, path: &RootPath) -> bool {
         let State::Held(root) = &self.state else {
             return false;
@@ -345,7 +343,7 @@ impl WorkerRoot {
     }
 }
 
-/// Whether a call failed for want of descriptors or memory.
+/// Whether the call failed for want of descriptors or memory.
 fn is_exhausted(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))

@@ -1,4 +1,4 @@
-//! How files become responses: the part of the configuration that answers depend on, made ready.
+//! Rules of how files become responses: the configuration in the form that requests use.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,12 +10,11 @@ use zc_http::{Coding, Status};
 use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files};
 use crate::files::mime::{self, Types};
 
-/// For how many times the time to live of the cache what a sidecar declares of a file is believed, while
-/// the file stays the same. Looking for sidecars each time took 3 % of the CPU of requests for 10,000 files
-/// of 4 KiB.
+/// The time to live of a sidecar's tag, while the file stays the same, as a multiple of that of the response
+/// cache. Looking for sidecars each time took 3 % of the CPU of requests for 10,000 files of 4 KiB.
 const SIDECAR_TTLS: i128 = 8;
 
-/// How files become responses.
+/// Rules of how files become responses.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) index: Vec<String>,
@@ -25,18 +24,18 @@ pub(crate) struct Rules {
     cache_control: Vec<CacheControl>,
     pub(crate) types: Types,
     pub(crate) etags: EntityTags,
-    /// How long what a sidecar declares of a file that stays the same is believed, in nanoseconds.
-    pub(crate) sidecars_believed_ns: i128,
+    /// How long the tag of a sidecar holds while the file stays the same, in nanoseconds.
+    pub(crate) sidecar_ttl_ns: i128,
     pub(crate) hidden: bool,
     pub(crate) precompressed: Vec<Coding>,
     pub(crate) cors: Option<Cors>,
-    /// Whether a query may ask for a download.
+    /// Whether `?download` counts.
     pub(crate) download_query: bool,
     /// Fields of every response, as lines of a head.
     pub(crate) lines: Vec<u8>,
-    /// Fields of the files that a glob matches, each as a line of a head.
+    /// Fields of files that a glob matches, each as a line of a head.
     file_lines: Vec<(GlobMatcher, Vec<u8>)>,
-    /// The codings that the bytes of files are in by themselves.
+    /// Content codings of files themselves, by glob.
     codings: Vec<(GlobMatcher, String)>,
 }
 
@@ -76,7 +75,7 @@ impl Rules {
                 files.charset.clone(),
             ),
             etags: files.etags,
-            sidecars_believed_ns: i128::from(ttl_ms) * 1_000_000 * SIDECAR_TTLS,
+            sidecar_ttl_ns: i128::from(ttl_ms) * 1_000_000 * SIDECAR_TTLS,
             hidden: files.hidden,
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
@@ -87,15 +86,15 @@ impl Rules {
         }
     }
 
-    /// The file that is sent with this status, if there is one.
+    /// The page of this status, if it has one.
     pub(crate) fn error_page(&self, status: Status) -> Option<&[u8]> {
         let mut pages = self.error_pages.iter();
         let page = pages.find(|(code, _)| *code == status.code())?;
         Some(&page.1)
     }
 
-    /// The content coding that the bytes of the file at `path` are in by themselves. Such a file goes
-    /// out as it is, whatever is accepted, and nothing is looked for beside it.
+    /// The content coding of the file at `path` itself. Such a file is sent whatever the client accepts, and no
+    /// precompressed file is looked for.
     pub(crate) fn own_coding(&self, path: &[u8]) -> Option<&str> {
         let mut codings = self.codings.iter();
         let configured = codings.find(|(glob, _)| glob.is_match(as_path(path)));
@@ -103,14 +102,14 @@ impl Rules {
         configured.or_else(|| mime::coding_of(path))
     }
 
-    /// The fields of the file at `path` that not every response has, as lines of a head.
+    /// The configured fields of the file at `path`, as lines of a head.
     pub(crate) fn file_lines(&self, path: &[u8]) -> Vec<u8> {
         let lines = self.file_lines.iter();
         let lines = lines.filter(|(glob, _)| glob.is_match(as_path(path)));
         lines.flat_map(|(_, line)| line).copied().collect()
     }
 
-    /// What caches are told of a path.
+    /// The value of `Cache-Control` for a path.
     pub(crate) fn cache_control(&self, path: &[u8]) -> Option<&str> {
         let mut rules = self.cache_control.iter();
         let rule = rules.find(|rule| rule.glob.is_match(as_path(path)))?;

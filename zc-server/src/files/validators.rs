@@ -1,15 +1,15 @@
-//! What identifies a state of a file: entity-tags and dates that can be trusted.
+//! Validators of a file: its entity-tag and `Last-Modified`, where they are reliable (RFC 9110 §8.8).
 //!
 //! | the file | entity-tag | `Last-Modified` |
 //! | --- | --- | --- |
-//! | has a tag of its own, in a sidecar or an attribute | that | as below |
+//! | has a declared tag, in a sidecar or an attribute | that | as below |
 //! | was written a moment ago: another write may leave it the same time | none | none |
 //! | was written in this second: another write may leave it the same second | as below | none |
 //! | has a time that build tools stamp on everything | none | none |
-//! | any other | time of its bytes and length | that time |
+//! | any other | modification time and length | modification time |
 //!
-//! The tag is made of what copies of a tree have in common, so that replicas have equal tags; of a file
-//! whose metadata alone changes it stays the same.
+//! The tag is made of what copies of a tree have in common, so that replicas have equal tags. It stays the
+//! same when metadata alone changes.
 
 use zc_http::{Coding, EntityTag, HttpTime, Validators};
 
@@ -20,7 +20,7 @@ use crate::files::file_state::{FileState, Stability};
 /// (the beginning of time in ZIP archives, and with it of Bazel and Buildpacks).
 const CONSTANT_MTIMES: [i64; 3] = [0, 1, 315_532_800];
 
-/// Whether the time of the file says nothing about it.
+/// Whether the modification time does not tell one version of the file from another.
 fn has_constant_mtime(state: &FileState) -> bool {
     CONSTANT_MTIMES.contains(&state.mtime_seconds())
 }
@@ -50,7 +50,7 @@ pub(crate) fn validators(
 }
 
 fn tag(state: &FileState, coding: Coding) -> EntityTag {
-    // Two files with equal numbers may be one in two codings.
+    // A file and its precompressed form may have equal times and lengths.
     let coded = match coding {
         Coding::Identity => "",
         coded => coded.token(),

@@ -1,9 +1,9 @@
-//! One line for each response, written by a thread of its own so that a slow reader of standard
-//! output never holds up a worker.
+//! The access log: one line on standard output for each response. A thread of its own writes it, so that no
+//! worker waits for the reader.
 //!
-//! Each worker collects lines in its [`Sink`] and hands the batch over once per reactor turn. All
-//! buffers are bounded; where standard output cannot keep up, whole lines are dropped and counted,
-//! and the count is said on standard error.
+//! Each worker collects lines in its [`Sink`] and queues the batch once per reactor turn. All buffers are
+//! bounded. Where the reader does not keep up, whole lines are dropped and counted, and the count is
+//! reported on standard error.
 
 use std::{
     io::{self, Write},
@@ -23,31 +23,31 @@ pub(crate) use super::format::Entry;
 use crate::config::LogFormat;
 use crate::text::counted;
 
-/// Batches on the way to the writer.
+/// The most batches in the queue.
 const QUEUE_BATCHES_MAX: usize = 256;
-/// Bytes on the way to the writer. Without this bound, batches that grew while the queue was full
-/// could fill it with 256 MiB.
+/// The most bytes in the queue. Without this bound, batches that grew while the queue was full could take
+/// 256 MiB.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
-/// Bytes that one worker keeps while the queue is full.
+/// The most bytes that one worker keeps while the queue is full.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
-/// How often, at most, dropped lines are reported.
+/// The shortest time between two reports of dropped lines.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long [`Writer::finish`] waits for a reader of standard output that has stopped reading.
+/// How long [`Writer::finish`] waits for a reader of standard output that does not read.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before another try where standard output was made nonblocking and is full.
+/// How long the writer pauses where standard output is nonblocking and full.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the sinks and the writer share beside the queue.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Lines that were not written, by anybody.
+    /// Lines that were dropped, by a worker or by the writer.
     dropped_lines: AtomicU64,
     /// Bytes in the queue; in step with it up to one batch per worker.
     queued_bytes: AtomicUsize,
-    /// Whether the writer has stopped for good. Looked at before the queue's bounds, which nobody
-    /// relieves any more.
+    /// Whether the writer has stopped. Checked before the bounds of the queue, which is not emptied any
+    /// more then.
     reader_gone: AtomicBool,
-    /// What was left in sinks that were dropped while the queue was full.
+    /// The buffers of sinks that were dropped while the queue was full.
     left_over: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -59,21 +59,21 @@ impl Shared {
     }
 }
 
-/// A worker's end of the access log; each clone has a buffer of its own.
+/// The access log of one worker. A clone has the same writer and its own buffer.
 #[derive(Debug)]
 pub(crate) struct Sink {
     format: LogFormat,
-    /// `None` if there is no log, or if its reader has gone.
+    /// `None` without a log, or when its reader has gone.
     queue: Option<SyncSender<Vec<u8>>>,
     shared: Arc<Shared>,
-    /// Whole lines that are not handed over yet; at most [`BUFFER_BYTES_MAX`].
+    /// Whole lines that are not queued yet; at most [`BUFFER_BYTES_MAX`].
     buffer: Vec<u8>,
 }
 
-/// The other end: the thread that writes.
+/// A handle of the thread that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Says so when the thread is done; `None` if there is no thread.
+    /// Notified when the thread ends; `None` if there is no thread.
     done: Option<Receiver<()>>,
     shared: Arc<Shared>,
 }
@@ -89,7 +89,7 @@ impl Sink {
         Self::start_to(format, io::stdout(), io::stderr())
     }
 
-    /// Starts the writer to `output`; what went wrong goes to `diagnostics`.
+    /// Starts the writer to `output`; its failures are reported to `diagnostics`.
     fn start_to(
         format: LogFormat,
         output: impl Write + Send + 'static,
@@ -112,7 +112,7 @@ impl Sink {
             thread::Builder::new()
                 .name("access-log".to_owned())
                 .spawn(move || {
-                    Drain {
+                    WriterThread {
                         output,
                         diagnostics,
                         shared,
@@ -130,7 +130,7 @@ impl Sink {
         Ok((sink, writer))
     }
 
-    /// Appends a line to this worker's buffer, or drops and counts it if the buffer is full.
+    /// Appends a line to the buffer. With a full buffer the line is dropped and counted.
     pub(crate) fn record(&mut self, entry: &Entry<'_>) {
         if self.queue.is_none() {
             return;
@@ -143,12 +143,12 @@ impl Sink {
         }
     }
 
-    /// True while lines wait for room in the queue: someone has to call [`Sink::flush`] again.
+    /// Whether lines wait for room in the queue, so that [`Sink::flush`] is to be called again.
     pub(crate) fn has_pending(&self) -> bool {
         !self.buffer.is_empty() && self.queue.is_some()
     }
 
-    /// Hands the buffer over if the queue has room, and keeps it otherwise. Never blocks.
+    /// Queues the buffer if there is room, and keeps it otherwise. Never blocks.
     pub(crate) fn flush(&mut self) {
         if self.shared.reader_gone.load(Ordering::Relaxed) {
             self.queue = None;
@@ -204,10 +204,10 @@ impl Drop for Sink {
 }
 
 impl Writer {
-    /// Waits until everything is written. To be called when all sinks are dropped.
+    /// Waits until everything is written. All sinks must be dropped before.
     ///
-    /// Returns after a bounded time even if the reader of standard output does not read; then the
-    /// rest is lost, and that is said on standard error.
+    /// It returns after [`FINISH_TIMEOUT`] at most. If the reader of standard output does not read, the rest
+    /// is lost, and that is reported on standard error.
     pub(crate) fn finish(self) {
         let Some(done) = self.done else { return };
         if done.recv_timeout(FINISH_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
@@ -226,21 +226,21 @@ impl Writer {
     }
 }
 
-/// The state of the writer's thread.
-struct Drain<O, D> {
+/// The state of the thread that writes.
+struct WriterThread<O, D> {
     output: O,
-    /// Where troubles are told, standard error.
+    /// Where failures are reported: standard error.
     diagnostics: D,
     shared: Arc<Shared>,
-    /// Dropped lines that were reported.
+    /// Dropped lines at the last report.
     reported_lines: u64,
-    /// When that was.
+    /// When the last report was.
     reported_at: Option<Instant>,
-    /// Why the last write failed, until that is reported.
+    /// The failure of the last write, until it is reported.
     failure: Option<io::Error>,
 }
 
-impl<O: Write, D: Write> Drain<O, D> {
+impl<O: Write, D: Write> WriterThread<O, D> {
     /// Writes batches until all sinks are dropped or the reader has gone.
     fn run(mut self, batches: &Receiver<Vec<u8>>) {
         loop {
@@ -328,7 +328,7 @@ impl<O: Write, D: Write> Drain<O, D> {
         };
     }
 
-    /// Says that no more lines come.
+    /// Reports that no more lines are written.
     fn say_reader_gone(&mut self) {
         self.shared.reader_gone.store(true, Ordering::Relaxed);
         let _ = writeln!(

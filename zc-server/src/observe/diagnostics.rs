@@ -1,4 +1,4 @@
-//! What the operator must hear, on standard error, without a worker ever waiting for it.
+//! Warnings on standard error. A thread of its own writes them, so that no worker waits for the reader.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 
 use crate::text::counted;
 
-/// Lines that wait to be written. What comes on top is counted as suppressed.
+/// The most lines in the queue of the writer. Further ones are suppressed and counted.
 const QUEUE_LINES_MAX: usize = 64;
-/// Lines written in one interval: a fault that hits every request says so without flooding.
+/// The most lines written in one interval. A fault of every request must not flood standard error.
 const INTERVAL_LINES_MAX: u32 = 10;
 /// The interval of [`INTERVAL_LINES_MAX`].
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How soon a line about a file may be said again.
+/// How long the same line about a file is not repeated.
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
-/// Different lines about files that are said within [`REPEAT_AFTER`]: each is remembered until then.
-/// Others are counted as suppressed.
+/// The most different lines about files within [`REPEAT_AFTER`], since each is remembered for so long.
+/// Further ones are suppressed and counted.
 const REMEMBERED_MAX: usize = 256;
-/// How long [`Diagnostics::finish`] waits for a reader of standard error that has stopped reading.
+/// How long [`Diagnostics::finish`] waits for a reader of standard error that does not read.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before it tries again where the queue is full.
+/// How long it pauses between attempts while the queue is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// A sender of lines; any thread may hold one.
+/// The sender of warnings. A clone is another handle of the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Diagnostics {
     sender: SyncSender<Message>,
@@ -37,36 +37,36 @@ pub(crate) struct Diagnostics {
 #[derive(Debug)]
 enum Message {
     Line(String),
-    /// Everything before it is to be written, and this be told then.
+    /// All messages before it are written; then this is notified.
     Finish(SyncSender<()>),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Lines that were dropped and are not told of yet.
+    /// Suppressed lines that are not reported yet.
     suppressed: AtomicU64,
     recent: Mutex<Recent>,
 }
 
-/// Lines that were said a moment ago, by their hashes.
+/// The lines about files of the last [`REPEAT_AFTER`], by their hashes.
 #[derive(Debug, Default)]
 struct Recent {
     hashes: RandomState,
     said_at: HashMap<u64, Instant>,
 }
 
-/// What is to become of a line about a file.
+/// What happens to a line about a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Admission {
     Write,
-    /// It was said a moment ago.
+    /// The same line was written within [`REPEAT_AFTER`].
     Repeated,
-    /// Too many others were.
+    /// Too many other lines were.
     Suppressed,
 }
 
 impl Diagnostics {
-    /// Starts the thread that writes; it ends when every sender is gone.
+    /// Starts the thread that writes. It ends when every sender is dropped.
     pub(crate) fn start() -> io::Result<Self> {
         Self::start_to(io::stderr())
     }
@@ -86,15 +86,15 @@ impl Diagnostics {
         Ok(Self { sender, shared })
     }
 
-    /// Says one line. Never blocks, never fails: with the queue full the line is counted.
+    /// Writes one line. It never blocks and never fails: with a full queue the line is suppressed and counted.
     pub(crate) fn warn(&self, line: String) {
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Says a line about a file, which the next request for that file would say again: each line once a
-    /// minute at most.
+    /// Writes a line about a file, unless the same line was written in the last minute: each request for
+    /// the file would repeat it.
     pub(crate) fn warn_of_file(&self, line: String) {
         let mut recent = self
             .shared
@@ -112,7 +112,7 @@ impl Diagnostics {
         }
     }
 
-    /// Waits until what was said is written, for a bounded time.
+    /// Waits until all lines so far are written, for [`FINISH_TIMEOUT`] at most.
     pub(crate) fn finish(&self) {
         let give_up = Instant::now() + FINISH_TIMEOUT;
         let (done, is_done) = mpsc::sync_channel(1);
@@ -146,7 +146,7 @@ impl Recent {
     }
 }
 
-/// The state of the thread that writes. Where standard error itself fails, nobody is left to be told.
+/// The state of the thread that writes. Failures of standard error itself are ignored.
 struct Writer<O> {
     output: O,
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! What is known of a response, and how it is written on one line.
+//! The entries of the access log, and their formats.
 
 use std::{io::Write, net::SocketAddr, time::SystemTime};
 
@@ -6,39 +6,38 @@ use jiff::Timestamp;
 
 use crate::config::LogFormat;
 
-/// What is known of one response when it is over.
+/// What the access log has of one response.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
-    /// When the response was over.
+    /// When the response ended.
     pub(crate) time: SystemTime,
     /// The peer.
     pub(crate) remote: SocketAddr,
     /// The request line as received, without its line end. Empty if none came.
     pub(crate) request_line: &'a [u8],
-    /// The host that was asked for, as it came: the authority of the target, or the `Host` field. Empty
-    /// if there was none.
+    /// The host as received: the authority of the target, or the `Host` field. Empty if there is neither.
     pub(crate) host: &'a [u8],
     /// The `Referer` field, or empty.
     pub(crate) referer: &'a [u8],
     /// The `User-Agent` field, or empty.
     pub(crate) user_agent: &'a [u8],
-    /// The status code that was sent; none where the request was given up before it had an answer.
+    /// The status code; `None` where the request ended without a response.
     pub(crate) status: Option<u16>,
-    /// Bytes of the head that the socket took.
+    /// Bytes of the head that the socket accepted.
     pub(crate) head_bytes: u64,
-    /// Bytes of the body that the socket took.
+    /// Bytes of the body that the socket accepted.
     pub(crate) body_bytes: u64,
-    /// How the body was moved: `sendfile`, `splice`, `copy`, `memory` or `none`.
+    /// The send path of the body: `sendfile`, `splice`, `copy`, `memory` or `none`.
     pub(crate) send_path: &'static str,
-    /// Why the asked method was given up, if it was.
+    /// Why another send path than the configured one was taken, if so.
     pub(crate) fallback: Option<String>,
-    /// System calls that sent.
+    /// System calls that sent bytes.
     pub(crate) calls: u64,
-    /// Times that the socket was full.
+    /// How often the socket was full.
     pub(crate) would_blocks: u64,
-    /// Times that a thread of the disk carried the response on, since the disk had to be waited for.
+    /// How often a disk I/O thread continued the response, since its bytes were not in memory.
     pub(crate) cold_windows: u64,
-    /// How long that took, in microseconds.
+    /// The time that took, in microseconds.
     pub(crate) disk_micros: u64,
     /// From the first byte of the request to the last of the response, in microseconds.
     pub(crate) micros: u64,

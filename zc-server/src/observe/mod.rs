@@ -1,4 +1,4 @@
-//! What the operator sees: the access log and the diagnostics.
+//! Output for the operator: the access log on standard output, and warnings on standard error.
 
 pub(crate) mod access_log;
 pub(crate) mod diagnostics;

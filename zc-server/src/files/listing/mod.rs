@@ -1,5 +1,5 @@
-//! A directory as a page: read and sorted by a thread that may wait for the disk, written out piece
-//! by piece by the worker that sends it.
+//! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
+//! by part as it is sent.
 
 mod natural;
 mod page;
@@ -22,38 +22,38 @@ use page::Row;
 use view::SortKey;
 pub(crate) use view::{Format, View};
 
-/// The most entries of one listing. A directory that has more is refused: nobody reads it, and a
-/// page of it would be hundreds of megabytes.
+/// The most entries of one listing. A larger directory is refused: its page would be hundreds of
+/// megabytes.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The most memory of all listings of a server at a time, in bytes.
+/// The most memory of all listings of a server together, in bytes.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// Memory is asked for in steps of so many bytes.
+/// The step in which memory is reserved, in bytes.
 const RESERVE_BYTES: usize = 256 << 10;
-/// What one entry takes beside its name, in bytes.
+/// The memory of one entry without its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
-/// What is to be listed, and by which rules.
+/// A directory to be listed, and how.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) root: Arc<Root>,
     pub(crate) directory: OwnedFd,
     /// The decoded path, empty for the root.
     pub(crate) path: Vec<u8>,
-    /// How many directories below the root the client takes the page to be.
+    /// How many directories below the root the URL of the page is, as the client sees it.
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
     pub(crate) view: View,
     pub(crate) memory: Budget,
 }
 
-/// The entries of a directory, sorted, and how far they were written out.
+/// The sorted entries of a directory, and how far the page is written.
 #[derive(Debug)]
 pub(crate) struct Listing {
     path: Vec<u8>,
     depth: usize,
     view: View,
     entries: Vec<Entry>,
-    /// All names, one behind the other.
+    /// All names, concatenated.
     names: Vec<u8>,
     stage: Stage,
     _memory: Reservation,
@@ -78,13 +78,13 @@ struct Entry {
 }
 
 impl Request {
-    /// Reads the directory. Entries that could not be served are left out: devices, links that lead
-    /// outside, hidden names.
+    /// Reads the directory. It leaves out what is not served: devices, links that lead outside, hidden
+    /// names.
     ///
     /// # Errors
     ///
-    /// What the directory reports; `FileTooLarge` when it has too many entries, `OutOfMemory` when
-    /// other listings have taken all that there is for them.
+    /// Those of reading the directory; `FileTooLarge` for too many entries, `OutOfMemory` when the memory of
+    /// all listings is used up.
     pub(crate) fn read(self) -> io::Result<Listing> {
         let mut memory = Reservation::new(self.memory.clone());
         let mut listing = Listing {
@@ -122,9 +122,9 @@ impl Request {
         Ok(listing)
     }
 
-    /// What stands behind a name: whether it is a directory, and its state.
+    /// Whether a name is a directory, and its state; `None` if it is not served.
     fn look_at(&self, name: &[u8], kind: Option<Type>) -> Option<(bool, FileState)> {
-        // The kernel decides where a link leads; some filesystems do not tell what a link is.
+        // The kernel resolves links. Some filesystems do not tell the type of an entry.
         if !matches!(kind, Some(Type::File | Type::Directory)) {
             let path = match &self.path[..] {
                 [] => name.to_vec(),
@@ -142,7 +142,7 @@ impl Request {
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => Some((false, FileState::from(&stat))),
             SFlag::S_IFDIR => Some((true, FileState::from(&stat))),
-            // It became something else since.
+            // It was replaced in the meantime.
             _ => None,
         }
     }
@@ -196,8 +196,8 @@ impl Listing {
         self.view
     }
 
-    /// Writes the next part of the page into `out`, until it has `bytes` or more; answers whether
-    /// there is more to come.
+    /// Writes the next part of the page to `out`, until that has `bytes` or more. Answers whether more
+    /// follows.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
         while out.len() < bytes {
             self.stage = match self.stage {
@@ -240,11 +240,11 @@ impl Entry {
     }
 }
 
-/// What is left of the memory for listings; a clone is another handle of the same.
+/// The memory that listings use, in bytes. A clone is another handle of the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Budget(Arc<AtomicUsize>);
 
-/// Memory that one listing has of the budget; given back when it is dropped.
+/// The memory that one listing has reserved. The drop returns it.
 #[derive(Debug)]
 struct Reservation {
     budget: Budget,
@@ -256,7 +256,7 @@ impl Reservation {
         Self { budget, bytes: 0 }
     }
 
-    /// Sees to it that `bytes` are reserved in all. Vectors double, so twice as much is asked for.
+    /// Reserves `bytes` in all. Vectors double, so that twice as much is reserved.
     fn need(&mut self, bytes: usize) -> io::Result<()> {
         let Some(missing) = (bytes * 2)
             .checked_sub(self.bytes)

@@ -1,4 +1,4 @@
-//! The order in which people look for names: numbers by their value, and without regard to case.
+//! Natural order of names: numbers by their value, and letters without regard to case.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! The pages of listings: HTML and JSON, from rows. Pure: values in, bytes out.
+//! The pages of listings, in HTML and JSON.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -9,13 +9,13 @@ use percent_encoding::percent_encode;
 use super::view::{Format, SortKey, View};
 use crate::files::percent::SEGMENT;
 
-/// The style of the page: readable on a phone and in the dark, and nothing of it from elsewhere.
+/// The style of the page, for small screens and dark mode as well. It loads nothing.
 const STYLE: &str = include_str!("page.css");
 
-/// The units that sizes are shown in, each 1000 times the one before.
+/// The units of sizes, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
-/// One entry, to be written.
+/// One entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
     pub(crate) name: &'a [u8],
@@ -25,8 +25,8 @@ pub(crate) struct Row<'a> {
     pub(crate) mtime_seconds: i64,
 }
 
-/// What stands before the first entry. `path` is the decoded path, empty for the root, and `depth` how
-/// many segments the path of the request has.
+/// Writes what precedes the entries. `path` is the decoded path, empty for the root. `depth` is how many
+/// segments the path of the request has.
 pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
     if view.format == Format::Json {
         return out.push(b'[');
@@ -61,7 +61,7 @@ pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
     }
 }
 
-/// One entry.
+/// Writes one entry.
 pub(crate) fn row(out: &mut Vec<u8>, row: Row<'_>, format: Format, is_first: bool) {
     match format {
         Format::Html => html_row(out, row),
@@ -72,7 +72,7 @@ pub(crate) fn row(out: &mut Vec<u8>, row: Row<'_>, format: Format, is_first: boo
     }
 }
 
-/// What stands behind the last entry.
+/// Writes what follows the entries.
 pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     match format {
         Format::Json => out.extend_from_slice(b"\n]\n"),
@@ -86,8 +86,8 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     }
 }
 
-/// A link to each directory on the way. They are relative, so that they hold below a proxy that serves
-/// the root under a prefix.
+/// Writes a link to each directory above. The links are relative, so that they work behind a proxy that
+/// serves the root under a prefix.
 fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     let segments: Vec<_> = match path {
         [] => Vec::new(),
@@ -110,9 +110,9 @@ fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     }
 }
 
-/// The head of a column: a button that sorts by it, or the other way round where it does already.
-/// No link, since programs that mirror a tree follow all of them: `wget` ignores `rel=nofollow`, and
-/// would fetch and keep seven pages of every directory.
+/// Writes the heading of a column: a button that sorts by it, or reverses the order. It is no link, since
+/// programs that mirror a tree follow every link: `wget` ignores `rel=nofollow`, and would fetch seven pages
+/// of every directory.
 fn heading(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str) {
     let is_key = view.key == key;
     let (order, sorted) = match (is_key, view.descending) {
@@ -164,7 +164,7 @@ fn json_row(out: &mut Vec<u8>, row: Row<'_>) {
         "type": if row.length.is_none() { "directory" } else { "file" },
         "size": row.length,
         "mtime": time(row.mtime_seconds).map(|time| time.to_string()),
-        // The name as it is to be asked for, whatever its bytes.
+        // The reference to it, which has all bytes of the name.
         "href": format!(
             "{}{}",
             percent_encode(row.name, SEGMENT),
@@ -175,7 +175,7 @@ fn json_row(out: &mut Vec<u8>, row: Row<'_>) {
     let _ = serde_json::to_writer(out, &entry);
 }
 
-/// A name as it can be shown: what is no UTF-8, and what would break the line, is replaced.
+/// A name for display: bytes that are not UTF-8 and control characters are replaced.
 fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let visible = |char: char| match char {

@@ -1,6 +1,6 @@
-//! What a request wants of a listing: its format and its order.
+//! The format and the order of a listing.
 
-/// In which order, and as what, a directory is listed.
+/// How a directory is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) format: Format,
@@ -15,7 +15,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What entries are sorted by; directories come first in any case.
+/// What entries are sorted by. Directories always come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SortKey {
     Name,
@@ -24,8 +24,8 @@ pub(crate) enum SortKey {
 }
 
 impl View {
-    /// What the query asks for: `format=json|html`, `sort=name|size|time`, `order=asc|desc`. Other
-    /// words are as good as none.
+    /// The view of a query: `format=json|html`, `sort=name|size|time`, `order=asc|desc`. Other values are
+    /// ignored.
     pub(crate) fn from_query(query: Option<&[u8]>, prefers_json: bool) -> Self {
         let value = |name| query.and_then(|query| zc_http::query_value(query, name));
         Self {

@@ -1,4 +1,4 @@
-//! The `Content-Type` of a file, by its name.
+//! Media types of files, by their names.
 
 mod table;
 
@@ -7,12 +7,11 @@ use std::borrow::Cow;
 use crate::config::files::{Charset, MediaType};
 use table::{BY_EXTENSION, BY_NAME, DECLARES_ITSELF, XML};
 
-/// Names whose bytes are in a content coding that clients undo: SVG has it written into it
+/// The extension of files that are in a content coding by definition, and that coding: compressed SVG
 /// ([SVG 2 §C.2](https://www.w3.org/TR/SVG2/mimereg.html)).
 const CODED: (&[u8], &str) = (b"svgz", "gzip");
 
-/// Media types by name: those of the configuration, then those of our table, then those that
-/// `mime_guess` knows.
+/// Media types by name: from the configuration, else from the built-in table, else from `mime_guess`.
 #[derive(Debug, Clone)]
 pub(crate) struct Types {
     /// The longest extension first.
@@ -34,7 +33,7 @@ impl Types {
     /// The media type for a path, by the end of its name and without regard to case. `coding` is the
     /// content coding of its bytes: `lib.js.gz` in gzip is what `lib.js` is.
     ///
-    /// A configured type is taken as it is; others have the charset that is configured.
+    /// A configured type is used as it is. Other text types have the configured charset.
     pub(crate) fn media_type(&self, path: &[u8], coding: Option<&str>) -> Cow<'_, str> {
         let name = name_of(path).to_ascii_lowercase();
         if let Some(own) = self.configured(&name) {
@@ -85,14 +84,14 @@ impl Types {
     }
 }
 
-/// The content coding that the bytes of a file of this name are in, if it has one by its nature.
+/// The content coding that a file of this name is in by definition, if any.
 pub(crate) fn coding_of(path: &[u8]) -> Option<&'static str> {
     let (coded, coding) = CODED;
     let is_coded = |extension: &[u8]| extension.eq_ignore_ascii_case(coded);
     extension(path).is_some_and(is_coded).then_some(coding)
 }
 
-/// What stands behind the last dot of the last segment.
+/// The extension: what follows the last dot of the last segment.
 pub(crate) fn extension(path: &[u8]) -> Option<&[u8]> {
     let name = name_of(path);
     // A leading dot hides a file; it does not begin an extension.
@@ -106,7 +105,7 @@ fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
-/// What the name of a file in this coding has at its end.
+/// The extension of files in this coding, with its dot.
 fn extension_of_coding(coding: &str) -> Option<&'static [u8]> {
     match coding {
         "br" => Some(b".br"),
@@ -116,7 +115,7 @@ fn extension_of_coding(coding: &str) -> Option<&'static [u8]> {
     }
 }
 
-/// What is known of a name in lower case.
+/// The type of a name in lower case, from the built-in table or `mime_guess`.
 fn known(name: &[u8]) -> Option<&'static str> {
     let by_name = BY_NAME.iter().find(|(known, ..)| known.as_bytes() == name);
     if let Some((_, media_type, _)) = by_name {

@@ -1,7 +1,7 @@
-//! Media types that `mime_guess` lacks, or gives a name that clients do not take.
+//! Media types that `mime_guess` lacks, or has under a name that clients do not accept.
 
-/// The last parts of names, without the first dot and in lower case; the type; who says so. Sorted,
-/// so that it can be searched. What stands here comes before what `mime_guess` knows.
+/// Extensions in lower case, without the first dot; the type; its source. Sorted for a binary search. The
+/// table overrides `mime_guess`.
 ///
 /// "IANA" is the registry of media types. "Debian", "Apache" and "shared-mime-info" are the tables that
 /// most systems have, where nothing is registered.
