@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use harness::{HANG, Response, Server, binary, codings, temp_root, wait_until};
+use harness::{HANG, Response, Server, binary, binary_in, codings, temp_root, wait_until};
 
 /// What a path named is believed for so long, where a test does not hold the default.
 const QUICK: [&str; 2] = ["--cache-ttl", "50ms"];
@@ -347,18 +347,7 @@ fn a_root_that_may_not_be_read_is_served_and_not_listed() {
     ) {
         return;
     }
-    // A user that may not look into the build directory is given a program of its own.
-    let program = root.path().join("zc-server");
-    // Copied by another process: a descriptor to write to it would be passed on to programs that other
-    // tests start meanwhile, and it could not be started as long as they run.
-    let copied = Command::new("cp")
-        .args([
-            env!("CARGO_BIN_EXE_zc-server"),
-            program.to_str().expect("UTF-8"),
-        ])
-        .status();
-    assert!(copied.expect("cp").success());
-    command.arg(&program);
+    command.arg(binary_in(root.path()));
     let server = Server::start_with(command, root, &served, &[]);
     assert_eq!(server.get("/f").body, b"x");
     assert_eq!(server.get("/index/").body, b"z");

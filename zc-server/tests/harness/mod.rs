@@ -85,6 +85,19 @@ pub(crate) fn binary() -> Command {
     command
 }
 
+/// The binary in this directory, for users that may not look into the one where it was built.
+pub(crate) fn binary_in(directory: &Path) -> PathBuf {
+    let built = env!("CARGO_BIN_EXE_zc-server");
+    let path = directory.join("zc-server");
+    if std::fs::hard_link(built, &path).is_err() {
+        // Copied by another process: a descriptor to write to it would be passed on to programs that
+        // other tests start meanwhile, and it could not be started as long as they run.
+        let copied = Command::new("cp").arg(built).arg(&path).status();
+        assert!(copied.expect("cp").success());
+    }
+    path
+}
+
 impl Server {
     /// One worker over a new, empty root.
     pub(crate) fn start(options: &[&str]) -> Self {
