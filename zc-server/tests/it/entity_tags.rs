@@ -1,8 +1,6 @@
 //! Entity-tags: equal where the bytes are, on every replica and whatever happens to the metadata;
 //! different where the bytes are; declared by the owner of the files.
 
-mod harness;
-
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -12,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use harness::clients::Home;
-use harness::nginx::Nginx;
-use harness::{HANG, Server, binary, pattern, temp_root, wait_until};
+use crate::harness::clients::Home;
+use crate::harness::nginx::Nginx;
+use crate::harness::{HANG, Server, binary, pattern, temp_root, wait_until};
 
 fn set_mtime(path: &Path, time: SystemTime) {
     let file = File::options().write(true).open(path);

@@ -1,8 +1,6 @@
 //! What the path of a root comes to name is served: a link that is replaced, a directory that is made
 //! anew, a file that is replaced, a filesystem that is mounted. And what it named before is let go.
 
-mod harness;
-
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use harness::{HANG, Response, Server, binary, binary_in, codings, temp_root, wait_until};
+use crate::harness::{HANG, Response, Server, binary, binary_in, codings, temp_root, wait_until};
 
 /// What a path named is believed for so long, where a test does not hold the default.
 const QUICK: [&str; 2] = ["--cache-ttl", "50ms"];

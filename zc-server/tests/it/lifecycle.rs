@@ -1,12 +1,10 @@
 //! Starting, stopping, flags and the access log, as a user meets them.
 
-mod harness;
-
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use harness::{Server, binary, pattern, temp_root, wait_until};
+use crate::harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
 
 const BIG: usize = 32 << 20;
@@ -343,7 +341,7 @@ fn help_names_every_flag_of_the_readme() {
     let output = binary().arg("--help").output().expect("the binary");
     assert!(output.status.success());
     let help = String::from_utf8_lossy(&output.stdout);
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     let mut count = 0;
     for flag in readme.lines().filter_map(|line| line.strip_prefix("| `--")) {
         let name = flag.split([' ', '`', '[']).next().expect("a name");

@@ -1,13 +1,11 @@
 //! What the operator is told on standard error: which file it is about, and not again and again.
 
-mod harness;
-
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use harness::{Server, binary, binary_in, pattern, temp_root};
+use crate::harness::{Server, binary, binary_in, pattern, temp_root};
 use nix::libc::EIO;
 use nix::sys::signal::Signal;
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
