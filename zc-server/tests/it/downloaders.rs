@@ -11,7 +11,7 @@ use crate::harness::clients::{
 use crate::harness::{Server, pattern};
 
 /// MiB of the file that is fetched in segments.
-const BIG_MIB: u64 = 256;
+const BIG_MIB: u64 = 128;
 /// Names of files and directories, for all that stands for something else in a URL, in HTML or on a
 /// command line.
 const NAMES: [&str; 33] = [
