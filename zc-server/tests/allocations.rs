@@ -1,13 +1,17 @@
 //! What is kept ready is answered without the allocator: it is counted here, over the whole process,
 //! while a client that has its own memory asks again and again.
 //!
-//! One test, since others beside it would be counted too.
+//! The count is one of the whole process, so there is one test in it, which others beside it would
+//! disturb. The other threads sleep when counting begins, and nothing wakes them but the requests: the
+//! timeouts of the server are an hour, and what it drops for being unused is in use. Where the machine
+//! keeps the test itself from asking for that long, what it counted is thrown away.
 
 mod harness;
 
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use harness::{HANG, pattern, wait_until};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -24,6 +28,11 @@ const REQUESTS_HUGE: usize = 20;
 const REQUESTS_BEFORE: usize = 20;
 /// Longer than the test lasts.
 const HOUR_MS: u64 = 3_600_000;
+/// What nobody asks for in some seconds, the server closes, and then opens again. A test that stood still
+/// for so long counts again.
+const LATE: Duration = Duration::from_secs(1);
+/// Counts that are thrown away at most.
+const TRIES_MAX: usize = 20;
 /// A receive buffer that a long body does not fit into: the server waits for room.
 const NARROW_BYTES: usize = 16 << 10;
 
@@ -130,13 +139,20 @@ fn assert_nothing_allocated(client: &mut Client, case: &Case, body: &[u8]) {
         .expect("a date")
         + 6;
     let behind = date + "Sun, 06 Nov 1994 08:49:37 GMT".len();
+    // Answers whether it was late.
     let mut ask = |times| {
+        let mut last = Instant::now();
+        let mut is_late = false;
         for _ in 0..times {
             client.send(case);
             let answer = client.read(length);
             assert!(answer[..date] == first[..date], "{}", case.request);
             assert!(answer[behind..] == first[behind..], "{}", case.request);
+            let now = Instant::now();
+            is_late |= now - last > LATE;
+            last = now;
         }
+        is_late
     };
     ask(REQUESTS_BEFORE);
     let requests = if body.len() < HUGE {
@@ -144,17 +160,19 @@ fn assert_nothing_allocated(client: &mut Client, case: &Case, body: &[u8]) {
     } else {
         REQUESTS_HUGE
     };
-    // A thread that began with the server allocates too, which a busy machine puts off.
-    wait_until("the other threads sleep", others_sleep);
-    let region = Region::new(ALLOCATOR);
-    ask(requests);
-    let change = region.change();
-    assert_eq!(
-        (change.allocations, change.reallocations),
-        (0, 0),
-        "{}",
-        case.request
-    );
+    for _ in 0..TRIES_MAX {
+        // A thread that began with the server allocates too, which a busy machine puts off.
+        wait_until("the other threads sleep", others_sleep);
+        let region = Region::new(ALLOCATOR);
+        let is_late = ask(requests);
+        let change = region.change();
+        let count = (change.allocations, change.reallocations);
+        if count == (0, 0) {
+            return;
+        }
+        assert!(is_late, "{count:?} for {}", case.request);
+    }
+    panic!("the machine stands still all the time");
 }
 
 /// Whether all threads of this process but the one that asks sleep.

@@ -2,16 +2,14 @@
 //! compiles a module and asks another origin. What happens in a page is told by its script, which asks
 //! for `/report?…`, and so stands in the access log.
 
-mod harness;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use harness::clients::{Home, said};
-use harness::{HANG, Server, pattern};
+use crate::harness::clients::{Home, said};
+use crate::harness::{HANG, Server, pattern};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -1,8 +1,6 @@
 //! What is said of the bytes of a file: media type, charset and content coding.
 
-mod harness;
-
-use harness::{Server, codings, pattern};
+use crate::harness::{Server, codings, pattern};
 
 #[test]
 fn a_charset_is_said_of_text_alone_and_as_configured() {

@@ -1,11 +1,9 @@
 //! Files that change while they are sent, and clients that leave.
 
-mod harness;
-
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 
-use harness::{Server, pattern};
+use crate::harness::{Server, pattern};
 
 /// More than every socket buffer of the way holds, so that a transfer is under way until it is read.
 const BIG: usize = 32 << 20;

@@ -1,12 +1,10 @@
 //! Long bodies go in full segments, and the end of what was sent is never held back: not while the
 //! disk is waited for, and not when the response is over.
 
-mod harness;
-
 use std::path::PathBuf;
 
-use harness::segments::Inbox;
-use harness::{Server, binary, pattern, temp_root, wait_until};
+use crate::harness::segments::Inbox;
+use crate::harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::libc;
 use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};
 

@@ -4,14 +4,12 @@
 //! The disk is an image of ext4 in a file of a file system that does what it is told, behind a loop
 //! device.
 
-mod harness;
-
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::segments::Inbox;
-use harness::{Client, Server, binary, pattern, temp_root, wait_until};
+use crate::harness::segments::Inbox;
+use crate::harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc::EIO;
 use nix::sys::signal::Signal;

@@ -1,12 +1,10 @@
 //! What must not be served, and files that are not files.
 
-mod harness;
-
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use harness::{Server, temp_root};
+use crate::harness::{Server, temp_root};
 
 /// The user and group `nobody` of every Linux: the tests may run as root, whom no mode stops.
 const NOBODY: u32 = 65534;
@@ -18,7 +16,7 @@ fn traversal_in_every_encoding() {
     std::fs::create_dir(&served).expect("a directory");
     std::fs::write(outside.path().join("secret"), b"SECRET").expect("a file");
     std::fs::write(served.join("f"), b"fine").expect("a file");
-    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    let server = Server::start_with(crate::harness::binary(), outside, &served, &[]);
     assert_eq!(server.get("/f").body, b"fine");
     let leaving = [
         "/../secret",
@@ -76,7 +74,7 @@ fn links_that_leave_the_root_are_not_found() {
     symlink("..", served.join("up")).expect("a link");
     symlink("/proc/self/root", served.join("magic")).expect("a link");
     symlink("loop", served.join("loop")).expect("a link");
-    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    let server = Server::start_with(crate::harness::binary(), outside, &served, &[]);
     assert_eq!(server.get("/inner").body, b"inside");
     let missing = server.get("/missing");
     for target in [
@@ -107,7 +105,7 @@ fn a_link_flipped_during_requests_never_leaks() {
     std::fs::write(outside.path().join("out/f"), b"SECRET").expect("a file");
     let (link, next) = (served.join("link"), served.join("next"));
     symlink("in", &link).expect("a link");
-    let server = Server::start_with(harness::binary(), outside, &served, &[]);
+    let server = Server::start_with(crate::harness::binary(), outside, &served, &[]);
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -146,7 +144,7 @@ fn fifos_sockets_and_devices_are_not_found_and_block_nobody() {
     }
     assert_eq!(server.get("/f").status, 200);
     let devices = temp_root();
-    let server = Server::start_with(harness::binary(), devices, "/dev".as_ref(), &[]);
+    let server = Server::start_with(crate::harness::binary(), devices, "/dev".as_ref(), &[]);
     for target in ["/null", "/zero", "/tty"] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
@@ -184,7 +182,7 @@ fn random_bytes_never_stop_the_server() {
     server.write("f", b"x");
     let valid = b"GET /f HTTP/1.1\r\nHost: t\r\nRange: bytes=0-\r\nContent-Length: 0\r\n\r\n";
     for seed in 1..=2000_u64 {
-        let noise = harness::pattern(16, seed);
+        let noise = crate::harness::pattern(16, seed);
         let mut request = valid.to_vec();
         for pair in noise.chunks_exact(2).take(1 + usize::from(noise[15] % 4)) {
             let at = usize::from(pair[0]) % request.len();

@@ -1,11 +1,9 @@
 //! What sites need: fields, pages for errors, programs in the browser, other hosts, hidden names and
 //! symbolic links.
 
-mod harness;
-
 use std::os::unix::fs::symlink;
 
-use harness::{Server, binary, temp_root};
+use crate::harness::{Server, binary, temp_root};
 
 #[test]
 fn options_are_told_for_any_target() {
@@ -99,7 +97,7 @@ fn who_navigates_is_on_a_route_whatever_its_name() {
 
 #[test]
 fn errors_have_their_pages_and_keep_their_status() {
-    let page = harness::pattern(200_000, 9);
+    let page = crate::harness::pattern(200_000, 9);
     let files: [(&str, &[u8]); 3] = [
         ("errors/404.html", &page),
         ("errors/405.txt", b"not so"),

@@ -1,12 +1,10 @@
 //! Several ranges, several codings of one file, and validators that can be trusted.
 
-mod harness;
-
 use std::fs::{File, FileTimes};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use harness::{Response, Server, codings, pattern};
+use crate::harness::{Response, Server, codings, pattern};
 
 /// A time that is neither fresh nor a whole second.
 fn settled() -> SystemTime {

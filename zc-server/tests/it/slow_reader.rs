@@ -1,12 +1,10 @@
 //! Full sockets: sends that stop in the head and in the body, and go on at the right byte.
 
-mod harness;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::{Client, Server, pattern, wait_until};
+use crate::harness::{Client, Server, pattern, wait_until};
 use socket2::{Domain, Socket, Type};
 
 /// More than the send buffer of a socket grows to (`net.ipv4.tcp_wmem` says 4 MiB or so), which the

@@ -1,10 +1,8 @@
 //! Many ranges at once, what they may cost, and ranges of nothing.
 
-mod harness;
-
 use std::ops::Range;
 
-use harness::{Server, pattern};
+use crate::harness::{Server, pattern};
 use zc_http::PARTS_MAX;
 
 /// How much longer than the file a response may be, its head included.

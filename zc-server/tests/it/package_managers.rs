@@ -1,12 +1,10 @@
 //! apt, pip, npm and git take what they need from repositories that are nothing but files.
 
-mod harness;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::clients::{Home, answers, assert_same_files, said};
-use harness::{Server, pattern};
+use crate::harness::clients::{Home, answers, assert_same_files, said};
+use crate::harness::{Server, pattern};
 
 /// Packages of the repository for apt: more than one, so that requests are pipelined.
 const DEBS: usize = 4;

@@ -1,12 +1,10 @@
 //! Starting, stopping, flags and the access log, as a user meets them.
 
-mod harness;
-
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use harness::{Server, binary, pattern, temp_root, wait_until};
+use crate::harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
 
 const BIG: usize = 32 << 20;

@@ -1,13 +1,11 @@
 //! Directories: their index, their slash, and their listing.
 
-mod harness;
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
-use harness::clients::Home;
-use harness::nginx::Nginx;
-use harness::{Server, binary, temp_root};
+use crate::harness::clients::Home;
+use crate::harness::nginx::Nginx;
+use crate::harness::{Server, binary, temp_root};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
 
 #[test]

@@ -1,10 +1,8 @@
 //! Whole responses: every byte of files of every size, heads, conditions and errors.
 
-mod harness;
-
 use std::os::unix::fs::FileExt;
 
-use harness::{Server, binary, pattern, temp_root};
+use crate::harness::{Server, binary, pattern, temp_root};
 
 #[test]
 fn bodies_of_every_size_arrive_whole_by_each_method() {

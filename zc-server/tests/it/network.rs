@@ -1,12 +1,10 @@
 //! Where the server listens, and what it says of that.
 
-mod harness;
-
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use harness::{Client, Server, binary, temp_root};
+use crate::harness::{Client, Server, binary, temp_root};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Another address of the loopback interface, on which nobody listens unless on all.

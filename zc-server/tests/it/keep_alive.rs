@@ -1,8 +1,6 @@
 //! Framing of requests: pipelines, splits at every byte, bodies, and which connections live on.
 
-mod harness;
-
-use harness::{Server, pattern};
+use crate::harness::{Server, pattern};
 
 #[test]
 fn ten_requests_in_one_segment_are_answered_in_order() {

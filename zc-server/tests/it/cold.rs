@@ -1,14 +1,12 @@
 //! Disks that are slow, or never answer: whoever asks for something else is served meanwhile.
 
-mod harness;
-
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::SystemTime;
 
-use harness::{Client, Server, binary, codings, pattern, temp_root, wait_until};
+use crate::harness::{Client, Server, binary, codings, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::signal::Signal;
 use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};

@@ -4,8 +4,6 @@
 //! Each test makes its changes once, below two servers: one that believes what it has for a while,
 //! and one that looks at the disk for each request. What is changed first is kept by both.
 
-mod harness;
-
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
@@ -13,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
-use harness::{Server, binary, codings, temp_root};
+use crate::harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
+use crate::harness::{Server, binary, codings, temp_root};
 
 const TTLS: [Duration; 2] = [Duration::from_millis(200), Duration::ZERO];
 /// Connections to each server.

@@ -1,10 +1,8 @@
 //! zsync and zckdl fetch what a new version of a file has that an old one has not: many ranges at a
 //! time, as parts of one answer.
 
-mod harness;
-
-use harness::clients::{Home, answers};
-use harness::{Server, pattern};
+use crate::harness::clients::{Home, answers};
+use crate::harness::{Server, pattern};
 
 /// What of `lines` is for `target`.
 fn of(lines: &[serde_json::Value], target: &str) -> Vec<serde_json::Value> {

@@ -1,8 +1,6 @@
 //! What the path of a root comes to name is served: a link that is replaced, a directory that is made
 //! anew, a file that is replaced, a filesystem that is mounted. And what it named before is let go.
 
-mod harness;
-
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +10,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use harness::{HANG, Response, Server, binary, codings, temp_root, wait_until};
+use crate::harness::{HANG, Response, Server, binary, binary_in, codings, temp_root, wait_until};
 
 /// What a path named is believed for so long, where a test does not hold the default.
 const QUICK: [&str; 2] = ["--cache-ttl", "50ms"];
@@ -216,7 +214,7 @@ fn a_root_that_is_gone_is_503_until_it_is_back() {
     std::fs::rename(server.path("aside"), server.path("dist")).expect("a rename");
     wait_until_served(&server, "/f", b"here");
     let path = server.path("dist").display().to_string();
-    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let (_, said) = server.wait();
     let lines = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
     assert_eq!(lines("answering 503 until it can"), 1, "{said}");
@@ -370,18 +368,7 @@ fn a_root_that_may_not_be_read_is_served_and_not_listed() {
     ) {
         return;
     }
-    // A user that may not look into the build directory is given a program of its own.
-    let program = root.path().join("zc-server");
-    // Copied by another process: a descriptor to write to it would be passed on to programs that other
-    // tests start meanwhile, and it could not be started as long as they run.
-    let copied = Command::new("cp")
-        .args([
-            env!("CARGO_BIN_EXE_zc-server"),
-            program.to_str().expect("UTF-8"),
-        ])
-        .status();
-    assert!(copied.expect("cp").success());
-    command.arg(&program);
+    command.arg(binary_in(root.path()));
     let server = Server::start_with(command, root, &served, &[]);
     assert_eq!(server.get("/f").body, b"x");
     assert_eq!(server.get("/index/").body, b"z");

@@ -1,15 +1,13 @@
 //! What a stranger can hold open, and for how long; and running out of descriptors.
 
-mod harness;
-
 use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use harness::workers::Workers;
-use harness::{Client, Server, pattern, temp_root, wait_until};
+use crate::harness::workers::Workers;
+use crate::harness::{Client, Server, pattern, temp_root, wait_until};
 
 #[test]
 fn five_hundred_downloads_at_once() {

@@ -1,14 +1,12 @@
 //! Sidecars in content codings: one that is being written, was cut, or was made of another version of
 //! the file is not sent for it.
 
-mod harness;
-
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use harness::clients::Home;
-use harness::{Server, codings, pattern, wait_until};
+use crate::harness::clients::Home;
+use crate::harness::{Server, codings, pattern, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

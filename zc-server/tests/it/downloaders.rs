@@ -1,19 +1,17 @@
 //! Programs that fetch much: aria2, axel and lftp in pieces, rclone, wget and lftp whole trees by our
 //! listings.
 
-mod harness;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use harness::clients::{
+use crate::harness::clients::{
     Home, answers, assert_same_big, assert_same_files, files_below, say_missing, write_big,
 };
-use harness::{Server, pattern};
+use crate::harness::{Server, pattern};
 
 /// MiB of the file that is fetched in segments.
-const BIG_MIB: u64 = 256;
+const BIG_MIB: u64 = 128;
 /// Names of files and directories, for all that stands for something else in a URL, in HTML or on a
 /// command line.
 const NAMES: [&str; 33] = [

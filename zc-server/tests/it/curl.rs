@@ -1,13 +1,11 @@
 //! curl does what people use it for: whole files and parts, resuming, asking whether anything is
 //! new, and hearing at once that nothing may be uploaded.
 
-mod harness;
-
 use std::process::Output;
 use std::time::{Duration, SystemTime};
 
-use harness::clients::{Home, Log, answers, said};
-use harness::{Server, pattern};
+use crate::harness::clients::{Home, Log, answers, said};
+use crate::harness::{Server, pattern};
 
 /// Bytes of an upload that no socket buffer takes in whole.
 const UPLOAD_BYTES: usize = 10 << 20;

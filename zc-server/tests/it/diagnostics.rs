@@ -1,13 +1,11 @@
 //! What the operator is told on standard error: which file it is about, and not again and again.
 
-mod harness;
-
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use harness::{Server, binary, pattern, temp_root};
+use crate::harness::{Server, binary, binary_in, pattern, temp_root};
 use nix::libc::EIO;
 use nix::sys::signal::Signal;
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
@@ -38,10 +36,7 @@ fn a_file_that_may_not_be_read_is_named_once() {
     }
     std::fs::create_dir(served.join("dir")).expect("a directory");
     close("dir");
-    // A copy that the other user can reach, wherever this one was built.
-    let copy = root.path().join("zc-server");
-    std::fs::copy(env!("CARGO_BIN_EXE_zc-server"), &copy).expect("a copy");
-    let mut command = Command::new(&copy);
+    let mut command = Command::new(binary_in(root.path()));
     if nix::unistd::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }

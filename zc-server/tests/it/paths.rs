@@ -1,11 +1,9 @@
 //! What a target names: escapes are decoded, then dot segments are removed, and everything is decided
 //! on the path that is left.
 
-mod harness;
-
 use std::os::unix::fs::symlink;
 
-use harness::{Server, binary, temp_root};
+use crate::harness::{Server, binary, temp_root};
 
 /// A root with what the targets below name; everything else is missing.
 fn with_tree(options: &[&str]) -> Server {

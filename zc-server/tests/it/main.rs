@@ -1,0 +1,35 @@
+//! Tests of the real binary over real sockets: one program, so that some wait while others work.
+//!
+//! Tests that count what their own process does, or serve in it, are programs of their own beside this
+//! directory.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod browser;
+mod changing_files;
+mod coherence;
+mod cold;
+mod cork;
+mod curl;
+mod diagnostics;
+mod directories;
+mod downloaders;
+mod entity_tags;
+mod hostile;
+mod keep_alive;
+mod lifecycle;
+mod limits;
+mod local_disk;
+mod network;
+mod package_managers;
+mod paths;
+mod precompressed;
+mod ranges;
+mod representations;
+mod roots;
+mod serve;
+mod sites;
+mod slow_reader;
+mod types;
+mod updaters;
