@@ -47,12 +47,9 @@ fn run_one(bench: &Bench, peer: Peer) -> anyhow::Result<Idle> {
     let at_start = server.usage();
     let slab_before = slab_bytes();
     let mut command = Command::new(&bench.programs.bench);
-    command
-        .arg("idle")
-        .arg("--address")
-        .arg(server.address.to_string())
-        .args(["--target", "/1k.bin", "--connections"])
-        .arg(connections.to_string());
+    command.args(["idle", "--target", "/1k.bin", "--connections"]);
+    command.arg(connections.to_string());
+    command.arg("--address").arg(server.address.to_string());
     let mut tool = Tool::start(command, End::Input)?;
     let word = tool.line(&bench.stop)?;
     let (with, slab) = (server.usage(), slab_bytes());

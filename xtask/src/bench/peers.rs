@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::arena::Side;
 use super::process::{Running, free_address};
@@ -255,16 +255,17 @@ impl Peer {
 }
 
 fn fill_in(template: &str, root: &Path, address: SocketAddr, directory: &Path) -> String {
-    template
-        .replace("{root}", &root.display().to_string())
-        .replace("{dir}", &directory.display().to_string())
-        .replace("{address}", &address.to_string())
-        .replace("{host}", &address.ip().to_string())
-        .replace("{port}", &address.port().to_string())
-        .replace(
-            "{user}",
-            &std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
-        )
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let places = [
+        ("{root}", root.display().to_string()),
+        ("{dir}", directory.display().to_string()),
+        ("{address}", address.to_string()),
+        ("{host}", address.ip().to_string()),
+        ("{port}", address.port().to_string()),
+        ("{user}", user),
+    ];
+    let fill = |text: String, (place, value): &(&str, String)| text.replace(place, value);
+    places.iter().fold(template.to_owned(), fill)
 }
 
 /// Builds a program of one file, once in a run.
@@ -278,21 +279,14 @@ fn built_by_go(source: &str, scratch: &Path) -> anyhow::Result<PathBuf> {
     }
     let path = program.with_extension("go");
     std::fs::write(&path, source)?;
-    let output = Command::new(found("go")?)
-        .arg("build")
-        .arg("-o")
-        .arg(&program)
-        .arg(&path)
-        .env("GOCACHE", scratch.join("go-cache"))
-        .env("GOPATH", scratch.join("go-path"))
+    let mut command = Command::new(found("go")?);
+    command.args(["build", "-o"]).args([&program, &path]);
+    command
         .env("GO111MODULE", "off")
-        .output()?;
-    if !output.status.success() {
-        bail!(
-            "go build: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+        .env("GOPATH", scratch.join("go-path"));
+    let output = command.env("GOCACHE", scratch.join("go-cache")).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "go build: {}", said.trim());
     Ok(program)
 }
 
@@ -355,15 +349,9 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let mut names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        let floors = [FLOOR_SEND, FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY];
-        names.extend(
-            [&floors[..], &[OURS, GO_STUDY]]
-                .concat()
-                .iter()
-                .map(|p| p.name),
-        );
-        names.extend(variants().iter().skip(1).map(|peer| peer.name));
+        let floors = MEANINGS.map(|(floor, _)| floor);
+        let all = [&OTHERS[..], &floors, &variants(), &[GO_STUDY]].concat();
+        let mut names: Vec<&str> = all.iter().map(|peer| peer.name).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -257,46 +257,12 @@ pub(crate) fn cold_figure(
     spread(cold.map(figure))
 }
 
-/// What small requests wait beside others, by medians over all rounds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail {
-    /// p99 in milliseconds.
-    pub(crate) alone: Option<f64>,
-    pub(crate) together: Option<f64>,
-    /// The part of the requests that had an answer while others ran.
-    pub(crate) answered: f64,
-}
-
-impl Tail {
-    /// Whether so few were answered that a latency would be one of waiting for nothing.
-    pub(crate) fn is_without_answer(&self) -> bool {
-        self.answered < 0.5
-    }
-
-    /// Whether so many were answered that the rest does not matter.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered >= 0.99
-    }
-}
-
-/// The tail of one server.
-pub(crate) fn tail(results: &Results, beside: &str, server: &str) -> Tail {
-    let median = |of: &dyn Fn(&Cold) -> f64| {
-        cold_figure(results, beside, server, of).map(|spread| spread.median)
-    };
-    Tail {
-        alone: median(&|cold| ms(cold.alone.p99_ns)),
-        together: median(&|cold| ms(cold.together.p99_ns)),
-        answered: median(&|cold| answered_part(&cold.together)).unwrap_or(0.0),
-    }
-}
-
 /// A latency in milliseconds.
 pub(crate) fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
-/// Whether requests were left without an answer.
+/// The part of the requests that had an answer.
 pub(crate) fn answered_part(load: &Load) -> f64 {
     load.responses as f64 / (load.responses + load.unanswered).max(1) as f64
 }

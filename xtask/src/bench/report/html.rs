@@ -70,25 +70,11 @@ fn head(results: &Results) -> String {
         let _ = writeln!(out, "<li><small>{name}</small>{}</li>", text(&fact));
     }
     out.push_str("</ul>\n");
-    if results.machine.notes.is_empty() && results.skipped.is_empty() {
-        return out;
+    let note = |note: String| format!("<li>{}</li>\n", text(&note));
+    let notes: String = tables::notes(results).into_iter().map(note).collect();
+    if !notes.is_empty() {
+        let _ = writeln!(out, "<ul class=\"notes\">\n{notes}</ul>");
     }
-    out.push_str("<ul class=\"notes\">\n");
-    for note in &results.machine.notes {
-        let _ = writeln!(out, "<li>{}</li>", text(note));
-    }
-    for skipped in &results.skipped {
-        let (what, why) = (text(&skipped.what), text(&skipped.why));
-        let mend = skipped.mend.as_deref().map(text);
-        let mend = mend.map_or_else(String::new, |mend| {
-            format!("; this helps: <code>{mend}</code>")
-        });
-        let _ = writeln!(
-            out,
-            "<li>Not measured: <strong>{what}</strong>, {why}{mend}</li>"
-        );
-    }
-    out.push_str("</ul>\n");
     out
 }
 

@@ -25,13 +25,8 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
     for (name, fact) in tables::facts(results) {
         writeln!(out, "- {name}: {}", plain(&fact))?;
     }
-    for note in &results.machine.notes {
-        writeln!(out, "- {}", plain(note))?;
-    }
-    for skipped in &results.skipped {
-        let mend = skipped.mend.as_ref().map(|mend| format!(" (`{mend}`)"));
-        let (what, why) = (plain(&skipped.what), plain(&skipped.why));
-        writeln!(out, "- skipped {what}: {why}{}", mend.unwrap_or_default())?;
+    for note in tables::notes(results) {
+        writeln!(out, "- {}", plain(&note))?;
     }
     writeln!(out)?;
     if let Some(goals) = tables::goal_table(results) {
@@ -107,7 +102,7 @@ mod tests {
         let headings = Section::ALL.map(|section| format!("\n## {}\n", section.heading()));
         let others = [
             "**The run was interrupted. What is here was measured until then.**",
-            "skipped h2o: h2o is not installed (`apt-get install h2o`)",
+            "- Not measured: h2o, h2o is not installed; this helps: apt-get install h2o\n",
             "| CPU per GB | 0.84 s, derived | 0.13 s, derived | 0.15 | 0.25 |",
             "[code](https://github.com/probablysamir/zero-copy-go)",
             "- *floor: one send*: a bare loop",

@@ -1,11 +1,13 @@
 //! What is drawn of results: the charts of each part.
 
 use super::charts::{Line, Lines, Mark, Row, Rows, Scale};
-use super::figures::{Against, Figure, cold_servers, figure, goals, is_floor, servers, tail};
+use super::figures::{
+    Against, Figure, answered_part, cold_figure, cold_servers, figure, goals, is_floor, ms, servers,
+};
 use super::numbers::{NONE, decimals, or_none, ratio};
 use super::tables::beside_title;
 use crate::bench::peers::{OURS, is_ours};
-use crate::bench::results::{Results, Second, Study};
+use crate::bench::results::{Cold, Results, Second, Study};
 use crate::bench::sizes::Scenario;
 use crate::bench::stats::Spread;
 
@@ -202,20 +204,28 @@ fn size_row(server: String, spread: Option<Spread>, scale: Scale) -> Row {
 /// The tail of small requests alone and beside others.
 pub(crate) fn cold(results: &Results, beside: &str) -> Rows {
     let rows = cold_servers(results, beside).into_iter().map(|server| {
-        let tail = tail(results, beside, &server);
-        let alone = or_none(tail.alone);
-        let mut marks: Vec<Mark> = tail.alone.map(Mark::Ring).into_iter().collect();
-        let value = match tail.together {
-            Some(together) if !tail.is_without_answer() => {
-                marks.extend(tail.alone.map(|alone| Mark::Line(alone, together)));
+        let median = |of: fn(&Cold) -> f64| {
+            cold_figure(results, beside, &server, of).map(|spread| spread.median)
+        };
+        let alone = median(|cold| ms(cold.alone.p99_ns));
+        let together = median(|cold| ms(cold.together.p99_ns));
+        let answered = median(|cold| answered_part(&cold.together)).unwrap_or(0.0);
+        let mut marks: Vec<Mark> = alone.map(Mark::Ring).into_iter().collect();
+        let told = match together {
+            // Where so few were answered, a latency would be one of waiting for nothing.
+            Some(together) if answered >= 0.5 => {
+                marks.extend(alone.map(|alone| Mark::Line(alone, together)));
                 marks.push(Mark::Dot(together));
                 // What was not answered has waited until the end, and would have waited longer.
-                let sign = if tail.is_answered() { "" } else { "≥ " };
-                format!("{alone} → {sign}{}", decimals(together))
+                let sign = if answered >= 0.99 { "" } else { "≥ " };
+                format!("{sign}{}", decimals(together))
             }
-            _ => format!("{alone} → no answer"),
+            _ => "no answer".to_owned(),
         };
-        let tone = tone_of_server(&server);
+        let (tone, value) = (
+            tone_of_server(&server),
+            format!("{} → {told}", or_none(alone)),
+        );
         row(server, tone, marks, value)
     });
     chart(

@@ -10,7 +10,7 @@ use super::ratios;
 use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
 use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
 use crate::bench::peers::{OURS, meaning_of};
-use crate::bench::results::{Cold, Micro, Results, Study};
+use crate::bench::results::{Cold, Machine, Micro, Results, Study};
 use crate::bench::section::Section;
 use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::spread;
@@ -60,14 +60,8 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "the machine's own loopback device"
     };
-    let congestion = if machine.congestion == machine.system_congestion {
-        machine.congestion.clone()
-    } else {
-        format!(
-            "{} (the machine itself uses {})",
-            machine.congestion, machine.system_congestion
-        )
-    };
+    let (congestion, usual) = (&machine.congestion, &machine.system_congestion);
+    let congestion = format!("{congestion} (the machine itself uses {usual})");
     let pinned = if machine.pinned {
         "server and client pinned to a core each; shared in the study"
     } else {
@@ -78,29 +72,39 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "like all else on its core"
     };
+    let Machine {
+        cpu, kernel, mtu, ..
+    } = machine;
+    let cores = count(machine.cores, "core", "cores");
     let memory = machine.memory_bytes as f64 / GIB;
     vec![
         ("Date", results.date.clone()),
         ("Commit", results.commit.clone()),
         ("Command", command.join(" ")),
-        (
-            "Machine",
-            format!(
-                "{}, {}, {memory:.0} GiB",
-                machine.cpu,
-                count(machine.cores, "core", "cores")
-            ),
-        ),
-        ("Kernel", format!("Linux {}", machine.kernel)),
-        (
-            "Network",
-            format!("{network}, with an MTU of {} bytes", machine.mtu),
-        ),
+        ("Machine", format!("{cpu}, {cores}, {memory:.0} GiB")),
+        ("Kernel", format!("Linux {kernel}")),
+        ("Network", format!("{network}, with an MTU of {mtu} bytes")),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
         ("Client in cold", urgent.to_owned()),
         ("Rounds", whole(results.rounds())),
     ]
+}
+
+/// What could not be had, and what was not measured, with what would help.
+pub(crate) fn notes(results: &Results) -> Vec<String> {
+    let skipped = results.skipped.iter().map(|skipped| {
+        let (what, why, mend) = (&skipped.what, &skipped.why, skipped.mend.as_ref());
+        let mend = mend.map(|mend| format!("; this helps: {mend}"));
+        format!("Not measured: {what}, {why}{}", mend.unwrap_or_default())
+    });
+    results
+        .machine
+        .notes
+        .iter()
+        .cloned()
+        .chain(skipped)
+        .collect()
 }
 
 const GIB: f64 = (1_u64 << 30) as f64;
