@@ -6,9 +6,10 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
 use nix::unistd::{Pid, getgid, getuid};
+use procfs::{Current, Meminfo};
 
 use super::results::Machine;
 
@@ -82,45 +83,21 @@ fn enter_network() -> anyhow::Result<()> {
         std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     }
-    let mtu = MTU.to_string();
-    ip(&["link", "set", "lo", "up", "mtu", &mtu])?;
+    ip(&format!("link set lo up mtu {MTU}"))?;
     // Both ends of a connection take it from the route: the accepted one too.
-    let all = [
-        "route",
-        "replace",
-        "local",
-        "127.0.0.0/8",
-        "dev",
-        "lo",
-        "table",
-        "local",
-    ];
-    ip(&[&all[..], &["congctl", CONGESTION]].concat())?;
-    let one = [
-        "route",
-        "replace",
-        "local",
-        "127.0.0.1",
-        "dev",
-        "lo",
-        "table",
-        "local",
-    ];
-    ip(&[&one[..], &["src", "127.0.0.1", "congctl", CONGESTION]].concat())
+    let route = "route replace local";
+    let table = "dev lo table local";
+    ip(&format!("{route} 127.0.0.0/8 {table} congctl {CONGESTION}"))?;
+    ip(&format!(
+        "{route} 127.0.0.1 {table} src 127.0.0.1 congctl {CONGESTION}"
+    ))
 }
 
-fn ip(arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .context("cannot run ip: apt-get install iproute2")?;
-    if !output.status.success() {
-        bail!(
-            "ip {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+fn ip(arguments: &str) -> anyhow::Result<()> {
+    let output = Command::new("ip").args(arguments.split(' ')).output();
+    let output = output.context("cannot run ip: apt-get install iproute2")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {arguments}: {}", said.trim());
     Ok(())
 }
 
@@ -149,37 +126,26 @@ pub(crate) fn pin(side: Side) {
 
 fn look_at_machine() -> Machine {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or_else(
-            || std::env::consts::ARCH.to_owned(),
-            |(_, name)| name.to_owned(),
-        );
-    let memory_kib: u64 = read("/proc/meminfo")
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .unwrap_or(0);
+    let model = |line: &str| {
+        Some(
+            line.strip_prefix("model name")?
+                .split_once(": ")?
+                .1
+                .to_owned(),
+        )
+    };
+    let cpu = read("/proc/cpuinfo").lines().find_map(model);
     let system_congestion = read("/proc/sys/net/ipv4/tcp_congestion_control")
         .trim()
         .to_owned();
     Machine {
-        cpu,
+        cpu: cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        memory_bytes: memory_kib * 1024,
+        memory_bytes: Meminfo::current().map_or(0, |memory| memory.mem_total),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         congestion: system_congestion.clone(),
         system_congestion,
         mtu: 65_536,
-        private_network: false,
-        pinned: false,
-        urgent_client: false,
-        notes: Vec::new(),
+        ..Machine::default()
     }
 }

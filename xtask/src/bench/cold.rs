@@ -74,11 +74,9 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                         ..cold
                     }),
                     Err(_) if bench.is_stopped() => return Ok(()),
-                    Err(error) => bench.skip(Skipped {
-                        what: format!("{} beside {beside}", peer.name),
-                        why: format!("{error:#}"),
-                        mend: None,
-                    }),
+                    Err(error) => {
+                        bench.skip_failed(format!("{} beside {beside}", peer.name), &error)
+                    }
                 }
             }
         }
@@ -178,7 +176,7 @@ fn small_requests(bench: &Bench) -> Demand {
 /// the same order, made cold in the same way, for the same time. Beside the same small requests: their
 /// client takes a good part of the core from either.
 fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f64>> {
-    let Some(targets) = cold_targets(bench, beside)? else {
+    let Some(targets) = cold_targets(bench, beside) else {
         return Ok(None);
     };
     let root = bench.fixtures.root();
@@ -193,18 +191,16 @@ fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f
 }
 
 /// The cold files of one kind, as targets; `None` for what has none.
-fn cold_targets(bench: &Bench, beside: &str) -> anyhow::Result<Option<String>> {
-    let Some(kind) = beside.strip_prefix("disk-") else {
-        return Ok(None);
-    };
-    let count = bench.fixtures.cold(&format!("{kind}-"))?.len();
-    Ok(Some(format!("/cold/{kind}-{{0..{count}}}.bin")))
+fn cold_targets(bench: &Bench, beside: &str) -> Option<String> {
+    let kind = beside.strip_prefix("disk-")?;
+    let count = bench.fixtures.cold(kind, bench.times.size);
+    Some(format!("/cold/{kind}-{{0..{count}}}.bin"))
 }
 
 fn start_others(bench: &Bench, server: &Running, beside: &str) -> anyhow::Result<Tool> {
     let address = OsString::from(server.address.to_string());
     let from_server = |targets: &str, count| streams("--address", &address, targets, count);
-    let arguments = match (cold_targets(bench, beside)?, beside) {
+    let arguments = match (cold_targets(bench, beside), beside) {
         (Some(targets), _) => evicting(bench, from_server(&targets, COLD_STREAMS)),
         (None, "fuse") => from_server(&format!("/fuse/{{0..{FEW}}}.bin"), FEW),
         (None, _) => from_server("/video.mp4", FEW),

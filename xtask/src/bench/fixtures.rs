@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The video of the study, in bytes.
 pub(crate) const VIDEO_BYTES: u64 = 300_000_000;
@@ -59,8 +59,7 @@ impl Fixtures {
             fixtures.write(name, bytes)?;
         }
         std::fs::create_dir(fixtures.root().join("4k"))?;
-        let many = if size == Size::Full { MANY } else { 100 };
-        for index in 0..many {
+        for index in 0..fixtures.many(size) {
             fixtures.write(&format!("4k/{index}.bin"), 4 << 10)?;
         }
         std::fs::create_dir(fixtures.root().join("fuse"))?;
@@ -69,15 +68,15 @@ impl Fixtures {
 
     /// Makes the cold files, which take gigabytes: only for who needs them.
     pub(crate) fn make_cold(&self, size: Size) -> io::Result<()> {
-        let (each, large) = match size {
-            Size::Full => (COLD_SMALL_EACH, COLD_LARGE_BYTES),
-            Size::Trial => (1, 1 << 20),
+        let large = match size {
+            Size::Full => COLD_LARGE_BYTES,
+            Size::Trial => 1 << 20,
         };
         std::fs::create_dir_all(self.root().join("cold"))?;
-        for index in 0..COLD_STREAMS * each {
+        for index in 0..self.cold("small", size) {
             self.write(&format!("cold/small-{index}.bin"), COLD_SMALL_BYTES)?;
         }
-        for index in 0..COLD_STREAMS {
+        for index in 0..self.cold("large", size) {
             self.write(&format!("cold/large-{index}.bin"), large)?;
         }
         Ok(())
@@ -88,22 +87,12 @@ impl Fixtures {
         if size == Size::Full { MANY } else { 100 }
     }
 
-    /// The cold files whose names begin so.
-    pub(crate) fn cold(&self, prefix: &str) -> io::Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(self.root().join("cold"))? {
-            let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if name.starts_with(prefix) {
-                files.push(path);
-            }
+    /// How many cold files of one kind there are.
+    pub(crate) fn cold(&self, kind: &str, size: Size) -> u64 {
+        match (kind, size) {
+            ("small", Size::Full) => COLD_STREAMS * COLD_SMALL_EACH,
+            _ => COLD_STREAMS,
         }
-        files.sort();
-        Ok(files)
     }
 
     /// The directory that is served.

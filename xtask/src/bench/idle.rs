@@ -3,11 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use procfs::{Current, Meminfo};
+
 use super::Bench;
 use super::arena::Side;
 use super::peers::{OURS, Peer};
 use super::plan::{START, Times};
-use super::results::{Idle, Skipped};
+use super::results::Idle;
 use super::section::Section;
 use super::tool::{End, Tool};
 
@@ -32,11 +34,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         match run_one(bench, peer) {
             Ok(idle) => bench.results.idle.push(idle),
             Err(_) if bench.is_stopped() => return Ok(()),
-            Err(error) => bench.skip(Skipped {
-                what: format!("idle connections of {}", peer.name),
-                why: format!("{error:#}"),
-                mend: None,
-            }),
+            Err(error) => bench.skip_failed(format!("idle connections of {}", peer.name), &error),
         }
     }
     Ok(())
@@ -49,12 +47,9 @@ fn run_one(bench: &Bench, peer: Peer) -> anyhow::Result<Idle> {
     let at_start = server.usage();
     let slab_before = slab_bytes();
     let mut command = Command::new(&bench.programs.bench);
-    command
-        .arg("idle")
-        .arg("--address")
-        .arg(server.address.to_string())
-        .args(["--target", "/1k.bin", "--connections"])
-        .arg(connections.to_string());
+    command.args(["idle", "--target", "/1k.bin", "--connections"]);
+    command.arg(connections.to_string());
+    command.arg("--address").arg(server.address.to_string());
     let mut tool = Tool::start(command, End::Input)?;
     let word = tool.line(&bench.stop)?;
     let (with, slab) = (server.usage(), slab_bytes());
@@ -71,9 +66,5 @@ fn run_one(bench: &Bench, peer: Peer) -> anyhow::Result<Idle> {
 }
 
 fn slab_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("Slab:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    Meminfo::current().map_or(0, |memory| memory.slab)
 }

@@ -62,30 +62,20 @@ impl Bench {
         } else {
             Command::new(&self.programs.bench)
         };
-        command
-            .arg("load")
-            .arg("--address")
-            .arg(address.to_string());
-        command.arg("--target").arg(&demand.targets);
-        command.arg("--root").arg(self.fixtures.root());
-        command
-            .arg("--connections")
-            .arg(demand.connections.to_string());
-        command
-            .arg("--warm-up")
-            .arg(demand.warm_up.as_secs_f64().to_string());
-        command
-            .arg("--seconds")
-            .arg(demand.measured.as_secs_f64().to_string());
-        command
-            .arg("--responses-min")
-            .arg(demand.responses_min.to_string());
-        command
-            .arg("--seconds-max")
-            .arg(demand.measured_max.as_secs_f64().to_string());
-        command
-            .arg("--verify-every")
-            .arg(demand.verify_every.to_string());
+        let seconds = |time: Duration| time.as_secs_f64().to_string();
+        command.arg("load").arg("--root").arg(self.fixtures.root());
+        for (option, value) in [
+            ("--address", address.to_string()),
+            ("--target", demand.targets.clone()),
+            ("--connections", demand.connections.to_string()),
+            ("--warm-up", seconds(demand.warm_up)),
+            ("--seconds", seconds(demand.measured)),
+            ("--responses-min", demand.responses_min.to_string()),
+            ("--seconds-max", seconds(demand.measured_max)),
+            ("--verify-every", demand.verify_every.to_string()),
+        ] {
+            command.arg(option).arg(value);
+        }
         if demand.close {
             command.arg("--close");
         }

@@ -1,7 +1,6 @@
 //! Criterion's benchmarks: run, and their estimates read. Each is a window of its own, from the result
 //! before it to its own; those that other programs disturbed are run once more.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -88,7 +87,7 @@ fn pass(
     let mut tool = Tool::start(command, End::Signal(Signal::SIGTERM))?;
     let mut watch = Watch::new(&bench.results.machine, Sharing::Together);
     watch.begin();
-    let mut foreign = HashMap::new();
+    let mut seen: Vec<(String, Vec<f64>)> = Vec::new();
     let mut before = String::new();
     loop {
         let line = match tool.line_or_end(&bench.stop) {
@@ -97,7 +96,7 @@ fn pass(
         };
         let Some(line) = line else { break };
         if let Some(name) = name_in_result(&before, &line) {
-            foreign.insert(name.to_owned(), watch.end().foreign);
+            seen.push((name.to_owned(), watch.end().foreign));
             watch.begin();
             step(bench, name);
         }
@@ -105,8 +104,11 @@ fn pass(
     }
     drop(tool);
     let mut found = collect(&home)?;
+    let place = |micro: &Micro| seen.iter().position(|(name, _)| *name == micro.name);
+    // In the order of the run, which is that of the sizes.
+    found.sort_by_key(place);
     for micro in &mut found {
-        micro.foreign = foreign.remove(&micro.name).unwrap_or_default();
+        micro.foreign = place(micro).map_or_else(Vec::new, |place| seen[place].1.clone());
     }
     Ok(found)
 }
@@ -206,7 +208,6 @@ fn collect(directory: &Path) -> anyhow::Result<Vec<Micro>> {
             pending.push(path);
         }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 

@@ -232,13 +232,7 @@ impl Bench {
                 commit: commit(),
                 command: arguments.to_vec(),
                 machine,
-                skipped: Vec::new(),
-                interrupted: false,
-                micro: Vec::new(),
-                study: Vec::new(),
-                samples: Vec::new(),
-                cold: Vec::new(),
-                idle: Vec::new(),
+                ..Results::default()
             },
             others: Vec::new(),
             stop,
@@ -298,11 +292,7 @@ impl Bench {
             let took = in_words(began.elapsed());
             self.say(&format!("{} took {took}", section.name()));
             if let Err(error) = run {
-                self.skip(Skipped {
-                    what: section.name().to_owned(),
-                    why: format!("{error:#}"),
-                    mend: None,
-                });
+                self.skip_failed(section.name().to_owned(), &error);
                 outcome = outcome.and(Err(error.context(section.name())));
             }
         }
@@ -324,20 +314,22 @@ impl Bench {
         // The first line names the reason; what follows are traces.
         let first = skipped.why.lines().next().unwrap_or_default();
         skipped.why = first.chars().take(WHY_CHARS_MAX).collect();
-        let mend = skipped
-            .mend
-            .as_ref()
-            .map_or(String::new(), |mend| format!(": {mend}"));
-        let line = format!("skipped {}: {}{mend}", skipped.what, skipped.why);
-        self.say(&line);
-        if !self
-            .results
-            .skipped
-            .iter()
-            .any(|other| other.what == skipped.what)
-        {
+        let mend = skipped.mend.as_ref().map(|mend| format!(": {mend}"));
+        let mend = mend.unwrap_or_default();
+        self.say(&format!("skipped {}: {}{mend}", skipped.what, skipped.why));
+        let mut known = self.results.skipped.iter();
+        if known.all(|other| other.what != skipped.what) {
             self.results.skipped.push(skipped);
         }
+    }
+
+    /// Notes what failed, with the reason.
+    pub(crate) fn skip_failed(&mut self, what: String, error: &anyhow::Error) {
+        self.skip(Skipped {
+            what,
+            why: format!("{error:#}"),
+            mend: None,
+        });
     }
 
     /// Whether Ctrl-C was pressed.

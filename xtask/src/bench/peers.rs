@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::arena::Side;
 use super::process::{Running, free_address};
@@ -54,44 +54,44 @@ pub(crate) fn variants() -> Vec<Peer> {
 }
 
 const fn variant((name, options, _): Variant) -> Peer {
-    Peer {
-        name,
-        kind: Kind::Ours(options),
-    }
+    peer(name, Kind::Ours(options))
+}
+
+const fn peer(name: &'static str, kind: Kind) -> Peer {
+    Peer { name, kind }
 }
 
 /// What a name in a report stands for that is no product's; `None` for those that are.
 pub(crate) fn meaning_of(server: &str) -> Option<&'static str> {
-    let of_floors = [
-        (
-            FLOOR_SEND,
-            "a bare loop of system calls that knows nothing of HTTP but where a request ends: one \
-             send(2) of a response that was put together before",
-        ),
-        (
-            FLOOR_SENDFILE,
-            "a bare loop of two system calls: send(2) of the head with the flag MSG_MORE, which keeps it \
-             back until more comes, and sendfile(2) of the body",
-        ),
-        (
-            FLOOR_CORK,
-            "a bare loop of send(2) and sendfile(2) on a socket with the option TCP_CORK set from \
-             before the head until after the last byte of the body, so that every segment but the last \
-             is full",
-        ),
-        (
-            FLOOR_COPY,
-            "a bare loop that copies: send(2) of the head, and pread(2) and write(2) of 64 KiB at a \
-             time",
-        ),
-    ];
-    let of_floors = of_floors.map(|(floor, meaning)| (floor.name, meaning));
     let of_variants = VARIANTS.iter().skip(1);
     let of_variants = of_variants.map(|(name, _, meaning)| (*name, *meaning));
-    let mut all = of_floors.into_iter().chain(of_variants);
+    let of_floors = MEANINGS
+        .iter()
+        .map(|(floor, meaning)| (floor.name, *meaning));
+    let mut all = of_floors.chain(of_variants);
     all.find(|(name, _)| *name == server)
         .map(|(_, meaning)| meaning)
 }
+
+/// A floor is a bare loop that knows nothing of HTTP but where a request ends.
+const MEANINGS: [(Peer, &str); 4] = [
+    (
+        FLOOR_SEND,
+        "a bare loop of one send(2) for each request, of a response that was put together before",
+    ),
+    (
+        FLOOR_SENDFILE,
+        "a bare loop of send(2) of the head, held back by MSG_MORE, and sendfile(2) of the body",
+    ),
+    (
+        FLOOR_CORK,
+        "a bare loop of send(2) and sendfile(2) with TCP_CORK set around both, so that segments are full",
+    ),
+    (
+        FLOOR_COPY,
+        "a bare loop of send(2) of the head, and pread(2) and write(2) of 64 KiB at a time",
+    ),
+];
 
 /// Whether a server in a report is ours, with whatever options.
 pub(crate) fn is_ours(server: &str) -> bool {
@@ -100,64 +100,32 @@ pub(crate) fn is_ours(server: &str) -> bool {
 }
 
 /// One prebuilt `send`.
-pub(crate) const FLOOR_SEND: Peer = Peer {
-    name: "floor: one send",
-    kind: Kind::Floor("send"),
-};
+pub(crate) const FLOOR_SEND: Peer = peer("floor: one send", Kind::Floor("send"));
 /// `send` with `MSG_MORE`, then `sendfile`.
-pub(crate) const FLOOR_SENDFILE: Peer = Peer {
-    name: "floor: MORE + sendfile",
-    kind: Kind::Floor("more-sendfile"),
-};
+pub(crate) const FLOOR_SENDFILE: Peer =
+    peer("floor: MORE + sendfile", Kind::Floor("more-sendfile"));
 /// `send` and `sendfile` on a corked socket.
-pub(crate) const FLOOR_CORK: Peer = Peer {
-    name: "floor: cork + sendfile",
-    kind: Kind::Floor("cork-sendfile"),
-};
+pub(crate) const FLOOR_CORK: Peer = peer("floor: cork + sendfile", Kind::Floor("cork-sendfile"));
 /// `pread` and `write`.
-pub(crate) const FLOOR_COPY: Peer = Peer {
-    name: "floor: pread + write",
-    kind: Kind::Floor("pread-write"),
-};
+pub(crate) const FLOOR_COPY: Peer = peer("floor: pread + write", Kind::Floor("pread-write"));
 /// The study's handlers, in Go.
-pub(crate) const GO_STUDY: Peer = Peer {
-    name: "go-study",
-    kind: Kind::Go(include_str!("peers/go/study.go")),
-};
+pub(crate) const GO_STUDY: Peer = peer("go-study", Kind::Go(include_str!("peers/go/study.go")));
 /// The others.
 pub(crate) const OTHERS: [Peer; 8] = [
-    Peer {
-        name: "nginx",
-        kind: Kind::Nginx(include_str!("peers/nginx-tuned.conf")),
-    },
-    Peer {
-        name: "nginx-default",
-        kind: Kind::Nginx(include_str!("peers/nginx-default.conf")),
-    },
-    Peer {
-        name: "nginx-aio",
-        kind: Kind::Nginx(include_str!("peers/nginx-aio.conf")),
-    },
-    Peer {
-        name: "lighttpd",
-        kind: Kind::Lighttpd,
-    },
-    Peer {
-        name: "h2o",
-        kind: Kind::H2o,
-    },
-    Peer {
-        name: "caddy",
-        kind: Kind::Caddy,
-    },
-    Peer {
-        name: "go",
-        kind: Kind::Go(include_str!("peers/go/fileserver.go")),
-    },
-    Peer {
-        name: "static-web-server",
-        kind: Kind::StaticWebServer,
-    },
+    peer("nginx", Kind::Nginx(include_str!("peers/nginx-tuned.conf"))),
+    peer(
+        "nginx-default",
+        Kind::Nginx(include_str!("peers/nginx-default.conf")),
+    ),
+    peer(
+        "nginx-aio",
+        Kind::Nginx(include_str!("peers/nginx-aio.conf")),
+    ),
+    peer("lighttpd", Kind::Lighttpd),
+    peer("h2o", Kind::H2o),
+    peer("caddy", Kind::Caddy),
+    peer("go", Kind::Go(include_str!("peers/go/fileserver.go"))),
+    peer("static-web-server", Kind::StaticWebServer),
 ];
 
 /// Where our own programs are.
@@ -226,59 +194,44 @@ impl Peer {
             std::fs::write(&path, fill_in(template, root, address, directory))?;
             Ok::<_, anyhow::Error>(path)
         };
-        let mut command;
+        let mut command = Command::new(self.program(programs)?);
         match self.kind {
             Kind::Ours(options) => {
-                command = Command::new(&programs.server);
-                command.args([
-                    "--threads",
-                    "1",
-                    "--method-override",
-                    "--max-connections",
-                    "16384",
-                ]);
-                command.arg("--bind").arg(address.to_string());
+                let usual = "--threads 1 --method-override --max-connections 16384 --bind";
+                command.args(usual.split(' ')).arg(address.to_string());
                 command.args(options).arg(root);
             }
             Kind::Floor(mode) => {
-                command = Command::new(&programs.bench);
-                command
-                    .args(["floor", mode])
-                    .arg(address.to_string())
-                    .args(files);
+                command.args(["floor", mode]).arg(address.to_string());
+                command.args(files);
             }
             Kind::Nginx(template) => {
-                command = Command::new(found("nginx")?);
                 command.arg("-p").arg(directory);
                 command.arg("-c").arg(written("nginx.conf", template)?);
             }
             Kind::Lighttpd => {
                 let path = written("lighttpd.conf", include_str!("peers/lighttpd.conf"))?;
-                command = Command::new(found("lighttpd")?);
                 command.arg("-D").arg("-f").arg(path);
             }
             Kind::H2o => {
-                command = Command::new(found("h2o")?);
                 let path = written("h2o.conf", include_str!("peers/h2o.conf"))?;
                 command.arg("-m").arg("worker").arg("-c").arg(path);
             }
             Kind::Caddy => {
                 let path = written("Caddyfile", include_str!("peers/Caddyfile"))?;
-                command = Command::new(found("caddy")?);
+                command.args(["run", "--adapter", "caddyfile", "--config"]);
                 command
-                    .args(["run", "--adapter", "caddyfile", "--config"])
-                    .arg(path);
-                command.env("HOME", directory).env("GOMAXPROCS", "1");
+                    .arg(path)
+                    .env("HOME", directory)
+                    .env("GOMAXPROCS", "1");
             }
-            Kind::Go(source) => {
-                command = Command::new(built_by_go(source, &programs.scratch)?);
+            Kind::Go(_) => {
                 command
                     .arg(root)
                     .arg(address.to_string())
                     .env("GOMAXPROCS", "1");
             }
             Kind::StaticWebServer => {
-                command = Command::new(found("static-web-server")?);
                 command.arg("--host").arg(address.ip().to_string());
                 command.arg("--port").arg(address.port().to_string());
                 command.arg("--root").arg(root);
@@ -288,19 +241,31 @@ impl Peer {
         }
         Ok(command)
     }
+
+    /// Its program, which is built first if it is of one file.
+    fn program(&self, programs: &Programs) -> anyhow::Result<PathBuf> {
+        match (self.kind, self.needs()) {
+            (Kind::Ours(_), _) => Ok(programs.server.clone()),
+            (Kind::Floor(_), _) => Ok(programs.bench.clone()),
+            (Kind::Go(source), _) => built_by_go(source, &programs.scratch),
+            (_, Some((name, _))) => found(name),
+            (_, None) => bail!("{} has no program", self.name),
+        }
+    }
 }
 
 fn fill_in(template: &str, root: &Path, address: SocketAddr, directory: &Path) -> String {
-    template
-        .replace("{root}", &root.display().to_string())
-        .replace("{dir}", &directory.display().to_string())
-        .replace("{address}", &address.to_string())
-        .replace("{host}", &address.ip().to_string())
-        .replace("{port}", &address.port().to_string())
-        .replace(
-            "{user}",
-            &std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
-        )
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let places = [
+        ("{root}", root.display().to_string()),
+        ("{dir}", directory.display().to_string()),
+        ("{address}", address.to_string()),
+        ("{host}", address.ip().to_string()),
+        ("{port}", address.port().to_string()),
+        ("{user}", user),
+    ];
+    let fill = |text: String, (place, value): &(&str, String)| text.replace(place, value);
+    places.iter().fold(template.to_owned(), fill)
 }
 
 /// Builds a program of one file, once in a run.
@@ -314,21 +279,14 @@ fn built_by_go(source: &str, scratch: &Path) -> anyhow::Result<PathBuf> {
     }
     let path = program.with_extension("go");
     std::fs::write(&path, source)?;
-    let output = Command::new(found("go")?)
-        .arg("build")
-        .arg("-o")
-        .arg(&program)
-        .arg(&path)
-        .env("GOCACHE", scratch.join("go-cache"))
-        .env("GOPATH", scratch.join("go-path"))
+    let mut command = Command::new(found("go")?);
+    command.args(["build", "-o"]).args([&program, &path]);
+    command
         .env("GO111MODULE", "off")
-        .output()?;
-    if !output.status.success() {
-        bail!(
-            "go build: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+        .env("GOPATH", scratch.join("go-path"));
+    let output = command.env("GOCACHE", scratch.join("go-cache")).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "go build: {}", said.trim());
     Ok(program)
 }
 
@@ -391,15 +349,9 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let mut names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        let floors = [FLOOR_SEND, FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY];
-        names.extend(
-            [&floors[..], &[OURS, GO_STUDY]]
-                .concat()
-                .iter()
-                .map(|p| p.name),
-        );
-        names.extend(variants().iter().skip(1).map(|peer| peer.name));
+        let floors = MEANINGS.map(|(floor, _)| floor);
+        let all = [&OTHERS[..], &floors, &variants(), &[GO_STUDY]].concat();
+        let mut names: Vec<&str> = all.iter().map(|peer| peer.name).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Raised when a reader of older files would misread newer ones.
 pub(crate) const FORMAT: u32 = 1;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) format: u32,
     /// When the run began, RFC 3339 in UTC.
@@ -31,6 +31,12 @@ pub(crate) struct Results {
 }
 
 impl Results {
+    /// How many rounds the sizes were measured in.
+    pub(crate) fn rounds(&self) -> usize {
+        let rounds = self.samples.iter().map(|sample| sample.round as usize + 1);
+        rounds.max().unwrap_or(0)
+    }
+
     /// Reads a `report.json`.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)

@@ -10,7 +10,7 @@ use super::load::{Demand, RESPONSES_MIN, STEAL_MAX};
 use super::peers::{FLOOR_COPY, FLOOR_CORK, FLOOR_SEND, FLOOR_SENDFILE, OURS, Peer, variants};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
-use super::results::{Sample, Skipped};
+use super::results::Sample;
 use super::section::Section;
 use super::stats::spread;
 use super::watch::Repeats;
@@ -61,88 +61,54 @@ impl Scenario {
     }
 }
 
+/// 64 connections that ask again as soon as they have their answer.
+const fn scenario(
+    id: &'static str,
+    title: &'static str,
+    targets: &'static str,
+    floors: &'static [Peer],
+) -> Scenario {
+    Scenario {
+        id,
+        title,
+        targets,
+        connections: 64,
+        close: false,
+        paced_by: None,
+        floors,
+    }
+}
+
+const SMALL: &[Peer] = &[FLOOR_SEND];
+
 /// In the order in which they are run and shown.
 pub(crate) const SCENARIOS: [Scenario; 9] = [
+    scenario("1k", "1 KiB", "/1k.bin", SMALL),
+    scenario(
+        "4k-many",
+        "4 KiB of 10,000 files",
+        "/4k/{0..MANY}.bin",
+        SMALL,
+    ),
+    scenario("10k", "10 KiB", "/10k.bin", SMALL),
+    scenario("100k", "100 KiB", "/100k.bin", &[FLOOR_SENDFILE]),
+    scenario("1m", "1 MiB", "/1m.bin", &[FLOOR_SENDFILE, FLOOR_CORK]),
     Scenario {
-        id: "1k",
-        title: "1 KiB",
-        targets: "/1k.bin",
-        connections: 64,
-        close: false,
-        paced_by: None,
-        floors: &[FLOOR_SEND],
-    },
-    Scenario {
-        id: "4k-many",
-        title: "4 KiB of 10,000 files",
-        targets: "/4k/{0..MANY}.bin",
-        connections: 64,
-        close: false,
-        paced_by: None,
-        floors: &[FLOOR_SEND],
-    },
-    Scenario {
-        id: "10k",
-        title: "10 KiB",
-        targets: "/10k.bin",
-        connections: 64,
-        close: false,
-        paced_by: None,
-        floors: &[FLOOR_SEND],
-    },
-    Scenario {
-        id: "100k",
-        title: "100 KiB",
-        targets: "/100k.bin",
-        connections: 64,
-        close: false,
-        paced_by: None,
-        floors: &[FLOOR_SENDFILE],
-    },
-    Scenario {
-        id: "1m",
-        title: "1 MiB",
-        targets: "/1m.bin",
-        connections: 64,
-        close: false,
-        paced_by: None,
-        floors: &[FLOOR_SENDFILE, FLOOR_CORK],
-    },
-    Scenario {
-        id: "video",
-        title: "300 MB",
-        targets: "/video.mp4",
         connections: 8,
-        close: false,
-        paced_by: None,
         floors: &[FLOOR_SENDFILE, FLOOR_CORK, FLOOR_COPY],
+        ..scenario("video", "300 MB", "/video.mp4", &[])
     },
     Scenario {
-        id: "1k-close",
-        title: "1 KiB, a new connection each",
-        targets: "/1k.bin",
-        connections: 64,
         close: true,
-        paced_by: None,
-        floors: &[FLOOR_SEND],
+        ..scenario("1k-close", "1 KiB, a new connection each", "/1k.bin", SMALL)
     },
     Scenario {
-        id: "1k-paced",
-        title: "1 KiB at 60 % of our peak",
-        targets: "/1k.bin",
-        connections: 64,
-        close: false,
         paced_by: Some("1k"),
-        floors: &[FLOOR_SEND],
+        ..scenario("1k-paced", "1 KiB at 60 % of our peak", "/1k.bin", SMALL)
     },
     Scenario {
-        id: "10k-paced",
-        title: "10 KiB at 60 % of our peak",
-        targets: "/10k.bin",
-        connections: 64,
-        close: false,
         paced_by: Some("10k"),
-        floors: &[FLOOR_SEND],
+        ..scenario("10k-paced", "10 KiB at 60 % of our peak", "/10k.bin", SMALL)
     },
 ];
 
@@ -216,11 +182,9 @@ fn run_scenario(
                     foreign: measured.seen.foreign,
                 }),
                 Err(_) if bench.is_stopped() => return Ok(()),
-                Err(error) => bench.skip(Skipped {
-                    what: format!("{} with {}", server.name, scenario.title),
-                    why: format!("{error:#}"),
-                    mend: None,
-                }),
+                Err(error) => {
+                    bench.skip_failed(format!("{} with {}", server.name, scenario.title), &error)
+                }
             }
         }
     }
@@ -267,11 +231,9 @@ fn start_all(bench: &mut Bench, scenario: &Scenario, peers: &[Peer]) -> Vec<Runn
         });
         match verified {
             Ok(server) => running.push(server),
-            Err(error) => bench.skip(Skipped {
-                what: format!("{} with {}", peer.name, scenario.title),
-                why: format!("{error:#}"),
-                mend: None,
-            }),
+            Err(error) => {
+                bench.skip_failed(format!("{} with {}", peer.name, scenario.title), &error)
+            }
         }
     }
     running

@@ -84,11 +84,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 ..study
             }),
             Err(_) if bench.is_stopped() => return Ok(()),
-            Err(error) => bench.skip(Skipped {
-                what: format!("study: {name}"),
-                why: format!("{error:#}"),
-                mend: None,
-            }),
+            Err(error) => bench.skip_failed(format!("study: {name}"), &error),
         }
     }
     Ok(())

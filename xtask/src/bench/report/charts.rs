@@ -1,22 +1,11 @@
-//! Charts: rows of marks over a common scale, and lines over time.
+//! Charts as elements of the page: rows of marks over a common scale, and lines over time. What is drawn
+//! takes its colours from `page.css`, by the name of its tone.
 
-use plotters::element::DashedPathElement;
-use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
+use std::fmt::Write;
+
+use html_escape::encode_text as text;
 
 use super::numbers::decimals;
-use super::palette::Tone;
-use super::sheet::{
-    AXIS_HEIGHT, Area, Axes, Drawn, FINE, Frame, Place, WIDTH, drawn, on_axes, stroke, text,
-    text_width,
-};
-
-const ROW_HEIGHT: i32 = 22;
-/// Half the thickness of a bar, as part of a row.
-const BAR_HALF: f64 = 0.27;
-const LINES_HEIGHT: i32 = 210;
-/// Runs with fewer points than these show each of them.
-const POINTS_SHOWN_MAX: usize = 30;
 
 /// How values are laid along the horizontal axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +14,7 @@ pub(crate) enum Scale {
     Logarithmic,
 }
 
-/// One thing that stands in a row.
+/// One thing that stands in a row, by its values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Mark {
     /// From the beginning of the axis.
@@ -36,33 +25,27 @@ pub(crate) enum Mark {
     Thick(f64, f64),
     Dot(f64),
     Ring(f64),
-    Tick(f64),
 }
 
-/// A row: who, what is drawn, and the figure at its end.
+/// A row: who, in which colour, what is drawn, and the figure at its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) label: String,
-    pub(crate) tone: Tone,
-    /// Paler, where two rows have one tone.
-    pub(crate) is_pale: bool,
+    pub(crate) tone: &'static str,
     pub(crate) marks: Vec<Mark>,
-    /// At the right end.
     pub(crate) value: String,
-    /// In place of marks.
-    pub(crate) note: Option<String>,
 }
 
 /// A chart of rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     pub(crate) title: String,
-    pub(crate) unit: String,
+    pub(crate) unit: &'static str,
     pub(crate) scale: Scale,
-    /// What the figures at the ends are, where they are not simply what is drawn.
-    pub(crate) values: Option<String>,
     /// Where a line across all rows stands.
     pub(crate) reference: Option<f64>,
+    /// What marks mean: how each is drawn, and its meaning.
+    pub(crate) keys: &'static [(&'static str, &'static str)],
     pub(crate) rows: Vec<Row>,
 }
 
@@ -70,7 +53,7 @@ pub(crate) struct Rows {
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) label: String,
-    pub(crate) tone: Tone,
+    pub(crate) tone: &'static str,
     pub(crate) is_dashed: bool,
     pub(crate) points: Vec<f64>,
 }
@@ -78,410 +61,386 @@ pub(crate) struct Line {
 /// A chart of lines over seconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
-    pub(crate) title: String,
-    pub(crate) unit: String,
+    pub(crate) title: &'static str,
+    pub(crate) unit: &'static str,
     pub(crate) lines: Vec<Line>,
 }
 
 impl Mark {
-    fn values(self) -> Vec<f64> {
+    /// How it is drawn, where it begins and where it ends.
+    fn drawn(self, from: f64) -> (&'static str, f64, f64) {
         match self {
-            Self::Bar(at) | Self::Dot(at) | Self::Ring(at) | Self::Tick(at) => vec![at],
-            Self::Whisker(from, to) | Self::Line(from, to) | Self::Thick(from, to) => {
-                vec![from, to]
-            }
+            Self::Bar(to) => ("bar", from, to),
+            Self::Whisker(low, high) => ("whisker", low, high),
+            Self::Line(a, b) => ("line", a.min(b), a.max(b)),
+            Self::Thick(low, high) => ("thick", low, high),
+            Self::Dot(at) => ("dot", at, at),
+            Self::Ring(at) => ("ring", at, at),
         }
-    }
-
-    /// Whether it has a place: nothing is drawn of what is not a number, nor, on a logarithmic axis,
-    /// of zero.
-    fn is_drawable(self, scale: Scale) -> bool {
-        let has_place = |value: &f64| match scale {
-            Scale::FromZero => value.is_finite() && *value >= 0.0,
-            Scale::Logarithmic => value.is_finite() && *value > 0.0,
-        };
-        self.values().iter().all(has_place)
     }
 }
 
 impl Rows {
-    /// The chart as an element of a page.
-    pub(crate) fn svg(&self) -> anyhow::Result<String> {
-        let head = if self.values.is_some() { 20 } else { 6 };
-        let height = head + ROW_HEIGHT * self.rows.len() as i32 + AXIS_HEIGHT;
-        drawn(&self.title, height, |root| {
-            let widest = |text: &dyn Fn(&Row) -> &str| {
-                let width = |row: &Row| {
-                    let regular = text_width(text(row).chars().count());
-                    // Bold letters are wider.
-                    let is_bold = row.tone == Tone::Ours;
-                    if is_bold { regular * 11 / 10 } else { regular }
-                };
-                self.rows.iter().map(width).max().unwrap_or(0)
-            };
-            let frame = Frame {
-                top: head,
-                bottom: AXIS_HEIGHT,
-                left: widest(&|row| &row.label) + 10,
-                right: (widest(&|row| &row.value) + 8).max(16),
-            };
-            let (from, to) = self.range();
-            let rows = 0.0..self.rows.len().max(1) as f64;
-            let draw: &dyn Fn(Place<'_>) -> Drawn = &|place| self.draw(root, place, (from, to));
-            match self.scale {
-                Scale::FromZero => on_axes(root, &frame, (from..to, rows), self.axes(), draw)?,
-                Scale::Logarithmic => {
-                    on_axes(
-                        root,
-                        &frame,
-                        ((from..to).log_scale(), rows),
-                        self.axes(),
-                        draw,
-                    )?;
-                }
-            }
-            if let Some(values) = &self.values {
-                let at = (WIDTH - 1, head / 2);
-                text(root, values, at, HPos::Right, Tone::Muted, false)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn axes(&self) -> Axes<'_> {
-        Axes {
-            below: &self.unit,
-            beside: None,
-        }
-    }
-
     /// The values at both ends of the axis.
     fn range(&self) -> (f64, f64) {
         let marks = self.rows.iter().flat_map(|row| &row.marks);
-        let drawable = marks.filter(|mark| mark.is_drawable(self.scale));
-        let values = drawable.flat_map(|mark| mark.values());
-        let values: Vec<f64> = values.chain(self.reference).collect();
-        let highest = values.iter().copied().fold(f64::MIN, f64::max);
-        let lowest = values.iter().copied().fold(f64::MAX, f64::min);
+        let ends = marks.flat_map(|mark| {
+            let (_, low, high) = mark.drawn(f64::NAN);
+            [low, high]
+        });
+        let values: Vec<f64> = ends
+            .chain(self.reference)
+            .filter(|value| self.has_place(*value))
+            .collect();
+        let highest = values.iter().copied().fold(0.0, f64::max);
+        let lowest = values.iter().copied().fold(highest, f64::min);
         match self.scale {
             Scale::FromZero if highest > 0.0 => (0.0, highest * 1.03),
             Scale::FromZero => (0.0, 1.0),
-            Scale::Logarithmic if values.is_empty() => (0.999, 10.01),
+            Scale::Logarithmic if values.is_empty() => (1.0, 10.0),
+            // Whole decades, and one more where a bar of the least would have no length.
             Scale::Logarithmic => {
-                // Whole decades, and a little more on both sides so that rounding loses no tick.
-                let from = (lowest * 0.9).log10().floor();
+                let from = (lowest * 0.99).log10().floor();
                 let to = highest.log10().ceil().max(from + 1.0);
-                (10_f64.powf(from) * 0.999, 10_f64.powf(to) * 1.001)
+                (10_f64.powf(from), 10_f64.powf(to))
             }
         }
     }
 
-    fn draw(&self, root: &Area<'_>, place: Place<'_>, (from, to): (f64, f64)) -> Drawn {
-        let count = self.rows.len() as f64;
-        if let Some(reference) = self.reference {
-            let line = vec![place(reference, 0.0), place(reference, count)];
-            root.draw(&PathElement::new(line, stroke(Tone::Muted, 10)))?;
-        }
-        for (index, row) in self.rows.iter().enumerate() {
-            // The first row stands on top.
-            let middle = count - index as f64 - 0.5;
-            let is_drawable = |mark: &&Mark| mark.is_drawable(self.scale);
-            for mark in row.marks.iter().filter(is_drawable) {
-                draw_mark(root, place, (from, middle), *mark, row)?;
-            }
-            let (left, y) = place(from, middle);
-            let y = y / FINE;
-            let is_ours = row.tone == Tone::Ours;
-            let at = (left / FINE - 7, y);
-            text(root, &row.label, at, HPos::Right, Tone::Ink, is_ours)?;
-            text(
-                root,
-                &row.value,
-                (WIDTH - 1, y),
-                HPos::Right,
-                Tone::Ink,
-                is_ours,
-            )?;
-            if let Some(note) = &row.note {
-                let (at, anchor) = self.free_place(row, place, (from, to));
-                text(root, note, (at, y), anchor, Tone::Warning, false)?;
-            }
-        }
-        Ok(())
+    /// Nothing is drawn of what is not a number, nor, on a logarithmic axis, of zero.
+    fn has_place(&self, value: f64) -> bool {
+        let is_enough = match self.scale {
+            Scale::FromZero => value >= 0.0,
+            Scale::Logarithmic => value > 0.0,
+        };
+        is_enough && value.is_finite()
     }
 
-    /// Where a note meets no mark of its row: after the last or before the first, whichever side has
-    /// more room.
-    fn free_place(&self, row: &Row, place: Place<'_>, (from, to): (f64, f64)) -> (i32, HPos) {
-        let at = |value: f64| place(value, 0.0).0 / FINE;
-        let marks = row.marks.iter().filter(|mark| mark.is_drawable(self.scale));
-        let taken: Vec<i32> = marks.flat_map(|mark| mark.values()).map(at).collect();
-        match (taken.iter().min(), taken.iter().max()) {
-            (Some(first), Some(last)) if first - at(from) > at(to) - last => {
-                (first - 12, HPos::Right)
+    /// Where a value stands, in hundredths of the axis.
+    fn place(&self, value: f64, (from, to): (f64, f64)) -> f64 {
+        100.0
+            * match self.scale {
+                Scale::FromZero => value / to,
+                Scale::Logarithmic => (value.log10() - from.log10()) / (to / from).log10(),
             }
-            (_, Some(last)) => (last + 12, HPos::Left),
-            _ => (at(from) + 4, HPos::Left),
+    }
+
+    /// The chart as an element of a page.
+    pub(crate) fn html(&self) -> String {
+        let range = self.range();
+        let place = |value| self.place(value, range);
+        let mut out = String::from("<div class=\"rows\">\n");
+        for row in &self.rows {
+            let mut track = String::new();
+            if let Some(reference) = self.reference {
+                let at = place(reference);
+                let _ = write!(track, "<i class=\"reference\" style=\"left:{at:.1}%\"></i>");
+            }
+            for mark in &row.marks {
+                let (class, low, high) = mark.drawn(range.0);
+                if self.has_place(high) && (self.has_place(low) || class == "bar") {
+                    let (left, right) = (place(low), place(high));
+                    let width = right - left;
+                    let style = format!("left:{left:.1}%;width:{width:.1}%");
+                    let _ = write!(track, "<i class=\"{class}\" style=\"{style}\"></i>");
+                }
+            }
+            let (label, value) = (text(&row.label), text(&row.value));
+            let _ = writeln!(
+                out,
+                "<div class=\"row {}\"><span>{label}</span><span class=\"track\">{track}</span>\
+                 <span>{value}</span></div>",
+                row.tone
+            );
+        }
+        let ticks: String = self
+            .ticks(range)
+            .into_iter()
+            .map(|tick| {
+                let at = place(tick);
+                format!("<i style=\"left:{at:.1}%\">{}</i>", short(tick))
+            })
+            .collect();
+        let _ = writeln!(
+            out,
+            "<div class=\"row ticks\"><span></span><span class=\"track\">{ticks}</span><span></span></div>\n</div>"
+        );
+        figure(&self.title, self.unit, &out, &keys(self.keys))
+    }
+
+    fn ticks(&self, (from, to): (f64, f64)) -> Vec<f64> {
+        match self.scale {
+            Scale::FromZero => {
+                let step = step(to);
+                (0..)
+                    .map(|count| f64::from(count) * step)
+                    .take_while(|tick| *tick <= to)
+                    .collect()
+            }
+            Scale::Logarithmic => {
+                let decades = (to / from).log10().round() as i32;
+                // Of many decades not all have the room.
+                let every = decades.unsigned_abs().div_ceil(4) as usize;
+                let decades = (0..=decades).step_by(every);
+                decades.map(|decade| from * 10_f64.powi(decade)).collect()
+            }
         }
     }
 }
 
-fn draw_mark(
-    root: &Area<'_>,
-    place: Place<'_>,
-    (from, middle): (f64, f64),
-    mark: Mark,
-    row: &Row,
-) -> Drawn {
-    let colour = row.tone.colour().mix(if row.is_pale { 0.55 } else { 1.0 });
-    let path = |points: Vec<(f64, f64)>, style: ShapeStyle| {
-        let points: Vec<_> = points.into_iter().map(|(x, y)| place(x, y)).collect();
-        PathElement::new(points, style)
-    };
-    let across = |at: f64, half: f64| vec![(at, middle - half), (at, middle + half)];
-    match mark {
-        Mark::Bar(to) => {
-            let corners = [place(from, middle + BAR_HALF), place(to, middle - BAR_HALF)];
-            root.draw(&Rectangle::new(corners, colour.filled()))?;
-        }
-        Mark::Whisker(low, high) => {
-            let style = stroke(Tone::Ink, 12);
-            root.draw(&path(vec![(low, middle), (high, middle)], style))?;
-            for end in [low, high] {
-                root.draw(&path(across(end, 0.14), style))?;
-            }
-        }
-        Mark::Line(from, to) => {
-            let style = colour.stroke_width(12);
-            root.draw(&path(vec![(from, middle), (to, middle)], style))?;
-        }
-        Mark::Thick(from, to) => {
-            let style = colour.stroke_width(70);
-            root.draw(&path(vec![(from, middle), (to, middle)], style))?;
-        }
-        Mark::Dot(at) => {
-            let dot = Circle::new(place(at, middle), 45, colour.filled());
-            root.draw(&dot)?;
-        }
-        Mark::Ring(at) => {
-            let ring = Circle::new(place(at, middle), 38, stroke(Tone::Ink, 14));
-            root.draw(&ring)?;
-        }
-        Mark::Tick(at) => root.draw(&path(across(at, 0.25), colour.stroke_width(15)))?,
-    }
-    Ok(())
+/// A round number of which three to seven make so much.
+fn step(of: f64) -> f64 {
+    let decade = 10_f64.powf(of.log10().floor());
+    let steps = [0.2, 0.5, 1.0, 2.0];
+    decade
+        * steps
+            .into_iter()
+            .find(|step| of / (decade * step) <= 6.0)
+            .unwrap_or(2.0)
 }
+
+/// The figure at a tick.
+fn short(number: f64) -> String {
+    let text = decimals(number);
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// The room that lines have, without the figures beside and below.
+const WIDTH: f64 = 308.0;
+const HEIGHT: f64 = 172.0;
+/// What is left of it, and above.
+const LEFT: f64 = 44.0;
+const TOP: f64 = 8.0;
 
 impl Lines {
     /// The chart as an element of a page.
-    pub(crate) fn svg(&self) -> anyhow::Result<String> {
-        drawn(&self.title, LINES_HEIGHT, |root| {
-            let points = self.lines.iter().flat_map(|line| &line.points);
-            let highest = points
-                .copied()
-                .filter(|y| y.is_finite())
-                .fold(0.0, f64::max);
-            let highest = if highest > 0.0 { highest * 1.08 } else { 1.0 };
-            let seconds = self.lines.iter().map(|line| line.points.len()).max();
-            let seconds = seconds.unwrap_or(0).max(1) as f64;
-            let frame = Frame {
-                top: 24,
-                bottom: AXIS_HEIGHT,
-                left: text_width(decimals(highest.ceil()).len().max(3)) + 10,
-                right: 10,
-            };
-            let axes = Axes {
-                below: "seconds since the beginning",
-                beside: Some(&self.unit),
-            };
-            let ranges = (0.0..seconds, 0.0..highest);
-            on_axes(root, &frame, ranges, axes, &|place| {
-                self.lines
-                    .iter()
-                    .try_for_each(|line| draw_line(root, place, line))
-            })
-        })
+    pub(crate) fn html(&self) -> String {
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        let highest = points
+            .copied()
+            .filter(|y| y.is_finite())
+            .fold(0.0, f64::max);
+        let highest = if highest > 0.0 { highest * 1.05 } else { 1.0 };
+        let seconds = self.lines.iter().map(|line| line.points.len()).max();
+        let seconds = seconds.unwrap_or(0).max(1);
+        let place = |second: f64, value: f64| {
+            let x = LEFT + second / seconds as f64 * WIDTH;
+            (x, TOP + HEIGHT - value / highest * HEIGHT)
+        };
+        let (title, unit) = (self.title, self.unit);
+        let mut out =
+            format!("<svg viewBox=\"0 0 360 212\" role=\"img\" aria-label=\"{title}, {unit}\">");
+        let step = step(highest);
+        let ticks = (0..).map(|count| f64::from(count) * step);
+        for tick in ticks.take_while(|tick| *tick <= highest) {
+            let ((x, y), figure) = (place(0.0, tick), short(tick));
+            let _ = write!(
+                out,
+                "<path class=\"grid\" d=\"M{x} {y:.1}h{WIDTH}\"/>\
+                 <text x=\"38\" y=\"{:.1}\" text-anchor=\"end\">{figure}</text>",
+                y + 4.0
+            );
+        }
+        let _ = write!(
+            out,
+            "<text x=\"{LEFT}\" y=\"198\">0</text>\
+             <text x=\"352\" y=\"198\" text-anchor=\"end\">{seconds} s</text>"
+        );
+        out.extend(self.lines.iter().map(|line| line.path(&place)));
+        out.push_str("</svg>\n");
+        let classes: Vec<String> = self
+            .lines
+            .iter()
+            .map(|line| format!("swatch {}", line.class()))
+            .collect();
+        let labels = self.lines.iter().map(|line| line.label.as_str());
+        let found: Vec<(&str, &str)> = classes.iter().map(String::as_str).zip(labels).collect();
+        figure(title, unit, &out, &keys(&found))
     }
 }
 
-fn draw_line(root: &Area<'_>, place: Place<'_>, line: &Line) -> Drawn {
-    let colour = line.tone.colour();
-    let points: Vec<(i32, i32)> = line
-        .points
-        .iter()
-        .enumerate()
-        .filter(|(_, y)| y.is_finite() && **y >= 0.0)
+impl Line {
+    fn class(&self) -> String {
+        format!(
+            "{}{}",
+            self.tone,
+            if self.is_dashed { " dashed" } else { "" }
+        )
+    }
+
+    fn path(&self, place: &dyn Fn(f64, f64) -> (f64, f64)) -> String {
+        let points = self.points.iter().enumerate();
+        let points = points.filter(|(_, value)| value.is_finite() && **value >= 0.0);
         // A figure is of the second that ends there.
-        .map(|(index, y)| place(index as f64 + 1.0, *y))
-        .collect();
-    if line.points.len() <= POINTS_SHOWN_MAX {
-        for point in &points {
-            let size = if line.points.len() == 1 { 40 } else { 22 };
-            let style = if line.is_dashed {
-                colour.stroke_width(14)
-            } else {
-                colour.filled()
-            };
-            root.draw(&Circle::new(*point, size, style))?;
+        let places = points.map(|(index, value)| place(index as f64 + 1.0, *value));
+        let places: Vec<String> = places.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+        if places.is_empty() {
+            return String::new();
         }
+        // A line of no length is a dot, by its round ends.
+        format!(
+            "<path class=\"{}\" d=\"M{}h0\"/>",
+            self.class(),
+            places.join("L")
+        )
     }
-    if points.len() < 2 {
-        return Ok(());
-    }
-    let style = colour.stroke_width(16);
-    if line.is_dashed {
-        root.draw(&DashedPathElement::new(points, 50, 40, style))?;
+}
+
+/// What the marks of a chart mean: how each is drawn, and its meaning.
+pub(crate) fn keys(keys: &[(&str, &str)]) -> String {
+    let one = |(class, meaning): &(&str, &str)| {
+        format!("<span class=\"key {class}\">{}</span> ", text(meaning))
+    };
+    let all: String = keys.iter().map(one).collect();
+    if all.is_empty() {
+        all
     } else {
-        root.draw(&PathElement::new(points, style))?;
+        format!("<p class=\"keys\">{all}</p>\n")
     }
-    Ok(())
+}
+
+fn figure(title: &str, unit: &str, inside: &str, keys: &str) -> String {
+    let (title, unit) = (text(title), text(unit));
+    format!(
+        "<figure><figcaption>{title} <small>{unit}</small></figcaption>\n{inside}{keys}</figure>\n"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(label: &str, marks: Vec<Mark>) -> Row {
-        Row {
-            label: label.to_owned(),
-            tone: Tone::Other,
-            is_pale: false,
+    fn rows(scale: Scale, marks: Vec<Vec<Mark>>) -> String {
+        let row = |marks| Row {
+            label: "a<b".to_owned(),
+            tone: "other",
             marks,
-            value: "42".to_owned(),
-            note: None,
-        }
-    }
-
-    fn rows(scale: Scale, rows: Vec<Row>) -> String {
-        let chart = Rows {
-            title: "A \"title\"".to_owned(),
-            unit: "units each".to_owned(),
-            scale,
-            values: None,
-            reference: None,
-            rows,
+            value: "42 > 1".to_owned(),
         };
-        checked(&chart.svg().expect("a chart"))
+        let chart = Rows {
+            title: "A \"title\" & more".to_owned(),
+            unit: "units each",
+            scale,
+            reference: None,
+            keys: &[("dot", "here")],
+            rows: marks.into_iter().map(row).collect(),
+        };
+        checked(chart.html())
     }
 
     fn lines(points: Vec<f64>) -> String {
-        let line = Line {
-            label: "a line".to_owned(),
-            tone: Tone::Copy,
-            is_dashed: false,
-            points,
-        };
-        let dashed = Line {
-            is_dashed: true,
-            ..line.clone()
+        let line = |is_dashed| Line {
+            label: "a<b".to_owned(),
+            tone: "copy",
+            is_dashed,
+            points: points.clone(),
         };
         let chart = Lines {
-            title: "Lines".to_owned(),
-            unit: "units".to_owned(),
-            lines: vec![line, dashed],
+            title: "Lines",
+            unit: "units",
+            lines: vec![line(false), line(true)],
         };
-        checked(&chart.svg().expect("a chart"))
+        checked(chart.html())
     }
 
     /// What holds of every chart.
-    fn checked(svg: &str) -> String {
-        assert!(svg.starts_with("<svg viewBox=\"0 0 3600 "), "{svg}");
-        assert!(svg.trim_end().ends_with("</svg>"), "{svg}");
-        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        svg.to_owned()
+    fn checked(html: String) -> String {
+        for wrong in ["NaN", "inf", "a<b", "%;width:-"] {
+            assert!(!html.contains(wrong), "{wrong}: {html}");
+        }
+        html
     }
 
     #[test]
-    fn labels_figures_units_and_ticks_are_text() {
-        let svg = rows(
+    fn labels_figures_units_and_keys_are_text() {
+        let html = rows(Scale::FromZero, vec![vec![Mark::Bar(10.0)]]);
+        for text in [
+            "a&lt;b",
+            "42 &gt; 1",
+            "units each",
+            "&amp; more",
+            ">here<",
+            "a&lt;b",
+        ] {
+            assert!(html.contains(text), "{text}: {html}");
+        }
+        assert!(lines(vec![1.0]).contains("a&lt;b"));
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_part_of_the_axis() {
+        let html = rows(
             Scale::FromZero,
             vec![
-                row("first", vec![Mark::Bar(10.0)]),
-                row("a<b", vec![Mark::Bar(5.0), Mark::Whisker(4.0, 6.0)]),
+                vec![Mark::Bar(100.0)],
+                vec![Mark::Bar(50.0), Mark::Whisker(25.0, 100.0)],
             ],
         );
-        for text in ["first", "a&lt;b", "42", "units each", "10"] {
-            assert!(
-                svg.contains(&format!(">\n{text}\n</text>")),
-                "{text}: {svg}"
-            );
+        for style in [
+            "class=\"bar\" style=\"left:0.0%;width:97.1%\"",
+            "class=\"bar\" style=\"left:0.0%;width:48.5%\"",
+            "class=\"whisker\" style=\"left:24.3%;width:72.8%\"",
+        ] {
+            assert!(html.contains(style), "{style}: {html}");
         }
-        assert!(svg.contains("aria-label=\"A &quot;title&quot;\""));
-        // The sheet, and one bar each.
-        assert_eq!(svg.matches("<rect").count(), 2);
+        let html = rows(
+            Scale::Logarithmic,
+            vec![vec![Mark::Line(100.0, 1.0), Mark::Dot(10.0)]],
+        );
+        assert!(
+            html.contains("class=\"dot\" style=\"left:66.7%;width:0.0%\""),
+            "{html}"
+        );
     }
 
     #[test]
     fn rows_of_nothing_of_zero_and_of_what_is_no_number_are_drawn() {
         for scale in [Scale::FromZero, Scale::Logarithmic] {
             rows(scale, vec![]);
-            rows(scale, vec![row("none", vec![])]);
+            rows(scale, vec![vec![]]);
             for number in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 1e300] {
-                rows(
-                    scale,
-                    vec![row(
-                        "one",
-                        vec![
-                            Mark::Bar(number),
-                            Mark::Whisker(number, number),
-                            Mark::Line(number, number),
-                            Mark::Thick(number, number),
-                            Mark::Dot(number),
-                            Mark::Ring(number),
-                            Mark::Tick(number),
-                        ],
-                    )],
-                );
+                let marks = [
+                    Mark::Bar(number),
+                    Mark::Whisker(number, number),
+                    Mark::Line(number, 1.0),
+                    Mark::Thick(number, number),
+                    Mark::Dot(number),
+                    Mark::Ring(number),
+                ];
+                rows(scale, vec![marks.to_vec()]);
             }
         }
     }
 
     #[test]
-    fn a_logarithmic_axis_has_a_tick_at_every_decade() {
-        let svg = rows(
-            Scale::Logarithmic,
-            vec![row("one", vec![Mark::Line(0.2, 800.0)])],
-        );
-        for tick in ["0.1", "1", "10", "100", "1,000"] {
-            assert!(
-                svg.contains(&format!(">\n{tick}\n</text>")),
-                "{tick}: {svg}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_note_stands_where_no_mark_does() {
-        let mut noted = row("one", vec![Mark::Ring(2.0)]);
-        noted.note = Some("no answer".to_owned());
-        let with_mark_at = |at: f64| {
-            let mut noted = noted.clone();
-            noted.marks = vec![Mark::Ring(at)];
-            let other = row("other", vec![Mark::Dot(1.0), Mark::Dot(100.0)]);
-            let svg = rows(Scale::Logarithmic, vec![noted, other]);
-            let before = svg
-                .split("no answer")
-                .next()
-                .expect("text before")
-                .to_owned();
-            before
-                .rsplit("<text")
-                .next()
-                .expect("its element")
-                .to_owned()
+    fn axes_have_a_tick_at_every_decade_or_round_number() {
+        let ticks = |html: &str| -> Vec<String> {
+            let ticks = html.split("row ticks").nth(1).expect("ticks");
+            let ticks = ticks
+                .split("</i>")
+                .filter_map(|tick| tick.rsplit_once("%\">"));
+            ticks.map(|(_, tick)| tick.to_owned()).collect()
         };
-        assert!(with_mark_at(2.0).contains("text-anchor=\"start\""));
-        assert!(with_mark_at(90.0).contains("text-anchor=\"end\""));
+        let found = ticks(&rows(
+            Scale::Logarithmic,
+            vec![vec![Mark::Line(0.2, 800.0)]],
+        ));
+        assert_eq!(found, ["0.1", "1", "10", "100", "1,000"]);
+        let found = ticks(&rows(Scale::FromZero, vec![vec![Mark::Bar(1.4)]]));
+        assert_eq!(found, ["0", "0.5", "1"]);
     }
 
     #[test]
     fn lines_of_no_point_one_point_and_zeros_are_drawn() {
-        lines(vec![]);
-        assert!(lines(vec![5.0]).contains("<circle"));
+        assert!(!lines(vec![]).contains("class=\"copy\" d"));
+        assert!(lines(vec![5.0]).contains("class=\"copy\" d=\"M"));
         lines(vec![0.0, 0.0]);
-        lines(vec![f64::NAN, f64::INFINITY, -1.0]);
+        assert!(!lines(vec![f64::NAN, f64::INFINITY, -1.0]).contains("class=\"copy\" d"));
         let many = lines((0..120).map(f64::from).collect());
-        assert!(many.contains("<polyline") && !many.contains("<circle"));
-        assert!(many.contains("seconds since the beginning"));
+        assert!(many.contains(">120 s<"), "{many}");
     }
 }

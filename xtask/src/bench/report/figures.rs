@@ -17,8 +17,9 @@ pub(crate) enum Figure {
     /// acknowledgements have the server's side of the kernel do is done on the client's core.
     MachineCpuPerGb,
     ResponsesPerSecond,
+    /// GB of bodies.
     BytesPerSecond,
-    /// Latency at the median and at the 99th and 99.9th percentile, in microseconds.
+    /// Latency at the median and at the 99th and 99.9th percentile, in milliseconds.
     P50,
     P99,
     P999,
@@ -32,6 +33,14 @@ impl Figure {
         } else {
             Self::CpuPerResponse
         }
+    }
+
+    /// What two runs are compared by: bytes count where files are large, requests where they are not.
+    pub(crate) fn compared(scenario: &str) -> Vec<Self> {
+        let cost = Self::cost_of(scenario);
+        let machine = (cost == Self::CpuPerGb).then_some(Self::MachineCpuPerGb);
+        let all = [cost].into_iter().chain(machine);
+        all.chain([Self::ResponsesPerSecond, Self::P99]).collect()
     }
 
     /// The unit in which people read it.
@@ -48,18 +57,7 @@ impl Figure {
         }
     }
 
-    /// How many of its own units make one of those that people read.
-    pub(crate) fn scale(self) -> f64 {
-        match self {
-            Self::CpuPerResponse
-            | Self::CpuPerGb
-            | Self::MachineCpuPerGb
-            | Self::ResponsesPerSecond => 1.0,
-            Self::BytesPerSecond => 1e9,
-            Self::P50 | Self::P99 | Self::P999 => 1e3,
-        }
-    }
-
+    /// In that unit.
     pub(crate) fn of(self, sample: &Sample) -> f64 {
         let load = &sample.load;
         match self {
@@ -74,10 +72,10 @@ impl Figure {
             // Nothing has a latency that has not ended.
             Self::P50 | Self::P99 | Self::P999 if load.responses + load.unanswered == 0 => f64::NAN,
             Self::ResponsesPerSecond => load.responses as f64 / load.seconds,
-            Self::BytesPerSecond => load.body_bytes as f64 / load.seconds,
-            Self::P50 => load.p50_ns as f64 / 1e3,
-            Self::P99 => load.p99_ns as f64 / 1e3,
-            Self::P999 => load.p999_ns as f64 / 1e3,
+            Self::BytesPerSecond => load.body_bytes as f64 / 1e9 / load.seconds,
+            Self::P50 => ms(load.p50_ns),
+            Self::P99 => ms(load.p99_ns),
+            Self::P999 => ms(load.p999_ns),
         }
     }
 }
@@ -98,20 +96,24 @@ pub(crate) fn samples<'r>(
 
 /// The servers that were measured in a scenario, ours first, in the order of the run.
 pub(crate) fn servers(results: &Results, scenario: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for sample in results
-        .samples
-        .iter()
-        .filter(|sample| sample.scenario == scenario)
-    {
-        if !names.contains(&sample.server) {
-            names.push(sample.server.clone());
-        }
-    }
+    let samples = results.samples.iter();
+    let samples = samples.filter(|sample| sample.scenario == scenario);
+    let mut names = unique(samples.map(|sample| &sample.server));
     names.sort_by_key(|name| {
         let place = (name != OURS.name, !is_ours(name), !is_floor(name));
         (place, name.clone())
     });
+    names
+}
+
+/// Each name once, in the order in which they come.
+fn unique<'n>(all: impl Iterator<Item = &'n String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in all {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
     names
 }
 
@@ -123,18 +125,6 @@ pub(crate) fn figure(
     figure: Figure,
 ) -> Option<Spread> {
     spread(samples(results, scenario, server).map(|sample| figure.of(sample)))
-}
-
-/// The same in the unit in which people read it.
-pub(crate) fn shown(results: &Results, scenario: &str, server: &str, of: Figure) -> Option<Spread> {
-    let spread = figure(results, scenario, server, of)?;
-    let scale = of.scale();
-    Some(Spread {
-        median: spread.median / scale,
-        low: spread.low / scale,
-        high: spread.high / scale,
-        count: spread.count,
-    })
 }
 
 /// Ours over another's, round by round.
@@ -175,7 +165,6 @@ impl Against {
 pub(crate) struct Goal {
     pub(crate) scenario: &'static Scenario,
     pub(crate) figure: Figure,
-    /// In the unit in which people read it.
     pub(crate) ours: Spread,
     pub(crate) floor: Option<Against>,
     pub(crate) best_other: Option<Against>,
@@ -190,11 +179,6 @@ impl Goal {
             _ => "",
         };
         format!("{}{what}", label(self.scenario))
-    }
-
-    /// Whether it is what the server itself costs.
-    pub(crate) fn is_cost(&self) -> bool {
-        self.figure == Figure::cost_of(self.scenario.id)
     }
 }
 
@@ -218,7 +202,7 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
         let machine = (cost == Figure::CpuPerGb).then_some(Figure::MachineCpuPerGb);
         let tail = scenario.is_paced().then_some(Figure::P99);
         for of in std::iter::once(cost).chain(machine).chain(tail) {
-            let Some(ours) = shown(results, scenario.id, OURS.name, of) else {
+            let Some(ours) = figure(results, scenario.id, OURS.name, of) else {
                 continue;
             };
             goals.push(Goal {
@@ -255,12 +239,8 @@ fn against_best(
 
 /// The servers of the cold section, ours first.
 pub(crate) fn cold_servers(results: &Results, beside: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for cold in results.cold.iter().filter(|cold| cold.beside == beside) {
-        if !names.contains(&cold.server) {
-            names.push(cold.server.clone());
-        }
-    }
+    let cold = results.cold.iter().filter(|cold| cold.beside == beside);
+    let mut names = unique(cold.map(|cold| &cold.server));
     names.sort_by_key(|name| name != OURS.name);
     names
 }
@@ -277,46 +257,12 @@ pub(crate) fn cold_figure(
     spread(cold.map(figure))
 }
 
-/// What small requests wait beside others, by medians over all rounds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail {
-    /// p99 in milliseconds.
-    pub(crate) alone: Option<f64>,
-    pub(crate) together: Option<f64>,
-    /// The part of the requests that had an answer while others ran.
-    pub(crate) answered: f64,
-}
-
-impl Tail {
-    /// Whether so few were answered that a latency would be one of waiting for nothing.
-    pub(crate) fn is_without_answer(&self) -> bool {
-        self.answered < 0.5
-    }
-
-    /// Whether so many were answered that the rest does not matter.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered >= 0.99
-    }
-}
-
-/// The tail of one server.
-pub(crate) fn tail(results: &Results, beside: &str, server: &str) -> Tail {
-    let median = |of: &dyn Fn(&Cold) -> f64| {
-        cold_figure(results, beside, server, of).map(|spread| spread.median)
-    };
-    Tail {
-        alone: median(&|cold| ms(cold.alone.p99_ns)),
-        together: median(&|cold| ms(cold.together.p99_ns)),
-        answered: median(&|cold| answered_part(&cold.together)).unwrap_or(0.0),
-    }
-}
-
 /// A latency in milliseconds.
 pub(crate) fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
-/// Whether requests were left without an answer.
+/// The part of the requests that had an answer.
 pub(crate) fn answered_part(load: &Load) -> f64 {
     load.responses as f64 / (load.responses + load.unanswered).max(1) as f64
 }

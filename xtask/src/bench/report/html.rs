@@ -3,309 +3,239 @@
 
 use std::fmt::Write;
 
-use html_escape::encode_text as text;
+use html_escape::{encode_double_quoted_attribute as attribute, encode_text as text};
 
-use super::elements::{definitions, folded, goal_table, keys, lines, rows, sentences, table};
-use super::figures::goals;
-use super::micro;
-use super::palette;
+use super::badge::{Badge, INTERVAL};
+use super::charts::keys;
 use super::pictures;
-use super::study::{self, SOURCE};
-use super::tables;
-use super::terms::terms;
+use super::ratios::SOURCE;
+use super::tables::{self, Part, Table};
 use super::warnings::warnings;
-use super::words;
 use crate::bench::peers::OURS;
 use crate::bench::results::Results;
 use crate::bench::section::Section;
 use crate::bench::sizes::SCENARIOS;
 
-/// A part of the page that can be pointed at.
-struct Chapter {
-    id: &'static str,
-    /// In the list of parts.
-    title: String,
-    heading: String,
-    body: String,
-}
-
-impl Chapter {
-    fn of(section: Section, body: String) -> Self {
-        Self {
-            id: section.name(),
-            title: section.title(),
-            heading: section.heading(),
-            body,
-        }
-    }
-}
-
 /// The whole page.
-pub(crate) fn page(results: &Results) -> anyhow::Result<String> {
-    let mut sections = vec![summary(results)?];
-    sections.extend(study_section(results)?);
-    sections.extend(sizes(results)?);
-    sections.extend(cold(results)?);
-    sections.extend(idle(results)?);
-    sections.extend(micro_section(results)?);
-    let mut out = String::new();
-    write!(
-        out,
+pub(crate) fn page(results: &Results) -> String {
+    let chapters = [
+        (Section::Study, study(results)),
+        (Section::Sizes, sizes(results)),
+        (Section::Cold, cold(results)),
+        (Section::Idle, idle(results)),
+        (Section::Micro, micro(results)),
+    ];
+    let chapters = chapters.into_iter().filter(|(_, body)| !body.is_empty());
+    let chapters: Vec<(Section, String)> = chapters.collect();
+    let mut links = String::from("<a href=\"#summary\">Summary</a> ");
+    let mut bodies = String::new();
+    for (section, body) in &chapters {
+        let (id, title, heading) = (section.name(), section.title(), section.heading());
+        let caption = text(&tables::caption(*section)).into_owned();
+        let _ = write!(links, "<a href=\"#{id}\">{title}</a> ");
+        let _ = write!(
+            bodies,
+            "<section id=\"{id}\">\n<h2>{heading}</h2>\n<p>{caption}</p>\n{body}</section>\n"
+        );
+    }
+    if chapters.is_empty() {
+        bodies.push_str("<p class=\"warning\">Nothing was measured.</p>\n");
+    }
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{} measured, {}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n",
-        OURS.name,
-        text(&results.date),
-        palette::style_sheet(),
-        include_str!("page.css"),
-    )?;
-    out.push_str(&head(results, &sections)?);
-    out.push_str("<main>\n");
-    for section in &sections {
-        write!(
-            out,
-            "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
-            section.id, section.heading, section.body
-        )?;
-    }
-    out.push_str(
-        "</main>\n<footer>Made by <code>cargo xtask bench</code>. Every sample is in \
+         <title>{name} measured, {date}</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
+         <header>\n<h1>{name} measured</h1>\n{head}<nav aria-label=\"Parts of the report\">{links}</nav>\n\
+         </header>\n<main>\n<section id=\"summary\">\n<h2>Summary</h2>\n{summary}</section>\n{bodies}\
+         </main>\n<footer>Made by <code>cargo xtask bench</code>. Every sample is in \
          <code>report.json</code> beside this page; what is measured and how is in \
          <code>BENCHMARKING.md</code> of the repository.</footer>\n</body>\n</html>\n",
-    );
-    Ok(out)
+        name = OURS.name,
+        date = text(&results.date),
+        style = include_str!("page.css"),
+        head = head(results),
+        summary = summary(results),
+    )
 }
 
-/// What was measured, where, and what was not.
-fn head(results: &Results, sections: &[Chapter]) -> anyhow::Result<String> {
-    let mut out = format!(
-        "<header>\n<h1>{} measured</h1>\n\
-         <p class=\"lead\">A static file server beside the bare system calls it is made of, and \
-         beside other servers.</p>\n",
-        OURS.name
-    );
+/// What has to be known first, what was measured, where, and what was not.
+fn head(results: &Results) -> String {
+    let mut out = String::new();
     for warning in warnings(results) {
-        writeln!(out, "<p class=\"warning\">{}</p>", text(&warning))?;
+        let _ = writeln!(out, "<p class=\"warning\">{}</p>", text(&warning));
     }
     out.push_str("<ul class=\"facts\">\n");
     for (name, fact) in tables::facts(results) {
-        writeln!(out, "<li><small>{name}</small>{}</li>", text(&fact))?;
+        let _ = writeln!(out, "<li><small>{name}</small>{}</li>", text(&fact));
     }
     out.push_str("</ul>\n");
-    if !results.machine.notes.is_empty() || !results.skipped.is_empty() {
-        out.push_str("<ul class=\"notes\">\n");
-        for note in &results.machine.notes {
-            writeln!(out, "<li>{}</li>", text(note))?;
-        }
-        for skipped in &results.skipped {
-            write!(
-                out,
-                "<li>Not measured: <strong>{}</strong>, {}",
-                text(&skipped.what),
-                text(&skipped.why)
-            )?;
-            if let Some(mend) = &skipped.mend {
-                write!(out, "; this helps: <code>{}</code>", text(mend))?;
-            }
-            out.push_str("</li>\n");
-        }
-        out.push_str("</ul>\n");
+    let note = |note: String| format!("<li>{}</li>\n", text(&note));
+    let notes: String = tables::notes(results).into_iter().map(note).collect();
+    if !notes.is_empty() {
+        let _ = writeln!(out, "<ul class=\"notes\">\n{notes}</ul>");
     }
-    out.push_str("<nav aria-label=\"Parts of the report\">");
-    for section in sections {
-        write!(out, "<a href=\"#{}\">{}</a> ", section.id, section.title)?;
-    }
-    out.push_str("</nav>\n</header>\n");
-    Ok(out)
+    out
 }
 
-fn summary(results: &Results) -> anyhow::Result<Chapter> {
-    let mut body = String::new();
-    let is_empty = results.micro.is_empty()
-        && results.study.is_empty()
-        && results.samples.is_empty()
-        && results.cold.is_empty()
-        && results.idle.is_empty();
-    if is_empty {
-        body.push_str("<p class=\"warning\">Nothing was measured.</p>\n");
+fn summary(results: &Results) -> String {
+    let mut out = String::new();
+    let terms = tables::terms(results);
+    if !terms.is_empty() {
+        out.push_str("<dl class=\"terms\">\n");
+        for (name, meaning) in &terms {
+            let _ = writeln!(out, "<dt>{}</dt><dd>{}.</dd>", text(name), text(meaning));
+        }
+        out.push_str("</dl>\n");
     }
-    body.push_str(&sentences("ul", &words::summary(results))?);
-    body.push_str(&definitions(&terms(results))?);
-    let goals = goals(results);
-    if !goals.is_empty() {
-        let key = keys(&[
-            ("ring", "over the floor"),
-            ("dot ours", "over the best other server"),
-            ("line ours", "from the least round to the greatest"),
-        ]);
-        let chart = rows(&pictures::ratios(results), &key)?;
-        writeln!(
-            body,
-            "<div class=\"split\">{chart}{}</div>",
-            goal_table(&goals)?
-        )?;
+    if let Some(goals) = tables::goal_table(results) {
+        let chart = pictures::ratios(results).html();
+        let table = table("Ours beside the floor and the others", &goals);
+        let _ = write!(out, "<div class=\"one\">{chart}</div>\n{table}{}", legend());
     }
-    Ok(Chapter {
-        id: "summary",
-        title: "Summary".to_owned(),
-        heading: "Summary".to_owned(),
-        body,
-    })
+    out
 }
 
-fn study_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
-    let Some(part) = tables::study(results) else {
-        return Ok(None);
+/// What the badges mean, by the numbers that stand beside them.
+fn legend() -> String {
+    let one = |badge: Badge| {
+        let (class, mark, meaning) = (badge.class(), badge.mark(), badge.meaning());
+        format!("<span class=\"key\"><span class=\"mark {class}\">{mark}</span> {meaning}</span> ")
     };
-    let mut body = String::from("<div class=\"split\"><div>");
-    if let Some(sentence) = study::opening(results) {
-        writeln!(body, "<p class=\"opening\">{}</p>", text(&sentence))?;
-    }
-    writeln!(
-        body,
-        "<p>This repeats <a href=\"{}\">{}</a> (<a href=\"{}\">code</a>): {}. {}</p>",
-        SOURCE.article,
-        SOURCE.title,
-        SOURCE.code,
-        text(&lower_first(&part.title)),
-        text(study::of_go(results).unwrap_or_default()),
-    )?;
-    body.push_str(&sentences("p", &study::sentences(results))?);
-    body.push_str("</div>");
-    let ratios = pictures::study_ratios(results);
-    if let Some(ratios) = ratios {
-        let mut key = vec![("ring", "published"), ("dot sendfile", "ours, here")];
-        if study::of_go(results).is_some() {
-            key.push(("tick sendfile", "its handlers in Go, here"));
-        }
-        body.push_str(&rows(&ratios, &keys(&key))?);
-    }
-    body.push_str("</div>\n<div class=\"grid\">\n");
-    for chart in pictures::study_over_time(results) {
-        body.push_str(&lines(&chart)?);
-    }
-    for chart in pictures::study_by_method(results) {
-        // The one whose figures at the end are not its bars is that of latency.
-        let key = if chart.values.is_some() {
-            keys(&[
-                ("thick", "p50 to p99"),
-                ("tick", "longest"),
-                ("ring", "mean"),
-            ])
-        } else {
-            String::new()
-        };
-        body.push_str(&rows(&chart, &key)?);
-    }
-    body.push_str("</div>\n");
-    body.push_str(&table(&part.title, &part.table)?);
-    if let Some(published) = tables::published(results) {
-        body.push_str("<h3>Beside what was published</h3>\n");
-        body.push_str(&table("Beside what was published", &published)?);
-    }
-    Ok(Some(Chapter::of(Section::Study, body)))
+    let all: String = Badge::ALL.into_iter().map(one).collect();
+    format!("<p class=\"keys\"><span class=\"key\">{INTERVAL}</span> {all}</p>\n")
 }
 
-fn sizes(results: &Results) -> anyhow::Result<Option<Chapter>> {
-    let parts = tables::sizes(results);
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let mut body = format!(
-        "<p>What the server costs: its CPU time for each request, or for each GB of the video. \
-         Medians of the rounds, with the least and the greatest; less is better.</p>\n{}\
-         <div class=\"grid\">\n",
-        keys(&[
-            ("swatch ours", "ours"),
-            ("swatch other", "other servers"),
-            ("swatch floor", "floors: the bare system calls"),
-            ("whisker", "from the least round to the greatest"),
-        ])
+fn study(results: &Results) -> String {
+    let Some(part) = tables::study(results) else {
+        return String::new();
+    };
+    let (title, article, code) = (SOURCE.title, SOURCE.article, SOURCE.code);
+    let mut out = format!(
+        "<p>It repeats <a href=\"{article}\">{title}</a> (<a href=\"{code}\">code</a>).</p>\n\
+         <div class=\"grid\">\n"
     );
-    for part in &parts {
+    out.extend(
+        pictures::study_over_time(results)
+            .iter()
+            .map(|chart| chart.html()),
+    );
+    out.extend(
+        pictures::study_by_method(results)
+            .iter()
+            .map(|chart| chart.html()),
+    );
+    out.push_str("</div>\n");
+    out.push_str(&titled(&part));
+    out.extend(tables::published(results).as_ref().map(titled));
+    out
+}
+
+fn sizes(results: &Results) -> String {
+    let charts_and_table = |part: &Part| {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.id == part.id);
         let charts = scenario.map_or_else(Vec::new, |scenario| pictures::sizes(results, scenario));
-        for (index, chart) in charts.iter().enumerate() {
-            let chart = rows(chart, "")?;
-            // The table stands once, beneath the cost.
-            let table = if index == 0 {
-                folded(part)?
-            } else {
-                String::new()
-            };
-            writeln!(body, "<article>{chart}{table}</article>")?;
-        }
-    }
-    body.push_str("</div>\n");
-    Ok(Some(Chapter::of(Section::Sizes, body)))
-}
-
-fn cold(results: &Results) -> anyhow::Result<Option<Chapter>> {
-    let parts = tables::cold(results);
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let mut body = format!(
-        "<p>{}, alone and beside others that are slow or greedy: what \
-         matters is how little their tail grows. Where fewer than half were answered, there is no \
-         tail to tell; ≥ stands where some were not.</p>\n{}",
-        tables::small_requests(),
-        keys(&[
-            ("ring", "alone"),
-            ("dot ours", "beside, ours"),
-            ("dot other", "beside, others")
-        ])
-    );
-    body.push_str("<div class=\"grid\">\n");
-    for part in &parts {
-        body.push_str(&rows(&pictures::cold(results, &part.id), "")?);
-    }
-    body.push_str("</div>\n");
-    // Too wide to stand beside anything.
-    for part in &parts {
-        writeln!(body, "<h3>{}</h3>", text(&part.title))?;
-        body.push_str(&table(&part.title, &part.table)?);
-    }
-    Ok(Some(Chapter::of(Section::Cold, body)))
-}
-
-fn idle(results: &Results) -> anyhow::Result<Option<Chapter>> {
-    let Some(part) = tables::idle(results) else {
-        return Ok(None);
+        let charts: String = charts.iter().map(|chart| chart.html()).collect();
+        let (title, table) = (text(&part.title), table(&part.title, &part.table));
+        format!(
+            "<article>{charts}<details><summary>Table: {title}</summary>\n{table}</details></article>\n"
+        )
     };
-    let chart = rows(&pictures::idle(results), "")?;
-    let body = format!(
-        "<p>{}, each after one request: what the server keeps for each.</p>\n\
-         <div class=\"split\">{chart}{}</div>\n",
-        text(&part.title),
-        table(&part.title, &part.table)?
-    );
-    Ok(Some(Chapter::of(Section::Idle, body)))
+    let parts: String = tables::sizes(results)
+        .iter()
+        .map(charts_and_table)
+        .collect();
+    grid(pictures::KEYS_OF_SIZES, &parts)
 }
 
-fn micro_section(results: &Results) -> anyhow::Result<Option<Chapter>> {
-    let parts = micro::micro(results);
+fn cold(results: &Results) -> String {
+    let parts = tables::cold(results);
+    let charts = parts
+        .iter()
+        .map(|part| pictures::cold(results, &part.id).html());
+    let charts: String = charts.collect();
+    // Too wide to stand beside anything.
+    grid(pictures::KEYS_OF_COLD, &charts) + &parts.iter().map(titled).collect::<String>()
+}
+
+fn idle(results: &Results) -> String {
+    let Some(part) = tables::idle(results) else {
+        return String::new();
+    };
+    let (chart, table) = (pictures::idle(results).html(), titled(&part));
+    format!("<div class=\"split\">{chart}<div>{table}</div></div>\n")
+}
+
+fn micro(results: &Results) -> String {
+    let parts = tables::micro(results);
+    let parts = parts
+        .iter()
+        .map(|part| format!("<div>{}</div>\n", titled(part)));
+    let parts: String = parts.collect();
     if parts.is_empty() {
-        return Ok(None);
+        return parts;
     }
-    let mut body = "<p>Times of single steps, by criterion: medians with the interval that holds \
-                    them in 95 of 100 cases. Ratios are to the bare system calls.</p>\n\
-                    <div class=\"columns\">\n"
-        .to_owned();
-    for part in &parts {
-        let table = table(&part.title, &part.table)?;
-        writeln!(body, "<div><h3>{}</h3>\n{table}</div>", text(&part.title))?;
-    }
-    body.push_str("</div>\n");
-    Ok(Some(Chapter::of(Section::Micro, body)))
+    format!("<div class=\"columns\">\n{parts}</div>\n")
 }
 
-/// A title as it goes on a sentence.
-fn lower_first(title: &str) -> String {
-    let mut chars = title.chars();
-    let first = chars.next().into_iter().flat_map(char::to_lowercase);
-    first.chain(chars).collect()
+/// Charts side by side, with what their marks mean.
+fn grid(marks: &[(&str, &str)], charts: &str) -> String {
+    if charts.is_empty() {
+        return String::new();
+    }
+    format!("{}<div class=\"grid\">\n{charts}</div>\n", keys(marks))
+}
+
+/// A table under its title.
+fn titled(part: &Part) -> String {
+    let table = table(&part.title, &part.table);
+    format!("<h3>{}</h3>\n{table}", text(&part.title))
+}
+
+/// A table that scrolls by itself where the page is narrow.
+fn table(title: &str, table: &Table) -> String {
+    let label = attribute(title);
+    let mut out = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table>\n<thead><tr>"
+    );
+    for head in &table.head {
+        let _ = write!(out, "<th scope=\"col\">{}</th>", text(head));
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in &table.rows {
+        let is_ours = row.first().is_some_and(|name| name == OURS.name);
+        out.push_str(if is_ours {
+            "<tr class=\"ours\">"
+        } else {
+            "<tr>"
+        });
+        for (index, (cell, head)) in row.iter().zip(&table.head).enumerate() {
+            let _ = match index {
+                0 => write!(out, "<th scope=\"row\">{}</th>", text(cell)),
+                _ => write!(out, "<td>{}</td>", marked(cell, head)),
+            };
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+    out
+}
+
+/// The text of a cell, in which a badge at the end has its colour.
+fn marked(cell: &str, head: &str) -> String {
+    let badge = Badge::ALL.into_iter().find_map(|badge| {
+        let before = cell.strip_suffix(badge.mark())?;
+        let against = if head.ends_with("floor") {
+            "floor"
+        } else {
+            "other"
+        };
+        let (class, mark, before) = (badge.class(), badge.mark(), text(before));
+        Some(format!(
+            "{before}<span class=\"mark {against} {class}\">{mark}</span>"
+        ))
+    });
+    badge.unwrap_or_else(|| text(cell).into_owned())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ pub(crate) fn empty() -> Results {
         format: FORMAT,
         date: "2026-01-02T03:04:05Z".to_owned(),
         commit: "0123456789ab".to_owned(),
-        command: Vec::new(),
         machine: Machine {
             cpu: "A processor".to_owned(),
             cores: 2,
@@ -25,13 +24,7 @@ pub(crate) fn empty() -> Results {
             urgent_client: true,
             notes: Vec::new(),
         },
-        skipped: Vec::new(),
-        interrupted: false,
-        micro: Vec::new(),
-        study: Vec::new(),
-        samples: Vec::new(),
-        cold: Vec::new(),
-        idle: Vec::new(),
+        ..Results::default()
     }
 }
 

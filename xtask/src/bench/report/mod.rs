@@ -2,23 +2,16 @@
 
 mod badge;
 mod charts;
-mod elements;
 pub(crate) mod figures;
 mod html;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod markdown;
-mod micro;
 pub(crate) mod numbers;
-mod palette;
 mod pictures;
 mod ratios;
-mod sheet;
-mod study;
 mod tables;
-mod terms;
 mod warnings;
-mod words;
 
 use std::path::Path;
 
@@ -35,7 +28,7 @@ pub(crate) fn write(results: &Results, out: &Path) -> anyhow::Result<()> {
 /// Writes what people read.
 pub(crate) fn write_pages(results: &Results, out: &Path) -> anyhow::Result<()> {
     write_file(out, "report.md", &markdown::page(results))?;
-    write_file(out, "report.html", &html::page(results)?)
+    write_file(out, "report.html", &html::page(results))
 }
 
 fn write_file(out: &Path, name: &str, text: &str) -> anyhow::Result<()> {

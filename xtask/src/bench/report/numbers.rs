@@ -140,45 +140,23 @@ mod tests {
 
     #[test]
     fn percentages_and_ratios_are_never_not_a_number() {
-        assert_eq!(
-            (per_cent(0.256), per_cent(f64::NAN)),
-            ("26".to_owned(), "–".to_owned())
-        );
-        assert_eq!(
-            (ratio(0.256), ratio(f64::INFINITY)),
-            ("0.26".to_owned(), "–".to_owned())
-        );
-        assert_eq!(ratio(1234.5), "1,234");
+        assert_eq!([per_cent(0.256), per_cent(f64::NAN)], ["26", "–"]);
+        let ratios = [0.256, 1234.5, f64::INFINITY].map(ratio);
+        assert_eq!(ratios, ["0.26", "1,234", "–"]);
     }
 
     #[test]
     fn sizes_are_whole_numbers() {
-        assert_eq!(
-            (size(64 << 10), size(1536 << 10), size(64 << 20)),
-            (
-                "64 KiB".to_owned(),
-                "1536 KiB".to_owned(),
-                "64 MiB".to_owned()
-            )
-        );
+        let sizes = [64 << 10, 1536 << 10, 64 << 20].map(size);
+        assert_eq!(sizes, ["64 KiB", "1536 KiB", "64 MiB"]);
     }
 
     #[test]
     fn lists_read_as_sentences() {
-        let of = |items: &[&str]| {
-            list(
-                &items
-                    .iter()
-                    .map(|&item| item.to_owned())
-                    .collect::<Vec<_>>(),
-            )
-        };
-        assert_eq!(of(&[]), "");
-        assert_eq!(of(&["a"]), "a");
-        assert_eq!(of(&["a", "b", "c"]), "a, b and c");
-        assert_eq!(
-            (count(1, "round", "rounds"), count(5, "round", "rounds")),
-            ("1 round".to_owned(), "5 rounds".to_owned())
-        );
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let lists = [0, 1, 2, 3].map(|count| list(&names[..count]));
+        assert_eq!(lists, ["", "a", "a and b", "a, b and c"]);
+        let counts = [1, 5].map(|number| count(number, "round", "rounds"));
+        assert_eq!(counts, ["1 round", "5 rounds"]);
     }
 }

@@ -1,132 +1,103 @@
 //! The study in figures: sendfile over copying, ours and as published.
 
-use super::numbers::{decimals, ratio};
+use super::numbers::{NONE, decimals, ratio};
 use crate::bench::results::{Results, Study};
 use crate::bench::study::mean;
 
-/// Sendfile over copying.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ratios {
-    pub(crate) cpu: Option<f64>,
-    pub(crate) cpu_per_byte: Option<f64>,
-    pub(crate) transfer: Option<f64>,
-    pub(crate) latency: Option<f64>,
+/// What the study repeats.
+pub(crate) struct Source {
+    pub(crate) title: &'static str,
+    pub(crate) article: &'static str,
+    pub(crate) code: &'static str,
 }
 
-/// What was published of one method.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Published {
-    /// From and to; 100 is one core.
-    cpu_percent: (f64, f64),
-    gb_per_second: f64,
-    latency_ms: f64,
-}
-
-pub(crate) const COPY: Published = Published {
-    cpu_percent: (480.0, 500.0),
-    gb_per_second: 5.86,
-    latency_ms: 1480.0,
-};
-pub(crate) const SENDFILE: Published = Published {
-    cpu_percent: (110.0, 130.0),
-    gb_per_second: 9.54,
-    latency_ms: 568.0,
+pub(crate) const SOURCE: Source = Source {
+    title: "How I used Zero-Copy To Achieve Blazingly Fast File Transfers",
+    article: "https://samirkattel.com.np/blog",
+    code: "https://github.com/probablysamir/zero-copy-go",
 };
 
-impl Published {
-    /// In the middle of what was told; 1 is one core.
-    const fn cores(&self) -> f64 {
-        (self.cpu_percent.0 + self.cpu_percent.1) / 200.0
-    }
-
-    const fn cpu_seconds_per_gb(&self) -> f64 {
-        self.cores() / self.gb_per_second
-    }
+/// A figure that is compared: as published of copying and of sendfile, and as measured here.
+struct Kind {
+    name: &'static str,
+    published: (f64, f64),
+    /// As it is told, with its unit.
+    told: fn(f64) -> String,
+    of: fn(&Study) -> f64,
 }
 
-/// The one over the other.
-pub(crate) const PUBLISHED: Ratios = Ratios {
-    cpu: Some(SENDFILE.cores() / COPY.cores()),
-    cpu_per_byte: Some(SENDFILE.cpu_seconds_per_gb() / COPY.cpu_seconds_per_gb()),
-    transfer: Some(SENDFILE.gb_per_second / COPY.gb_per_second),
-    latency: Some(SENDFILE.latency_ms / COPY.latency_ms),
-};
+/// The CPU as published, of which a range was told: 480 to 500 % and 110 to 130 % of a core.
+const CPU_PERCENT: (f64, f64) = (490.0, 120.0);
+const GB_PER_SECOND: (f64, f64) = (5.86, 9.54);
 
-/// What is compared, with the published figures.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
-    pub(crate) published: fn(&Published) -> String,
-    pub(crate) of: fn(&Ratios) -> Option<f64>,
-}
-
-/// In the order in which they are shown.
-pub(crate) const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: "CPU",
-        published: |of| format!("{}–{} %", of.cpu_percent.0, of.cpu_percent.1),
-        of: |ratios| ratios.cpu,
+        published: CPU_PERCENT,
+        told: |percent| format!("{}–{} %", percent - 10.0, percent + 10.0),
+        of: cpu_percent,
     },
     Kind {
         name: "CPU per GB",
-        published: |of| format!("{} s, derived", ratio(of.cpu_seconds_per_gb())),
-        of: |ratios| ratios.cpu_per_byte,
+        published: (
+            CPU_PERCENT.0 / 100.0 / GB_PER_SECOND.0,
+            CPU_PERCENT.1 / 100.0 / GB_PER_SECOND.1,
+        ),
+        told: |seconds| format!("{} s, derived", ratio(seconds)),
+        of: cpu_seconds_per_gb,
     },
     Kind {
         name: "transfer rate",
-        published: |of| format!("{} GB/s", ratio(of.gb_per_second)),
-        of: |ratios| ratios.transfer,
+        published: GB_PER_SECOND,
+        told: |rate| format!("{} GB/s", ratio(rate)),
+        of: |study| study.wrk.bytes_per_second,
     },
     Kind {
         name: "mean latency",
-        published: |of| format!("{} ms", decimals(of.latency_ms)),
-        of: |ratios| ratios.latency,
+        published: (1480.0, 568.0),
+        told: |ms| format!("{} ms", decimals(ms)),
+        of: |study| study.wrk.latency_mean_us.unwrap_or(f64::NAN),
     },
 ];
 
-/// The two runs that are compared.
-pub(crate) struct Pair<'r> {
-    pub(crate) copy: &'r Study,
-    pub(crate) sendfile: &'r Study,
+/// What the columns of the rows below are.
+pub(crate) const HEAD: [&str; 6] = [
+    "sendfile over copying",
+    "published, copying",
+    "published, sendfile",
+    "ratio, published",
+    "ratio, here",
+    "ratio, Go here",
+];
+
+/// A row for each figure that was measured of ours.
+pub(crate) fn rows(results: &Results) -> Vec<Vec<String>> {
+    let rows = KINDS.iter().filter_map(|kind| {
+        let ours = over(results, "io", "sendfile", kind.of)?;
+        let go = over(results, "go io", "go sendfile", kind.of);
+        let (copy, sendfile) = kind.published;
+        Some(vec![
+            kind.name.to_owned(),
+            (kind.told)(copy),
+            (kind.told)(sendfile),
+            ratio(sendfile / copy),
+            ratio(ours),
+            go.map_or_else(|| NONE.to_owned(), ratio),
+        ])
+    });
+    rows.collect()
 }
 
-/// The ratios of our own server.
-pub(crate) fn of_ours(results: &Results) -> Option<Ratios> {
-    Pair::find(results, "io", "sendfile").map(|pair| pair.ratios())
-}
-
-/// The ratios of the study's own programs.
-pub(crate) fn of_go(results: &Results) -> Option<Ratios> {
-    Pair::find(results, "go io", "go sendfile").map(|pair| pair.ratios())
-}
-
-impl<'r> Pair<'r> {
-    /// Both runs, if both were made.
-    pub(crate) fn find(results: &'r Results, copy: &str, sendfile: &str) -> Option<Self> {
-        let of = |method: &str| results.study.iter().find(|study| study.method == method);
-        Some(Self {
-            copy: of(copy)?,
-            sendfile: of(sendfile)?,
-        })
-    }
-
-    /// The one over the other.
-    pub(crate) fn ratios(&self) -> Ratios {
-        let of = |figure: &dyn Fn(&Study) -> f64| {
-            let (over, under) = (figure(self.sendfile), figure(self.copy));
-            let found = over / under;
-            (over > 0.0 && found.is_finite()).then_some(found)
-        };
-        Ratios {
-            cpu: of(&cpu_percent),
-            cpu_per_byte: of(&cpu_seconds_per_gb),
-            transfer: of(&|study| study.wrk.bytes_per_second),
-            latency: of(&|study| study.wrk.latency_mean_us.unwrap_or(f64::NAN)),
-        }
-    }
+/// A figure of one run over that of another, if both have it.
+fn over(results: &Results, copy: &str, sendfile: &str, of: fn(&Study) -> f64) -> Option<f64> {
+    let find = |method: &str| results.study.iter().find(|study| study.method == method);
+    let (copy, sendfile) = (of(find(copy)?), of(find(sendfile)?));
+    let are_figures = sendfile > 0.0 && copy > 0.0 && sendfile.is_finite() && copy.is_finite();
+    are_figures.then_some(sendfile / copy)
 }
 
 /// The mean over all seconds; 100 is one core.
-fn cpu_percent(study: &Study) -> f64 {
+pub(crate) fn cpu_percent(study: &Study) -> f64 {
     mean(&study.seconds, |second| second.cpu_percent)
 }
 
@@ -138,21 +109,74 @@ pub(crate) fn cpu_seconds_per_gb(study: &Study) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::report::made_up::{empty, study};
+
+    /// A copying run, and one of sendfile, which take so much of a core for 2 GB/s.
+    fn results() -> Results {
+        Results {
+            study: vec![
+                study("io", 100.0, 2.0, 2e6),
+                study("sendfile", 20.0, 2.0, 2e6),
+            ],
+            ..empty()
+        }
+    }
 
     #[test]
-    fn published_ratios_are_those_of_the_published_figures() {
-        let rounded = |found: Option<f64>| (found.expect("published") * 100.0).round() / 100.0;
-        assert_eq!(rounded(PUBLISHED.cpu), 0.24);
-        assert_eq!(rounded(PUBLISHED.transfer), 1.63);
-        assert_eq!(rounded(PUBLISHED.latency), 0.38);
-        assert_eq!(rounded(PUBLISHED.cpu_per_byte), 0.15);
-        let told = KINDS.map(|kind| ((kind.published)(&COPY), (kind.published)(&SENDFILE)));
+    fn ratios_stand_beside_the_published_ones() {
         let expected = [
-            ("480–500 %", "110–130 %"),
-            ("0.84 s, derived", "0.13 s, derived"),
-            ("5.86 GB/s", "9.54 GB/s"),
-            ("1,480 ms", "568 ms"),
+            ["CPU", "480–500 %", "110–130 %", "0.24", "0.20", "–"],
+            [
+                "CPU per GB",
+                "0.84 s, derived",
+                "0.13 s, derived",
+                "0.15",
+                "0.20",
+                "–",
+            ],
+            [
+                "transfer rate",
+                "5.86 GB/s",
+                "9.54 GB/s",
+                "1.63",
+                "1.00",
+                "–",
+            ],
+            ["mean latency", "1,480 ms", "568 ms", "0.38", "1.00", "–"],
         ];
-        assert_eq!(told, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(rows(&results()), expected);
+        let mut with_go = results();
+        with_go.study.extend([
+            study("go io", 80.0, 2.0, 2e6),
+            study("go sendfile", 20.0, 2.0, 2e6),
+        ]);
+        assert_eq!(rows(&with_go)[0][5], "0.25");
+    }
+
+    #[test]
+    fn what_has_no_figure_is_not_compared() {
+        assert!(rows(&empty()).is_empty());
+        let mut one = results();
+        one.study.truncate(1);
+        assert!(rows(&one).is_empty());
+        let names = |results: &Results| -> Vec<String> {
+            rows(results)
+                .into_iter()
+                .map(|mut row| row.swap_remove(0))
+                .collect()
+        };
+        // Nothing was sent, or nobody looked.
+        let mut without_bytes = results();
+        without_bytes.study[0].wrk.bytes_per_second = 0.0;
+        assert_eq!(names(&without_bytes), ["CPU", "mean latency"]);
+        let mut without_seconds = results();
+        without_seconds.study[1].seconds.clear();
+        assert_eq!(names(&without_seconds), ["transfer rate", "mean latency"]);
+        let mut without_latency = results();
+        without_latency.study[0].wrk.latency_mean_us = None;
+        assert_eq!(
+            names(&without_latency),
+            ["CPU", "CPU per GB", "transfer rate"]
+        );
     }
 }

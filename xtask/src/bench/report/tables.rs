@@ -2,15 +2,16 @@
 
 use super::badge::with_interval;
 use super::figures::{
-    Against, Figure, Goal, answered_part, cold_figure, cold_servers, goals, ms, ours_over, samples,
-    servers, shown,
+    Against, Figure, answered_part, cold_figure, cold_servers, figure, goals, ms, ours_over,
+    samples, servers,
 };
-use super::numbers::{NONE, count, decimals, or_none, per_cent, range, ratio, size, whole};
+use super::numbers::{NONE, count, decimals, or_none, per_cent, range, size, whole};
 use super::ratios;
 use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
 use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
-use crate::bench::peers::OURS;
-use crate::bench::results::{Cold, Results, Study};
+use crate::bench::peers::{OURS, meaning_of};
+use crate::bench::results::{Cold, Machine, Micro, Results, Study};
+use crate::bench::section::Section;
 use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::spread;
 use crate::bench::study::{CONNECTIONS, THREADS, mean};
@@ -59,14 +60,8 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "the machine's own loopback device"
     };
-    let congestion = if machine.congestion == machine.system_congestion {
-        machine.congestion.clone()
-    } else {
-        format!(
-            "{} (the machine itself uses {})",
-            machine.congestion, machine.system_congestion
-        )
-    };
+    let (congestion, usual) = (&machine.congestion, &machine.system_congestion);
+    let congestion = format!("{congestion} (the machine itself uses {usual})");
     let pinned = if machine.pinned {
         "server and client pinned to a core each; shared in the study"
     } else {
@@ -77,28 +72,39 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     } else {
         "like all else on its core"
     };
+    let Machine {
+        cpu, kernel, mtu, ..
+    } = machine;
+    let cores = count(machine.cores, "core", "cores");
     let memory = machine.memory_bytes as f64 / GIB;
     vec![
         ("Date", results.date.clone()),
         ("Commit", results.commit.clone()),
         ("Command", command.join(" ")),
-        (
-            "Machine",
-            format!(
-                "{}, {}, {memory:.0} GiB",
-                machine.cpu,
-                count(machine.cores, "core", "cores")
-            ),
-        ),
-        ("Kernel", format!("Linux {}", machine.kernel)),
-        (
-            "Network",
-            format!("{network}, with an MTU of {} bytes", machine.mtu),
-        ),
+        ("Machine", format!("{cpu}, {cores}, {memory:.0} GiB")),
+        ("Kernel", format!("Linux {kernel}")),
+        ("Network", format!("{network}, with an MTU of {mtu} bytes")),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
         ("Client in cold", urgent.to_owned()),
+        ("Rounds", whole(results.rounds())),
     ]
+}
+
+/// What could not be had, and what was not measured, with what would help.
+pub(crate) fn notes(results: &Results) -> Vec<String> {
+    let skipped = results.skipped.iter().map(|skipped| {
+        let (what, why, mend) = (&skipped.what, &skipped.why, skipped.mend.as_ref());
+        let mend = mend.map(|mend| format!("; this helps: {mend}"));
+        format!("Not measured: {what}, {why}{}", mend.unwrap_or_default())
+    });
+    results
+        .machine
+        .notes
+        .iter()
+        .cloned()
+        .chain(skipped)
+        .collect()
 }
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -113,12 +119,13 @@ pub(crate) fn goal_table(results: &Results) -> Option<Table> {
                 || NONE.to_owned(),
                 |against| {
                     let (ratio, mark) = (with_interval(&against.ratio), against.badge().mark());
-                    format!("{ratio} of {}: {mark}", against.server)
+                    let server = against.server.trim_start_matches("floor: ");
+                    format!("{ratio} of {server} {mark}")
                 },
             )
         };
         vec![
-            goal_title(goal),
+            format!("{}, {}", goal.scenario.title, goal.figure.unit()),
             decimals(goal.ours.median),
             against(&goal.floor),
             against(&goal.best_other),
@@ -128,9 +135,44 @@ pub(crate) fn goal_table(results: &Results) -> Option<Table> {
     (!goals.is_empty()).then(|| Table::new(&head, rows.collect()))
 }
 
-/// The scenario of a goal, and what is compared.
-pub(crate) fn goal_title(goal: &Goal) -> String {
-    format!("{}, {}", goal.scenario.title, goal.figure.unit())
+/// What names in the tables stand for that are no product's: the floors, and ours with other options.
+/// Each that was measured once, in the order of the run.
+pub(crate) fn terms(results: &Results) -> Vec<(String, &'static str)> {
+    let mut terms: Vec<(String, &'static str)> = Vec::new();
+    for sample in &results.samples {
+        let is_told = terms.iter().any(|(name, _)| *name == sample.server);
+        if let (false, Some(meaning)) = (is_told, meaning_of(&sample.server)) {
+            terms.push((sample.server.clone(), meaning));
+        }
+    }
+    terms
+}
+
+/// What has to be known of all figures of a section.
+pub(crate) fn caption(section: Section) -> String {
+    match section {
+        Section::Micro => "Single steps, by criterion: the median of one iteration, with the interval that \
+                           holds it in 95 of 100 cases. Ratios are to the bare system calls."
+            .to_owned(),
+        Section::Study => format!(
+            "One video to wrk with {THREADS} threads and {CONNECTIONS} connections, copied (“io”) and sent. \
+             Each server has one worker thread and shares its cores with wrk. Each run was made once. \
+             “go io” and “go sendfile” are the study's own handlers, run here. Latencies are of responses \
+             without an error."
+        ),
+        Section::Sizes => "CPU time of the server for each request, or for each GB of the video: medians of \
+                           the rounds, with the least and the greatest. Less is better. Rates compare servers \
+                           only where the server's core was full."
+            .to_owned(),
+        Section::Cold => format!(
+            "{RATE} small requests a second, alone and beside others that are slow or greedy. Where fewer \
+             than half were answered there is no latency to tell; ≥ stands where some were not."
+        ),
+        Section::Idle => {
+            "Each connection has made one request: the memory that the server and the kernel keep for it."
+                .to_owned()
+        }
+    }
 }
 
 /// The study: one row for each method.
@@ -140,7 +182,6 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
         let of = |figure: &dyn Fn(&crate::bench::results::Second) -> f64| {
             decimals(mean(&study.seconds, figure))
         };
-        let cpu = mean(&study.seconds, |second| second.cpu_percent);
         let at = |wanted: f64| {
             let found = wrk.percentiles_us.iter().find(|(at, _)| *at == wanted);
             or_none(found.map(|(_, us)| us / 1e3))
@@ -151,8 +192,8 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
             study.method.clone(),
             decimals(wrk.requests_per_second),
             decimals(wrk.bytes_per_second / 1e9),
-            decimals(cpu),
-            decimals(cpu / 100.0 / (wrk.bytes_per_second / 1e9)),
+            decimals(ratios::cpu_percent(study)),
+            decimals(ratios::cpu_seconds_per_gb(study)),
             or_none(
                 study
                     .machine_cpu_seconds
@@ -184,44 +225,19 @@ pub(crate) fn study(results: &Results) -> Option<Part> {
     ];
     (!results.study.is_empty()).then(|| Part {
         id: "study".to_owned(),
-        title: format!(
-            "One video, copied and sent, to wrk with {THREADS} threads and {CONNECTIONS} connections"
-        ),
+        title: "By method".to_owned(),
         table: Table::new(&head, results.study.iter().map(row).collect()),
     })
 }
 
 /// The study's figures as published, and ours.
-pub(crate) fn published(results: &Results) -> Option<Table> {
-    let ours = ratios::of_ours(results)?;
-    let go = ratios::of_go(results);
-    // What has no figure here is not compared.
-    let found = ratios::KINDS
-        .iter()
-        .filter(|kind| (kind.of)(&ours).is_some());
-    let rows: Vec<Vec<String>> = found
-        .map(|kind| {
-            let of =
-                |ratios: &ratios::Ratios| (kind.of)(ratios).map_or_else(|| NONE.to_owned(), ratio);
-            vec![
-                kind.name.to_owned(),
-                (kind.published)(&ratios::COPY),
-                (kind.published)(&ratios::SENDFILE),
-                of(&ratios::PUBLISHED),
-                of(&ours),
-                go.as_ref().map_or_else(|| NONE.to_owned(), of),
-            ]
-        })
-        .collect();
-    let head = [
-        "sendfile over copying",
-        "published, copying",
-        "published, sendfile",
-        "ratio, published",
-        "ratio, here",
-        "ratio, Go here",
-    ];
-    (!rows.is_empty()).then(|| Table::new(&head, rows))
+pub(crate) fn published(results: &Results) -> Option<Part> {
+    let rows = ratios::rows(results);
+    (!rows.is_empty()).then(|| Part {
+        id: "published".to_owned(),
+        title: "Beside what was published".to_owned(),
+        table: Table::new(&ratios::HEAD, rows),
+    })
 }
 
 /// The sizes: one table for each scenario that was measured.
@@ -230,7 +246,7 @@ pub(crate) fn sizes(results: &Results) -> Vec<Part> {
         let servers = servers(results, scenario.id);
         let cost = Figure::cost_of(scenario.id);
         let rows = servers.iter().map(|server| {
-            let of = |figure| shown(results, scenario.id, server, figure);
+            let of = |of| figure(results, scenario.id, server, of);
             let median = |figure| or_none(of(figure).map(|spread| spread.median));
             let machine = (cost == Figure::CpuPerGb)
                 .then(|| of(Figure::MachineCpuPerGb))
@@ -308,22 +324,6 @@ pub(crate) fn beside_title(beside: &str) -> String {
     }
 }
 
-/// The small requests that others run beside.
-pub(crate) fn small_requests() -> String {
-    format!("{RATE} small requests a second")
-}
-
-/// The same in two words.
-pub(crate) fn beside_name(beside: &str) -> &str {
-    match beside {
-        "fuse" => "slow files",
-        "disk-small" => "small cold files",
-        "disk-large" => "large cold files",
-        "greedy" => "greedy downloads",
-        other => other,
-    }
-}
-
 /// Small requests beside others: one table for each kind.
 pub(crate) fn cold(results: &Results) -> Vec<Part> {
     let part = |beside: &&'static str| {
@@ -397,4 +397,98 @@ pub(crate) fn idle(results: &Results) -> Option<Part> {
         title: format!("{} idle connections", whole(first.connections)),
         table: Table::new(&head, rows.collect()),
     })
+}
+
+/// The microbenchmarks, by the first word of their names.
+pub(crate) fn micro(results: &Results) -> Vec<Part> {
+    let mut groups: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
+    for micro in &results.micro {
+        let name = micro.name.as_str();
+        let (group, rest) = name.split_once([' ', '/']).unwrap_or((name, name));
+        let row = micro_row(micro, rest);
+        match groups.iter_mut().find(|(other, _)| *other == group) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((group, vec![row])),
+        }
+    }
+    let part = |(group, rows): (&str, Vec<Vec<String>>)| Part {
+        id: group.to_owned(),
+        title: group.to_owned(),
+        table: Table::new(&["benchmark", "median", "95 % interval", "GB/s"], rows),
+    };
+    groups.into_iter().map(part).collect()
+}
+
+fn micro_row(micro: &Micro, name: &str) -> Vec<String> {
+    let rate = micro
+        .bytes
+        .filter(|_| micro.unit == "ns")
+        .map(|bytes| bytes as f64 / micro.median);
+    // A time is told in the unit that leaves it few digits.
+    let (scale, unit) = match micro.median {
+        _ if micro.unit != "ns" => (1.0, micro.unit.replace("x floor", "× floor")),
+        ns if ns >= 1e6 => (1e6, "ms".to_owned()),
+        ns if ns >= 1e3 => (1e3, "µs".to_owned()),
+        _ => (1.0, "ns".to_owned()),
+    };
+    vec![
+        name.replace('/', ", "),
+        format!("{} {unit}", decimals(micro.median / scale)),
+        format!(
+            "{}–{}",
+            decimals(micro.low / scale),
+            decimals(micro.high / scale)
+        ),
+        or_none(rate),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::made_up::{add_samples, empty, full};
+
+    #[test]
+    fn what_was_measured_is_explained_once_and_nothing_else() {
+        let mut results = empty();
+        for server in ["zc", "floor: MORE + sendfile", "nginx", "zc (bodies off)"] {
+            add_samples(&mut results, "1m", server, 10.0, 2);
+        }
+        let names: Vec<String> = terms(&results).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["floor: MORE + sendfile", "zc (bodies off)"]);
+    }
+
+    #[test]
+    fn microbenchmarks_are_grouped_by_their_first_word_in_the_order_of_the_run() {
+        let mut results = empty();
+        results.micro = [
+            "transfer 4KiB/Auto, whole",
+            "cache/hit",
+            "transfer 64KiB/Auto, whole",
+        ]
+        .map(|name| Micro {
+            name: name.to_owned(),
+            ..full().micro[0].clone()
+        })
+        .to_vec();
+        let found = micro(&results).into_iter().map(|part| {
+            let rows = part.table.rows.into_iter();
+            (
+                part.title,
+                rows.map(|row| row[0].clone()).collect::<Vec<_>>(),
+            )
+        });
+        let found: Vec<(String, Vec<String>)> = found.collect();
+        let expected = [
+            ("transfer", vec!["4KiB, Auto, whole", "64KiB, Auto, whole"]),
+            ("cache", vec!["hit"]),
+        ];
+        let expected = expected.map(|(title, rows)| {
+            (
+                title.to_owned(),
+                rows.into_iter().map(str::to_owned).collect(),
+            )
+        });
+        assert_eq!(found, expected);
+    }
 }

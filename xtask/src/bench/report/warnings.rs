@@ -1,11 +1,19 @@
 //! What has to be known before a figure is read. It stands at the top of every page.
 
+use super::figures::{label, samples};
 use super::numbers::{count, list};
 use crate::bench::load::{RESPONSES_MIN, STEAL_MAX, STEAL_MAX_OF_TAIL};
-use crate::bench::results::Results;
+use crate::bench::peers::OURS;
+use crate::bench::results::{Results, Sample};
 use crate::bench::section::Section;
-use crate::bench::sizes::SCENARIOS;
+use crate::bench::sizes::{SCENARIOS, Scenario};
+use crate::bench::stats::spread;
 use crate::bench::watch::{FOREIGN_MAX, most};
+
+/// A core that is busy beyond this part of the time is full.
+const FULL: f64 = 0.95;
+/// And one below this is not.
+const FREE: f64 = 0.9;
 
 /// All of it, one thing after the other.
 pub(crate) fn warnings(results: &Results) -> Vec<String> {
@@ -20,6 +28,7 @@ pub(crate) fn warnings(results: &Results) -> Vec<String> {
     warnings.extend(of_other_programs(results));
     warnings.extend(of_the_host(results));
     warnings.extend(of_few_responses(results));
+    warnings.extend(of_full_clients(results));
     warnings
 }
 
@@ -107,6 +116,30 @@ fn of_few_responses(results: &Results) -> Option<String> {
             "Fewer than {RESPONSES_MIN} responses ended in a measurement of {}. Rates and latencies \
              there are of few responses.",
             list(&few)
+        )
+    })
+}
+
+/// Where the client was full before the server.
+fn of_full_clients(results: &Results) -> Option<String> {
+    let is_full = |scenario: &&Scenario| {
+        let median = |seconds: fn(&Sample) -> f64| {
+            let samples = samples(results, scenario.id, OURS.name);
+            spread(samples.map(|sample| seconds(sample) / sample.load.seconds))
+                .map_or(f64::NAN, |parts| parts.median)
+        };
+        median(|sample| sample.load.client_cpu_seconds) >= FULL
+            && median(|sample| sample.server_cpu_seconds) < FREE
+    };
+    // At a fixed rate the client does not sleep, and limits nothing.
+    let closed = SCENARIOS.iter().filter(|scenario| !scenario.is_paced());
+    let full: Vec<String> = closed.filter(is_full).map(label).collect();
+    (!full.is_empty()).then(|| {
+        format!(
+            "The client's core was full and that of {} was not with {}. Requests/s and GB/s are the \
+             client's there: compare CPU.",
+            OURS.name,
+            list(&full)
         )
     })
 }
@@ -201,5 +234,25 @@ mod tests {
         let found = warnings(&results).join(" ");
         let expected = "ended in a measurement of 300 MB (h2o) and study (io).";
         assert!(found.contains(expected), "{found}");
+    }
+    #[test]
+    fn a_full_client_is_told() {
+        let mut results = empty();
+        add_samples(&mut results, "100k", "zc", 10.0, 5);
+        assert_eq!(warnings(&results), Vec::<String>::new());
+        for sample in &mut results.samples {
+            sample.load.client_cpu_seconds = 0.99;
+        }
+        let told = "The client's core was full and that of zc was not with 100 KiB.";
+        assert!(
+            warnings(&results)[0].starts_with(told),
+            "{:?}",
+            warnings(&results)
+        );
+        // At a fixed rate it is full by itself.
+        for sample in &mut results.samples {
+            sample.scenario = "10k-paced".to_owned();
+        }
+        assert_eq!(warnings(&results), Vec::<String>::new());
     }
 }
