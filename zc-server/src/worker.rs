@@ -278,3 +278,102 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A worker without a reactor, for the tests of states.
+
+    use std::sync::Arc;
+
+    use mio::{Poll, Token, Waker};
+    use tempfile::TempDir;
+
+    use super::{Timeouts, Worker, WorkerMessage};
+    use crate::config::Config;
+    use crate::files::content::Content;
+    use crate::files::roots::Roots;
+    use crate::mailbox::Mailbox;
+    use crate::observe::diagnostics::Diagnostics;
+    use crate::respond::cache::{Bounds, Cache};
+    use crate::services::Services;
+
+    /// The limits of time of the worker, in milliseconds: each another one, so that a deadline tells
+    /// whose it is.
+    pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+        header_ms: 1_000,
+        idle_ms: 2_000,
+        stall_ms: 4_000,
+        disk_ms: 8_000,
+    };
+
+    /// A worker, and what it lives on.
+    pub(crate) struct Fixture {
+        pub(crate) worker: Worker,
+        pub(crate) root: TempDir,
+        poll: Poll,
+    }
+
+    impl Fixture {
+        pub(crate) fn new() -> Self {
+            let root = tempfile::tempdir().expect("a directory");
+            let mut config = Config::for_root(root.path()).expect("a root");
+            config.disk_threads = 1;
+            Self::with_config(root, &config)
+        }
+
+        /// One that waits for the disk itself.
+        pub(crate) fn without_cold_guard() -> Self {
+            let root = tempfile::tempdir().expect("a directory");
+            let mut config = Config::for_root(root.path()).expect("a root");
+            config.disk_threads = 1;
+            config.cold_guard = false;
+            Self::with_config(root, &config)
+        }
+
+        /// One whose threads of the disk take no job.
+        pub(crate) fn with_busy_disk() -> Self {
+            let root = tempfile::tempdir().expect("a directory");
+            let mut config = Config::for_root(root.path()).expect("a root");
+            config.disk_threads = 1;
+            config.connections_max = 0;
+            Self::with_config(root, &config)
+        }
+
+        fn with_config(root: TempDir, config: &Config) -> Self {
+            let poll = Poll::new().expect("epoll");
+            let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
+            let diagnostics = Diagnostics::start().expect("a thread");
+            let services = Services::start(config, diagnostics).expect("threads");
+            let opened = Content::open(config, &services.mounts, &services.diagnostics);
+            let (content, roots) = opened.expect("a root");
+            let cache = Cache::new(Bounds {
+                entries: 0,
+                bytes: 0,
+                inline_max: 0,
+                ttl_ms: 0,
+            });
+            let worker = Worker::new(
+                Arc::new(services),
+                Arc::new(content),
+                Roots::new(&roots, 0),
+                cache,
+                TIMEOUTS,
+                Mailbox::new(Arc::new(waker)),
+            );
+            Self { worker, root, poll }
+        }
+
+        /// The next message for the worker, which is waited for.
+        pub(crate) fn next_message(&mut self) -> WorkerMessage {
+            let mut events = mio::Events::with_capacity(1);
+            loop {
+                let mut messages = self.worker.mailbox.take();
+                if let Some(message) = messages.pop() {
+                    assert!(messages.is_empty(), "one was asked for");
+                    return message;
+                }
+                self.poll.poll(&mut events, None).expect("epoll");
+            }
+        }
+    }
+}
