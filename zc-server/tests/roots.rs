@@ -208,7 +208,7 @@ fn a_root_that_is_gone_is_503_until_it_is_back() {
     std::fs::rename(server.path("aside"), server.path("dist")).expect("a rename");
     wait_until_served(&server, "/f", b"here");
     let path = server.path("dist").display().to_string();
-    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let (_, said) = server.wait();
     let lines = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
     assert_eq!(lines("answering 503 until it can"), 1, "{said}");
