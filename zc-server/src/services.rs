@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use zc_core::PipePool;
+use zc_core::{PipePool, Policy};
 
 use crate::config::Config;
 use crate::disk::Disk;
@@ -18,6 +18,8 @@ pub(crate) struct Services {
     pub(crate) disk: Disk,
     /// What is known of each mount.
     pub(crate) mounts: Arc<Mounts>,
+    /// What the kernel has refused: `sendfile` between two kinds of descriptors is tried once.
+    pub(crate) policy: Arc<Policy>,
     /// The pipes of responses that go by splice.
     pub(crate) pipes: PipePool,
     /// Whether workers leave to the threads of the disk what they would have to wait for.
@@ -37,6 +39,7 @@ impl Services {
         Ok(Self {
             mounts: Arc::new(Mounts::new(disk.handle())),
             disk,
+            policy: Arc::new(Policy::new()),
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
             cold_guard: config.cold_guard,
             may_use_io_uring: config.cold_guard && config.io_uring,

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{HeadThenFile, PipePool, ProbedTransfer, Transfer};
+use zc_core::{FileSystem, HeadThenFile, PipePool, Policy, ProbedTransfer, Transfer};
 use zc_http::Multipart;
 
 use super::Piece;
 use super::WINDOW_BYTES;
 use crate::files::listing::Listing;
-use crate::files::mounts::{Mount, ReadPath};
+use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
@@ -42,9 +42,11 @@ pub(crate) struct Parts {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) file: Arc<FileHandle>,
-    pub(crate) mount: Arc<Mount>,
+    pub(crate) file_system: Option<FileSystem>,
     pub(crate) read_path: ReadPath,
     pub(crate) method: zc_core::Method,
+    /// What the kernel has refused before.
+    pub(crate) policy: Arc<Policy>,
     /// For the method `splice` alone.
     pub(crate) pipes: Option<PipePool>,
 }
@@ -64,14 +66,19 @@ pub(super) fn piece(
 }
 
 impl Source {
-    pub(crate) fn transfer(&self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
-        let file = Arc::clone(&self.file);
-        let mut transfer = Transfer::new(file, range.start, range.end - range.start);
-        transfer = transfer.with_method(self.method);
-        if let Some(pipes) = &self.pipes {
-            transfer = transfer.with_pipes(pipes.clone());
+    /// One part, of several.
+    fn transfer(&self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
+        self.clone().into_transfer(range)
+    }
+
+    pub(crate) fn into_transfer(self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
+        let mut transfer = Transfer::new(self.file, range.start, range.end - range.start)
+            .with_method(self.method)
+            .with_policy(self.policy);
+        if let Some(pipes) = self.pipes {
+            transfer = transfer.with_pipes(pipes);
         }
-        if let Some(kind) = self.mount.file_system {
+        if let Some(kind) = self.file_system {
             transfer = transfer.with_file_system(kind);
         }
         let mut transfer = ProbedTransfer::new(transfer, WINDOW_BYTES);

@@ -234,6 +234,7 @@ impl ReplyBuilder<'_> {
     /// What stands behind the head is sent the cheapest way: from memory, by reading it behind its
     /// head, or by the kernel.
     fn send(&self, begun: HeadWritten, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
+        let mount = file.representation.resource.file.mount.key();
         match begun.rendered.rest {
             Rest::File(ref range) => {
                 let range = range.clone();
@@ -256,8 +257,8 @@ impl ReplyBuilder<'_> {
                 let source = self.source(file);
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
-                let mut transfer = source.transfer(range);
                 let mut read_path = source.read_path;
+                let mut transfer = source.into_transfer(range);
                 match residency {
                     Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
@@ -268,12 +269,12 @@ impl ReplyBuilder<'_> {
                     }
                     _ => {}
                 }
-                let way = (read_path, source.mount.key());
+                let way = (read_path, mount);
                 begun.stream(Some(transfer), NextPart::Nothing, way, buffers)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
-                let way = (source.read_path, source.mount.key());
+                let way = (source.read_path, mount);
                 begun.stream_parts(source, way, buffers)
             }
             Rest::Nothing | Rest::Listing { .. } => begun.ready(false, buffers),
@@ -310,7 +311,8 @@ impl ReplyBuilder<'_> {
         let opened = &file.representation.resource.file;
         Source {
             file: Arc::clone(&opened.file),
-            mount: Arc::clone(&opened.mount),
+            file_system: opened.mount.file_system,
+            policy: Arc::clone(&self.services.policy),
             read_path: self.services.read_path(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.

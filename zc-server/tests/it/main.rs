@@ -26,6 +26,7 @@ mod package_managers;
 mod paths;
 mod precompressed;
 mod ranges;
+mod refused;
 mod representations;
 mod roots;
 mod serve;
