@@ -30,14 +30,14 @@ impl Directory {
     pub fn insert(&mut self, path: &[u8]) -> bool {
         let found = Found::Nothing(ResolveError::NotFound);
         let make = |_| unreachable!("nothing was found");
-        self.0.settle(key(self.1, path), found, 0, make).is_ok()
+        self.0.insert(key(self.1, path), found, 0, make).is_ok()
     }
 
     /// Whether it is known that nothing stands at `path`.
     pub fn is_missing(&mut self, path: &[u8]) -> bool {
         self.0
             .get(key(self.1, path), 1)
-            .and_then(|id| self.0.standing(id))
+            .and_then(|id| self.0.entry(id))
             .is_some_and(|standing| matches!(standing, CacheEntry::Missing))
     }
 }

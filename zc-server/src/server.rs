@@ -107,39 +107,29 @@ impl Server {
                 (Some(sink), Some(writer))
             }
         };
-        let mut reactors = Vec::with_capacity(config.threads);
-        let wakers = seats.iter().map(|seat| Arc::clone(&seat.waker)).collect();
-        let mailboxes = seats.iter().map(|seat| seat.mailbox.clone()).collect();
         let handle = Handle {
             shared: Arc::clone(&shared),
-            wakers,
-            mailboxes,
+            wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
+            mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
             services: Arc::downgrade(&services),
         };
-        for (index, seat) in seats.into_iter().enumerate() {
-            let timeouts = Timeouts {
-                header_ms: config.header_timeout_ms,
-                idle_ms: config.idle_timeout_ms,
-                stall_ms: config.stall_timeout_ms,
-                disk_ms: config.disk_timeout_ms,
-            };
-            let mut worker = Worker::new(
-                Arc::clone(&services),
-                Arc::clone(&content),
-                Roots::new(&roots, config.cache.ttl_ms),
-                Cache::new(cache_bounds(&config, descriptors)),
-                timeouts,
-                seat.mailbox,
-            );
+        let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
+            let roots = Roots::new(&roots, config.cache.ttl_ms);
+            let cache = Cache::new(cache_bounds(&config, descriptors));
+            let (services, content) = (Arc::clone(&services), Arc::clone(&content));
+            let timeouts = timeouts(&config);
+            let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
             worker.log = sink.clone();
-            if services.may_use_io_uring {
+            if worker.services.may_use_io_uring {
                 // Where it is refused, threads wait for everything.
                 worker.ring = DiskRing::new(WATCHED_MAX).ok();
             }
             let shared = Arc::clone(&shared);
-            let reactor = Reactor::new(index, seat.poll, seat.listeners, worker, shared);
-            reactors.push(reactor.map_err(StartError::Io)?);
-        }
+            Reactor::new(index, seat.poll, seat.listeners, worker, shared)
+        });
+        let reactors = reactors
+            .collect::<io::Result<_>>()
+            .map_err(StartError::Io)?;
         Ok(Self {
             reactors,
             listening: bound.listening,
@@ -280,6 +270,15 @@ impl Seat {
             mailbox: Mailbox::new(Arc::clone(&waker)),
             waker,
         })
+    }
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    Timeouts {
+        header_ms: config.header_timeout_ms,
+        idle_ms: config.idle_timeout_ms,
+        stall_ms: config.stall_timeout_ms,
+        disk_ms: config.disk_timeout_ms,
     }
 }
 

@@ -96,6 +96,6 @@ impl Reactor {
             self.remove(token);
             return;
         }
-        self.settle(token, turn);
+        self.after_turn(token, turn);
     }
 }

@@ -345,7 +345,7 @@ impl Reactor {
         slot.queued = false;
         self.worker.token = token;
         let turn = slot.connection.drive(&mut self.worker);
-        self.settle(token, turn);
+        self.after_turn(token, turn);
     }
 
     fn check_deadline(&mut self, token: Token) {
@@ -365,11 +365,11 @@ impl Reactor {
         slot.armed_ms = u64::MAX;
         self.worker.token = token;
         let turn = slot.connection.on_deadline(&mut self.worker);
-        self.settle(token, turn);
+        self.after_turn(token, turn);
     }
 
     /// After a turn: queued again, waiting with its deadline armed, or gone.
-    fn settle(&mut self, token: Token, turn: Turn) {
+    fn after_turn(&mut self, token: Token, turn: Turn) {
         if turn == Turn::Closed {
             self.remove(token);
             return;

@@ -93,7 +93,7 @@ impl Responder<'_, '_> {
             }
             Resolved::Cached(id) => {
                 let builder = self.plain_builder();
-                match self.cache.standing(id) {
+                match self.cache.entry(id) {
                     Some(CacheEntry::File(file)) => {
                         Responded::Reply(builder.reply_page(status, file, self.buffers))
                     }

@@ -193,7 +193,7 @@ impl<'a> Responder<'a, '_> {
             .and_then(|pending| pending.found.take());
         match self.resolve(key, told, || look_up(root, rules, query)) {
             Resolved::WouldBlock => self.ask_for(root, query),
-            Resolved::Cached(id) => match self.cache.standing(id) {
+            Resolved::Cached(id) => match self.cache.entry(id) {
                 Some(CacheEntry::File(_)) => self.kept_file(id, asked, path),
                 Some(CacheEntry::Redirect) => self.redirect(),
                 Some(CacheEntry::NotAcceptable) => self.error(Status::NotAcceptable),
@@ -259,12 +259,12 @@ impl<'a> Responder<'a, '_> {
         }
         let (services, rules, now) = (self.services, &self.content.rules, self.moment.now);
         let make = |resource| CachedFile::new(Representation::new(resource, rules, now));
-        let id = match self.cache.settle(key, found, asked_ms, make) {
+        let id = match self.cache.insert(key, found, asked_ms, make) {
             Ok(id) => id,
             Err(found) => return Resolved::Uncached(found),
         };
         let inline_max = self.cache.bounds().inline_max;
-        if let Some(CacheEntry::File(file)) = self.cache.standing(id)
+        if let Some(CacheEntry::File(file)) = self.cache.entry(id)
             && file.whole.is_none()
         {
             file.whole = Some(prepared::whole(
@@ -274,7 +274,7 @@ impl<'a> Responder<'a, '_> {
                 rules,
                 now,
             ));
-            if let Err(found) = self.cache.fit(id) {
+            if let Err(found) = self.cache.charge(id) {
                 return Resolved::Uncached(found);
             }
         }
@@ -282,7 +282,7 @@ impl<'a> Responder<'a, '_> {
     }
 
     fn kept_file(self, id: Id, asked: &RequestTarget, path: &[u8]) -> Responded {
-        let Some(CacheEntry::File(file)) = self.cache.standing(id) else {
+        let Some(CacheEntry::File(file)) = self.cache.entry(id) else {
             return self.error(Status::NotFound);
         };
         let disposition = disposition(

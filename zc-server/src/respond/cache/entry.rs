@@ -1,4 +1,4 @@
-//! What is kept of one path.
+//! One entry of the response cache.
 
 use crate::files::file_state::{FileState, Stability};
 use crate::files::lookup::{Found, Resource};
@@ -96,8 +96,8 @@ impl CachedFile {
 }
 
 impl CacheEntry {
-    /// What is kept of what was found; given back if it is nothing to be kept.
-    pub(super) fn of(
+    /// The entry of what was found. Gives it back if it must not be cached.
+    pub(super) fn from_found(
         found: Found,
         make: impl FnOnce(Resource) -> CachedFile,
     ) -> Result<Self, Found> {

@@ -16,8 +16,8 @@
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
 //!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
+mod doorkeeper;
 mod entry;
-mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +26,8 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
+use doorkeeper::Doorkeeper;
 pub(crate) use entry::{CacheEntry, CachedFile, Hot};
-use seen::Seen;
 
 use crate::files::lookup::{Found, Resource};
 use crate::files::root::RootId;
@@ -90,7 +90,7 @@ pub(crate) struct Cache {
     /// Where the next entries are looked at.
     hand: usize,
     /// Paths that were asked for once.
-    seen: Seen,
+    doorkeeper: Doorkeeper,
     swept_ms: u64,
     /// Roots of which no entry is to be kept.
     forgotten: Vec<RootId>,
@@ -124,7 +124,7 @@ impl Cache {
             entries: Slab::new(),
             bytes: 0,
             hand: 0,
-            seen: Seen::new(bounds.entries),
+            doorkeeper: Doorkeeper::new(bounds.entries),
             swept_ms: 0,
             forgotten: Vec::new(),
             forget_at: 0,
@@ -161,7 +161,7 @@ impl Cache {
 
     /// Takes in what was found at `key` by asking at `asked_ms`. An entry is renewed or replaced; a
     /// new one is made from the second time on. Gives back what is not kept.
-    pub(crate) fn settle(
+    pub(crate) fn insert(
         &mut self,
         key: Key<'_>,
         found: Found,
@@ -175,10 +175,10 @@ impl Cache {
         if let Some(id) = self.find(hash, key) {
             return self.renew(id, found, asked_ms, make);
         }
-        if !self.seen.insert(hash) {
+        if !self.doorkeeper.insert(hash) {
             return Err(found);
         }
-        let standing = CacheEntry::of(found, make)?;
+        let standing = CacheEntry::from_found(found, make)?;
         let entry = Entry {
             hash,
             root: key.root,
@@ -199,7 +199,7 @@ impl Cache {
         let entries = &self.entries;
         let hash_of = |&other: &u32| entries.get(other as usize).map_or(0, |entry| entry.hash);
         self.table.insert_unique(hash, id.0, hash_of);
-        self.fit(id)
+        self.charge(id)
     }
 
     fn renew(
@@ -222,7 +222,7 @@ impl Cache {
                 file.whole = None;
             }
         } else {
-            match CacheEntry::of(found, make) {
+            match CacheEntry::from_found(found, make) {
                 Ok(standing) => entry.standing = standing,
                 Err(found) => {
                     self.remove(id);
@@ -233,11 +233,11 @@ impl Cache {
         entry.asked_ms = asked_ms;
         entry.compared_ms = asked_ms;
         entry.used_ms = asked_ms;
-        self.fit(id)
+        self.charge(id)
     }
 
     /// What stands at the path of an entry.
-    pub(crate) fn standing(&mut self, id: Id) -> Option<&mut CacheEntry> {
+    pub(crate) fn entry(&mut self, id: Id) -> Option<&mut CacheEntry> {
         let entry = self.entries.get_mut(id.0 as usize)?;
         Some(&mut entry.standing)
     }
@@ -265,7 +265,7 @@ impl Cache {
 
     /// Counts what an entry weighs now, and makes room for it by dropping others. An entry that is too
     /// heavy by itself is dropped, and what was found is given back.
-    pub(crate) fn fit(&mut self, id: Id) -> Result<Id, Found> {
+    pub(crate) fn charge(&mut self, id: Id) -> Result<Id, Found> {
         let Some(entry) = self.entries.get_mut(id.0 as usize) else {
             return Ok(id);
         };

@@ -103,15 +103,15 @@ impl Files {
         }
     }
 
-    fn settle(&self, cache: &mut Cache, name: &str, found: Found, now_ms: u64) -> Option<Id> {
+    fn insert(&self, cache: &mut Cache, name: &str, found: Found, now_ms: u64) -> Option<Id> {
         let key = key(name);
         let make = |resource| {
             let rules = &self.content.rules;
             CachedFile::new(Representation::new(resource, rules, self.now))
         };
-        let id = cache.settle(key, found, now_ms, make).ok()?;
+        let id = cache.insert(key, found, now_ms, make).ok()?;
         let inline_max = cache.bounds().inline_max;
-        if let Some(CacheEntry::File(file)) = cache.standing(id)
+        if let Some(CacheEntry::File(file)) = cache.entry(id)
             && file.whole.is_none()
         {
             let whole = prepared::whole(
@@ -122,7 +122,7 @@ impl Files {
                 self.now,
             );
             file.whole = Some(whole);
-            return cache.fit(id).ok();
+            return cache.charge(id).ok();
         }
         Some(id)
     }
@@ -180,12 +180,9 @@ fn a_path_is_kept_from_its_second_request_on() {
     assert_eq!(body(&cache, id), Some(&[b'a'; LENGTH][..]));
     assert!(cache.whole(id).ends_with(&[b'a'; LENGTH]));
     let none = cache.get(key("none"), 0).expect("kept");
-    assert!(matches!(cache.standing(none), Some(CacheEntry::Missing)));
+    assert!(matches!(cache.entry(none), Some(CacheEntry::Missing)));
     let redirect = cache.get(key("d"), 0).expect("kept");
-    assert!(matches!(
-        cache.standing(redirect),
-        Some(CacheEntry::Redirect)
-    ));
+    assert!(matches!(cache.entry(redirect), Some(CacheEntry::Redirect)));
 }
 
 #[test]
@@ -256,7 +253,7 @@ fn memory_is_never_exceeded() {
     for (time, name) in (1..).zip(&names) {
         let id = files.ask_twice(&mut cache, name, time).expect("kept");
         // A 304 that is made later is counted already.
-        if let Some(CacheEntry::File(file)) = cache.standing(id) {
+        if let Some(CacheEntry::File(file)) = cache.entry(id) {
             let ready =
                 prepared::not_modified(&file.representation, &files.content.rules, files.now);
             let held = file.whole.as_ref().map_or(0, Prepared::weight) + ready.weight();
@@ -299,7 +296,7 @@ fn an_entry_is_believed_for_the_time_to_live_and_then_renewed() {
 
     std::fs::remove_file(files.path("a")).expect("the file");
     let id = files.ask(&mut cache, "a", 7 + 3 * TTL_MS).expect("kept");
-    assert!(matches!(cache.standing(id), Some(CacheEntry::Missing)));
+    assert!(matches!(cache.entry(id), Some(CacheEntry::Missing)));
     assert_eq!(open_files_of(files.directory.path()), 0);
     assert_bounded(&cache);
 }
@@ -361,7 +358,7 @@ fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
     let missing = || Found::Nothing(ResolveError::NotFound);
     let make = |_| unreachable!("nothing was found");
     for _ in 0..2 {
-        let _ = cache.settle(other, missing(), 0, make);
+        let _ = cache.insert(other, missing(), 0, make);
     }
     cache.forget(RootId::from_number(1));
     assert_eq!(cache.next_sweep_ms(), Some(0), "at once");

@@ -10,7 +10,7 @@ const PATHS_MAX: usize = 65_536;
 
 /// What was seen, by hashes.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Doorkeeper {
     /// How many paths are remembered before all are forgotten.
     paths: usize,
     /// How many are remembered.
@@ -19,7 +19,7 @@ pub(super) struct Seen {
     words: Vec<u64>,
 }
 
-impl Seen {
+impl Doorkeeper {
     pub(super) fn new(paths: usize) -> Self {
         Self {
             paths: paths.clamp(64, PATHS_MAX).next_power_of_two(),
@@ -61,24 +61,26 @@ mod tests {
     #[test]
     fn all_that_were_seen_are_known_the_second_time_in_whatever_order() {
         let hasher = hashbrown::DefaultHashBuilder::default();
-        let mut seen = Seen::new(1000);
-        let first: Vec<bool> = (0..900).map(|n| seen.insert(hasher.hash_one(n))).collect();
+        let mut doorkeeper = Doorkeeper::new(1000);
+        let first: Vec<bool> = (0..900)
+            .map(|n| doorkeeper.insert(hasher.hash_one(n)))
+            .collect();
         let mistaken = first.iter().filter(|&&was_seen| was_seen).count();
         assert!(mistaken < 90, "{mistaken} of 900");
-        assert!((0..900).all(|n| seen.insert(hasher.hash_one(n))));
+        assert!((0..900).all(|n| doorkeeper.insert(hasher.hash_one(n))));
     }
 
     #[test]
     fn what_was_seen_long_ago_is_forgotten() {
         let hasher = hashbrown::DefaultHashBuilder::default();
-        let mut seen = Seen::new(64);
-        seen.insert(hasher.hash_one("old"));
+        let mut doorkeeper = Doorkeeper::new(64);
+        doorkeeper.insert(hasher.hash_one("old"));
         for n in 0..10_000 {
-            seen.insert(hasher.hash_one(n));
-            assert!(seen.count <= 64);
+            doorkeeper.insert(hasher.hash_one(n));
+            assert!(doorkeeper.count <= 64);
         }
         // All bits would be set if nothing had been forgotten.
-        let set: u32 = seen.words.iter().map(|word| word.count_ones()).sum();
+        let set: u32 = doorkeeper.words.iter().map(|word| word.count_ones()).sum();
         assert!(set <= 2 * 64, "{set}");
     }
 }
