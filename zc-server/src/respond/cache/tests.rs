@@ -99,7 +99,7 @@ impl Files {
         let key = key(name);
         match cache.get(key, now_ms) {
             Some(id) => Some(id),
-            None => self.settle(cache, name, self.found(name), now_ms),
+            None => self.insert(cache, name, self.found(name), now_ms),
         }
     }
 
@@ -333,7 +333,7 @@ fn a_file_that_changed_a_moment_ago_is_not_kept() {
             found => break found,
         }
     };
-    assert_eq!(files.settle(&mut cache, "a", found, 0), None);
+    assert_eq!(files.insert(&mut cache, "a", found, 0), None);
     assert!(cache.entries.is_empty());
     let id = files.ask(&mut cache, "a", 0).expect("kept");
     assert_eq!(body(&cache, id), Some(&[b'a'; LENGTH][..]));
