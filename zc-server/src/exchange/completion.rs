@@ -28,11 +28,18 @@ pub(crate) struct Completion<'b> {
 
 impl Worker {
     /// Takes note of an exchange that is over.
+    #[inline]
     pub(crate) fn observe(&mut self, completion: Completion<'_>) {
         #[cfg(test)]
         self.completions.push(completion.outcome);
-        if let (Some(sink), Some(record)) = (&mut self.log, &completion.record) {
-            sink.record(&entry(&completion, record));
+        if let Some(record) = &completion.record {
+            self.log(&completion, record);
+        }
+    }
+
+    fn log(&mut self, completion: &Completion<'_>, record: &RequestRecord<'_>) {
+        if let Some(sink) = &mut self.log {
+            sink.record(&entry(completion, record));
         }
     }
 
