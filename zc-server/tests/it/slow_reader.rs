@@ -8,8 +8,11 @@ use crate::harness::{Client, Server, pattern, wait_until};
 use socket2::{Domain, Socket, Type};
 
 /// More than the send buffer of a socket grows to (`net.ipv4.tcp_wmem` says 4 MiB or so), which the
-/// tests assert; and a reader of a few KiB at a time takes seconds for it.
-const BODY_BYTES: usize = 8 << 20;
+/// tests assert.
+const BODY_BYTES: usize = 24 << 20;
+
+/// Turns of 128 KiB at least, which are more than any send buffer takes.
+const TURNS: usize = 64;
 
 /// A client whose socket takes only a few KiB before the server has to wait.
 fn narrow(server: &Server) -> Client {
@@ -29,8 +32,9 @@ fn a_body_is_resumed_where_a_full_socket_stopped_it() {
     for method in ["sendfile", "splice", "copy"] {
         let mut client = narrow(&server);
         client.send(format!("GET /f?method={method} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
-        // Answered requests of another client: the worker has filled our socket meanwhile.
-        for _ in 0..3 {
+        // Answered requests of another client: behind each the worker has sent us 128 KiB, and it has filled
+        // our socket in the end.
+        for _ in 0..TURNS {
             assert_eq!(server.get("/missing").status, 404);
             server.log();
         }
@@ -69,8 +73,9 @@ fn many_parts_are_resumed_where_a_full_socket_stopped_them() {
         let mut client = narrow(&server);
         let request = format!("GET /f?method={method} HTTP/1.1\r\nHost: t\r\n{field}\r\n");
         client.send(request.as_bytes());
-        // Answered requests of another client: the worker has filled our socket meanwhile.
-        for _ in 0..3 {
+        // Answered requests of another client: behind each the worker has sent us 128 KiB, and it has filled
+        // our socket in the end.
+        for _ in 0..TURNS {
             assert_eq!(server.get("/missing").status, 404);
             server.log();
         }
