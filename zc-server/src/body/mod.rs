@@ -3,7 +3,7 @@
 //! A piece is bytes and then a range of a file, sent by [`HeadThenFile`]; most responses are one.
 //! A worker [advances](ResponseBody::advance) it as far as nothing has to be waited for but the socket. What
 //! has to be read first is [read by a thread](ResponseBody::read_and_wait), or was
-//! [requested](ResponseBody::take_requested) of the disk already; where nobody can tell what is in memory, a
+//! [requested](ResponseBody::take_prefetch) of the disk already; where nobody can tell what is in memory, a
 //! thread [sends too](ResponseBody::advance_and_wait).
 
 mod parts;
@@ -39,7 +39,7 @@ type Piece = HeadThenFile<BytesMut, ProbedTransfer<Arc<FileHandle>>>;
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     piece: Piece,
-    following: NextPart,
+    next_part: NextPart,
     /// How many of the first bytes are head; the rest is body.
     head_bytes: u64,
     /// What the pieces before this one came to.
@@ -49,7 +49,7 @@ pub(crate) struct ResponseBody {
     was_read: bool,
     cold: Cold,
     /// Since when a request to the disk is waited for.
-    requested: Option<Instant>,
+    prefetch_began: Option<Instant>,
 }
 
 /// What had to be waited for.
@@ -126,18 +126,18 @@ impl ResponseBody {
     pub(crate) fn new(
         head: BytesMut,
         body: Option<ProbedTransfer<Arc<FileHandle>>>,
-        following: NextPart,
+        next_part: NextPart,
         read_path: ReadPath,
     ) -> Self {
         Self {
             head_bytes: head.len() as u64,
             piece: parts::piece(head, body, read_path),
-            following,
+            next_part,
             done: Done::default(),
             read_path,
             was_read: false,
             cold: Cold::default(),
-            requested: None,
+            prefetch_began: None,
         }
     }
 
@@ -146,7 +146,7 @@ impl ResponseBody {
         let rest = BytesMut::from(&bytes[accepted..]);
         Self {
             piece: HeadThenFile::with_optional_body(rest, None),
-            following: NextPart::Nothing,
+            next_part: NextPart::Nothing,
             head_bytes: ready.head_bytes as u64,
             done: Done {
                 bytes: accepted as u64,
@@ -157,13 +157,13 @@ impl ResponseBody {
             read_path: ReadPath::Direct,
             was_read: ready.was_read,
             cold: Cold::default(),
-            requested: None,
+            prefetch_began: None,
         }
     }
 
     /// The file that is sent, if there is one.
     pub(crate) fn file(&self) -> Option<&Arc<FileHandle>> {
-        match &self.following {
+        match &self.next_part {
             NextPart::Parts(parts) => Some(&parts.source.file),
             _ => self.piece.body().map(ProbedTransfer::source),
         }
@@ -203,22 +203,22 @@ impl ResponseBody {
     }
 
     /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
-    /// does, and says when it [is there](Self::requested_is_there).
-    pub(crate) fn take_requested(&mut self) -> Option<(Arc<FileHandle>, u64)> {
+    /// does, and says when it [is there](Self::is_prefetched).
+    pub(crate) fn take_prefetch(&mut self) -> Option<(Arc<FileHandle>, u64)> {
         if self.read_path != ReadPath::Prefetched {
             return None;
         }
         self.read_path = ReadPath::Probe;
         let last = self.next_window()?.end - 1;
         let file = Arc::clone(self.piece.body()?.source());
-        self.requested = Some(Instant::now());
+        self.prefetch_began = Some(Instant::now());
         Some((file, last))
     }
 
     /// The last byte of what was requested of the disk is in memory, or cannot be read: whether all seems
     /// to be. Where the end of a file was in memory and its beginning was not, it is told of at once.
-    pub(crate) fn requested_is_there(&mut self) -> bool {
-        if let Some(since) = self.requested.take() {
+    pub(crate) fn is_prefetched(&mut self) -> bool {
+        if let Some(since) = self.prefetch_began.take() {
             self.waited(since);
         }
         match (self.next_window(), self.piece.body()) {
@@ -333,7 +333,7 @@ impl ResponseBody {
     }
 
     fn take_next_piece(&mut self) -> bool {
-        let Some(next) = self.following.next() else {
+        let Some(next) = self.next_part.next() else {
             return false;
         };
         let over = std::mem::replace(&mut self.piece, next);
@@ -421,79 +421,75 @@ mod tests {
         let mut body = ProbedTransfer::new(Transfer::new(source, 0, length), WINDOW_BYTES);
         body.assume_cold();
         let head = BytesMut::new();
-        let outgoing = ResponseBody::new(head, Some(body), NextPart::Nothing, read_path);
+        let body = ResponseBody::new(head, Some(body), NextPart::Nothing, read_path);
         let (socket, mut peer) = UnixStream::pair().expect("sockets");
         std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
-        (file, outgoing, socket)
+        (file, body, socket)
     }
 
-    fn read(outgoing: &mut ResponseBody) -> Progress {
+    fn read(body: &mut ResponseBody) -> Progress {
         let fetcher = Fetcher::new().expect("/dev/null");
-        let result = outgoing.read_and_wait(&fetcher, &CancelToken::default());
+        let result = body.read_and_wait(&fetcher, &CancelToken::default());
         result.expect("nobody takes it back").expect("it is read")
     }
 
     #[test]
     fn a_thread_reads_and_the_worker_sends() {
-        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, ReadPath::Probe);
-        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        let (_file, mut body, socket) = cold(WINDOW_BYTES, ReadPath::Probe);
+        let asked = body.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
-        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
-        assert_eq!((outgoing.accepted(), outgoing.cold.windows), (0, 1));
-        let sent = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        assert_eq!(read(&mut body), Progress::BudgetSpent);
+        assert_eq!((body.accepted(), body.cold.windows), (0, 1));
+        let sent = body.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(sent, Progress::Complete);
-        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
+        assert_eq!(body.accepted(), WINDOW_BYTES);
     }
 
     #[test]
     fn a_thread_sends_where_nobody_can_tell_what_is_in_memory() {
-        let (_file, mut outgoing, socket) = cold(WINDOW_BYTES, ReadPath::Offload);
+        let (_file, mut body, socket) = cold(WINDOW_BYTES, ReadPath::Offload);
         let fetcher = Fetcher::new().expect("/dev/null");
-        let result =
-            outgoing.advance_and_wait(&fetcher, &CancelToken::default(), &socket, u64::MAX);
+        let result = body.advance_and_wait(&fetcher, &CancelToken::default(), &socket, u64::MAX);
         let sent = result.expect("nobody takes it back").expect("it is sent");
         assert_eq!(sent, Progress::Complete);
-        assert_eq!(
-            (outgoing.accepted(), outgoing.cold.windows),
-            (WINDOW_BYTES, 1)
-        );
+        assert_eq!((body.accepted(), body.cold.windows), (WINDOW_BYTES, 1));
     }
 
     #[test]
     fn a_request_to_the_disk_is_waited_for_once() {
-        let (_file, mut outgoing, _socket) = cold(5000, ReadPath::Prefetched);
-        let (_, last) = outgoing.take_requested().expect("it was requested");
-        assert_eq!((last, outgoing.cold.windows), (4999, 0));
-        assert!(outgoing.take_requested().is_none());
+        let (_file, mut body, _socket) = cold(5000, ReadPath::Prefetched);
+        let (_, last) = body.take_prefetch().expect("it was requested");
+        assert_eq!((last, body.cold.windows), (4999, 0));
+        assert!(body.take_prefetch().is_none());
         for _ in 0..2 {
-            outgoing.requested_is_there();
-            assert_eq!(outgoing.cold.windows, 1);
+            body.is_prefetched();
+            assert_eq!(body.cold.windows, 1);
         }
-        let (_file, mut outgoing, _socket) = cold(5000, ReadPath::Probe);
-        assert!(outgoing.take_requested().is_none());
+        let (_file, mut body, _socket) = cold(5000, ReadPath::Probe);
+        assert!(body.take_prefetch().is_none());
     }
 
     #[test]
     fn the_worker_looks_again_after_a_window_that_was_in_memory() {
         let length = 3 * WINDOW_BYTES;
-        let (mut file, mut outgoing, socket) = cold(length, ReadPath::Probe);
+        let (mut file, mut body, socket) = cold(length, ReadPath::Probe);
         io::copy(&mut file, &mut io::sink()).expect("a file");
         if Residency::probe(&file, 0..length) == Residency::Unknown {
             println!("the filesystem of the build directory does not tell what is in memory");
             return;
         }
-        let asked = outgoing.advance(&socket, WINDOW_BYTES).expect("a socket");
+        let asked = body.advance(&socket, WINDOW_BYTES).expect("a socket");
         assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
-        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
-        let rest = outgoing.advance(&socket, u64::MAX);
+        assert_eq!(read(&mut body), Progress::BudgetSpent);
+        let rest = body.advance(&socket, u64::MAX);
         assert_eq!(rest.expect("a socket"), Progress::Complete);
-        assert_eq!(outgoing.accepted(), length);
+        assert_eq!(body.accepted(), length);
     }
 
     #[test]
     fn the_worker_does_not_look_after_a_window_that_was_waited_for() {
         let length = 2 * WINDOW_BYTES;
-        let (mut file, mut outgoing, socket) = cold(length, ReadPath::Probe);
+        let (mut file, mut body, socket) = cold(length, ReadPath::Probe);
         file.write_all(&vec![1; length as usize]).expect("room");
         file.sync_all().expect("a disk");
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a file");
@@ -503,14 +499,14 @@ mod tests {
             );
             return;
         }
-        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        let asked = body.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(asked, Progress::NeedsDisk(0..WINDOW_BYTES));
-        assert_eq!(read(&mut outgoing), Progress::BudgetSpent);
+        assert_eq!(read(&mut body), Progress::BudgetSpent);
         // As a readahead leaves it: a look would find the rest in memory.
         file.rewind().expect("a file");
         io::copy(&mut file, &mut io::sink()).expect("a file");
-        let asked = outgoing.advance(&socket, u64::MAX).expect("a socket");
+        let asked = body.advance(&socket, u64::MAX).expect("a socket");
         assert_eq!(asked, Progress::NeedsDisk(WINDOW_BYTES..length));
-        assert_eq!(outgoing.accepted(), WINDOW_BYTES);
+        assert_eq!(body.accepted(), WINDOW_BYTES);
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn wait_for_disk(
         return end(*response, Outcome::PeerGone, peer, worker);
     }
     if worker.ring.is_some()
-        && let Some((file, last)) = response.body.take_requested()
+        && let Some((file, last)) = response.body.take_prefetch()
         && worker.watch_read(file, last, response.id)
     {
         let deadline_ms = worker.now_ms + worker.timeouts.disk_ms;
@@ -65,7 +65,7 @@ pub(super) fn after_prefetch(
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
-    let is_there = response.body.requested_is_there();
+    let is_there = response.body.is_prefetched();
     match result {
         Ok(()) if is_there => Next::Go(Exchange::sending(response, worker)),
         // A thread reads what is not there yet, and can tell why something cannot be read.

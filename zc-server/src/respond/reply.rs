@@ -119,7 +119,7 @@ enum Whole {
 impl ReplyBuilder<'_> {
     /// The reply by a plan that has no file.
     pub(crate) fn reply(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> Reply {
-        self.begin(plan, buffers).ready(false, buffers)
+        self.write_head(plan, buffers).ready(false, buffers)
     }
 
     /// The reply that sends `file`, or a part of it, or says that the client has it. `id` is its
@@ -143,8 +143,8 @@ impl ReplyBuilder<'_> {
             }
             (Plan::NotModified(_), Some(id)) => self.not_modified(file, id, plan.status()),
             _ => {
-                let begun = self.begin(&plan, buffers);
-                self.send(begun, file, buffers)
+                let head = self.write_head(&plan, buffers);
+                self.send(head, file, buffers)
             }
         }
     }
@@ -156,25 +156,25 @@ impl ReplyBuilder<'_> {
         file: &mut CachedFile,
         buffers: &mut Buffers,
     ) -> Reply {
-        let begun = self.begin(&Plan::Page(status, &file.representation), buffers);
-        self.send(begun, file, buffers)
+        let head = self.write_head(&Plan::Page(status, &file.representation), buffers);
+        self.send(head, file, buffers)
     }
 
     /// The reply that lists a directory.
     pub(crate) fn reply_listing(&self, listing: Listing, buffers: &mut Buffers) -> Reply {
-        let begun = self.begin(&Plan::Listing(listing.view().format), buffers);
-        let Rest::Listing { chunked } = begun.rendered.rest else {
-            return begun.ready(false, buffers);
+        let head = self.write_head(&Plan::Listing(listing.view().format), buffers);
+        let Rest::Listing { chunked } = head.rendered.rest else {
+            return head.ready(false, buffers);
         };
-        let following = NextPart::Listing {
+        let next_part = NextPart::Listing {
             listing: Box::new(listing),
             chunked,
             ended: false,
         };
-        begun.stream(None, following, (ReadPath::Direct, 0), buffers)
+        head.stream(None, next_part, (ReadPath::Direct, 0), buffers)
     }
 
-    fn begin(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+    fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
         HeadWritten {
             status: plan.status(),
             start: buffers.output.len(),
@@ -233,9 +233,9 @@ impl ReplyBuilder<'_> {
 
     /// What stands behind the head is sent the cheapest way: from memory, by reading it behind its
     /// head, or by the kernel.
-    fn send(&self, begun: HeadWritten, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
+    fn send(&self, head: HeadWritten, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
         let mount = file.representation.resource.file.mount.key();
-        match begun.rendered.rest {
+        match head.rendered.rest {
             Rest::File(ref range) => {
                 let range = range.clone();
                 if self.method == zc_core::Method::Auto {
@@ -243,14 +243,14 @@ impl ReplyBuilder<'_> {
                         // A length of bytes in memory fits; a part lies in the whole.
                         let part = &content[range.start as usize..range.end as usize];
                         buffers.output.extend_from_slice(part);
-                        return begun.ready(false, buffers);
+                        return head.ready(false, buffers);
                     }
                     let is_short = range.end - range.start <= READ_BYTES_MAX;
                     let out = &mut buffers.output;
                     if is_short
                         && append_range(&file.representation, range.clone(), self.services, out)
                     {
-                        return begun.ready(true, buffers);
+                        return head.ready(true, buffers);
                     }
                 }
                 let residency = self.residency(file);
@@ -269,15 +269,15 @@ impl ReplyBuilder<'_> {
                     }
                     _ => {}
                 }
-                let way = (read_path, mount);
-                begun.stream(Some(transfer), NextPart::Nothing, way, buffers)
+                let delivery = (read_path, mount);
+                head.stream(Some(transfer), NextPart::Nothing, delivery, buffers)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
-                let way = (source.read_path, mount);
-                begun.stream_parts(source, way, buffers)
+                let delivery = (source.read_path, mount);
+                head.stream_parts(source, delivery, buffers)
             }
-            Rest::Nothing | Rest::Listing { .. } => begun.ready(false, buffers),
+            Rest::Nothing | Rest::Listing { .. } => head.ready(false, buffers),
         }
     }
 
@@ -339,7 +339,7 @@ impl HeadWritten {
     fn stream(
         self,
         body: Option<ProbedTransfer<Arc<FileHandle>>>,
-        following: NextPart,
+        next_part: NextPart,
         (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
     ) -> Reply {
@@ -348,8 +348,8 @@ impl HeadWritten {
         head.extend_from_slice(&buffers.output[self.start..]);
         buffers.output.truncate(self.start);
         Reply::Stream(Stream {
-            ends_by_close: matches!(following, NextPart::Listing { chunked: false, .. }),
-            body: ResponseBody::new(head, body, following, read_path),
+            ends_by_close: matches!(next_part, NextPart::Listing { chunked: false, .. }),
+            body: ResponseBody::new(head, body, next_part, read_path),
             status: self.status,
             mount: key,
         })
@@ -358,13 +358,13 @@ impl HeadWritten {
     fn stream_parts(
         mut self,
         source: Source,
-        way: (ReadPath, Key),
+        delivery: (ReadPath, Key),
         buffers: &mut Buffers,
     ) -> Reply {
-        let following = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
+        let next_part = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
             Rest::Parts(multipart) => NextPart::Parts(Box::new(Parts { source, multipart })),
             _ => NextPart::Nothing,
         };
-        self.stream(None, following, way, buffers)
+        self.stream(None, next_part, delivery, buffers)
     }
 }
