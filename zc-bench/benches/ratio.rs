@@ -13,7 +13,7 @@ use nix::sys::sendfile::sendfile64;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use zc_bench::{Discard, cached_file};
-use zc_core::{Method, PIPE_BYTES_DEFAULT, PipePool, Progress, Transfer};
+use zc_core::{PIPE_BYTES_DEFAULT, PipePool, Progress, SendMethod, Transfer};
 
 /// (name, bytes of one send, sends of one measurement)
 const SIZES: [(&str, usize, usize); 4] = [
@@ -22,11 +22,11 @@ const SIZES: [(&str, usize, usize); 4] = [
     ("1MiB", 1 << 20, 40),
     ("64MiB", 64 << 20, 1),
 ];
-const METHODS: [(&str, Method); 4] = [
-    ("Sendfile", Method::Sendfile),
-    ("Auto", Method::Auto),
-    ("Splice", Method::Splice),
-    ("Copy", Method::Copy),
+const METHODS: [(&str, SendMethod); 4] = [
+    ("Sendfile", SendMethod::Sendfile),
+    ("Auto", SendMethod::Auto),
+    ("Splice", SendMethod::Splice),
+    ("Copy", SendMethod::Copy),
 ];
 /// A part of a cost.
 type Part = fn(Cost) -> Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use nix::sys::sendfile::sendfile64;
 use zc_bench::{Discard, cached_file};
-use zc_core::{Method, PIPE_BYTES_DEFAULT, PipePool, Progress, Transfer};
+use zc_core::{PIPE_BYTES_DEFAULT, PipePool, Progress, SendMethod, Transfer};
 
 const SIZES: [(&str, usize); 4] = [
     ("4KiB", 4 << 10),
@@ -13,11 +13,11 @@ const SIZES: [(&str, usize); 4] = [
     ("1MiB", 1 << 20),
     ("64MiB", 64 << 20),
 ];
-const METHODS: [(&str, Method); 4] = [
-    ("Sendfile", Method::Sendfile),
-    ("Auto", Method::Auto),
-    ("Splice", Method::Splice),
-    ("Copy", Method::Copy),
+const METHODS: [(&str, SendMethod); 4] = [
+    ("Sendfile", SendMethod::Sendfile),
+    ("Auto", SendMethod::Auto),
+    ("Splice", SendMethod::Splice),
+    ("Copy", SendMethod::Copy),
 ];
 /// What one `advance` may send, in bytes: everything, or the turn of a shared reactor.
 const BUDGETS: [(&str, u64); 2] = [("whole", u64::MAX), ("256KiB turns", 256 << 10)];

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{Method, Progress, Report, SendError, Transfer};
+use crate::{Progress, Report, SendError, SendMethod, Transfer};
 
 /// Sends all of `source` to `sink`, and waits as long as that takes.
 ///
@@ -52,7 +52,7 @@ pub fn copy_range(
 fn copy_to_end(source: impl AsFd, sink: impl AsFd) -> Result<Report, SendError> {
     // The length is unknown, and sendfile holds the end back when it is given a larger count.
     let length = i64::MAX.unsigned_abs();
-    let mut transfer = Transfer::new(source, 0, length).with_method(Method::Copy);
+    let mut transfer = Transfer::new(source, 0, length).with_method(SendMethod::Copy);
     match send_blocking(&mut transfer, sink)? {
         End::Complete | End::SourceEnded => Ok(*transfer.report()),
     }

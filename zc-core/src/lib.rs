@@ -33,8 +33,8 @@
 //!
 //! # Methods and paths
 //!
-//! [`Method::Sendfile`], [`Method::Splice`] and [`Method::Copy`] do what they say or fail.
-//! [`Method::Auto`] begins with `sendfile`, copies where the kernel, the filesystem or a sandbox
+//! [`SendMethod::Sendfile`], [`SendMethod::Splice`] and [`SendMethod::Copy`] do what they say or fail.
+//! [`SendMethod::Auto`] begins with `sendfile`, copies where the kernel, the filesystem or a sandbox
 //! refuses it, and keeps the reason in the [`Report`]. A [`Policy`] shared by many transfers
 //! remembers refusals. Files on filesystems that are known to send wrong pages
 //! ([`FileSystem::copied`]) are copied from the start.
@@ -130,7 +130,7 @@ pub use disk::{DiskPool, Fetcher, QueueFull};
 pub use error::{ReceiveError, ReceiveErrorKind, SendError, SendErrorKind};
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Body, Follows, HeadThenFile, send_head};
-pub use method::{Fallback, Method, Path, Reason};
+pub use method::{Fallback, Reason, SendMethod, SendPath};
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
 pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};

@@ -5,7 +5,7 @@ use std::{fmt, io};
 /// How a transfer is to move its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Method {
+pub enum SendMethod {
     /// `sendfile(2)`, and a copy loop where the kernel refuses it; the report has the reason.
     #[default]
     Auto,
@@ -20,7 +20,7 @@ pub enum Method {
 /// The path that bytes took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Path {
+pub enum SendPath {
     /// From the page cache to the socket, by `sendfile(2)`.
     Sendfile,
     /// From the page cache to the socket through a pipe, by `splice(2)`.
@@ -33,9 +33,9 @@ pub enum Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fallback {
     /// The path that was refused.
-    pub from: Path,
+    pub from: SendPath,
     /// The path taken instead.
-    pub to: Path,
+    pub to: SendPath,
     /// Why.
     pub reason: Reason,
 }
@@ -58,7 +58,7 @@ pub enum Reason {
     ),
 }
 
-impl Path {
+impl SendPath {
     /// The word used in logs: `sendfile`, `splice` or `copy`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -70,23 +70,23 @@ impl Path {
     }
 }
 
-impl Method {
+impl SendMethod {
     /// The path that this method tries first.
-    pub(crate) fn first_path(self) -> Path {
+    pub(crate) fn first_path(self) -> SendPath {
         match self {
-            Self::Auto | Self::Sendfile => Path::Sendfile,
-            Self::Splice => Path::Splice,
-            Self::Copy => Path::Copy,
+            Self::Auto | Self::Sendfile => SendPath::Sendfile,
+            Self::Splice => SendPath::Splice,
+            Self::Copy => SendPath::Copy,
         }
     }
 
     /// The path to take when `from` failed with `error`; `None` when the error is final. A named method
     /// never falls back.
-    pub(crate) fn fallback(self, from: Path, error: &io::Error) -> Option<Fallback> {
+    pub(crate) fn fallback(self, from: SendPath, error: &io::Error) -> Option<Fallback> {
         match (self, from) {
-            (Self::Auto, Path::Sendfile) if crate::error::is_refusal(error) => Some(Fallback {
+            (Self::Auto, SendPath::Sendfile) if crate::error::is_refusal(error) => Some(Fallback {
                 from,
-                to: Path::Copy,
+                to: SendPath::Copy,
                 reason: Reason::Refused {
                     errno: error.raw_os_error()?,
                 },
@@ -96,7 +96,7 @@ impl Method {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for SendPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -128,22 +128,25 @@ mod tests {
     fn only_auto_falls_back_and_only_on_a_refusal() {
         for errno in [EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EXDEV] {
             let error = io::Error::from_raw_os_error(errno);
-            let fallback = Method::Auto.fallback(Path::Sendfile, &error);
+            let fallback = SendMethod::Auto.fallback(SendPath::Sendfile, &error);
             assert_eq!(
                 fallback,
                 Some(Fallback {
-                    from: Path::Sendfile,
-                    to: Path::Copy,
+                    from: SendPath::Sendfile,
+                    to: SendPath::Copy,
                     reason: Reason::Refused { errno }
                 })
             );
-            assert_eq!(Method::Sendfile.fallback(Path::Sendfile, &error), None);
-            assert_eq!(Method::Copy.fallback(Path::Copy, &error), None);
-            assert_eq!(Method::Auto.fallback(Path::Copy, &error), None);
+            assert_eq!(
+                SendMethod::Sendfile.fallback(SendPath::Sendfile, &error),
+                None
+            );
+            assert_eq!(SendMethod::Copy.fallback(SendPath::Copy, &error), None);
+            assert_eq!(SendMethod::Auto.fallback(SendPath::Copy, &error), None);
         }
         for errno in [EAGAIN, EIO, EPIPE] {
             let error = io::Error::from_raw_os_error(errno);
-            assert_eq!(Method::Auto.fallback(Path::Sendfile, &error), None);
+            assert_eq!(SendMethod::Auto.fallback(SendPath::Sendfile, &error), None);
         }
     }
 }

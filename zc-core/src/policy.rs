@@ -1,4 +1,4 @@
-//! The path that `Method::Auto` begins with: known from the filesystem, or learned from refusals.
+//! The path that `SendMethod::Auto` begins with: known from the filesystem, or learned from refusals.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage};
 use nix::sys::stat::SFlag;
 
-use crate::{Fallback, Path, Reason};
+use crate::{Fallback, Reason, SendPath};
 
 /// The kind of a filesystem, by the magic number of `statfs(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +91,7 @@ impl FileSystem {
         Ok(Self(crate::platform::file_system_magic(file.as_fd())?))
     }
 
-    /// The name of a filesystem whose files [`Method::Auto`](crate::Method::Auto) copies; `None`
+    /// The name of a filesystem whose files [`SendMethod::Auto`](crate::SendMethod::Auto) copies; `None`
     /// for every other.
     #[must_use]
     pub fn copied(self) -> Option<&'static str> {
@@ -219,8 +219,8 @@ impl Policy {
 /// The fallback to begin with because of the filesystem, before anything was tried.
 pub(crate) fn from_file_system(file_system: FileSystem) -> Option<Fallback> {
     file_system.copied().map(|name| Fallback {
-        from: Path::Sendfile,
-        to: Path::Copy,
+        from: SendPath::Sendfile,
+        to: SendPath::Copy,
         reason: Reason::FileSystem(name),
     })
 }
@@ -292,8 +292,8 @@ mod tests {
     fn a_refusal_is_remembered_for_its_pair_alone() {
         let policy = Policy::new();
         let fallback = Fallback {
-            from: Path::Sendfile,
-            to: Path::Copy,
+            from: SendPath::Sendfile,
+            to: SendPath::Copy,
             reason: Reason::Refused { errno: 22 },
         };
         let (ext4, tmpfs) = (FileSystem(0xef53), FileSystem(0x0102_1994));

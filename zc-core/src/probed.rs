@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 
 use crate::window::{BATCH_BYTES, Window};
-use crate::{Path, Progress, Report, SendError, Transfer};
+use crate::{Progress, Report, SendError, SendPath, Transfer};
 
 /// A [`Transfer`] that probes the page cache before it sends, and so does not wait for the disk.
 ///
@@ -154,7 +154,7 @@ impl<F: AsFd> ProbedTransfer<F> {
     }
 
     /// As [`Transfer::path`].
-    pub fn path(&self) -> Path {
+    pub fn path(&self) -> SendPath {
         self.transfer.path()
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Add;
 
-use crate::{Fallback, Path};
+use crate::{Fallback, SendPath};
 
 /// Bytes that were moved, and the system calls they took: by one call of this crate, or on one path of a
 /// transfer.
@@ -46,11 +46,11 @@ impl Report {
         self.sendfile.calls + self.splice.calls + self.copy.calls
     }
 
-    pub(crate) fn tally(&mut self, path: Path) -> &mut Tally {
+    pub(crate) fn tally(&mut self, path: SendPath) -> &mut Tally {
         match path {
-            Path::Sendfile => &mut self.sendfile,
-            Path::Splice => &mut self.splice,
-            Path::Copy => &mut self.copy,
+            SendPath::Sendfile => &mut self.sendfile,
+            SendPath::Splice => &mut self.splice,
+            SendPath::Copy => &mut self.copy,
         }
     }
 }
@@ -94,8 +94,8 @@ mod tests {
             calls: n + 1,
         };
         let fallback = |errno| Fallback {
-            from: Path::Sendfile,
-            to: Path::Copy,
+            from: SendPath::Sendfile,
+            to: SendPath::Copy,
             reason: Reason::Refused { errno },
         };
         let report = |n, fallback| Report {

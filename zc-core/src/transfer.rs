@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::{Fallback, Method, Path, Progress, Report, SendError, SourceTruncated};
+use crate::{Fallback, Progress, Report, SendError, SendMethod, SendPath, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
 ///
@@ -67,7 +67,7 @@ pub struct Transfer<F> {
     offset: u64,
     /// Bytes promised and not yet accepted.
     remaining: u64,
-    method: Method,
+    method: SendMethod,
     route: Route,
     report: Report,
     policy: Option<Arc<Policy>>,
@@ -95,17 +95,17 @@ enum Step {
 }
 
 impl Route {
-    fn new(path: Path) -> Self {
+    fn new(path: SendPath) -> Self {
         match path {
-            Path::Sendfile => Self::Sendfile,
-            Path::Splice => Self::Splice(None),
-            Path::Copy => Self::Copy(None),
+            SendPath::Sendfile => Self::Sendfile,
+            SendPath::Splice => Self::Splice(None),
+            SendPath::Copy => Self::Copy(None),
         }
     }
 }
 
 impl<F: AsFd> Transfer<F> {
-    /// A transfer of the `length` bytes of `source` that start at `offset`, by [`Method::Auto`].
+    /// A transfer of the `length` bytes of `source` that start at `offset`, by [`SendMethod::Auto`].
     ///
     /// Nothing is checked or sent yet. A file that is shorter than `offset + length` ends in
     /// [`Progress::SourceTruncated`].
@@ -114,7 +114,7 @@ impl<F: AsFd> Transfer<F> {
             source,
             offset,
             remaining: length,
-            method: Method::Auto,
+            method: SendMethod::Auto,
             route: Route::Undecided,
             report: Report::default(),
             policy: None,
@@ -125,27 +125,27 @@ impl<F: AsFd> Transfer<F> {
 
     /// The same transfer by another method. To be chosen before the first `advance`.
     #[must_use]
-    pub fn with_method(mut self, method: Method) -> Self {
+    pub fn with_method(mut self, method: SendMethod) -> Self {
         self.method = method;
         self.route = Route::Undecided;
         self
     }
 
-    /// Shares refusals with other transfers by `policy`. Only [`Method::Auto`] uses it.
+    /// Shares refusals with other transfers by `policy`. Only [`SendMethod::Auto`] uses it.
     #[must_use]
     pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// The filesystem of the source, where the caller knows it: spares [`Method::Auto`] an `fstatfs(2)`.
+    /// The filesystem of the source, where the caller knows it: spares [`SendMethod::Auto`] an `fstatfs(2)`.
     #[must_use]
     pub fn with_file_system(mut self, file_system: FileSystem) -> Self {
         self.file_system = Some(file_system);
         self
     }
 
-    /// Takes the pipe of [`Method::Splice`] from `pipes`; a transfer without a pool makes its own.
+    /// Takes the pipe of [`SendMethod::Splice`] from `pipes`; a transfer without a pool makes its own.
     #[must_use]
     pub fn with_pipes(mut self, pipes: PipePool) -> Self {
         self.pipes = Some(pipes);
@@ -168,12 +168,12 @@ impl<F: AsFd> Transfer<F> {
     }
 
     /// The path in use now; before the first `advance` the one that would be tried first.
-    pub fn path(&self) -> Path {
+    pub fn path(&self) -> SendPath {
         match self.route {
             Route::Undecided => self.method.first_path(),
-            Route::Sendfile => Path::Sendfile,
-            Route::Splice(_) => Path::Splice,
-            Route::Copy(_) => Path::Copy,
+            Route::Sendfile => SendPath::Sendfile,
+            Route::Splice(_) => SendPath::Splice,
+            Route::Copy(_) => SendPath::Copy,
         }
     }
 
@@ -192,7 +192,7 @@ impl<F: AsFd> Transfer<F> {
     /// # Errors
     ///
     /// [`SendError`] says how many bytes this call had sent before it failed; they are counted in
-    /// the report and in [`offset`](Self::offset) too. With [`Method::Auto`] a refusal of
+    /// the report and in [`offset`](Self::offset) too. With [`SendMethod::Auto`] a refusal of
     /// `sendfile` is no error: the transfer goes on by copying and keeps the reason.
     ///
     /// # Example
@@ -346,7 +346,7 @@ impl<F: AsFd> Transfer<F> {
     /// Chooses the path to begin with: that of the named method, or what is known of the pair.
     fn decide(&mut self, sink: BorrowedFd<'_>) {
         self.route = Route::new(self.method.first_path());
-        if self.method != Method::Auto {
+        if self.method != SendMethod::Auto {
             return;
         }
         // A filesystem of unknown kind is tried like any other.

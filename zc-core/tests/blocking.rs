@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Seek};
 use std::thread;
 
 use common::{assert_only_path, assert_same_bytes, file_of, patterned, tcp_pair};
-use zc_core::Method;
+use zc_core::SendMethod;
 
 #[test]
 fn all_of_a_file_goes_through_a_nonblocking_socket() {
@@ -22,7 +22,7 @@ fn all_of_a_file_goes_through_a_nonblocking_socket() {
     });
     let report = zc_core::copy(&file, &sender).unwrap();
     drop(sender);
-    assert_only_path(&report, Method::Auto, bytes.len() as u64);
+    assert_only_path(&report, SendMethod::Auto, bytes.len() as u64);
     assert!(report.would_blocks > 0, "the socket was waited for");
     assert_same_bytes(&reading.join().unwrap(), &bytes);
     assert_eq!((&file).stream_position().unwrap(), position);

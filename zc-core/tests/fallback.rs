@@ -4,7 +4,7 @@ mod common;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path, PathBuf};
 
 use common::{
     PORTABLE, advance, assert_same_bytes, errno_of, failure, fallback_of, file_of, patterned,
@@ -12,9 +12,14 @@ use common::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use zc_core::{Method, Path, Progress, SendErrorKind, Transfer};
+use zc_core::{Progress, SendErrorKind, SendMethod, SendPath, Transfer};
 
-const ALL_METHODS: [Method; 4] = [Method::Auto, Method::Sendfile, Method::Splice, Method::Copy];
+const ALL_METHODS: [SendMethod; 4] = [
+    SendMethod::Auto,
+    SendMethod::Sendfile,
+    SendMethod::Splice,
+    SendMethod::Copy,
+];
 
 /// Why `sendfile` is not used for an appending sink.
 fn reason() -> Errno {
@@ -32,7 +37,7 @@ fn appending(directory: &tempfile::TempDir) -> (File, PathBuf) {
     (file, path)
 }
 
-fn contents(path: &FilePath) -> Vec<u8> {
+fn contents(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
@@ -56,12 +61,12 @@ fn auto_copies_what_sendfile_refuses_and_keeps_the_reason() {
     let bytes = patterned(200_001, 30);
     let file = file_of(&bytes);
     let mut transfer = Transfer::new(&file, 1, 200_000);
-    assert_eq!(transfer.path(), Path::Sendfile);
+    assert_eq!(transfer.path(), SendPath::Sendfile);
 
     // A budget too small for the whole, so that the choice has to last.
     loop {
         match advance(&mut transfer, &sink, 70_000).unwrap() {
-            Progress::BudgetSpent => assert_eq!(transfer.path(), Path::Copy),
+            Progress::BudgetSpent => assert_eq!(transfer.path(), SendPath::Copy),
             Progress::Complete => break,
             other => panic!("{other:?}"),
         }
@@ -105,14 +110,14 @@ fn auto_falls_back_in_the_middle_without_losing_a_byte() {
     );
     // What is refused from the start is copied from the start.
     let by_sendfile = if PORTABLE { 0 } else { 70_001 };
-    assert_eq!(transfer.path() == Path::Copy, PORTABLE);
+    assert_eq!(transfer.path() == SendPath::Copy, PORTABLE);
 
     fcntl(&sink, FcntlArg::F_SETFL(OFlag::O_APPEND)).unwrap();
     assert_eq!(
         advance(&mut transfer, &sink, u64::MAX).unwrap(),
         Progress::Complete
     );
-    assert_eq!(transfer.path(), Path::Copy);
+    assert_eq!(transfer.path(), SendPath::Copy);
     let report = transfer.report();
     assert_eq!(report.sendfile.bytes, by_sendfile);
     assert_eq!(report.copy.bytes, 150_000 - by_sendfile);
@@ -127,8 +132,8 @@ fn a_named_sendfile_or_splice_is_refused_aloud() {
     let (sink, path) = appending(&directory);
     let file = file_of(b"bytes");
     for (method, way) in [
-        (Method::Sendfile, Path::Sendfile),
-        (Method::Splice, Path::Splice),
+        (SendMethod::Sendfile, SendPath::Sendfile),
+        (SendMethod::Splice, SendPath::Splice),
     ] {
         let mut transfer = Transfer::new(&file, 0, 5).with_method(method);
         let error = advance(&mut transfer, &sink, u64::MAX).unwrap_err();
@@ -148,7 +153,7 @@ fn a_named_copy_never_asks_sendfile() {
     let (sink, path) = appending(&directory);
     let bytes = patterned(70_000, 32);
     let file = file_of(&bytes);
-    let mut transfer = Transfer::new(&file, 0, 70_000).with_method(Method::Copy);
+    let mut transfer = Transfer::new(&file, 0, 70_000).with_method(SendMethod::Copy);
     assert_eq!(
         advance(&mut transfer, &sink, u64::MAX).unwrap(),
         Progress::Complete
@@ -166,7 +171,7 @@ fn a_copy_that_fails_after_the_fallback_says_its_own_reason() {
     let error = advance(&mut transfer, &full, u64::MAX).unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Failed);
     assert_eq!(error.source.kind(), ErrorKind::StorageFull);
-    assert_eq!(transfer.path(), Path::Copy);
+    assert_eq!(transfer.path(), SendPath::Copy);
     assert_eq!(transfer.offset(), 0);
     assert_eq!(transfer.remaining(), 5);
 }
@@ -205,7 +210,7 @@ fn an_offset_that_no_file_can_have_is_a_failure() {
         let mut transfer = Transfer::new(&file, 1 << 63, 5).with_method(method);
         let error = advance(&mut transfer, &sink, u64::MAX).unwrap_err();
         let expected = match method {
-            Method::Splice => failure(method, Errno::EOVERFLOW),
+            SendMethod::Splice => failure(method, Errno::EOVERFLOW),
             _ => (SendErrorKind::Failed, Errno::EOVERFLOW),
         };
         let answer = (error.kind, errno_of(&error.source));

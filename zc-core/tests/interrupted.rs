@@ -12,7 +12,7 @@ use common::{
     tcp_pair,
 };
 use nix::errno::Errno;
-use zc_core::{Follows, Path, Progress, Transfer, send_head};
+use zc_core::{Follows, Progress, SendPath, Transfer, send_head};
 
 /// Signals that each test delivers while the sender sleeps in a call.
 const SIGNALS: usize = 25;
@@ -85,7 +85,7 @@ fn a_transfer_goes_on_after_signals() {
             report.would_blocks, 0,
             "neither a signal nor a short count is would-block"
         );
-        if path_of(method) == Path::Sendfile {
+        if path_of(method) == SendPath::Sendfile {
             assert!(report.short_writes > 0, "a signal cut the first call short");
         }
     }

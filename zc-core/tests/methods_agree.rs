@@ -16,7 +16,7 @@ use common::{
     wait_until_writable,
 };
 use proptest::prelude::*;
-use zc_core::{Method, Progress, Transfer};
+use zc_core::{Progress, SendMethod, Transfer};
 
 /// Everything that a transfer depends on.
 #[derive(Debug, Clone)]
@@ -60,14 +60,14 @@ impl Case {
         cycle_of(&self.budgets, self.promise.available())
     }
 
-    fn transfer<'f>(&self, file: &'f File, method: Method) -> Transfer<&'f File> {
+    fn transfer<'f>(&self, file: &'f File, method: SendMethod) -> Transfer<&'f File> {
         let Promise { offset, length, .. } = self.promise;
         Transfer::new(file, offset, length).with_method(method)
     }
 
     /// What came of a transfer that has ended so.
     #[track_caller]
-    fn outcome(&self, transfer: &Transfer<&File>, method: Method, end: Progress) -> Outcome {
+    fn outcome(&self, transfer: &Transfer<&File>, method: SendMethod, end: Progress) -> Outcome {
         if self.promise.length > 0 {
             assert_only_path(transfer.report(), method, self.promise.available());
         }
@@ -80,7 +80,7 @@ impl Case {
     }
 
     /// Sends on one thread, so that the reader reads only when the sink accepts nothing more.
-    fn send(&self, file: &File, method: Method) -> (Outcome, Vec<u8>) {
+    fn send(&self, file: &File, method: SendMethod) -> (Outcome, Vec<u8>) {
         let (sink, reader) = self.sink.open(self.sndbuf, false);
         let mut inbox = Inbox::new(reader);
         let mut transfer = self.transfer(file, method);
@@ -90,7 +90,7 @@ impl Case {
     }
 
     /// Compares all methods with the obvious program.
-    fn compare(&self, contents: &[u8], send: impl Fn(&File, Method) -> (Outcome, Vec<u8>)) {
+    fn compare(&self, contents: &[u8], send: impl Fn(&File, SendMethod) -> (Outcome, Vec<u8>)) {
         let contents = &contents[..self.promise.size as usize];
         let file = file_of(contents);
         for &method in METHODS {
@@ -146,7 +146,7 @@ fn disturbed(promise: impl Strategy<Value = Promise>) -> impl Strategy<Value = D
 
 impl Disturbed {
     /// Sends in a thread that signals are aimed at; answers too how many reached it in time.
-    fn send(&self, file: &File, method: Method) -> (Outcome, Vec<u8>, u32) {
+    fn send(&self, file: &File, method: SendMethod) -> (Outcome, Vec<u8>, u32) {
         let (sink, reader) = self.case.sink.open(self.case.sndbuf, self.waits);
         let mut inbox = Inbox::new(reader);
         let work = move || {

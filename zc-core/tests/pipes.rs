@@ -9,7 +9,7 @@ use common::{
     patterned, unix_pair,
 };
 use nix::errno::Errno;
-use zc_core::{Method, PipePool, Progress, SendErrorKind, Transfer};
+use zc_core::{PipePool, Progress, SendErrorKind, SendMethod, Transfer};
 
 const SMALL: usize = 65_536;
 
@@ -86,7 +86,7 @@ fn a_transfer_keeps_a_pipe_while_bytes_are_in_it_and_no_longer() {
     let file = file_of(&bytes);
     let pool = PipePool::new(1, SMALL);
     let spliced = || {
-        let transfer = Transfer::new(&file, 0, 300_000).with_method(Method::Splice);
+        let transfer = Transfer::new(&file, 0, 300_000).with_method(SendMethod::Splice);
         transfer.with_pipes(pool.clone())
     };
     let (sender, reader) = unix_pair(Some(1));
@@ -111,7 +111,7 @@ fn a_transfer_keeps_a_pipe_while_bytes_are_in_it_and_no_longer() {
     assert_eq!(end, Progress::Complete);
     assert_eq!((pool.alive(), pool.idle()), (1, 1), "and used again");
     for (transfer, sender, inbox) in [(first, sender, inbox), (second, other_sender, other_inbox)] {
-        assert_only_path(transfer.report(), Method::Splice, 300_000);
+        assert_only_path(transfer.report(), SendMethod::Splice, 300_000);
         drop(sender);
         assert_same_bytes(&inbox.finish(), &bytes);
     }
@@ -124,7 +124,7 @@ fn a_transfer_by_splice_is_refused_whatever_its_pool() {
     let (sender, reader) = unix_pair(None);
     let pool = PipePool::new(1, SMALL);
     for _ in 0..2 {
-        let transfer = Transfer::new(&file, 0, 5).with_method(Method::Splice);
+        let transfer = Transfer::new(&file, 0, 5).with_method(SendMethod::Splice);
         let mut transfer = transfer.with_pipes(pool.clone());
         let error = advance(&mut transfer, &sender, u64::MAX).unwrap_err();
         assert_eq!((error.sent, error.kind), (0, SendErrorKind::Refused));
@@ -141,7 +141,7 @@ fn auto_and_copy_leave_a_pool_alone() {
     let file = file_of(&bytes);
     // Even one that lends nothing.
     for pool in [PipePool::new(0, SMALL), PipePool::new(1, SMALL)] {
-        for method in [Method::Auto, Method::Copy] {
+        for method in [SendMethod::Auto, SendMethod::Copy] {
             let (sender, reader) = unix_pair(None);
             let mut inbox = Inbox::new(reader);
             let transfer = Transfer::new(&file, 0, 100_000).with_method(method);

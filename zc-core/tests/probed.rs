@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{Inbox, PORTABLE, advance, assert_same_bytes, patterned, tcp_pair};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, Method, ProbedTransfer, Progress, Residency, Transfer};
+use zc_core::{DiskPool, ProbedTransfer, Progress, Residency, SendMethod, Transfer};
 
 /// What one question is about, in bytes.
 const WINDOW: u64 = 64 << 10;
@@ -97,7 +97,7 @@ fn with_everything_assumed_resident_it_sends_as_a_plain_transfer_does() {
     file.write_all(&patterned(length, 94)).unwrap();
     // Takes all that it is given, so that both transfers make the same calls.
     let null = File::options().write(true).open("/dev/null").unwrap();
-    for method in [Method::Auto, Method::Copy] {
+    for method in [SendMethod::Auto, SendMethod::Copy] {
         for budget in [7_001, 64 << 10, 100_000, u64::MAX] {
             let new = || Transfer::new(&file, 0, length as u64).with_method(method);
             let (mut plain, mut probed) = (new(), ProbedTransfer::new(new(), WINDOW));

@@ -17,8 +17,8 @@ use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use zc_core::{
-    Method, PipePool, Policy, Progress, Receive, ReceiveErrorKind, ReceiveMethod, SendErrorKind,
-    Transfer,
+    PipePool, Policy, Progress, Receive, ReceiveErrorKind, ReceiveMethod, SendErrorKind,
+    SendMethod, Transfer,
 };
 
 /// Runs `work` in a thread for which each of `calls` fails with `errno`.
@@ -61,7 +61,7 @@ fn auto_copies_and_says_why_and_a_named_method_fails() {
             assert_eq!((report.sendfile.bytes, report.sendfile.calls), (0, 1));
             assert_eq!(report.copy.bytes, 100_000);
 
-            let mut named = Transfer::new(&file, 0, 10).with_method(Method::Sendfile);
+            let mut named = Transfer::new(&file, 0, 10).with_method(SendMethod::Sendfile);
             let error = named.advance(&sender, u64::MAX).unwrap_err();
             assert_eq!((error.kind, error.sent), (SendErrorKind::Refused, 0));
             assert_eq!(errno_of(&error.source), refusal(errno));
@@ -76,12 +76,15 @@ fn splice_refused_is_an_error_too() {
     let file = file_of(&patterned(1000, 101));
     let (sender, _reader) = tcp_pair(None, None);
     refusing(&[libc::SYS_splice], Errno::EPERM, || {
-        let mut named = Transfer::new(&file, 0, 1000).with_method(Method::Splice);
+        let mut named = Transfer::new(&file, 0, 1000).with_method(SendMethod::Splice);
         let error = named.advance(&sender, u64::MAX).unwrap_err();
         assert_eq!(error.kind, SendErrorKind::Refused);
         assert_eq!(errno_of(&error.source), refusal(Errno::EPERM));
         // What is refused to one method is no matter to another.
-        for &method in METHODS.iter().filter(|&&method| method != Method::Splice) {
+        for &method in METHODS
+            .iter()
+            .filter(|&&method| method != SendMethod::Splice)
+        {
             let mut other = Transfer::new(&file, 0, 1000).with_method(method);
             let progress = other.advance(&sender, u64::MAX).unwrap();
             assert_eq!(progress, Progress::Complete);
@@ -189,7 +192,7 @@ fn nothing_that_only_linux_has_is_called() {
         enosys(FileSystem::from_fd(&file).unwrap_err());
         enosys(PipePool::default().take().unwrap_err());
         assert_eq!(Residency::probe(&file, 0..1), Residency::Unknown);
-        for method in [Method::Sendfile, Method::Splice] {
+        for method in [SendMethod::Sendfile, SendMethod::Splice] {
             let mut named = Transfer::new(&file, 0, 1).with_method(method);
             enosys(named.advance(&sender, 1).unwrap_err().source);
         }

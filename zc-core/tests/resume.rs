@@ -15,7 +15,7 @@ use common::{
 };
 use proptest::prelude::*;
 use proptest::sample::select;
-use zc_core::{COPY_BUFFER_BYTES, Method, Path, Progress, Report, Transfer};
+use zc_core::{COPY_BUFFER_BYTES, Progress, Report, SendMethod, SendPath, Transfer};
 
 /// The kernel makes it 4,608 or so: the smallest send buffer there is.
 const SMALLEST: Option<usize> = Some(1);
@@ -64,7 +64,7 @@ fn a_full_unix_socket_or_pipe_is_resumed_where_it_stopped() {
 fn drive_and_compare(
     file: &File,
     bytes: &[u8],
-    method: Method,
+    method: SendMethod,
     sink: impl AsFd,
     reader: impl Read + AsFd,
 ) {
@@ -105,7 +105,7 @@ struct Stop {
     /// The peer reads what has arrived.
     read: bool,
     /// Another transfer goes on from there, by this method.
-    taken_over: Option<Method>,
+    taken_over: Option<SendMethod>,
 }
 
 fn stops() -> impl Strategy<Value = Vec<Stop>> {
@@ -184,11 +184,11 @@ fn system_calls_are_counted_one_by_one() {
             let _ = advance(&mut transfer, &sink, 10).unwrap();
             let report = transfer.report();
             match path_of(method) {
-                Path::Sendfile => assert_eq!(report.sendfile.calls, step),
+                SendPath::Sendfile => assert_eq!(report.sendfile.calls, step),
                 // Into the pipe and out of it.
-                Path::Splice => assert_eq!(report.splice.calls, 2 * step),
+                SendPath::Splice => assert_eq!(report.splice.calls, 2 * step),
                 // One pread fills the buffer, whatever the budget; then there is a write a step.
-                Path::Copy => assert_eq!(report.copy.calls, 1 + step),
+                SendPath::Copy => assert_eq!(report.copy.calls, 1 + step),
                 other => panic!("no test knows the calls of {other:?}"),
             }
             assert_only_path(report, method, 10 * step);
@@ -204,14 +204,17 @@ fn a_copy_reads_the_source_once_per_buffer() {
     let file = file_of(&bytes);
     let copying = METHODS
         .iter()
-        .filter(|&&method| path_of(method) == Path::Copy);
+        .filter(|&&method| path_of(method) == SendPath::Copy);
     for &method in copying {
         let sink = tempfile::tempfile().unwrap();
         let mut transfer = Transfer::new(&file, 0, bytes.len() as u64).with_method(method);
-        assert_eq!(transfer.path() == Path::Copy, method == Method::Copy);
+        assert_eq!(
+            transfer.path() == SendPath::Copy,
+            method == SendMethod::Copy
+        );
         let progress = advance(&mut transfer, &sink, u64::MAX).unwrap();
         assert_eq!(progress, Progress::Complete);
-        assert_eq!(transfer.path(), Path::Copy);
+        assert_eq!(transfer.path(), SendPath::Copy);
         assert_eq!(transfer.report().copy.calls, 2 * buffers as u64);
     }
 }
@@ -332,7 +335,7 @@ fn more_than_one_call_may_move_takes_more_calls() {
     let file = File::from(memfd_create("hole", MFdFlags::MFD_CLOEXEC).unwrap());
     file.set_len(LENGTH).unwrap();
     let sink = File::options().write(true).open("/dev/null").unwrap();
-    let mut transfer = Transfer::new(&file, 0, LENGTH).with_method(Method::Sendfile);
+    let mut transfer = Transfer::new(&file, 0, LENGTH).with_method(SendMethod::Sendfile);
     let progress = advance(&mut transfer, &sink, u64::MAX).unwrap();
     assert_eq!(progress, Progress::Complete);
     assert_eq!(transfer.report().sendfile.bytes, LENGTH);

@@ -11,11 +11,11 @@ use common::{
     refused_with, tcp_pair,
 };
 use nix::errno::Errno;
-use zc_core::{Fallback, FileSystem, Method, Path as Way, Progress, Reason, Report, Transfer};
+use zc_core::{Fallback, FileSystem, Progress, Reason, Report, SendMethod, SendPath, Transfer};
 
 const LENGTH: usize = 300_001;
 
-fn send(path: &Path, length: u64, method: Method) -> (Report, Vec<u8>) {
+fn send(path: &Path, length: u64, method: SendMethod) -> (Report, Vec<u8>) {
     let file = File::open(path).unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
@@ -32,7 +32,7 @@ fn send(path: &Path, length: u64, method: Method) -> (Report, Vec<u8>) {
     (report, inbox.finish())
 }
 
-fn assert_whole(directory: &Path, method: Method) -> Report {
+fn assert_whole(directory: &Path, method: SendMethod) -> Report {
     let path = directory.join("source");
     let bytes = patterned(LENGTH, 110);
     std::fs::write(&path, &bytes).unwrap();
@@ -72,7 +72,7 @@ fn a_disk_and_memory_are_told_apart_where_the_system_tells() {
 fn a_file_of_proc_is_sent_to_its_length_by_any_way_that_works() {
     let path = Path::new("/proc/self/limits");
     let expected = std::fs::read(path).unwrap();
-    for method in [Method::Auto, Method::Copy] {
+    for method in [SendMethod::Auto, SendMethod::Copy] {
         let (report, received) = send(path, expected.len() as u64, method);
         assert_same_bytes(&received, &expected);
         assert_eq!(report.bytes(), expected.len() as u64);
@@ -85,10 +85,10 @@ fn a_fuse_mount_is_copied_and_says_why() {
         println!("bindfs is not here or may not mount: nothing to test");
         return;
     };
-    let report = assert_whole(mount.path(), Method::Auto);
+    let report = assert_whole(mount.path(), SendMethod::Auto);
     let known = Fallback {
-        from: Way::Sendfile,
-        to: Way::Copy,
+        from: SendPath::Sendfile,
+        to: SendPath::Copy,
         reason: Reason::FileSystem("fuse"),
     };
     // Where it is known as FUSE it is copied from the start, elsewhere when sendfile was refused.
@@ -103,7 +103,7 @@ fn a_fuse_mount_is_copied_and_says_why() {
         (calls, LENGTH as u64)
     );
     // A named method does as it is told.
-    for &method in METHODS.iter().filter(|&&method| method != Method::Auto) {
+    for &method in METHODS.iter().filter(|&&method| method != SendMethod::Auto) {
         let report = assert_whole(mount.path(), method);
         assert_only_path(&report, method, LENGTH as u64);
     }

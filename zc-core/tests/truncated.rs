@@ -6,15 +6,15 @@ use common::{
     Inbox, METHODS, advance, assert_same_bytes, drive, file_of, path_of, patterned, tcp_pair,
     unix_pair,
 };
-use zc_core::{COPY_BUFFER_BYTES, Method, Path, Progress, SourceTruncated, Transfer};
+use zc_core::{COPY_BUFFER_BYTES, Progress, SendMethod, SendPath, SourceTruncated, Transfer};
 
 const LENGTH: u64 = 400_000;
 
 /// Where a transfer that stands at `offset` ends when its file is cut at `cut`: a copy still has
 /// what it read before the cut. The transfer must have begun at offset 0.
-fn expected_end(method: Method, offset: u64, cut: u64) -> u64 {
+fn expected_end(method: SendMethod, offset: u64, cut: u64) -> u64 {
     let in_hand = match path_of(method) {
-        Path::Copy => offset
+        SendPath::Copy => offset
             .next_multiple_of(COPY_BUFFER_BYTES as u64)
             .min(LENGTH),
         // A pipe is filled with no more than the budget lets out.
@@ -24,7 +24,7 @@ fn expected_end(method: Method, offset: u64, cut: u64) -> u64 {
 }
 
 /// Sends the first `before_cut` bytes, cuts the file, drives on; everything is compared.
-fn cut_after(method: Method, before_cut: u64, cut: u64) {
+fn cut_after(method: SendMethod, before_cut: u64, cut: u64) {
     let bytes = patterned(LENGTH as usize, 20);
     let file = file_of(&bytes);
     let (sender, reader) = tcp_pair(Some(16 * 1024), None);
@@ -82,7 +82,9 @@ fn a_file_cut_while_it_is_sent_ends_at_the_cut() {
 #[test]
 fn a_file_cut_while_the_socket_is_full_is_noticed_later() {
     // A pipe has more in hand: see below.
-    let methods = METHODS.iter().filter(|&&method| method != Method::Splice);
+    let methods = METHODS
+        .iter()
+        .filter(|&&method| method != SendMethod::Splice);
     for &method in methods {
         let bytes = patterned(LENGTH as usize, 21);
         let file = file_of(&bytes);
@@ -117,7 +119,7 @@ fn what_a_pipe_holds_when_its_file_is_cut_is_sent_by_length() {
     let file = file_of(&bytes);
     let (sender, reader) = unix_pair(Some(1));
     let mut inbox = Inbox::new(reader);
-    let mut transfer = Transfer::new(&file, 0, LENGTH).with_method(Method::Splice);
+    let mut transfer = Transfer::new(&file, 0, LENGTH).with_method(SendMethod::Splice);
     // All of the file fits the pipe, and stands there by reference.
     let progress = advance(&mut transfer, &sender, u64::MAX).unwrap();
     assert_eq!(progress, Progress::WouldBlock);

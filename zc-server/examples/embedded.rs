@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread;
 
-use zc_server::{Config, Outcome, Server};
+use zc_server::{Config, Server, Stopped};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +29,7 @@ pub(crate) fn serve_one(
     root: &Path,
     target: &str,
     output: &mut impl Write,
-) -> Result<Outcome, Box<dyn Error>> {
+) -> Result<Stopped, Box<dyn Error>> {
     let mut config = Config::for_root(root)?;
     // Port 0: the kernel picks a free one.
     config.binds = vec!["127.0.0.1:0".parse()?];

@@ -3,14 +3,14 @@
 use crate::files::lookup::Found;
 use crate::files::open_file::ResolveError;
 use crate::files::root::RootId;
-use crate::respond::cache::{Bounds, Cache, CacheEntry, Key};
+use crate::respond::cache::{Bounds, CacheEntry, Key, ResponseCache};
 
 /// Longer than any measurement.
 const TTL_MS: u64 = 1 << 40;
 
 /// The directory of a worker's cache: paths, and what is known to stand there.
 #[derive(Debug)]
-pub struct Directory(Cache, RootId);
+pub struct Directory(ResponseCache, RootId);
 
 impl Directory {
     /// A directory that has room for so many paths.
@@ -22,7 +22,7 @@ impl Directory {
             inline_max: 0,
             ttl_ms: TTL_MS,
         };
-        Self(Cache::new(bounds), RootId::next())
+        Self(ResponseCache::new(bounds), RootId::next())
     }
 
     /// Takes in that nothing stands at `path`. True when it is kept, which it is from the second

@@ -56,5 +56,5 @@ pub use cli::{
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
-pub use server::{Handle, Outcome, Server};
+pub use server::{Handle, Server, Stopped};
 pub use start::{StartError, StartWarning};

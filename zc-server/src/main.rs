@@ -10,7 +10,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use zc_server::tagging::{self, Tagged};
-use zc_server::{Args, Command, Config, EtagArgs, Handle, Outcome, Server};
+use zc_server::{Args, Command, Config, EtagArgs, Handle, Server, Stopped};
 
 /// The root or an address could not be used, or the server failed.
 const EXIT_FAILURE: u8 = 1;
@@ -30,8 +30,8 @@ fn main() -> ExitCode {
         }
     };
     match serve(config) {
-        Ok(Outcome::Drained) => ExitCode::SUCCESS,
-        Ok(cut @ Outcome::Cut(_)) => {
+        Ok(Stopped::Drained) => ExitCode::SUCCESS,
+        Ok(cut @ Stopped::Cut(_)) => {
             say(format_args!("zc-server: the grace period ended, {cut}"));
             ExitCode::from(EXIT_CUT)
         }
@@ -69,7 +69,7 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<Outcome> {
+fn serve(config: Config) -> anyhow::Result<Stopped> {
     let root = config.root.path().to_owned();
     // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
     // it stays.

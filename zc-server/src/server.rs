@@ -17,8 +17,8 @@ use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Listening, bind_all, unpaced_under};
-use crate::reactor::{Reactor, Shared};
-use crate::respond::cache::{Bounds, Cache};
+use crate::reactor::{Reactor, ServerState};
+use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
 use crate::start::{StartError, StartWarning};
 use crate::worker::{Timeouts, Worker, WorkerMessage};
@@ -46,7 +46,7 @@ pub struct Server {
 /// Stops a running server from another thread, or has it serve something else.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
     mailboxes: Arc<[Mailbox<WorkerMessage>]>,
     /// A handle does not keep the threads of the disk.
@@ -55,14 +55,14 @@ pub struct Handle {
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Stopped {
     /// Every response that had begun was sent.
     Drained,
     /// The grace period ended before so many responses did.
     Cut(usize),
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Drained => f.write_str("every response was sent"),
@@ -92,7 +92,7 @@ impl Server {
             raise_descriptor_limit(config.connections_max, config.cache.files);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerState {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
@@ -115,7 +115,7 @@ impl Server {
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
-            let cache = Cache::new(cache_bounds(&config, descriptors));
+            let cache = ResponseCache::new(cache_bounds(&config, descriptors));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let timeouts = timeouts(&config);
             let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
@@ -163,7 +163,7 @@ impl Server {
     /// # Errors
     ///
     /// An error of `epoll`, or [`StartError::WorkerPanicked`]; the other workers are drained first.
-    pub fn run(self) -> Result<Outcome, StartError> {
+    pub fn run(self) -> Result<Stopped, StartError> {
         let Self {
             reactors,
             handle,
@@ -203,8 +203,8 @@ impl Server {
         }
         diagnostics.finish();
         Ok(match result? {
-            0 => Outcome::Drained,
-            cut => Outcome::Cut(cut),
+            0 => Stopped::Drained,
+            cut => Stopped::Cut(cut),
         })
     }
 }

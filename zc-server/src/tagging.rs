@@ -54,9 +54,9 @@ pub fn write_tags(args: &EtagArgs, mut report: impl FnMut(&str)) -> io::Result<T
             )),
         };
         match outcome {
-            Ok(Outcome::Written) => tagged.written += 1,
-            Ok(Outcome::UpToDate) => tagged.up_to_date += 1,
-            Ok(Outcome::Declared) => tagged.declared += 1,
+            Ok(TagOutcome::Written) => tagged.written += 1,
+            Ok(TagOutcome::UpToDate) => tagged.up_to_date += 1,
+            Ok(TagOutcome::Declared) => tagged.declared += 1,
             Err(error) => {
                 tagged.failed += 1;
                 let path = path.unwrap_or_else(|unreadable| unreadable.path);
@@ -72,7 +72,7 @@ pub fn write_tags(args: &EtagArgs, mut report: impl FnMut(&str)) -> io::Result<T
     Ok(tagged)
 }
 
-enum Outcome {
+enum TagOutcome {
     Written,
     UpToDate,
     Declared,
@@ -188,7 +188,7 @@ fn progress_line(done_bytes: u64, total_bytes: u64, elapsed: Duration) -> String
     )
 }
 
-fn tag_file(path: &Path, store: TagStore, progress: &mut Progress) -> io::Result<Outcome> {
+fn tag_file(path: &Path, store: TagStore, progress: &mut Progress) -> io::Result<TagOutcome> {
     let file = File::open(path)?;
     let state = settled_state(&file)?;
     let present = match store {
@@ -208,7 +208,7 @@ fn tag_file(path: &Path, store: TagStore, progress: &mut Progress) -> io::Result
         TagStore::Attributes => write_attributes(&file, &state, &tag)?,
         TagStore::Sidecars => write_sidecar(path, &file, &tag)?,
     }
-    Ok(Outcome::Written)
+    Ok(TagOutcome::Written)
 }
 
 /// The state of a file once any write after it gives it another.
@@ -227,18 +227,18 @@ fn settled_state(file: &File) -> io::Result<FileState> {
     }
 }
 
-fn present_attribute(file: &File, state: &FileState) -> io::Result<Option<Outcome>> {
+fn present_attribute(file: &File, state: &FileState) -> io::Result<Option<TagOutcome>> {
     if file.get_xattr(ATTRIBUTE).map_err(unsupported)?.is_none() {
         return Ok(None);
     }
     Ok(match file.get_xattr(ATTRIBUTE_FOR)? {
-        None => Some(Outcome::Declared),
-        Some(mark) => (mark == state_mark(state).as_bytes()).then_some(Outcome::UpToDate),
+        None => Some(TagOutcome::Declared),
+        Some(mark) => (mark == state_mark(state).as_bytes()).then_some(TagOutcome::UpToDate),
     })
 }
 
 /// A sidecar with the time of its file was written here; a later one was written by somebody else.
-fn present_sidecar(path: &Path, state: &FileState) -> io::Result<Option<Outcome>> {
+fn present_sidecar(path: &Path, state: &FileState) -> io::Result<Option<TagOutcome>> {
     let sidecar = match File::open(sidecar_path(path)) {
         Ok(sidecar) => FileState::from_file(&sidecar)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -246,8 +246,8 @@ fn present_sidecar(path: &Path, state: &FileState) -> io::Result<Option<Outcome>
     };
     Ok(match sidecar.mtime_ns.cmp(&state.mtime_ns) {
         std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(Outcome::UpToDate),
-        std::cmp::Ordering::Greater => Some(Outcome::Declared),
+        std::cmp::Ordering::Equal => Some(TagOutcome::UpToDate),
+        std::cmp::Ordering::Greater => Some(TagOutcome::Declared),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
 use crate::pool::BoxPool;
 use crate::respond::LookUpAnswer;
-use crate::respond::cache::Cache;
+use crate::respond::cache::ResponseCache;
 use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
 use crate::respond::response::{ExchangeId, Response};
@@ -82,7 +82,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) boxes: BoxPool<Response>,
     pub(crate) roots: Roots,
-    pub(crate) cache: Cache,
+    pub(crate) cache: ResponseCache,
     pub(crate) log: Option<Sink>,
     /// Where others leave messages for this worker.
     pub(crate) mailbox: Mailbox<WorkerMessage>,
@@ -112,7 +112,7 @@ impl Worker {
         services: Arc<Services>,
         content: Arc<Content>,
         roots: Roots,
-        cache: Cache,
+        cache: ResponseCache,
         timeouts: Timeouts,
         mailbox: Mailbox<WorkerMessage>,
     ) -> Self {
@@ -294,7 +294,7 @@ pub(crate) mod testing {
     use crate::files::roots::Roots;
     use crate::mailbox::Mailbox;
     use crate::observe::diagnostics::Diagnostics;
-    use crate::respond::cache::{Bounds, Cache};
+    use crate::respond::cache::{Bounds, ResponseCache};
     use crate::services::Services;
 
     /// The limits of time of the worker, in milliseconds: each another one, so that a deadline tells
@@ -346,7 +346,7 @@ pub(crate) mod testing {
             let services = Services::start(config, diagnostics).expect("threads");
             let opened = Content::open(config, &services.mounts, &services.diagnostics);
             let (content, roots) = opened.expect("a root");
-            let cache = Cache::new(Bounds {
+            let cache = ResponseCache::new(Bounds {
                 entries: 0,
                 bytes: 0,
                 inline_max: 0,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use harness::{HANG, pattern, wait_until};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use zc_server::config::Cache;
+use zc_server::config::CacheLimits;
 use zc_server::{Config, Handle, Server};
 
 #[global_allocator]
@@ -113,10 +113,10 @@ fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle
     config.header_timeout_ms = HOUR_MS;
     config.idle_timeout_ms = HOUR_MS;
     config.stall_timeout_ms = HOUR_MS;
-    config.cache = Cache {
+    config.cache = CacheLimits {
         inline_max_bytes: INLINE_MAX as u64,
         ttl_ms: HOUR_MS,
-        ..Cache::default()
+        ..CacheLimits::default()
     };
     let server = Server::bind(config).expect("a server");
     let (address, handle) = (server.listening()[0].address, server.handle());

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use harness::{HANG, pattern, temp_root};
 use zc_server::config::files::Field;
-use zc_server::{Config, Handle, Outcome, Server, StartError};
+use zc_server::{Config, Handle, Server, StartError, Stopped};
 
 /// More than the buffers of two sockets hold.
 const LONG_BYTES: usize = 32 << 20;
@@ -44,7 +44,7 @@ fn serving(config: Config, test: impl FnOnce(SocketAddr, &Handle)) {
     test(address, &handle);
     handle.stop();
     let outcome = running.join().expect("no panic").expect("a server");
-    assert_eq!(outcome, Outcome::Drained);
+    assert_eq!(outcome, Stopped::Drained);
 }
 
 fn request(stream: &mut TcpStream, path: &str) {

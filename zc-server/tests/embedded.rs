@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use harness::{pattern, temp_root};
-use zc_server::Outcome;
+use zc_server::Stopped;
 
 // Its `main` takes the arguments of a program, which a test has none of.
 #[allow(dead_code)]
@@ -17,7 +17,7 @@ mod embedded;
 fn run(root: &std::path::Path, target: &str) -> (SocketAddr, String, Vec<u8>) {
     let mut output = Vec::new();
     let outcome = embedded::serve_one(root, target, &mut output).expect("a response");
-    assert_eq!(outcome, Outcome::Drained);
+    assert_eq!(outcome, Stopped::Drained);
     let line_end = output.iter().position(|&byte| byte == b'\n');
     let response = output.split_off(line_end.expect("a line") + 1);
     let line = String::from_utf8(output).expect("UTF-8");

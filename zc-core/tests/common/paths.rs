@@ -4,39 +4,44 @@
 //! copying, by `Copy` and by `Auto`, which says why.
 
 use nix::errno::Errno;
-use zc_core::{Fallback, Method, Path, Reason, Report, SendErrorKind, Tally};
+use zc_core::{Fallback, Reason, Report, SendErrorKind, SendMethod, SendPath, Tally};
 
 /// True where everything that only Linux has is refused.
 pub const PORTABLE: bool = cfg!(any(not(target_os = "linux"), feature = "portable"));
 
 /// The methods that move bytes here.
-pub const METHODS: &[Method] = if PORTABLE {
-    &[Method::Auto, Method::Copy]
+pub const METHODS: &[SendMethod] = if PORTABLE {
+    &[SendMethod::Auto, SendMethod::Copy]
 } else {
-    &[Method::Auto, Method::Sendfile, Method::Splice, Method::Copy]
+    &[
+        SendMethod::Auto,
+        SendMethod::Sendfile,
+        SendMethod::Splice,
+        SendMethod::Copy,
+    ]
 };
 
 /// The path by which `method` moves bytes here, where the kernel refuses none.
-pub fn path_of(method: Method) -> Path {
+pub fn path_of(method: SendMethod) -> SendPath {
     match method {
-        Method::Copy => Path::Copy,
-        Method::Auto if PORTABLE => Path::Copy,
-        Method::Auto | Method::Sendfile => Path::Sendfile,
-        Method::Splice => Path::Splice,
+        SendMethod::Copy => SendPath::Copy,
+        SendMethod::Auto if PORTABLE => SendPath::Copy,
+        SendMethod::Auto | SendMethod::Sendfile => SendPath::Sendfile,
+        SendMethod::Splice => SendPath::Splice,
         other => panic!("no test knows the path of {other:?}"),
     }
 }
 
 /// The fallback of `method` between descriptors of which the kernel refuses nothing.
-pub fn fallback_of(method: Method) -> Option<Fallback> {
-    (PORTABLE && method == Method::Auto).then(|| refused_with(Errno::ENOSYS))
+pub fn fallback_of(method: SendMethod) -> Option<Fallback> {
+    (PORTABLE && method == SendMethod::Auto).then(|| refused_with(Errno::ENOSYS))
 }
 
 /// A fallback from `sendfile` to copying for `errno`.
 pub fn refused_with(errno: Errno) -> Fallback {
     Fallback {
-        from: Path::Sendfile,
-        to: Path::Copy,
+        from: SendPath::Sendfile,
+        to: SendPath::Copy,
         reason: Reason::Refused {
             errno: errno as i32,
         },
@@ -50,7 +55,7 @@ pub fn refusal(on_linux: Errno) -> Errno {
 
 /// How `method` fails where `write` and `pread` fail with `errno`: a method that is refused here
 /// does not get that far.
-pub fn failure(method: Method, errno: Errno) -> (SendErrorKind, Errno) {
+pub fn failure(method: SendMethod, errno: Errno) -> (SendErrorKind, Errno) {
     if METHODS.contains(&method) {
         (SendErrorKind::Failed, errno)
     } else {
@@ -61,11 +66,11 @@ pub fn failure(method: Method, errno: Errno) -> (SendErrorKind, Errno) {
 /// Fails unless all `bytes`, at least one, went by the path of `method`, and no other was tried but
 /// the one that is refused here.
 #[track_caller]
-pub fn assert_only_path(report: &Report, method: Method, bytes: u64) {
+pub fn assert_only_path(report: &Report, method: SendMethod, bytes: u64) {
     let (used, unused) = match path_of(method) {
-        Path::Sendfile => (report.sendfile, [report.splice, report.copy]),
-        Path::Splice => (report.splice, [report.sendfile, report.copy]),
-        Path::Copy => (report.copy, [report.splice, report.sendfile]),
+        SendPath::Sendfile => (report.sendfile, [report.splice, report.copy]),
+        SendPath::Splice => (report.splice, [report.sendfile, report.copy]),
+        SendPath::Copy => (report.copy, [report.splice, report.sendfile]),
         other => panic!("no test knows the tally of {other:?}"),
     };
     assert_eq!(used.bytes, bytes);

@@ -20,7 +20,7 @@ use zc_core::{
     Fetcher, HeadThenFile, PREFETCH_BYTES, ProbedTransfer, Progress, Report, Residency, SendError,
 };
 
-pub(crate) use parts::{NextPart, Parts, Source};
+pub(crate) use parts::{MultipartBody, NextPart, Source};
 
 use crate::disk::CancelToken;
 use crate::files::mounts::ReadPath;

@@ -23,7 +23,7 @@ const PART_HEAD_BYTES: usize = 192;
 #[derive(Debug)]
 pub(crate) enum NextPart {
     Nothing,
-    Parts(Box<Parts>),
+    Parts(Box<MultipartBody>),
     Listing {
         listing: Box<Listing>,
         chunked: bool,
@@ -33,7 +33,7 @@ pub(crate) enum NextPart {
 
 /// Parts of a file, and what stands between them.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct MultipartBody {
     pub(crate) source: Source,
     pub(crate) multipart: Box<Multipart>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Source {
     pub(crate) file: Arc<FileHandle>,
     pub(crate) file_system: Option<FileSystem>,
     pub(crate) read_path: ReadPath,
-    pub(crate) method: zc_core::Method,
+    pub(crate) method: zc_core::SendMethod,
     /// What the kernel has refused before.
     pub(crate) policy: Arc<Policy>,
     /// For the method `splice` alone.

@@ -5,7 +5,7 @@ use zc_http::Coding;
 use super::Args;
 use super::choice::{ColdGuard, IoUring, Precompressed, Switch};
 use crate::config::files::{Cors, Files, Origins, Site};
-use crate::config::{Bind, Cache, Config, ConfigError, Network, Root, threads_default};
+use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
 
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
@@ -20,7 +20,7 @@ impl TryFrom<Args> for Config {
         refuse_repeated(&args.binds)?;
         let files = files_from(&args)?;
         Ok(Self {
-            root: Root::open(&args.root)?,
+            root: ServedRoot::open(&args.root)?,
             files,
             binds: args.binds,
             threads: args.threads.unwrap_or_else(threads_default),
@@ -36,7 +36,7 @@ impl TryFrom<Args> for Config {
             io_uring: args.io_uring == IoUring::Auto,
             disk_threads: args.disk_threads,
             disk_timeout_ms: args.disk_timeout_ms,
-            cache: Cache {
+            cache: CacheLimits {
                 files: args.cache.files,
                 bytes: args.cache.bytes,
                 inline_max_bytes: args.cache.inline_max_bytes,
@@ -67,7 +67,7 @@ fn refuse_repeated(binds: &[Bind]) -> Result<(), ConfigError> {
 
 fn files_from(args: &Args) -> Result<Files, ConfigError> {
     let sites = args.sites.iter().map(|(host, directory)| {
-        let root = Root::open(directory).map_err(|error| ConfigError::Site {
+        let root = ServedRoot::open(directory).map_err(|error| ConfigError::Site {
             site: format!("{host}={}", directory.display()),
             error: Box::new(error),
         })?;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand};
-use zc_core::Method;
+use zc_core::SendMethod;
 
 use crate::config::files::{
     CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MEDIA_TYPE_DEFAULT,
@@ -87,7 +87,7 @@ pub struct Args {
         default_value = "auto",
         value_parser = parse::method_parser()
     )]
-    pub method: Method,
+    pub method: SendMethod,
 
     /// Let a request choose the method for itself; for measurements, not for the open internet.
     #[arg(

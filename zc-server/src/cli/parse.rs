@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use globset::{GlobBuilder, GlobMatcher};
-use zc_core::Method;
+use zc_core::SendMethod;
 use zc_http::is_token;
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
@@ -127,8 +127,8 @@ pub(crate) fn duration_ms_or_zero(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Parses the name of a [`Method`].
-pub(crate) fn method_parser() -> impl TypedValueParser<Value = Method> {
+/// Parses the name of a [`SendMethod`].
+pub(crate) fn method_parser() -> impl TypedValueParser<Value = SendMethod> {
     PossibleValuesParser::new([
         PossibleValue::new("auto").help("sendfile, and a copy loop where the kernel refuses it"),
         PossibleValue::new("sendfile").help("sendfile and nothing else; a refusal is an error"),
@@ -136,11 +136,11 @@ pub(crate) fn method_parser() -> impl TypedValueParser<Value = Method> {
         PossibleValue::new("copy").help("read and write through a buffer, for comparison"),
     ])
     .map(|name| match name.as_str() {
-        "sendfile" => Method::Sendfile,
-        "splice" => Method::Splice,
-        "copy" => Method::Copy,
+        "sendfile" => SendMethod::Sendfile,
+        "splice" => SendMethod::Splice,
+        "copy" => SendMethod::Copy,
         // `auto`: the parser lets nothing else through.
-        _ => Method::Auto,
+        _ => SendMethod::Auto,
     })
 }
 

@@ -137,7 +137,7 @@ fn names() {
         "--method-override",
     ])
     .expect("valid");
-    assert_eq!(args.method, Method::Copy);
+    assert_eq!(args.method, SendMethod::Copy);
     assert_eq!(args.access_log, LogFormat::Clf);
     assert!(args.method_override);
     let error = parsed(&["--method", "mmap"]).expect_err("no such method");

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use globset::GlobMatcher;
 use zc_http::Coding;
 
-use super::root::Root;
+use super::root::ServedRoot;
 
 /// The default request fields that cross-origin scripts may send: those of ranges and preconditions, and
 /// those that libraries add to every request.
@@ -84,7 +84,7 @@ pub struct Site {
     /// The host, in lower case and without a port.
     pub host: String,
     /// Its root.
-    pub root: Root,
+    pub root: ServedRoot,
 }
 
 /// The page of an error.

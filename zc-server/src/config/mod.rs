@@ -17,13 +17,13 @@ use std::{
 };
 
 use clap::ValueEnum;
-use zc_core::Method;
+use zc_core::SendMethod;
 
 pub use bind::{Bind, ParseBindError};
 pub use error::ConfigError;
 use files::Files;
 pub use network::{Congestion, Network};
-pub use root::Root;
+pub use root::ServedRoot;
 
 /// The default port.
 const PORT_DEFAULT: u16 = 8080;
@@ -75,13 +75,13 @@ pub const CONNECTIONS_MAX_LIMIT: usize = 10_000_000;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What is served.
-    pub root: Root,
+    pub root: ServedRoot,
     /// Where to listen.
     pub binds: Vec<Bind>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
     /// How file bytes reach the socket.
-    pub method: Method,
+    pub method: SendMethod,
     /// Whether a request may choose the method for itself.
     pub method_override: bool,
     /// Whether and how responses are logged to standard output.
@@ -106,7 +106,7 @@ pub struct Config {
     /// Time that the disk has to answer, in milliseconds.
     pub disk_timeout_ms: u64,
     /// The response cache.
-    pub cache: Cache,
+    pub cache: CacheLimits,
     /// Options of the listening sockets.
     pub network: Network,
     /// How files become responses.
@@ -115,7 +115,7 @@ pub struct Config {
 
 /// The response cache. Each worker has its own, with an equal share of these limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cache {
+pub struct CacheLimits {
     /// Open files, up to [`CACHE_FILES_MAX`]; 0 turns the cache off.
     pub files: usize,
     /// Memory for responses and the bytes of small files, in bytes.
@@ -128,7 +128,7 @@ pub struct Cache {
     pub ttl_ms: u64,
 }
 
-impl Default for Cache {
+impl Default for CacheLimits {
     fn default() -> Self {
         Self {
             files: CACHE_FILES_DEFAULT,
@@ -161,10 +161,10 @@ impl Config {
     /// The root is missing, unreadable, or neither a directory nor a regular file.
     pub fn for_root(root: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Ok(Self {
-            root: Root::open(root.as_ref())?,
+            root: ServedRoot::open(root.as_ref())?,
             binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)).into()],
             threads: threads_default(),
-            method: Method::Auto,
+            method: SendMethod::Auto,
             method_override: false,
             access_log: LogFormat::Off,
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
@@ -176,7 +176,7 @@ impl Config {
             io_uring: true,
             disk_threads: DISK_THREADS_DEFAULT,
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
-            cache: Cache::default(),
+            cache: CacheLimits::default(),
             network: Network::default(),
             files: Files::default(),
         })

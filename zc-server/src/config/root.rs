@@ -11,11 +11,11 @@ use super::error::ConfigError;
 /// The path is resolved again while the server runs. When it names another directory or file, because a
 /// symbolic link was replaced, a directory renamed or a filesystem mounted, that is served from then on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root {
+pub struct ServedRoot {
     path: PathBuf,
 }
 
-impl Root {
+impl ServedRoot {
     /// The path as given, made absolute. Symbolic links and `..` stay in it.
     #[must_use]
     pub fn path(&self) -> &Path {

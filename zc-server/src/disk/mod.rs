@@ -141,8 +141,8 @@ impl Disk {
     }
 
     /// Another handle of the same threads, which does not keep them.
-    pub(crate) fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.0))
+    pub(crate) fn handle(&self) -> DiskHandle {
+        DiskHandle(Arc::clone(&self.0))
     }
 }
 
@@ -161,9 +161,9 @@ impl Drop for Disk {
 
 /// A handle of the threads that does not keep them.
 #[derive(Debug, Clone)]
-pub(crate) struct Handle(Arc<Shared>);
+pub(crate) struct DiskHandle(Arc<Shared>);
 
-impl Handle {
+impl DiskHandle {
     /// What closes files of one mount.
     pub(crate) fn closer(&self, key: Key) -> Closer {
         Closer {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use zc_core::{Path, Progress, Report, SendError};
+use zc_core::{Progress, Report, SendError, SendPath};
 use zc_http::Status;
 
 use super::{Ending, Next, Peer};
 use crate::body::Figures;
 use crate::files::open_file::file_named;
-use crate::observe::access_log::Entry;
+use crate::observe::access_log::LogEntry;
 use crate::observe::record::{Outcome, RequestRecord};
 use crate::respond::response::{Response, ResponseEnd};
 use crate::worker::Worker;
@@ -63,11 +63,11 @@ impl Worker {
 }
 
 /// The line of the access log.
-fn entry<'e>(completion: &Completion<'_>, record: &'e RequestRecord<'_>) -> Entry<'e> {
+fn entry<'e>(completion: &Completion<'_>, record: &'e RequestRecord<'_>) -> LogEntry<'e> {
     let figures = &completion.figures;
     let report = figures.report;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    Entry {
+    LogEntry {
         remote: completion.remote,
         time: SystemTime::now(),
         request_line: &record.request_line,
@@ -91,10 +91,10 @@ fn entry<'e>(completion: &Completion<'_>, record: &'e RequestRecord<'_>) -> Entr
 /// How the bytes of the body went.
 fn send_path(figures: &Figures) -> &'static str {
     match figures.report {
-        Some(report) if report.copy.bytes > 0 => Path::Copy.as_str(),
-        Some(report) if report.splice.bytes > 0 => Path::Splice.as_str(),
-        Some(_) => Path::Sendfile.as_str(),
-        None if figures.body_bytes > 0 && figures.was_read => Path::Copy.as_str(),
+        Some(report) if report.copy.bytes > 0 => SendPath::Copy.as_str(),
+        Some(report) if report.splice.bytes > 0 => SendPath::Splice.as_str(),
+        Some(_) => SendPath::Sendfile.as_str(),
+        None if figures.body_bytes > 0 && figures.was_read => SendPath::Copy.as_str(),
         None if figures.body_bytes > 0 => "memory",
         None => "none",
     }

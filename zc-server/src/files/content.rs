@@ -29,7 +29,7 @@ pub(crate) struct Content {
     /// The hosts of the sites, in lower case.
     hosts: Vec<String>,
     pub(crate) rules: Rules,
-    pub(crate) method: zc_core::Method,
+    pub(crate) method: zc_core::SendMethod,
     pub(crate) method_override: bool,
 }
 
@@ -57,7 +57,7 @@ impl Content {
         diagnostics: &Diagnostics,
     ) -> Result<(Self, Vec<Arc<Root>>), ContentError> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let open = |root: &config::Root| {
+        let open = |root: &config::ServedRoot| {
             let (mounts, diagnostics) = (Arc::clone(mounts), diagnostics.clone());
             let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
             let (path, root) = opened.map_err(ContentError::Root)?;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use zc_core::FileSystem;
 use zc_http::EntityTag;
 
-use crate::disk::{Closer, Handle, Key};
+use crate::disk::{Closer, DiskHandle, Key};
 use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
@@ -62,7 +62,7 @@ pub(crate) enum ReadPath {
 
 impl Mount {
     /// The mount of `file`. It calls `fstatfs(2)`, which may block on a remote filesystem.
-    fn new(file: impl AsFd, disk: Option<&Handle>, key: Key) -> Self {
+    fn new(file: impl AsFd, disk: Option<&DiskHandle>, key: Key) -> Self {
         let file_system = FileSystem::from_fd(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
@@ -173,11 +173,11 @@ fn probed_path(file: impl AsFd) -> Option<ReadPath> {
 pub(crate) struct Mounts {
     met: Mutex<HashMap<u64, Arc<Mount>>>,
     /// Closes files whose closing may block. Without it they are closed where they are dropped.
-    disk: Option<Handle>,
+    disk: Option<DiskHandle>,
 }
 
 impl Mounts {
-    pub(crate) fn new(disk: Handle) -> Self {
+    pub(crate) fn new(disk: DiskHandle) -> Self {
         Self {
             met: Mutex::default(),
             disk: Some(disk),

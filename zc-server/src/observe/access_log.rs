@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::format;
-pub(crate) use super::format::Entry;
+pub(crate) use super::format::LogEntry;
 
 use crate::config::LogFormat;
 use crate::text::counted;
@@ -131,7 +131,7 @@ impl Sink {
     }
 
     /// Appends a line to the buffer. With a full buffer the line is dropped and counted.
-    pub(crate) fn record(&mut self, entry: &Entry<'_>) {
+    pub(crate) fn record(&mut self, entry: &LogEntry<'_>) {
         if self.queue.is_none() {
             return;
         }
@@ -396,7 +396,7 @@ mod tests {
         let (mut troubles, diagnostics) = io::pipe().unwrap();
         let (mut sink, writer) = Sink::start_to(LogFormat::Clf, output, diagnostics).unwrap();
         // Long lines, so that the bound in bytes is met soon; more than all the bounds together.
-        let entry = Entry {
+        let entry = LogEntry {
             request_line: &[b'x'; 10_000],
             ..entry()
         };

@@ -8,7 +8,7 @@ use crate::config::LogFormat;
 
 /// What the access log has of one response.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct LogEntry<'a> {
     /// When the response ended.
     pub(crate) time: SystemTime,
     /// The peer.
@@ -51,7 +51,7 @@ pub(crate) struct Entry<'a> {
 /// Whatever came from the peer is escaped: every byte but printable ASCII, and also the quote and
 /// the backslash, is written as `\xHH`. A line thus cannot be broken or forged, a terminal not be
 /// controlled, and the bytes can be had back.
-pub(crate) fn format(entry: &Entry<'_>, format: LogFormat, out: &mut Vec<u8>) {
+pub(crate) fn format(entry: &LogEntry<'_>, format: LogFormat, out: &mut Vec<u8>) {
     match format {
         LogFormat::Off => return,
         LogFormat::Clf => common(entry, out),
@@ -78,7 +78,7 @@ pub(crate) fn format(entry: &Entry<'_>, format: LogFormat, out: &mut Vec<u8>) {
 }
 
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
-fn common(entry: &Entry<'_>, out: &mut Vec<u8>) {
+fn common(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
     put(out, format_args!("{} - - [{time}] \"", entry.remote.ip()));
     escape_or_dash(entry.request_line, out);
@@ -93,7 +93,7 @@ fn common(entry: &Entry<'_>, out: &mut Vec<u8>) {
 }
 
 /// One JSON object. The fields are always the same, and absent ones are `null`.
-fn json(entry: &Entry<'_>, out: &mut Vec<u8>) {
+fn json(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     // The target is whatever lies between the outer spaces; a line that is not in three parts is
     // all target, so that nothing is lost.
     let line = entry.request_line;
@@ -205,8 +205,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn entry() -> Entry<'static> {
-        Entry {
+    pub(crate) fn entry() -> LogEntry<'static> {
+        LogEntry {
             // The example of Apache's manual, 2000-10-10 20:55:36 UTC.
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
             remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
@@ -228,8 +228,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn hostile() -> Entry<'static> {
-        Entry {
+    fn hostile() -> LogEntry<'static> {
+        LogEntry {
             remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
             request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
             host: b"",
@@ -241,7 +241,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn line(entry: &Entry<'_>, log_format: LogFormat) -> String {
+    pub(crate) fn line(entry: &LogEntry<'_>, log_format: LogFormat) -> String {
         let mut out = Vec::new();
         format(entry, log_format, &mut out);
         String::from_utf8(out).unwrap()
@@ -258,7 +258,7 @@ pub(crate) mod tests {
             "::1 - - [10/Oct/2000:20:55:36 +0000] \
              \"GET /a\\x22b\\x5Cc\\x1B[2J\\x0A\\xFF\\xC3\\xA9\\x7F HTTP/1.1\" 200 -\n"
         );
-        let nothing = Entry {
+        let nothing = LogEntry {
             request_line: b"",
             ..entry()
         };
@@ -280,7 +280,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_request_without_an_answer_has_no_status() {
-        let entry = Entry {
+        let entry = LogEntry {
             status: None,
             body_bytes: 0,
             ..entry()
@@ -334,7 +334,7 @@ pub(crate) mod tests {
             ("GET /a", Value::Null, "GET /a", Value::Null),
             ("nonsense", Value::Null, "nonsense", Value::Null),
         ] {
-            let entry = Entry {
+            let entry = LogEntry {
                 request_line: request_line.as_bytes(),
                 ..entry()
             };
@@ -348,7 +348,7 @@ pub(crate) mod tests {
     #[test]
     fn any_bytes_make_one_printable_line() {
         let all: Vec<u8> = (0..=u8::MAX).collect();
-        let entry = Entry {
+        let entry = LogEntry {
             request_line: &all,
             host: &all,
             referer: &all,

@@ -27,18 +27,18 @@ const SLACK: usize = 8;
 /// The workers of a server, as they see each other.
 #[derive(Debug)]
 pub(crate) struct Balance {
-    workers: Vec<Worker>,
+    workers: Vec<Member>,
 }
 
 #[derive(Debug)]
-struct Worker {
+struct Member {
     mailbox: Mailbox<WorkerMessage>,
     connections: AtomicUsize,
 }
 
 impl Balance {
     pub(crate) fn new(mailboxes: impl IntoIterator<Item = Mailbox<WorkerMessage>>) -> Self {
-        let workers = mailboxes.into_iter().map(|mailbox| Worker {
+        let workers = mailboxes.into_iter().map(|mailbox| Member {
             mailbox,
             connections: AtomicUsize::new(0),
         });
@@ -81,7 +81,7 @@ impl Balance {
 
     /// The worker that accepted, unless another has clearly fewer connections.
     fn choose(&self, accepted_by: usize) -> usize {
-        let load = |worker: &Worker| worker.connections.load(Ordering::Relaxed);
+        let load = |worker: &Member| worker.connections.load(Ordering::Relaxed);
         let own = load(&self.workers[accepted_by]);
         let least = self.workers.iter().enumerate();
         match least.min_by_key(|(_, worker)| load(worker)) {

@@ -54,7 +54,7 @@ const LOG_RETRY_MS: u64 = 100;
 
 /// What the workers and the handle that stops them share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ServerState {
     pub(crate) stopping: AtomicBool,
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: usize,
@@ -94,7 +94,7 @@ pub(crate) struct Reactor {
     wheel: Wheel<Token>,
     scheduler: Scheduler,
     worker: Worker,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     started: Instant,
     grace_deadline_ms: Option<u64>,
     /// Responses cut by the end of the grace period.
@@ -118,7 +118,7 @@ impl Reactor {
         poll: Poll,
         mut listeners: Vec<TcpListener>,
         worker: Worker,
-        shared: Arc<Shared>,
+        shared: Arc<ServerState>,
     ) -> io::Result<Self> {
         for (number, listener) in listeners.iter_mut().enumerate() {
             poll.registry()

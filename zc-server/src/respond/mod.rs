@@ -18,13 +18,13 @@ use zc_http::{
 };
 
 use crate::files::content::Content;
-use crate::files::listing::{self, Listing};
+use crate::files::listing::{Listing, ListingRequest};
 use crate::files::lookup::{Found, Query, Resource, look_up, preference};
 use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
-use crate::respond::cache::{Cache, CacheEntry, CachedFile, Id, Key as CacheKey};
+use crate::respond::cache::{CacheEntry, CachedFile, Id, Key as CacheKey, ResponseCache};
 use crate::respond::failure::Failure;
 use crate::respond::plan::{Override, Plan};
 use crate::respond::render::Framing;
@@ -54,7 +54,7 @@ pub(crate) struct ResponderParts<'a> {
     pub(crate) content: &'a Arc<Content>,
     pub(crate) moment: &'a Moment,
     pub(crate) roots: &'a mut Roots,
-    pub(crate) cache: &'a mut Cache,
+    pub(crate) cache: &'a mut ResponseCache,
     pub(crate) buffers: &'a mut Buffers,
     /// Overwritten by the decoded path.
     pub(crate) path: &'a mut Vec<u8>,
@@ -62,7 +62,7 @@ pub(crate) struct ResponderParts<'a> {
 
 /// Where to look for what a request names.
 struct RequestTarget {
-    method: zc_core::Method,
+    method: zc_core::SendMethod,
     is_directory: bool,
 }
 
@@ -155,7 +155,7 @@ struct Responder<'a, 'r> {
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
     root: CurrentRoot<'a>,
-    cache: &'a mut Cache,
+    cache: &'a mut ResponseCache,
     buffers: &'a mut Buffers,
     pending: Option<Box<PendingLookup>>,
 }
@@ -205,7 +205,7 @@ impl<'a> Responder<'a, '_> {
                 self.message(plan)
             }
             Resolved::Uncached(Found::Directory(directory)) => {
-                let list = listing::Request {
+                let list = ListingRequest {
                     root: Arc::clone(root),
                     directory,
                     path: path.to_vec(),
@@ -355,7 +355,7 @@ fn builder<'a>(
     services: &'a Services,
     content: &'a Content,
     moment: &'a Moment,
-    method: zc_core::Method,
+    method: zc_core::SendMethod,
     disposition: Option<&'a str>,
 ) -> ReplyBuilder<'a> {
     let cors = content.rules.cors.as_ref();

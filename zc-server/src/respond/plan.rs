@@ -242,7 +242,7 @@ pub(crate) fn depth(path: &[u8]) -> usize {
 pub(crate) enum Override {
     /// No such parameter: as configured.
     Absent,
-    Method(zc_core::Method),
+    Method(zc_core::SendMethod),
     /// A word that names no method.
     Unknown,
 }
@@ -253,10 +253,10 @@ pub(crate) fn method_override(query: Option<&[u8]>) -> Override {
         return Override::Absent;
     };
     match value {
-        b"auto" => Override::Method(zc_core::Method::Auto),
-        b"sendfile" => Override::Method(zc_core::Method::Sendfile),
-        b"splice" => Override::Method(zc_core::Method::Splice),
-        b"copy" | b"io" => Override::Method(zc_core::Method::Copy),
+        b"auto" => Override::Method(zc_core::SendMethod::Auto),
+        b"sendfile" => Override::Method(zc_core::SendMethod::Sendfile),
+        b"splice" => Override::Method(zc_core::SendMethod::Splice),
+        b"copy" | b"io" => Override::Method(zc_core::SendMethod::Copy),
         _ => Override::Unknown,
     }
 }
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn override_words() {
-        use zc_core::Method::{Auto, Copy, Sendfile, Splice};
+        use zc_core::SendMethod::{Auto, Copy, Sendfile, Splice};
         let rows: [(Option<&[u8]>, Override); 9] = [
             (None, Override::Absent),
             (Some(b"x=1"), Override::Absent),

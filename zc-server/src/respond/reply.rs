@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
-use crate::body::{InMemory, NextPart, Parts, ResponseBody, Source, WINDOW_BYTES};
+use crate::body::{InMemory, MultipartBody, NextPart, ResponseBody, Source, WINDOW_BYTES};
 use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
@@ -98,7 +98,7 @@ pub(crate) struct ReplyBuilder<'a> {
     pub(crate) framing: Framing<'a>,
     pub(crate) moment: &'a Moment,
     /// How a body is to go.
-    pub(crate) method: zc_core::Method,
+    pub(crate) method: zc_core::SendMethod,
 }
 
 /// What is known of a response once its head is in the output buffer.
@@ -186,7 +186,7 @@ impl ReplyBuilder<'_> {
     fn whole(&self, whole: &mut Prepared, length: u64, id: Id, out: &mut Vec<u8>) -> Whole {
         whole.renew(self.moment.now, &self.moment.date);
         if let Some(body) = whole.body()
-            && self.method == zc_core::Method::Auto
+            && self.method == zc_core::SendMethod::Auto
         {
             return Whole::Ready(Ready {
                 status: Status::Ok,
@@ -238,7 +238,7 @@ impl ReplyBuilder<'_> {
         match head.rendered.rest {
             Rest::File(ref range) => {
                 let range = range.clone();
-                if self.method == zc_core::Method::Auto {
+                if self.method == zc_core::SendMethod::Auto {
                     if let Some(content) = file.content() {
                         // A length of bytes in memory fits; a part lies in the whole.
                         let part = &content[range.start as usize..range.end as usize];
@@ -316,7 +316,8 @@ impl ReplyBuilder<'_> {
             read_path: self.services.read_path(opened),
             method: self.method,
             // The workers share the pool: only who needs it touches its count of references.
-            pipes: (self.method == zc_core::Method::Splice).then(|| self.services.pipes.clone()),
+            pipes: (self.method == zc_core::SendMethod::Splice)
+                .then(|| self.services.pipes.clone()),
         }
     }
 }
@@ -362,7 +363,9 @@ impl HeadWritten {
         buffers: &mut Buffers,
     ) -> Reply {
         let next_part = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
-            Rest::Parts(multipart) => NextPart::Parts(Box::new(Parts { source, multipart })),
+            Rest::Parts(multipart) => {
+                NextPart::Parts(Box::new(MultipartBody { source, multipart }))
+            }
             _ => NextPart::Nothing,
         };
         self.stream(None, next_part, delivery, buffers)

@@ -34,7 +34,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// A directory to be listed, and how.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct ListingRequest {
     pub(crate) root: Arc<Root>,
     pub(crate) directory: OwnedFd,
     /// The decoded path, empty for the root.
@@ -77,7 +77,7 @@ struct Entry {
     mtime_seconds: i64,
 }
 
-impl Request {
+impl ListingRequest {
     /// Reads the directory. It leaves out what is not served: devices, links that lead outside, hidden
     /// names.
     ///
@@ -293,7 +293,7 @@ mod tests {
         let Ok(Opened::Directory(fd)) = root.open_path(b"", OpenMode::MayBlock) else {
             panic!("no directory");
         };
-        let request = Request {
+        let request = ListingRequest {
             root,
             directory: fd,
             path: Vec::new(),

@@ -78,7 +78,7 @@ pub(crate) struct Id(u32);
 
 /// The entries of one worker.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct ResponseCache {
     bounds: Bounds,
     /// How many entries there may be now: fewer than by `bounds` after descriptors ran out.
     room: usize,
@@ -114,7 +114,7 @@ struct Entry {
     used_ms: u64,
 }
 
-impl Cache {
+impl ResponseCache {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,

@@ -95,7 +95,7 @@ impl Files {
     }
 
     /// What a request does: `None` where nothing is kept of the path.
-    fn ask(&self, cache: &mut Cache, name: &str, now_ms: u64) -> Option<Id> {
+    fn ask(&self, cache: &mut ResponseCache, name: &str, now_ms: u64) -> Option<Id> {
         let key = key(name);
         match cache.get(key, now_ms) {
             Some(id) => Some(id),
@@ -103,7 +103,13 @@ impl Files {
         }
     }
 
-    fn insert(&self, cache: &mut Cache, name: &str, found: Found, now_ms: u64) -> Option<Id> {
+    fn insert(
+        &self,
+        cache: &mut ResponseCache,
+        name: &str,
+        found: Found,
+        now_ms: u64,
+    ) -> Option<Id> {
         let key = key(name);
         let make = |resource| {
             let rules = &self.content.rules;
@@ -127,7 +133,7 @@ impl Files {
         Some(id)
     }
 
-    fn ask_twice(&self, cache: &mut Cache, name: &str, now_ms: u64) -> Option<Id> {
+    fn ask_twice(&self, cache: &mut ResponseCache, name: &str, now_ms: u64) -> Option<Id> {
         self.ask(cache, name, now_ms);
         self.ask(cache, name, now_ms)
     }
@@ -142,12 +148,12 @@ fn key(name: &str) -> Key<'_> {
     }
 }
 
-fn body(cache: &Cache, id: Id) -> Option<&[u8]> {
+fn body(cache: &ResponseCache, id: Id) -> Option<&[u8]> {
     cache.file(id).and_then(CachedFile::content)
 }
 
 /// Asserts what holds at all times.
-fn assert_bounded(cache: &Cache) {
+fn assert_bounded(cache: &ResponseCache) {
     let weights = cache.entries.iter().map(|(_, entry)| entry.weight);
     assert_eq!(cache.bytes, weights.sum::<usize>());
     assert_eq!(cache.table.len(), cache.entries.len());
@@ -168,7 +174,7 @@ fn open_files_of(directory: &Path) -> usize {
 fn a_path_is_kept_from_its_second_request_on() {
     let files = Files::new(&["a"]);
     std::fs::create_dir(files.path("d")).expect("a directory");
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     for name in ["a", "none", "d"] {
         assert_eq!(files.ask(&mut cache, name, 0), None, "{name}");
         assert_eq!(cache.get(key(name), 0), None, "{name}");
@@ -188,7 +194,7 @@ fn a_path_is_kept_from_its_second_request_on() {
 #[test]
 fn without_entries_nothing_is_kept() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         entries: 0,
         ..BOUNDS
     });
@@ -202,7 +208,7 @@ fn without_entries_nothing_is_kept() {
 #[test]
 fn one_entry_is_of_one_path_after_the_other() {
     let files = Files::new(&["a", "b"]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         entries: 1,
         ..BOUNDS
     });
@@ -221,7 +227,7 @@ fn what_is_in_use_survives_what_is_not() {
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
     all.push("used");
     let files = Files::new(&all);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         entries: CANDIDATES,
         ..BOUNDS
     });
@@ -244,7 +250,7 @@ fn memory_is_never_exceeded() {
     let names: Vec<String> = (0..30).map(|number| format!("{number}")).collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let files = Files::new(&all);
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     files.ask_twice(&mut cache, "0", 0).expect("kept");
     let weight = cache.bytes;
     assert!(weight > LENGTH);
@@ -278,7 +284,7 @@ fn memory_is_never_exceeded() {
 #[test]
 fn an_entry_is_believed_for_the_time_to_live_and_then_renewed() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     let id = files.ask_twice(&mut cache, "a", 7).expect("kept");
     let bytes = cache.whole(id).as_ptr();
     assert_eq!(cache.get(key("a"), 7 + TTL_MS - 1), Some(id));
@@ -304,7 +310,7 @@ fn an_entry_is_believed_for_the_time_to_live_and_then_renewed() {
 #[test]
 fn without_a_time_to_live_each_request_asks_the_disk() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         ttl_ms: 0,
         ..BOUNDS
     });
@@ -321,7 +327,7 @@ fn without_a_time_to_live_each_request_asks_the_disk() {
 #[test]
 fn a_file_that_changed_a_moment_ago_is_not_kept() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     files.ask(&mut cache, "a", 0);
     // The time of its metadata is now, that of its bytes is not; again where the test was stopped
     // between the two calls.
@@ -343,7 +349,7 @@ fn a_file_that_changed_a_moment_ago_is_not_kept() {
 fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
     let names: Vec<String> = (0..FORGET_PLACES + 10).map(|n| n.to_string()).collect();
     let files = Files::new(&[]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         entries: 2 * names.len(),
         ..BOUNDS
     });
@@ -376,7 +382,7 @@ fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
 #[test]
 fn an_open_file_without_its_bytes_is_compared_once_in_a_millisecond() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         inline_max: 0,
         ..BOUNDS
     });
@@ -393,7 +399,7 @@ fn an_open_file_without_its_bytes_is_compared_once_in_a_millisecond() {
 #[test]
 fn what_nobody_asks_for_is_dropped() {
     let files = Files::new(&["a", "b"]);
-    let mut cache = Cache::new(Bounds {
+    let mut cache = ResponseCache::new(Bounds {
         ttl_ms: u64::MAX,
         ..BOUNDS
     });
@@ -421,7 +427,7 @@ fn what_nobody_asks_for_is_dropped() {
 #[test]
 fn every_part_of_a_key_counts() {
     let files = Files::new(&["a"]);
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     files.ask_twice(&mut cache, "a", 0).expect("kept");
     let own = key("a");
     assert!(cache.get(own, 0).is_some());
@@ -453,11 +459,11 @@ fn all_is_dropped_where_descriptors_run_out_and_half_of_it_may_come_back_at_firs
     let names: Vec<String> = (0..BOUNDS.entries).map(|index| index.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let files = Files::new(&names);
-    let mut cache = Cache::new(BOUNDS);
+    let mut cache = ResponseCache::new(BOUNDS);
     assert!(!cache.shed_descriptors());
     // Long enough for all to be allowed again.
     let settled_ms = SWEEP_MS * (RECOVERY_SWEEPS as u64 + 1);
-    let fill = |cache: &mut Cache, now_ms| {
+    let fill = |cache: &mut ResponseCache, now_ms| {
         for name in &names {
             files.ask_twice(cache, name, now_ms);
             assert_bounded(cache);
