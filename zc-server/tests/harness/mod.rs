@@ -111,6 +111,14 @@ impl Server {
         Self::start_with(binary(), root, &served, options)
     }
 
+    /// The same over a root in memory, where there is a place for it: a disk takes seconds to make
+    /// thousands of files.
+    pub(crate) fn start_in_memory() -> Self {
+        let root = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| temp_root());
+        let served = root.path().to_owned();
+        Self::start_with(binary(), root, &served, &[])
+    }
+
     /// One worker over a new root with these files.
     pub(crate) fn start_over(files: &[(&str, &[u8])], options: &[&str]) -> Self {
         let root = temp_root();

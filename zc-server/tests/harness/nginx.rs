@@ -1,7 +1,9 @@
 //! nginx in front of a server.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,8 +14,13 @@ use super::wait_until;
 /// A running nginx, ended with its worker when it is dropped.
 pub(crate) struct Nginx {
     master: Child,
-    pub(crate) port: u16,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
 }
+
+/// Each has an address of its own: between finding a free port and listening on it, some server of another
+/// test could take the port.
+static STARTED: AtomicU8 = AtomicU8::new(1);
 
 impl Nginx {
     /// Starts one whose only server has `locations`, with its files in `home`.
@@ -22,14 +29,15 @@ impl Nginx {
         // Started by root, it serves as somebody who must reach its files.
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))
             .expect("chmod");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("bound").port();
+        let own = Ipv4Addr::new(127, 77, 0, STARTED.fetch_add(1, Ordering::Relaxed));
+        let listener = TcpListener::bind((own, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
         let configuration = format!(
             "daemon off; worker_processes 1; pid {0}/pid; error_log {0}/error.log info;\n\
              events {{ worker_connections 64; }}\n\
              http {{ access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n\
                fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n\
-               server {{ listen 127.0.0.1:{port}; {locations} }} }}\n",
+               server {{ listen {address}; {locations} }} }}\n",
             directory.display(),
         );
         home.write("nginx.conf", configuration.as_bytes());
@@ -42,15 +50,13 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx starts");
-        let nginx = Self { master, port };
-        wait_until("nginx listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        let nginx = Self { master, address };
+        wait_until("nginx listens", || TcpStream::connect(address).is_ok());
         nginx
     }
 
     pub(crate) fn url(&self, target: &str) -> String {
-        format!("http://127.0.0.1:{}{target}", self.port)
+        format!("http://{}{target}", self.address)
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
 use crate::harness::{Server, binary, codings, temp_root};
 
-const TTLS: [Duration; 2] = [Duration::from_millis(200), Duration::ZERO];
+const TTLS: [Duration; 2] = [Duration::from_millis(100), Duration::ZERO];
 /// Connections to each server.
 const CLIENTS: usize = 2;
 /// A file whose bytes are kept in memory, one that is read behind its head, and one that goes by

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::harness::{Client, Server, binary, codings, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -360,7 +360,7 @@ fn a_client_that_leaves_while_the_disk_is_waited_for_leaves_nothing_behind() {
         for client in clients {
             // A reset, so that nobody can take it for the end of sending alone.
             socket2::SockRef::from(&client.stream)
-                .set_linger(Some(std::time::Duration::ZERO))
+                .set_linger(Some(Duration::ZERO))
                 .expect("a socket");
             drop(client);
         }
@@ -537,6 +537,8 @@ fn eviction_at_any_moment_changes_no_byte() {
         scope.spawn(move || {
             while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
                 evict(&path, 0, 0);
+                // Without a pause the threads of the disk, which come after everybody, have no turn.
+                std::thread::park_timeout(Duration::from_micros(200));
             }
         });
         for _ in 0..15 {

@@ -151,10 +151,7 @@ fn a_listing_can_be_switched_off() {
 fn a_hundred_thousand_entries_are_all_listed() {
     const COUNT: usize = 100_000;
     const NAMES: usize = 25_000;
-    // In memory where there is room for it: a disk takes seconds for so many names.
-    let root = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| temp_root());
-    let served = root.path().to_owned();
-    let server = Server::start_with(binary(), root, &served, &[]);
+    let server = Server::start_in_memory();
     let directory = server.path("many");
     std::fs::create_dir(&directory).expect("a directory");
     // Names of few files, which cost less than as many files; ext4 has 65,000 of one at most.

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{Server, temp_root};
@@ -94,8 +95,9 @@ fn links_that_leave_the_root_are_not_found() {
     }
 }
 
+/// A link in the middle of a path, by a relative target, and one at its end, by an absolute one.
 #[test]
-fn a_link_flipped_during_requests_never_leaks() {
+fn links_flipped_during_requests_never_leak() {
     let outside = temp_root();
     let served = outside.path().join("root");
     std::fs::create_dir(&served).expect("a directory");
@@ -103,30 +105,47 @@ fn a_link_flipped_during_requests_never_leaks() {
     std::fs::create_dir(outside.path().join("out")).expect("a directory");
     std::fs::write(served.join("in/f"), b"inside").expect("a file");
     std::fs::write(outside.path().join("out/f"), b"SECRET").expect("a file");
-    let (link, next) = (served.join("link"), served.join("next"));
-    symlink("in", &link).expect("a link");
-    let server = Server::start_with(crate::harness::binary(), outside, &served, &[]);
+    let targets = [
+        [PathBuf::from("../out"), "in".into()],
+        [outside.path().join("out/f"), served.join("in/f")],
+    ];
+    let links = ["directory", "file"].map(|name| served.join(name));
+    let next = served.join("next");
+    let server = Server::start_with(
+        crate::harness::binary(),
+        outside,
+        &served,
+        &["--cache-ttl", "0"],
+    );
     let done = std::sync::atomic::AtomicBool::new(false);
+    let flip = || {
+        for side in [0, 1] {
+            for (link, targets) in links.iter().zip(&targets) {
+                symlink(&targets[side], &next).expect("a link");
+                std::fs::rename(&next, link).expect("a rename");
+            }
+        }
+    };
+    flip();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                for target in ["../out", "in"] {
-                    symlink(target, &next).expect("a link");
-                    std::fs::rename(&next, &link).expect("a rename");
-                }
+                flip();
             }
         });
         let mut client = server.connect();
-        let (mut served, mut refused) = (0, 0);
-        while served < 500 || refused < 500 {
-            let response = client.get("/link/f");
-            match response.status {
-                200 => {
-                    assert_eq!(response.body, b"inside");
-                    served += 1;
+        for target in ["/directory/f", "/file"] {
+            let (mut served, mut refused) = (0, 0);
+            while served < 500 || refused < 500 {
+                let response = client.get(target);
+                match response.status {
+                    200 => {
+                        assert_eq!(response.body, b"inside");
+                        served += 1;
+                    }
+                    404 | 503 => refused += 1,
+                    status => panic!("{status}"),
                 }
-                404 | 503 => refused += 1,
-                status => panic!("{status}"),
             }
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -161,10 +180,7 @@ fn a_file_that_may_not_be_read_is_forbidden() {
         std::fs::Permissions::from_mode(0o000),
     )
     .expect("chmod");
-    // A copy that the other user can reach, wherever this one was built.
-    let binary = root.path().join("zc-server");
-    std::fs::copy(env!("CARGO_BIN_EXE_zc-server"), &binary).expect("a copy");
-    let mut command = Command::new(&binary);
+    let mut command = Command::new(crate::harness::binary_in(root.path()));
     if nix::unistd::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }

@@ -253,8 +253,13 @@ fn no_request_is_answered_from_half_of_each() {
         (page.into_bytes(), gzip, missing.into_bytes())
     };
     let (old, new) = (tree("old"), tree("new"));
-    for options in [&["--cache-ttl", "1ms"][..], &["--cold-guard", "off"]] {
-        let options = [options, &["--error-page", "404=404.html", "--threads", "2"]].concat();
+    for cold_guard in ["auto", "off"] {
+        let looks = ["--cache-ttl", "1ms", "--cold-guard", cold_guard];
+        let options = [
+            &looks[..],
+            &["--error-page", "404=404.html", "--threads", "2"],
+        ]
+        .concat();
         let server = served("root", &options, |directory| {
             for (name, tree) in [("r0", &old), ("r1", &new)] {
                 let files: [(&str, &[u8]); 3] = [
