@@ -146,7 +146,7 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use splice::splice;
 pub use transfer::Transfer;
 
-/// The examples of the READMEs, compiled.
+/// The examples of the READMEs and of the book, compiled.
 #[cfg(doctest)]
 mod readme {
     #[doc = include_str!("../README.md")]
@@ -154,4 +154,7 @@ mod readme {
 
     #[doc = include_str!("../../README.md")]
     mod of_the_repository {}
+
+    #[doc = include_str!("../../docs/src/zc-core.md")]
+    mod of_the_book {}
 }
