@@ -40,7 +40,7 @@
 //!
 //! # Modules
 //!
-//! | module | answers the question |
+//! | module | question |
 //! | --- | --- |
 //! | [`request`] | are these bytes a request head: complete, incomplete, or refused with a status? |
 //! | [`target`] | which of the four forms does a target have, and which relative path does it name? |
@@ -124,7 +124,7 @@ pub use status::Status;
 pub use target::{RelativePath, Target, TargetError, decode_path, query_value};
 pub use version::Version;
 
-/// The example of the README, compiled and run.
+/// The example in the README, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
