@@ -1,4 +1,4 @@
-//! A reactor in few lines: everyone who connects gets the file, resumed at each writable edge.
+//! A small reactor: every client that connects gets the file, resumed at each writable edge.
 //!
 //! `cargo run -p zc-core --example mio_server -- FILE 127.0.0.1:9000`
 
@@ -33,7 +33,8 @@ fn main() -> anyhow::Result<()> {
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections = HashMap::new();
-    // Edges are told once: who stops for the turn and not for a full socket must be remembered.
+    // An edge is reported once: a connection that stops for its budget, and not for a full socket, has
+    // to be remembered.
     let mut ready: Vec<Token> = Vec::new();
     let mut next = LISTENER.0 + 1;
     loop {

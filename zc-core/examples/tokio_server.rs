@@ -1,4 +1,4 @@
-//! In a program of tokio's: everyone who connects gets the file.
+//! Under tokio: every client that connects gets the file.
 //!
 //! `cargo run -p zc-core --example tokio_server -- FILE 127.0.0.1:9000`
 //!
@@ -17,7 +17,7 @@ use zc_core::{Fetcher, ProbedTransfer, Progress, Report, Transfer};
 
 /// Bytes of one connection in one turn, so that a fast reader does not starve the others.
 const TURN_BYTES: u64 = 1 << 20;
-/// What is read from the disk in one go, in bytes.
+/// How much is read from the disk at a time, in bytes.
 const WINDOW_BYTES: u64 = 1 << 20;
 
 fn main() -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Sends `file` to everyone who connects, each in a task of its own.
+/// Sends `file` to every client that connects, each in a task of its own.
 pub(crate) async fn serve(listener: TcpListener, file: File) -> anyhow::Result<()> {
     let length = file.metadata()?.len();
     let file = Arc::new(file);
@@ -52,8 +52,8 @@ pub(crate) async fn serve(listener: TcpListener, file: File) -> anyhow::Result<(
     }
 }
 
-/// Sends the `length` bytes of `file` at `offset`; gives the other tasks their turn where the socket
-/// is full, where its own turn is over, and where the disk has to be waited for.
+/// Sends the `length` bytes of `file` at `offset`. Other tasks run while the socket is full, after each
+/// turn, and while the disk is busy.
 pub(crate) async fn send(
     stream: &TcpStream,
     file: Arc<File>,

@@ -1,4 +1,4 @@
-//! Says which way the bytes of a file would go to a loopback socket, and why.
+//! Shows by which path the bytes of a file go to a loopback socket, and why.
 //!
 //! `cargo run -p zc-core --example which_path -- FILE…`
 
@@ -32,8 +32,8 @@ pub(crate) fn tell(path: &std::path::Path, mut out: impl Write) -> anyhow::Resul
     writeln!(out, "{}: {length} bytes", path.display())?;
     match FileSystem::from_fd(&file) {
         Ok(file_system) => writeln!(out, "  filesystem  {file_system:x?}")?,
-        // Not every system tells, and then it is nothing to choose by.
-        Err(error) => writeln!(out, "  filesystem  not told: {error}")?,
+        // Some systems do not tell. Then the choice does not depend on it.
+        Err(error) => writeln!(out, "  filesystem  unknown: {error}")?,
     }
     writeln!(out, "  sink        {:?}", SinkKind::from_fd(&socket)?)?;
     let residency = Residency::probe(&file, 0..length);

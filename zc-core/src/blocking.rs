@@ -10,14 +10,14 @@ use crate::{Progress, Report, SendError, SendMethod, Transfer};
 
 /// Sends all of `source` to `sink`, and waits as long as that takes.
 ///
-/// It replaces [`std::io::copy`] from a file to a socket, with two differences. It begins at the start of
-/// the file and does not move the file position. And its report says by which path the bytes went. A
-/// nonblocking sink is waited for with `poll(2)`. A file whose length is 0, such as those of `/proc`, is
-/// copied to its end.
+/// It replaces [`std::io::copy`] from a file to a socket, with two differences: it begins at the start of
+/// the file and does not move the file position, and it reports by which path the bytes went. It waits for
+/// a nonblocking sink with `poll(2)`. A file whose length is 0, such as those of `/proc`, is copied to its
+/// end.
 ///
 /// # Errors
 ///
-/// [`SendError`], with the bytes that were sent before. A file that is cut meanwhile gives
+/// [`SendError`], with the bytes that were sent before. A file that is truncated meanwhile gives
 /// [`io::ErrorKind::UnexpectedEof`].
 pub fn copy(source: impl AsFd, sink: impl AsFd) -> Result<Report, SendError> {
     let source = source.as_fd();

@@ -1,5 +1,4 @@
-//! The portable path: a read into a buffer and a write out of it. The tests compare the other paths with
-//! it.
+//! The portable path: a read into a buffer and a write from it. Tests compare the other paths with this one.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! `TCP_CORK` around long bodies: full segments while the body is sent, and its end without delay.
+//! `TCP_CORK` around long bodies: full segments while the body is sent, and no delay at its end.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,19 +6,18 @@ use std::os::fd::AsFd;
 /// The shortest body around which [`HeadThenFile`](crate::HeadThenFile) sets `TCP_CORK`, in bytes.
 ///
 /// `sendfile(2)` passes 64 KiB at a time to the socket, which is not a whole number of segments. Within
-/// one call `MSG_MORE` holds the partial segment back. Between two calls an acknowledgement makes it
-/// leave as a packet of its own. A corked socket keeps it back there too. Measured over the loopback with
-/// segments of 1448 bytes, of which the kernel makes packets of up to 64 KiB, for 1 GB with and without a
-/// cork:
+/// one call `MSG_MORE` holds the partial segment back. Between two calls an acknowledgement makes the
+/// kernel send it as a packet of its own; a corked socket holds it back there too. Cost of 1 GB over
+/// loopback, with segments of 1448 bytes that the kernel joins to packets of up to 64 KiB, on Linux 6.18:
 ///
-/// | body | s of CPU | packets |
-/// | --- | --- | --- |
-/// | 300 MB | 0.129, 0.144 | 27,300, 32,800 |
-/// | 1 MiB | 0.135, 0.144 | |
-/// | 100 KiB | 0.229, 0.173 | |
+/// | body | s of CPU with cork | without | packets with cork | without |
+/// | --- | --- | --- | --- | --- |
+/// | 300 MB | 0.129 | 0.144 | 27,300 | 32,800 |
+/// | 1 MiB | 0.135 | 0.144 | | |
+/// | 100 KiB | 0.229 | 0.173 | | |
 ///
-/// on Linux 6.18. The break-even is between 512 and 768 KiB: responses of 512 KiB cost 1.5 to 4 % more
-/// CPU with a cork, those of 768 KiB 1 to 3 % less.
+/// The break-even is between 512 and 768 KiB: responses of 512 KiB cost 1.5 to 4 % more CPU with a cork,
+/// those of 768 KiB 1 to 3 % less.
 pub const CORK_BYTES_MIN: u64 = 768 << 10;
 
 /// Whether the socket is corked: holds back a segment that is not full.

@@ -1,4 +1,4 @@
-//! I/O threads: they wait for the disk, so that a reactor does not.
+//! I/O threads, which wait for the disk so that a reactor does not have to.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -18,25 +18,25 @@ const NULL: &str = "/dev/null";
 
 /// I/O threads that read ranges of files into the page cache and then call back.
 ///
-/// For ranges that are not [`Hot`](crate::Residency::Hot): hand the file and the range over, go on with
-/// other work, and send the range after the callback. A thread sends the range to `/dev/null` by
-/// `sendfile(2)`, which waits for each page and copies none. Where a filesystem refuses that, the range is
-/// read into a buffer.
+/// Use it for ranges that are not [`Hot`](crate::Residency::Hot): hand over the file and the range, go on
+/// with other work, and send the range after the callback. A thread sends the range to `/dev/null` by
+/// `sendfile(2)`, which waits for each page and copies none. Where a filesystem refuses that, the thread
+/// reads the range into a buffer.
 ///
-/// Pages may be evicted again before they are sent: keep the ranges to a few MiB.
+/// The kernel may evict pages again before they are sent: keep ranges to a few MiB.
 ///
 /// The threads run at [background priority](set_background_priority): they do not take a core from a
 /// reactor.
 ///
 /// Dropping the pool waits for the ranges that are being read, and for their callbacks. The callbacks of
-/// ranges still in the queue get an error of kind [`Interrupted`](io::ErrorKind::Interrupted). No callback
-/// is lost.
+/// ranges still in the queue get an error of kind [`Interrupted`](io::ErrorKind::Interrupted). Every
+/// callback is called.
 pub struct DiskPool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A range was not taken, because the queue is full. Everything is given back.
+/// A range was not queued, because the queue is full. It gives everything back.
 pub struct QueueFull<F, D> {
     /// The file, as it was handed over.
     pub file: F,
@@ -69,7 +69,7 @@ struct Job {
 
 /// Reads ranges of files into the page cache, and waits for the disk.
 ///
-/// For threads of your own, in place of those of a [`DiskPool`].
+/// Use it on threads of your own, in place of a [`DiskPool`].
 #[derive(Debug)]
 pub struct Fetcher {
     /// `/dev/null`, for writing.
@@ -77,7 +77,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Opens what it needs.
+    /// Opens `/dev/null`, to which ranges are sent.
     ///
     /// # Errors
     ///
@@ -90,10 +90,10 @@ impl Fetcher {
         Ok(Self { null })
     }
 
-    /// Waits until `range` of `file`, in bytes, was read, or the file ended; answers how many bytes were
-    /// read. The disk is asked for the whole range first, whatever the readahead; keep it to a few MiB. The
-    /// range is sent to `/dev/null` by `sendfile(2)`, which copies nothing; where that is refused, it is
-    /// read into a buffer.
+    /// Waits until `range` of `file`, in bytes, has been read, or the file ends. Returns how many bytes were
+    /// read. The disk is asked for the whole range at once, whatever the readahead setting; keep it to a few
+    /// MiB. The range is sent to `/dev/null` by `sendfile(2)`, which copies nothing; where that is refused,
+    /// it is read into a buffer.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl Fetcher {
 }
 
 impl DiskPool {
-    /// A pool of `threads` threads, and of at most `queue_max` ranges that wait for one of them. Each thread
-    /// reads one range at a time.
+    /// A pool of `threads` threads, with a queue of at most `queue_max` ranges. Each thread reads one range at
+    /// a time.
     ///
     /// # Errors
     ///
@@ -142,20 +142,20 @@ impl DiskPool {
         Ok(pool)
     }
 
-    /// Has `range` of `file`, in bytes, read into the page cache; `done` is called afterwards.
+    /// Queues `range` of `file`, in bytes, to be read into the page cache, and then calls `done`.
     ///
-    /// `done` gets the number of bytes that were read, which is less than asked for when the file ends
-    /// before, or the error of `sendfile(2)` or `pread(2)`. It is called exactly once, after `file` was
-    /// dropped: on a thread of the pool, or, if the range is still waiting when the pool is dropped, on the
-    /// thread that drops it. It must not block, since that thread is for the disk: wake your reactor there
-    /// and return. A panic of `done` is caught, and shows only in the panic hook.
+    /// `done` gets the number of bytes that were read, which is less than requested when the file ends
+    /// earlier, or the error of `sendfile(2)` or `pread(2)`. It is called exactly once, after `file` was
+    /// dropped: on a thread of the pool; or on the thread that drops the pool, if the range is still queued
+    /// then. It must not block, since that thread is needed for the disk: wake your reactor and return. A
+    /// panic of `done` is caught, and shows only in the panic hook.
     ///
-    /// Never blocks, apart from a short lock. Ranges are taken in order.
+    /// This call does not block, apart from a short lock. Ranges are read in order.
     ///
     /// # Errors
     ///
-    /// [`QueueFull`] gives everything back when `queue_max` ranges are waiting: send all the same and wait
-    /// for the disk, or try again after a callback.
+    /// [`QueueFull`] gives everything back when `queue_max` ranges are queued: send anyway and wait for the
+    /// disk, or try again after a callback.
     pub fn fetch<F, D>(&self, file: F, range: Range<u64>, done: D) -> Result<(), QueueFull<F, D>>
     where
         F: AsFd + Send + 'static,
@@ -175,7 +175,7 @@ impl DiskPool {
         Ok(())
     }
 
-    /// Ranges that wait for a thread; those being read do not count.
+    /// Ranges in the queue; those being read do not count.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.shared.lock().jobs.len()

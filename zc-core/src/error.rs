@@ -1,4 +1,4 @@
-//! Errors of sending and receiving. Each says how many bytes were moved before it.
+//! Errors of sending and receiving. Each has the number of bytes that were moved before it.
 
 use std::{fmt, io};
 
@@ -8,7 +8,7 @@ use std::{fmt, io};
 pub struct SendError {
     /// Bytes that the sink accepted in the same call, before the failure.
     pub sent: u64,
-    /// What kind of failure it is: what the caller can do about it.
+    /// The kind of failure, which tells what the caller can do about it.
     pub kind: SendErrorKind,
     /// The error of the system call.
     pub source: io::Error,
@@ -18,14 +18,14 @@ pub struct SendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendErrorKind {
-    /// The sink accepts nothing now: wait until it is writable. A [`Transfer`](crate::Transfer) answers
+    /// The sink accepts nothing now: wait until it is writable. A [`Transfer`](crate::Transfer) returns
     /// [`Progress::WouldBlock`](crate::Progress::WouldBlock) instead.
     WouldBlock,
     /// The kernel refuses this method for this pair of descriptors: try another method.
     Refused,
-    /// The peer is gone (`EPIPE`, `ECONNRESET` and their like): close the sink; nothing is wrong here.
+    /// The peer is gone (`EPIPE`, `ECONNRESET` and the like): close the sink. Nothing is wrong on this side.
     PeerGone,
-    /// The source or the sink failed (`EIO`, `ENOSPC`, `EBADF` and others): the error says how.
+    /// The source or the sink failed (`EIO`, `ENOSPC`, `EBADF` and others): see the error.
     Failed,
 }
 
@@ -66,7 +66,7 @@ impl SendError {
 pub struct ReceiveError {
     /// Bytes that the file accepted in the same call, before the failure.
     pub written: u64,
-    /// What failed, and so what the caller can do about it.
+    /// What failed, which tells what the caller can do about it.
     pub kind: ReceiveErrorKind,
     /// The error of the system call.
     pub source: io::Error,
@@ -81,9 +81,9 @@ pub enum ReceiveErrorKind {
     Refused,
     /// The pool has no pipe to lend, or none could be made: try later, or copy.
     NoPipe,
-    /// The peer is gone (`ECONNRESET` and its like): close the source; nothing is wrong here.
+    /// The peer is gone (`ECONNRESET` and the like): close the source. Nothing is wrong on this side.
     PeerGone,
-    /// Reading from the source failed otherwise: the error says how.
+    /// Reading from the source failed for another reason: see the error.
     Source,
     /// Writing to the file failed (`ENOSPC`, `EDQUOT`, `EIO`, `EBADF` and others). The bytes that had
     /// left the source are kept: advance again when there is room.
@@ -133,8 +133,8 @@ impl std::error::Error for SendError {
     }
 }
 
-/// For functions that answer [`io::Result`]: the answer is [`source`](SendError::source) itself, with its
-/// [`kind`](io::Error::kind) and its [`raw_os_error`](io::Error::raw_os_error). Lost are
+/// For functions that return [`io::Result`]: gives [`source`](SendError::source) itself, with its
+/// [`kind`](io::Error::kind) and its [`raw_os_error`](io::Error::raw_os_error). The conversion loses
 /// [`sent`](SendError::sent), the bytes that the failed call sent, and [`SendErrorKind`]. A
 /// [`Transfer`](crate::Transfer) still has the number of all its bytes in its report.
 impl From<SendError> for io::Error {
@@ -156,8 +156,8 @@ impl std::error::Error for ReceiveError {
     }
 }
 
-/// For functions that answer [`io::Result`]: the answer is [`source`](ReceiveError::source) itself. Lost
-/// are [`written`](ReceiveError::written), the bytes that the failed call wrote, and
+/// For functions that return [`io::Result`]: gives [`source`](ReceiveError::source) itself. The conversion
+/// loses [`written`](ReceiveError::written), the bytes that the failed call wrote, and
 /// [`ReceiveErrorKind`]. A [`Receive`](crate::Receive) still has the number of all its bytes in its
 /// report.
 impl From<ReceiveError> for io::Error {

@@ -13,11 +13,10 @@ use crate::{SendError, SourceTruncated, Tally};
 /// file `sink`, inside the kernel.
 ///
 /// One system call, repeated only when a signal interrupted it before any byte was copied. At most
-/// [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes are asked for. Neither file position is used or
-/// moved. Filesystems that can share blocks (Btrfs, XFS) may copy references only. The
-/// answer may be shorter than `count`; 0 bytes mean that the file ends at or before
-/// `source_offset`, that `count` is 0, or that `source` is a pseudo file which Linux 5.3 to 5.18
-/// takes for empty.
+/// [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes are requested. Neither file position is used or
+/// moved. Filesystems that can share blocks (Btrfs, XFS) may copy references only. The count may be
+/// shorter than `count`; 0 bytes mean that the file ends at or before `source_offset`, that `count` is 0,
+/// or that `source` is a pseudo file, which Linux 5.3 to 5.18 treats as empty.
 ///
 /// # Errors
 ///
@@ -82,15 +81,16 @@ impl FileCopyReport {
 /// Copies `length` bytes of the file `source`, from `source_offset`, to `sink_offset` of the file
 /// `sink`, inside the kernel if it can.
 ///
-/// Where [`copy_file_range`] is refused (other filesystems, old kernels, devices), the copy goes
-/// on at the byte reached, through a buffer of [`COPY_BUFFER_BYTES`](crate::COPY_BUFFER_BYTES); the report has the reason.
-/// A source that ends early is not an error: the report says so, and the sink has what there was. Neither file position is used or moved. Blocks until done; nothing is synchronised to the
-/// disk, and bytes of the sink beyond the range are left as they are.
+/// Where [`copy_file_range`] is refused (other filesystems, old kernels, devices), the copy continues at the
+/// byte reached, through a buffer of [`COPY_BUFFER_BYTES`](crate::COPY_BUFFER_BYTES); the report has the
+/// reason. A source that ends early is not an error: the report says so, and the sink has the bytes up to
+/// there. Neither file position is used or moved. The call blocks until the copy is done. Nothing is
+/// synchronised to the disk, and bytes of the sink beyond the range are left as they are.
 ///
 /// # Errors
 ///
-/// [`SendError`] says how many bytes the sink had accepted before. They are the first ones, so
-/// that a caller may make room and go on with both offsets moved by as many.
+/// [`SendError`] says how many bytes the sink had accepted before. They are the first ones, so a caller may
+/// make room and continue with both offsets moved by that number.
 ///
 /// * `EBADF`: `sink` is open for appending, which would ignore `sink_offset`; or a file is not
 ///   open for its direction.

@@ -14,17 +14,17 @@ use crate::{CORK_BYTES_MIN, ProbedTransfer, Progress, Report, SendError, Tally, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
     /// A body follows at once: the kernel may hold these bytes back to fill a segment (`MSG_MORE`). If
-    /// nothing follows, the peer gets them up to 200 ms later.
+    /// nothing follows after all, the peer gets them up to 200 ms late.
     Body,
     /// Nothing follows: the bytes leave now.
     Nothing,
 }
 
-/// Sends `bytes` on the socket `sink`; answers how many it accepted.
+/// Sends `bytes` on the socket `sink`; returns how many bytes it accepted.
 ///
 /// A partial send is not an error: send the rest later, with the same [`Follows`]. `TCP_CORK` is not
 /// used here: it costs two system calls and, for small bodies, a segment. [`HeadThenFile`] sets it
-/// around long ones.
+/// around long bodies.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub fn send_head(sink: impl AsFd, bytes: &[u8], follows: Follows) -> io::Result<
 }
 
 /// The body of a [`HeadThenFile`]: a [`Transfer`], or a [`ProbedTransfer`] that does not wait for the
-/// disk. Not for types outside this crate.
+/// disk. Types outside this crate cannot implement it.
 pub trait Body: sealed::Sealed {
     /// Advances the transfer.
     ///
@@ -62,7 +62,7 @@ pub trait Body: sealed::Sealed {
     fn advance(&mut self, sink: BorrowedFd<'_>, budget: u64) -> Result<Progress, SendError>;
 
     /// The range of the next window where it is not known to be in memory, in bytes; see
-    /// [`ProbedTransfer::probe_next_window`]. A [`Transfer`] does not probe, and answers `None`.
+    /// [`ProbedTransfer::probe_next_window`]. A [`Transfer`] does not probe, and returns `None`.
     fn probe_next_window(&mut self) -> Option<Range<u64>>;
 
     /// Promised bytes that the sink has not accepted yet.
@@ -117,33 +117,33 @@ impl<F: AsFd> Body for ProbedTransfer<F> {
 
 /// Bytes, then a range of a file: the head and the body of a response in one resumable send.
 ///
-/// Where body bytes follow, the head is sent with `MSG_MORE`, so that the first of them share its segment.
-/// The count given to the kernel for the body is exact, so that its end is not held back. `H` is whatever holds the head: `Vec<u8>`, `&[u8]`, `BytesMut`. `B` is the body, a [`Transfer`]
-/// or a [`ProbedTransfer`].
+/// Where body bytes follow, the head is sent with `MSG_MORE`, so that head and body share a segment. The
+/// count given to the kernel for the body is exact, so that its end is not held back. `H` holds the head:
+/// `Vec<u8>`, `&[u8]`, `BytesMut`. `B` is the body, a [`Transfer`] or a [`ProbedTransfer`].
 ///
 /// # Long bodies
 ///
 /// A body of [`CORK_BYTES_MIN`] or more, or of [another length](Self::with_cork_bytes_min), is sent with
 /// [`TCP_CORK`] set: the socket sends full segments only, which costs less CPU for each byte. That takes
-/// two system calls for each body. A sink that is not a TCP socket refuses the first one, and is sent to
-/// without.
+/// two system calls for each body. A sink that is not a TCP socket refuses the first one, and the send
+/// goes on without a cork.
 ///
-/// | [`advance`](Self::advance) answers | `TCP_CORK` | so that |
+/// | [`advance`](Self::advance) returns | `TCP_CORK` | reason |
 /// | --- | --- | --- |
-/// | `Complete` | is off | nothing of the body is held back when the caller sees it |
-/// | `NeedsDisk` | is off | what was accepted leaves before the disk is waited for; the next `advance` sets it again |
-/// | `SourceTruncated`, an error | is off | what was accepted leaves |
-/// | `WouldBlock` | is on | the socket goes on sending full segments, and is writable before they are gone |
+/// | `Complete` | is off | nothing of the body is held back any more |
+/// | `NeedsDisk` | is off | the accepted bytes leave while the disk is busy; the next `advance` sets it again |
+/// | `SourceTruncated`, an error | is off | the accepted bytes leave |
+/// | `WouldBlock` | is on | the socket goes on sending full segments, and becomes writable before it runs out of them |
 /// | `BudgetSpent` | is on | the next `advance` fills the last segment |
 ///
-/// Less than one segment is held back, and for 200 ms at most. That delay occurs when the caller does not
-/// advance after `BudgetSpent`, and when a [`Transfer`] waits for the disk in the middle of a call. Where that matters, as with files on a network filesystem,
-/// [never cork](Self::with_cork_bytes_min).
+/// Less than one segment is held back, for 200 ms at most. The delay occurs when the caller does not
+/// advance after `BudgetSpent`, and when a [`Transfer`] waits for the disk in the middle of a call. Where
+/// that matters, as with files on a network filesystem, [do not cork](Self::with_cork_bytes_min).
 ///
-/// The option belongs to the socket, not to the descriptor: a send may go on by another descriptor of the
-/// same socket, and a cork that the caller set is off at the end. A send that is dropped in the middle
-/// leaves it on. Its head promised more bytes, so the socket can only be closed, and closing sends what
-/// was accepted.
+/// The option belongs to the socket, not to the descriptor: a send may continue through another descriptor
+/// of the same socket, and a cork that the caller had set is off at the end. A send that is dropped in the
+/// middle leaves the cork on. Its head promised more bytes, so the socket can only be closed, and closing
+/// sends the accepted bytes.
 ///
 /// [`TCP_CORK`]: https://man7.org/linux/man-pages/man7/tcp.7.html
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         Self::with_optional_body(head, Some(body))
     }
 
-    /// A head that may stand alone.
+    /// A head, with or without a body.
     pub fn with_optional_body(head: H, body: Option<B>) -> Self {
         let length = body.as_ref().map_or(0, B::remaining);
         Self {
@@ -177,7 +177,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
     }
 
     /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`
-    /// means never. To be chosen before the first `advance`.
+    /// means never. Call it before the first `advance`.
     #[must_use]
     pub fn with_cork_bytes_min(mut self, bytes: u64) -> Self {
         let length = self.body.as_ref().map_or(0, B::remaining);
@@ -188,8 +188,8 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
     /// Sends until the end, until the sink would block, or until `budget` bytes of body were sent. The
     /// head does not count against the budget.
     ///
-    /// The first window of a [`ProbedTransfer`] is probed before the head is sent: where it answers
-    /// [`Progress::NeedsDisk`], nothing is sent yet, and another response is still possible.
+    /// The first window of a [`ProbedTransfer`] is probed before the head is sent. On
+    /// [`Progress::NeedsDisk`], nothing has been sent yet, and another response is still possible.
     ///
     /// A sink that is not a socket gets the head by `write(2)`.
     ///
@@ -272,7 +272,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         }
     }
 
-    /// Times that the sink said `EAGAIN`, to the head or to the body.
+    /// How often the sink returned `EAGAIN`, for the head or for the body.
     pub fn would_blocks(&self) -> u64 {
         self.head_would_blocks + self.body_report().map_or(0, |report| report.would_blocks)
     }
@@ -282,23 +282,23 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
         self.body.as_ref()
     }
 
-    /// The body, to tell a [`ProbedTransfer`] what is known of the page cache.
+    /// The body, for what the caller knows of the page cache; see [`ProbedTransfer`].
     pub fn body_mut(&mut self) -> Option<&mut B> {
         self.body.as_mut()
     }
 
-    /// Ends the send where it is, and gives back the holder of the head. A send that was not complete
+    /// Ends the send where it is, and returns the holder of the head. A send that was not complete
     /// [may leave the socket corked](Self#long-bodies).
     pub fn into_head(self) -> H {
         self.head
     }
 
-    /// What was done of the body, if there is one.
+    /// The report of the body, if there is one.
     pub fn body_report(&self) -> Option<&Report> {
         self.body.as_ref().map(B::report)
     }
 
-    /// Bytes of head and body that the sink accepted; it grows exactly when there is progress.
+    /// Bytes of head and body that the sink has accepted. It grows exactly when there is progress.
     pub fn accepted(&self) -> u64 {
         self.head_sent as u64 + self.body_report().map_or(0, Report::bytes)
     }

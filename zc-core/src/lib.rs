@@ -1,70 +1,70 @@
 //! Resumable zero-copy sends from a file to a socket, for any program: no runtime, no HTTP.
 //!
-//! *Zero-copy* here means that the bytes of a file go from the page cache to the socket by reference,
-//! through [`sendfile(2)`], and never through the memory of this program. This crate handles the limits of
-//! that call:
+//! *Zero-copy* means that the bytes of a file go from the page cache to the socket by reference, through
+//! [`sendfile(2)`], and never through the memory of this program. This crate handles the limits of that
+//! call:
 //!
-//! * one call moves at most `0x7fff_f000` bytes, however much is asked for;
-//! * a nonblocking socket accepts what fits and then says `EAGAIN`: the transfer is resumed later;
+//! * one call moves at most `0x7fff_f000` bytes, however many are requested;
+//! * a nonblocking socket accepts what fits and then returns `EAGAIN`: the transfer is resumed later;
 //! * a short count is **not** "would block": signals and batch limits shorten calls too;
-//! * a file that is cut while it is being sent yields 0 bytes before the promised end, which is
-//!   neither success nor a socket error. It is an outcome of its own: [`SourceTruncated`].
+//! * a file that is truncated while it is sent yields 0 bytes before the promised end. That is neither
+//!   success nor a socket error, but an outcome of its own: [`SourceTruncated`].
 //!
-//! # What is here
+//! # Contents
 //!
-//! | to … | there is |
+//! | to … | use |
 //! | --- | --- |
 //! | send a file and wait for it | [`copy`], [`copy_range`] |
-//! | send from a reactor, resumed at each writable edge | [`Transfer`], driven by [`advance`](Transfer::advance) |
+//! | send from a reactor, resumed at each writable edge | [`Transfer`], by calling [`advance`](Transfer::advance) |
 //! | send a head and a body together | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
 //! | send without waiting for the disk | [`ProbedTransfer`] |
-//! | know whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
-//! | have I/O threads wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
-//! | wait for the disk without a thread, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
+//! | find out whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
+//! | let I/O threads wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
+//! | be told without a thread when uncached data has been loaded, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
-//! Every one takes the source first and the sink second, anything that is [`AsFd`], and offsets
-//! and lengths in `u64` bytes. Offsets are positional: the shared file position of a descriptor is
-//! neither read nor moved, so that one open file can serve any number of transfers at once.
-//! Progress is reported in success and in failure alike.
+//! All of them take the source first and the sink second, as anything that implements [`AsFd`], and
+//! offsets and lengths in `u64` bytes. Offsets are positional: the shared file position of a descriptor is
+//! neither read nor moved, so that one open file can serve any number of transfers at once. Successes and
+//! failures both report how many bytes were moved.
 //!
 //! # Methods and paths
 //!
-//! [`SendMethod::Sendfile`], [`SendMethod::Splice`] and [`SendMethod::Copy`] do what they say or fail.
+//! A [`SendMethod`] is requested; a [`SendPath`] is the way that the bytes went.
+//! [`SendMethod::Sendfile`], [`SendMethod::Splice`] and [`SendMethod::Copy`] are used as named, or fail.
 //! [`SendMethod::Auto`] begins with `sendfile`, copies where the kernel, the filesystem or a sandbox
-//! refuses it, and keeps the reason in the [`Report`]. A [`Policy`] shared by many transfers
-//! remembers refusals. Files on filesystems that are known to send wrong pages
+//! refuses it, and keeps the reason in the [`Report`]. A [`Policy`] that many transfers share remembers
+//! refusals. Files on filesystems where `sendfile` is known to send wrong pages
 //! ([`FileSystem::copied`]) are copied from the start.
 //!
 //! # When not to use it
 //!
-//! * The bytes must be changed on the way (compression, TLS in this program): they have to come through
-//!   memory.
-//! * Small bodies that are sent often: from about 32 KiB down, one `send` of bytes kept in memory
-//!   costs less than any call on the file.
-//! * Files that somebody overwrites in place while they are sent.
+//! * The bytes change on the way (compression, TLS in this program): they have to pass through memory.
+//! * The bodies are small and sent often: up to about 32 KiB, one `send` from memory costs less than any
+//!   call on the file.
+//! * Somebody overwrites the files in place while they are sent.
 //!
 //! [`AsFd`]: std::os::fd::AsFd
 //!
 //! # What it does not promise
 //!
-//! * Pages go by reference. Whoever writes to the file after `advance` returned may still change
-//!   bytes that the peer has yet to receive. Replace files by `rename(2)`, do not overwrite them.
+//! * Pages are sent by reference. A write to the file after `advance` has returned may still change bytes
+//!   that the peer has not received. Replace files by `rename(2)`; do not overwrite them.
 //! * *Sent* means accepted by the socket's buffer, not delivered to the peer.
-//! * The disk is not nonblocking: a [`Transfer`] waits for a page that is not in memory. A
-//!   [`ProbedTransfer`] says so instead.
+//! * The disk has no nonblocking mode: a [`Transfer`] waits for a page that is not in memory. A
+//!   [`ProbedTransfer`] returns [`Progress::NeedsDisk`] instead.
 //! * A peer that is gone raises `SIGPIPE` unless the program ignores it, as Rust programs do by
 //!   default.
 //!
-//! # What may grow
+//! # Compatibility
 //!
-//! Methods, paths, kinds of errors, of sinks and of refusals, and the reports are
-//! `#[non_exhaustive]`: a later version may know more of them, and matching on them needs a wildcard.
-//! [`Progress`], [`Residency`] and [`Follows`] are exhaustive: every caller would have to handle a new
-//! variant of them, and the compiler should say where.
+//! Methods, paths, kinds of errors, of sinks and of refusals, and the reports are `#[non_exhaustive]`: a
+//! later version may add to them, and a match on them needs a wildcard. [`Progress`], [`Residency`] and
+//! [`Follows`] are exhaustive: every caller would have to handle a new variant, and the compiler should
+//! show where.
 //!
 //! # Example
 //!
@@ -146,7 +146,7 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use splice::splice;
 pub use transfer::Transfer;
 
-/// The examples of the READMEs, compiled.
+/// The examples of the READMEs and of the book, compiled.
 #[cfg(doctest)]
 mod readme {
     #[doc = include_str!("../README.md")]
@@ -154,4 +154,7 @@ mod readme {
 
     #[doc = include_str!("../../README.md")]
     mod of_the_repository {}
+
+    #[doc = include_str!("../../docs/src/zc-core.md")]
+    mod of_the_book {}
 }

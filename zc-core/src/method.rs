@@ -1,23 +1,23 @@
-//! Methods of sending (asked for), paths (used), and the rule of falling back.
+//! Send methods (requested), send paths (used), and the rule for fallbacks.
 
 use std::{fmt, io};
 
-/// How a transfer is to move its bytes.
+/// How a transfer moves its bytes: the caller's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SendMethod {
-    /// `sendfile(2)`, and a copy loop where the kernel refuses it; the report has the reason.
+    /// `sendfile(2)`; a copy loop where the kernel refuses that. The report has the reason.
     #[default]
     Auto,
     /// `sendfile(2)` and nothing else: a refusal is an error.
     Sendfile,
     /// `splice(2)` from the file to a pipe and from the pipe to the sink, and nothing else.
     Splice,
-    /// A `pread`/`write` loop through one buffer, as `io.Copy` and its kin do.
+    /// A loop of `pread` and `write` through one buffer.
     Copy,
 }
 
-/// The path that bytes took.
+/// How bytes were moved: the result of a [`SendMethod`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendPath {
@@ -29,7 +29,7 @@ pub enum SendPath {
     Copy,
 }
 
-/// A method that was given up for another, and why.
+/// A path that was replaced by another, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fallback {
     /// The path that was refused.
@@ -40,7 +40,7 @@ pub struct Fallback {
     pub reason: Reason,
 }
 
-/// Why a path was given up.
+/// Why a path was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {

@@ -1,21 +1,21 @@
-//! Pipes to splice through. Their number is bounded; empty ones are reused, others are closed.
+//! Pipes to splice through. Their number is bounded. Empty pipes are reused, others are closed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The size asked for each pipe of [`PipePool::default`], in bytes: 1 MiB.
+/// The size requested for each pipe of [`PipePool::default`], in bytes: 1 MiB.
 ///
-/// Measured, a pipe of 1 MiB moves a file at the CPU cost of `sendfile(2)`, and one of the kernel's default
-/// size, 64 KiB, at twice that. 1 MiB is also what `/proc/sys/fs/pipe-max-size` allows a program without
-/// privileges.
+/// Measured: a pipe of 1 MiB moves a file at the CPU cost of `sendfile(2)`, a pipe of the kernel's default
+/// size, 64 KiB, at twice that. 1 MiB is also the most that `/proc/sys/fs/pipe-max-size` allows a program
+/// without privileges by default.
 pub const PIPE_BYTES_DEFAULT: usize = 1024 * 1024;
 
 /// The most pipes of [`PipePool::default`]: 32, or 32 MiB when all are full.
 ///
 /// Linux allows the pipes of one user 16,384 pages (`/proc/sys/fs/pipe-user-pages-soft`), which is 64 pipes
-/// of [`PIPE_BYTES_DEFAULT`]; beyond that a new pipe has two pages. Half is left to the user's other
-/// programs. A pipe is needed only while bytes are in it, not for each connection.
+/// of [`PIPE_BYTES_DEFAULT`]; beyond that, a new pipe has two pages. Half of that is left to the user's
+/// other programs. A pipe is needed only while bytes are in it, not for each connection.
 pub const PIPES_MAX_DEFAULT: usize = 32;
 
 /// A bounded set of pipes, shared by transfers. A clone is another handle of the same set.
@@ -48,8 +48,8 @@ struct Ends {
 
 /// A pipe lent by a [`PipePool`]; dropping it gives it back.
 ///
-/// Only an empty pipe is lent again. One with bytes in it is closed when it is dropped: its bytes are lost,
-/// and no other transfer sees them.
+/// Only an empty pipe is lent again. A pipe with bytes in it is closed when it is dropped: the bytes are
+/// lost, and no other transfer sees them.
 #[derive(Debug)]
 pub struct PooledPipe {
     ends: Arc<Ends>,
@@ -68,7 +68,7 @@ struct Lease {
 }
 
 impl PipePool {
-    /// A pool of at most `pipes_max` pipes of `pipe_bytes` bytes each. None is made yet.
+    /// A pool of at most `pipes_max` pipes of `pipe_bytes` bytes each. No pipe is made yet.
     ///
     /// The kernel rounds the size up to a power of two pages. Where its limits refuse the size, half of it is
     /// tried, and so on; [`PooledPipe::capacity`] is the result.
@@ -92,7 +92,7 @@ impl PipePool {
     ///
     /// # Errors
     ///
-    /// * `ResourceBusy`: as many pipes as the pool may have are lent; try later, or copy.
+    /// * `ResourceBusy`: all pipes that the pool may have are lent; try later, or copy.
     /// * `EMFILE`, `ENFILE`: the process or the system has no descriptors left.
     ///
     /// See [`pipe(2)`](https://man7.org/linux/man-pages/man2/pipe.2.html) and `F_SETPIPE_SZ` in
@@ -156,7 +156,7 @@ impl Default for PipePool {
 }
 
 impl PooledPipe {
-    /// The size of the pipe, in bytes. A part of a page takes up a whole page of it.
+    /// The size of the pipe, in bytes. A part of a page occupies a whole page of it.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.ends.capacity

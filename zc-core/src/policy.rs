@@ -1,4 +1,4 @@
-//! The path that `SendMethod::Auto` begins with: known from the filesystem, or learned from refusals.
+//! The path that `SendMethod::Auto` begins with: by the filesystem, or by earlier refusals.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -101,21 +101,21 @@ impl FileSystem {
             .find_map(|&(number, name)| (number == magic).then_some(name))
     }
 
-    /// Whether not only reading, but opening, looking up and closing too may wait for a server or another
-    /// program (NFS, FUSE, CIFS and their like).
+    /// Whether the filesystem depends on a server or another program (NFS, FUSE, CIFS and the like). Then not
+    /// only reading may wait, but also looking up, opening and closing.
     #[must_use]
     pub fn is_remote(self) -> bool {
         REMOTE.contains(&self.magic())
     }
 
-    /// Whether the files are in memory (tmpfs and its like). No read waits for a disk then, unless the page
+    /// Whether the files are in memory (tmpfs and the like). Then no read waits for a disk, unless the page
     /// was swapped out.
     #[must_use]
     pub fn is_in_memory(self) -> bool {
         IN_MEMORY.contains(&self.magic())
     }
 
-    /// Whether the files are interfaces of the kernel (proc, sysfs and their like), whose lengths say nothing
+    /// Whether the files are interfaces of the kernel (proc, sysfs and the like), whose lengths say nothing
     /// about their contents.
     #[must_use]
     pub fn is_synthetic(self) -> bool {
@@ -172,8 +172,8 @@ impl SinkKind {
     }
 }
 
-/// Remembers which pairs of filesystem and sink refuse `sendfile`, so that it is tried once and not once
-/// for each transfer. A program or a thread has one; transfers share it by `Arc`.
+/// Remembers which pairs of filesystem and sink refuse `sendfile`, so that the refused call is made once
+/// and not once for each transfer. A program or a thread has one policy; transfers share it by `Arc`.
 #[derive(Debug, Default)]
 pub struct Policy {
     /// True once anything was learned. In the common case it was not, and the test costs one load.
@@ -182,7 +182,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy that has learned nothing.
+    /// A policy without any refusal yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::platform;
 
-/// Gives the calling thread, and no other, background priority. For I/O threads that share cores with
-/// an event loop. It needs no privilege.
+/// Gives the calling thread, and no other, background priority. Use it for I/O threads that share cores
+/// with an event loop. It needs no privilege.
 ///
 /// * CPU: the scheduling policy becomes
 ///   [`SCHED_IDLE`](https://man7.org/linux/man-pages/man7/sched.7.html). Beside a thread that uses its
@@ -13,7 +13,7 @@ use crate::platform;
 /// * Disk: the [I/O priority](https://man7.org/linux/man-pages/man2/ioprio_set.2.html) stays that of
 ///   other threads, so reads are not delayed. An I/O priority that was chosen for the thread is kept.
 ///
-/// A thread whose policy is not `SCHED_OTHER` was given that policy on purpose: its policy is kept.
+/// A thread whose policy is not `SCHED_OTHER` keeps it: somebody chose that policy on purpose.
 ///
 /// Without it, I/O threads that wake up together after a slow read delay an event loop on their core by
 /// milliseconds, because the scheduler owes each of them as much as the loop. Measured beside 32 I/O

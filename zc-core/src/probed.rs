@@ -10,16 +10,17 @@ use crate::{Progress, Report, SendError, SendPath, Transfer};
 ///
 /// `sendfile(2)` waits for a page that is not in memory, on a nonblocking socket too, and everything
 /// else on that thread waits with it. A probed transfer sends window by window. It
-/// [probes](crate::Residency::probe) both ends of a window first. Where the window is not known to be in
-/// memory, [`advance`](Self::advance) answers [`Progress::NeedsDisk`] with its range. The caller then has
+/// [probes](crate::Residency::probe) both ends of a window first. If the window is not known to be in
+/// memory, [`advance`](Self::advance) returns [`Progress::NeedsDisk`] with its range. The caller then has
 /// the range read elsewhere, by a [`DiskPool`](crate::DiskPool) or a thread with a
 /// [`Fetcher`](crate::Fetcher), and advances again; or it advances at once, and waits. The `advance` after
-/// that answer sends the window without a further probe.
+/// `NeedsDisk` sends the window without another probe.
 ///
-/// After a cold window all later windows count as cold, without a probe, until the caller
-/// [resumes probing](Self::resume_probing). A probe of a file that is being read from the disk makes the
-/// kernel read ahead on the caller's thread, which takes up to 0.3 ms for 8 MiB; and it finds in memory
-/// what was read ahead. What one `advance` leaves of a cold window is probed again by the next.
+/// After a cold window, all later windows count as cold without a probe, until the caller
+/// [resumes probing](Self::resume_probing). There are two reasons: a probe of a file that is being read
+/// from the disk makes the kernel read ahead on the caller's thread, which takes up to 0.3 ms for 8 MiB;
+/// and it would take the result of that readahead for a hot file. If an `advance` ends inside a cold
+/// window, the next one probes the rest of the window again.
 ///
 /// # Example
 ///
@@ -63,14 +64,14 @@ impl<F: AsFd> ProbedTransfer<F> {
         }
     }
 
-    /// Sends without a probe what lies before the file offset `end`, because the caller knows it to be
-    /// in memory, or accepts the wait. With `u64::MAX` nothing is probed, and `advance` is that of the
+    /// Sends all bytes before the file offset `end` without a probe, because the caller knows them to be in
+    /// memory, or accepts the wait. With `u64::MAX` nothing is probed, and `advance` is that of the
     /// [`Transfer`].
     pub fn assume_resident_until(&mut self, end: u64) {
         self.window.assume_resident_until(end);
     }
 
-    /// Takes the next windows for cold without a probe, because the caller has probed the file.
+    /// Treats the next windows as cold without a probe, because the caller has probed the file.
     pub fn assume_cold(&mut self) {
         self.window.assume_cold();
     }
@@ -80,10 +81,10 @@ impl<F: AsFd> ProbedTransfer<F> {
         self.window.resume_probing();
     }
 
-    /// Probes the next window, unless that was done, and answers its range where it is not known to be in
-    /// memory. Nothing is sent. The `advance` after that sends the window without a further probe.
+    /// Probes the next window, unless that was done, and returns its range if it is not known to be in
+    /// memory. Nothing is sent. The `advance` after that sends the window without another probe.
     ///
-    /// For callers that would do something else before the first `advance` if they knew.
+    /// Use it to do something else before the first `advance` when the file is cold.
     pub fn probe_next_window(&mut self) -> Option<Range<u64>> {
         self.probe_for(u64::MAX)
     }

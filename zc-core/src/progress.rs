@@ -7,22 +7,22 @@ use std::ops::Range;
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Every promised byte was accepted by the sink.
+    /// The sink has accepted every promised byte.
     Complete,
     /// The sink accepts nothing now (`EAGAIN`): advance again when it is writable.
     WouldBlock,
     /// The budget of this call is spent, and the sink may accept more: advance again soon. With
-    /// edge-triggered readiness no event announces it.
+    /// edge-triggered readiness, no event announces that.
     BudgetSpent,
-    /// This range of the source is not known to be in memory, and sending it could wait for the disk:
-    /// have it read, or accept the wait, and advance again. Only a
-    /// [`ProbedTransfer`](crate::ProbedTransfer) answers it.
+    /// This range of the source is not known to be in memory, and sending it could wait for the disk.
+    /// Have it read, or accept the wait, and advance again. Only a
+    /// [`ProbedTransfer`](crate::ProbedTransfer) returns this.
     NeedsDisk(Range<u64>),
     /// The source ended before the promised length. Where the peer was told that length, close the sink.
     SourceTruncated(SourceTruncated),
 }
 
-/// The source ended before the promised length: somebody cut the file.
+/// The source ended before the promised length: the file was truncated.
 #[must_use = "a connection on which a promised length was not met must be closed"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceTruncated {

@@ -13,12 +13,12 @@ use crate::{
     PipePool, PooledPipe, Progress, ReceiveError, ReceiveErrorKind, SourceTruncated, Tally,
 };
 
-/// How a receive is to move its bytes.
+/// How a receive moves its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReceiveMethod {
-    /// `splice(2)`, and a copy loop where the kernel refuses it or the pool has no pipe; the report has
-    /// the reason.
+    /// `splice(2)`; a copy loop where the kernel refuses that or the pool has no pipe. The report has the
+    /// reason.
     #[default]
     Auto,
     /// `splice(2)` through a pipe and nothing else: a refusal is an error.
@@ -31,13 +31,14 @@ pub enum ReceiveMethod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ReceiveReport {
-    /// What reached the file by `splice(2)`; calls into the pipe and out of it both count.
+    /// Written to the file by `splice(2)`; calls into the pipe and out of it both count.
     pub splice: Tally,
-    /// What reached the file through a buffer; both `read` and `pwrite` calls count.
+    /// Written to the file through a buffer; both `read` and `pwrite` calls count.
     pub copy: Tally,
-    /// Times that the source answered `EAGAIN`.
+    /// How often the source returned `EAGAIN`.
     pub would_blocks: u64,
-    /// The `errno` for which `splice` was given up, if it was; `EBUSY` when the pool had no pipe.
+    /// The `errno` because of which `splice` was replaced by copying, if it was; `EBUSY` when the pool had no
+    /// pipe.
     pub fallback_errno: Option<i32>,
 }
 
@@ -58,12 +59,12 @@ impl ReceiveReport {
 /// A promised number of bytes on its way from a stream socket to a range of a file, resumable at
 /// any byte.
 ///
-/// `F` is whatever owns or borrows the descriptor of the file, which must be open for writing. The
-/// source is named at each [`advance`](Self::advance) and must be the same each time.
+/// `F` owns or borrows the descriptor of the file, which must be open for writing. The source is passed to
+/// each [`advance`](Self::advance) and must be the same each time.
 ///
 /// By `splice(2)` the bytes never enter the memory of this program; the kernel still copies them once, into
-/// the page cache. Bytes behind the promised ones stay in the source. A file that is longer than the range
-/// is not cut, and nothing is synchronised to the disk.
+/// the page cache. Bytes after the promised ones stay in the source. A file that is longer than the range
+/// is not truncated, and nothing is synchronised to the disk.
 ///
 /// Dropping a receive that is not complete loses the bytes that were taken from the source and not accepted
 /// by the file: see [`unwritten`](Self::unwritten). There are such bytes only after an error.
@@ -144,7 +145,7 @@ impl<F: AsFd> Receive<F> {
         }
     }
 
-    /// The same receive by another method. To be chosen before the first `advance`.
+    /// The same receive by another method. Call it before the first `advance`.
     #[must_use]
     pub fn with_method(mut self, method: ReceiveMethod) -> Self {
         self.method = method;
@@ -168,7 +169,7 @@ impl<F: AsFd> Receive<F> {
         self.buffer.as_ref().map_or(0, CopyBuffer::len) + self.piped()
     }
 
-    /// What was done so far, over all calls of `advance`.
+    /// The bytes and system calls so far, over all calls of `advance`.
     pub fn report(&self) -> &ReceiveReport {
         &self.report
     }
@@ -177,21 +178,22 @@ impl<F: AsFd> Receive<F> {
     /// `budget` bytes.
     ///
     /// * [`Progress::Complete`]: the file accepted every promised byte. Calling again is harmless.
-    /// * [`Progress::WouldBlock`]: the source is nonblocking and has nothing: advance again when it
-    ///   is readable. A source that blocks is waited for.
-    /// * [`Progress::BudgetSpent`]: advance again in your own time; no event announces it.
-    /// * [`Progress::SourceTruncated`]: the peer ended before the promised length; its `offset` is
-    ///   where in the file that is, and what came before is there.
+    /// * [`Progress::WouldBlock`]: the source is nonblocking and has nothing now: advance again when it
+    ///   is readable. A blocking source is waited for.
+    /// * [`Progress::BudgetSpent`]: advance again soon; no event announces it.
+    /// * [`Progress::SourceTruncated`]: the peer ended before the promised length. `offset` is the place in
+    ///   the file; everything before it has been written.
     ///
-    /// A file opened with `O_APPEND` is refused by `splice`, and `pwrite` appends to it whatever
-    /// the offset, as Linux does.
+    /// Do not open the file with `O_APPEND`: `splice` refuses it, and `pwrite` on Linux appends to it
+    /// whatever the offset.
     ///
     /// # Errors
     ///
     /// [`ReceiveError`] says how many bytes the **file** accepted in this call before it failed. After
     /// a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left the source are kept
-    /// ([`unwritten`](Self::unwritten)): advance again when there is room, and none is lost. With [`ReceiveMethod::Auto`] a refusal of `splice`, or a pool without a pipe,
-    /// is no error: the receive goes on by copying and keeps the reason.
+    /// ([`unwritten`](Self::unwritten)): advance again when there is room, and none is lost. With
+    /// [`ReceiveMethod::Auto`], a refusal of `splice` and a pool without a pipe are no errors: the receive
+    /// continues by copying and keeps the reason.
     pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, ReceiveError> {
         let result = self.drive(source.as_fd(), budget);
         if self.piped() == 0 {

@@ -1,4 +1,4 @@
-//! What a transfer did: bytes and system calls by path.
+//! Bytes and system calls of a transfer, by path.
 
 use std::ops::Add;
 
@@ -15,7 +15,7 @@ pub struct Tally {
     pub calls: u64,
 }
 
-/// What a transfer did so far.
+/// The bytes and system calls of a transfer so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -27,9 +27,9 @@ pub struct Report {
     pub copy: Tally,
     /// Calls that moved fewer bytes than asked for, and at least one.
     pub short_writes: u64,
-    /// Times that the sink answered `EAGAIN`.
+    /// How often the sink returned `EAGAIN`.
     pub would_blocks: u64,
-    /// The path that was given up, if one was.
+    /// The fallback, if there was one.
     pub fallback: Option<Fallback>,
 }
 
@@ -69,7 +69,7 @@ impl Add for Tally {
 impl Add for Report {
     type Output = Self;
 
-    /// What two transfers did together. Of two fallbacks the first is kept.
+    /// The sum of two transfers. Of two fallbacks, the first is kept.
     fn add(self, other: Self) -> Self {
         Self {
             sendfile: self.sendfile + other.sendfile,

@@ -1,4 +1,4 @@
-//! Is a range of a file in the page cache? Asked without waiting for the disk.
+//! Whether a range of a file is in the page cache, found out without waiting for the disk.
 
 use std::io;
 use std::ops::Range;
@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
 
-/// The most that [`Residency::prefetch`] and [`Residency::probe_or_prefetch`] have the kernel read, in
-/// bytes. The kernel allocates the pages during the call: about 15 µs for each 64 KiB.
+/// The most that [`Residency::prefetch`] and [`Residency::probe_or_prefetch`] request from the disk, in
+/// bytes. The kernel allocates the pages during the call, which takes about 15 µs for each 64 KiB.
 pub const PREFETCH_BYTES: u64 = 256 << 10;
 
-/// Whether a range of a file is in the page cache, as far as one can tell without waiting.
+/// Whether a range of a file is in the page cache, as far as that can be found out without waiting.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residency {
@@ -19,25 +19,24 @@ pub enum Residency {
     Hot,
     /// An end is not in memory: a send would wait for the disk.
     Cold,
-    /// There is no answer: the kernel or the filesystem refuses the probe, or the file ends before the
-    /// range does. To be treated as cold.
+    /// The kernel or the filesystem refuses the probe, or the file ends before the range does. Treat it as
+    /// cold.
     Unknown,
 }
 
 impl Residency {
     /// Probes whether the first and the last byte of `range` of `file`, in bytes, are in memory.
     ///
-    /// The answer is an estimate: pages between the ends may be absent, and any page may be evicted
-    /// afterwards. So a send of a hot range may still wait. Probe a few MiB at most.
+    /// The result is an estimate: pages between the ends may be absent, and any page may be evicted
+    /// afterwards. A send of a hot range may therefore still wait. Probe a few MiB at most.
     ///
     /// A probe never waits. It costs about 1 µs for each end that is in memory. A probe of an absent byte
     /// makes the kernel start to read a few pages there: the same probe may soon answer `Hot`, with the
     /// rest of the range still absent.
     ///
     /// A filesystem that refuses probes (tmpfs and `/proc` do, at least up to Linux 6.18) always refuses
-    /// them: callers may remember that and not probe again. A file that was truncated is
-    /// [`Unknown`](Self::Unknown) too, so remember it of a filesystem only after more than one file of
-    /// it gave that answer.
+    /// them, so callers may remember that and not probe again. But a truncated file gives
+    /// [`Unknown`](Self::Unknown) too: wait for that result from more than one file of a filesystem.
     ///
     /// An empty range is [`Hot`](Self::Hot): there is nothing to wait for.
     ///
@@ -57,11 +56,11 @@ impl Residency {
         Self::probe_byte(file, last)
     }
 
-    /// [Probes](Self::probe) a range that is expected to be cold. Where an end of it is absent, the kernel
+    /// [Probes](Self::probe) a range that is expected to be cold. If an end of it is absent, the kernel
     /// begins at once to read up to [`PREFETCH_BYTES`] of the range, instead of the few pages of a probe.
     /// A later read of the range then waits for one disk request.
     ///
-    /// Where the range is in memory after all, it costs about 2.5 µs more than a probe; see
+    /// If the range is in memory after all, this costs about 2.5 µs more than a probe; see
     /// [`probe_or_prefetch`](Self::probe_or_prefetch).
     pub fn prefetch(file: impl AsFd, range: Range<u64>) -> Self {
         if range.is_empty() {
@@ -82,9 +81,8 @@ impl Residency {
         }
     }
 
-    /// [Probes](Self::probe) a range that is expected to be hot. Where an end of it is absent, the kernel
-    /// begins to read up to [`PREFETCH_BYTES`] of it. Where it is in memory, this costs no more than a
-    /// probe.
+    /// [Probes](Self::probe) a range that is expected to be hot. If an end of it is absent, the kernel
+    /// begins to read up to [`PREFETCH_BYTES`] of it. If it is in memory, this costs no more than a probe.
     ///
     /// See `POSIX_FADV_WILLNEED` in
     /// [`posix_fadvise(2)`](https://man7.org/linux/man-pages/man2/posix_fadvise.2.html).
@@ -119,11 +117,11 @@ impl Residency {
     }
 }
 
-/// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache; answers
-/// how many.
+/// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache; returns how
+/// many.
 ///
-/// A short count means that the file ends there, or that the next byte is not in memory: a call at that
-/// byte then fails. The file position is neither used nor moved.
+/// A short count means that the file ends there, or that the next byte is not in memory: a call that starts
+/// at that byte then fails. The file position is neither used nor moved.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Waiting for the disk by io_uring instead of by threads.
+//! Waiting for the disk by io_uring, without threads.
 
 use std::fmt;
 use std::io;
@@ -10,18 +10,17 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 /// Entries of the submission queue. Each entry is submitted at once, so few are needed.
 const ENTRIES: u32 = 4;
 
-/// Waits for bytes of files to reach the page cache, by
+/// Reports when uncached data has been loaded into the page cache, by
 /// [io_uring](https://man7.org/linux/man-pages/man7/io_uring.7.html) and without a thread.
 ///
-/// For ranges that [`Residency::prefetch`](crate::Residency::prefetch) found absent and began to read.
-/// [Submit](Self::submit) a read of the last byte of the range, go on with other work, and
-/// send the range when [`next_completion`](Self::next_completion) gives its tag. A disk may read the
-/// parts of a range in any order, so a send may still wait for a short time, as it may after each probe.
+/// Use it for ranges that [`Residency::prefetch`](crate::Residency::prefetch) found absent and began to
+/// read. [Submit](Self::submit) a read of the last byte of the range, go on with other work, and send the
+/// range when [`next_completion`](Self::next_completion) returns its tag. A disk may read the parts of a
+/// range in any order, so a send may still wait for a short time, as it may after each probe.
 ///
-/// The descriptor of [`AsFd`] becomes readable, as an edge, when there is a completion. Its counter need
-/// not be read.
+/// The descriptor of [`AsFd`] becomes readable (as an edge) when there is a completion. It need not be read.
 ///
-/// Dropping the ring forgets the reads in flight.
+/// Dropping the ring abandons the reads in flight.
 ///
 /// # Example
 ///
@@ -63,15 +62,15 @@ pub struct DiskRing {
 /// The end of one read that was [submitted](DiskRing::submit) to a [`DiskRing`].
 #[derive(Debug)]
 pub struct Completion {
-    /// The number that the caller gave the read.
+    /// The number that the caller passed to [`submit`](DiskRing::submit).
     pub tag: u64,
     /// `Ok` when the byte is in memory, or the file ends before it. An error is that of the disk.
     pub result: io::Result<()>,
 }
 
 impl DiskRing {
-    /// A ring with at most `in_flight_max` reads in flight, 1 to 65,536. It serves the thread that
-    /// submits the first one; every other thread is refused from then on.
+    /// A ring with at most `in_flight_max` reads in flight, 1 to 65,536. Only the thread that submits the
+    /// first read may use it from then on.
     ///
     /// # Errors
     ///
@@ -105,8 +104,8 @@ impl DiskRing {
     }
 
     /// Submits a read of the byte at `offset` of `file`, in bytes. [`next_completion`](Self::next_completion)
-    /// gives `tag` when that byte is in memory, or cannot be read. The file may be closed meanwhile. One
-    /// system call, which does not wait.
+    /// returns `tag` when that byte is in memory, or cannot be read. The file may be closed meanwhile. This
+    /// is one system call, which does not wait.
     ///
     /// # Errors
     ///
@@ -126,7 +125,7 @@ impl DiskRing {
         self.ring.submit().map(drop)
     }
 
-    /// The next read that has ended, in any order; `None` where none has yet. Never waits.
+    /// The next read that has ended, in any order; `None` if there is none. Never waits.
     pub fn next_completion(&mut self) -> Option<Completion> {
         if self.ring.submission().taskrun() {
             // Where it fails, the next call tries again.

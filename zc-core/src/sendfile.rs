@@ -11,11 +11,11 @@ use crate::{SendError, Tally, platform};
 /// The most that Linux moves in one `sendfile(2)` or `write(2)`, in bytes.
 pub const CALL_BYTES_MAX: u64 = 0x7fff_f000;
 
-/// Sends up to `count` bytes of `source`, from `offset`, to `sink`; answers how many.
+/// Sends up to `count` bytes of `source`, from `offset`, to `sink`; returns how many bytes were sent.
 ///
 /// One system call, repeated only when a signal interrupted it before any byte was sent. At most
-/// [`CALL_BYTES_MAX`] bytes are asked for. The file position of `source` is neither used nor
-/// moved. The answer may be shorter than `count` for many reasons; 0 means that the file ends at
+/// [`CALL_BYTES_MAX`] bytes are requested. The file position of `source` is neither used nor
+/// moved. The result may be shorter than `count` for many reasons; 0 means that the file ends at
 /// or before `offset` (or that `count` is 0).
 ///
 /// # Errors

@@ -17,16 +17,16 @@ use crate::{CALL_BYTES_MAX, PooledPipe, SendError, Tally};
 /// is neither used nor moved.
 ///
 /// **Bytes may stay in the pipe** after an error such as `WouldBlock`, and when `count` is less than the
-/// pipe held: [`PooledPipe::pending`] of them. They are the bytes of the file from the first one that the
-/// sink has not accepted. Go on with the same pipe and with that offset: the next call sends them first,
-/// and reads on at `offset + pending`. Dropping the pipe instead is harmless: the file still has them.
+/// pipe held: [`PooledPipe::pending`] bytes. They are the bytes of the file from the first one that the
+/// sink has not accepted. Continue with the same pipe and that offset: the next call sends them first, and
+/// then reads on at `offset + pending`. Dropping the pipe instead is harmless: the file still has them.
 ///
 /// Segments are not held back (`SPLICE_F_MORE` is not used). A sink that blocks is waited for.
 ///
 /// # Errors
 ///
 /// [`SendError`] says in `sent` how many bytes the sink accepted in this call: advance `offset` by
-/// that much before going on.
+/// that much before you continue.
 ///
 /// * [`SendErrorKind::WouldBlock`](crate::SendErrorKind::WouldBlock): the sink is nonblocking and
 ///   full; wait until it is writable.

@@ -11,15 +11,15 @@ use crate::{Fallback, Progress, Report, SendError, SendMethod, SendPath, SourceT
 
 /// A range of a file on its way to a sink, resumable at any byte.
 ///
-/// `F` is whatever owns or borrows the descriptor of the file: `File`, `&File`, `Arc<File>`,
-/// `OwnedFd`. The sink is named at each [`advance`](Self::advance) and must be the same each time.
+/// `F` owns or borrows the descriptor of the file: `File`, `&File`, `Arc<File>`, `OwnedFd`. The sink is
+/// passed to each [`advance`](Self::advance) and must be the same each time.
 ///
-/// A page that is not in memory is waited for, on a nonblocking sink too. A
-/// [`ProbedTransfer`](crate::ProbedTransfer) answers [`Progress::NeedsDisk`] instead.
+/// A transfer waits for a page that is not in memory, on a nonblocking sink too. A
+/// [`ProbedTransfer`](crate::ProbedTransfer) returns [`Progress::NeedsDisk`] instead.
 ///
 /// # Example
 ///
-/// A nonblocking socket takes what fits, and the rest when it is writable again:
+/// A nonblocking socket accepts what fits, and the rest when it is writable again:
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -123,7 +123,7 @@ impl<F: AsFd> Transfer<F> {
         }
     }
 
-    /// The same transfer by another method. To be chosen before the first `advance`.
+    /// The same transfer by another method. Call it before the first `advance`.
     #[must_use]
     pub fn with_method(mut self, method: SendMethod) -> Self {
         self.method = method;
@@ -131,14 +131,14 @@ impl<F: AsFd> Transfer<F> {
         self
     }
 
-    /// Shares refusals with other transfers by `policy`. Only [`SendMethod::Auto`] uses it.
+    /// Shares refusals with other transfers through `policy`. Only [`SendMethod::Auto`] uses it.
     #[must_use]
     pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// The filesystem of the source, where the caller knows it: spares [`SendMethod::Auto`] an `fstatfs(2)`.
+    /// The filesystem of the source, if the caller knows it: saves [`SendMethod::Auto`] an `fstatfs(2)`.
     #[must_use]
     pub fn with_file_system(mut self, file_system: FileSystem) -> Self {
         self.file_system = Some(file_system);
@@ -167,7 +167,7 @@ impl<F: AsFd> Transfer<F> {
         self.remaining
     }
 
-    /// The path in use now; before the first `advance` the one that would be tried first.
+    /// The path in use now; before the first `advance`, the path that would be tried first.
     pub fn path(&self) -> SendPath {
         match self.route {
             Route::Undecided => self.method.first_path(),
@@ -177,23 +177,23 @@ impl<F: AsFd> Transfer<F> {
         }
     }
 
-    /// What was sent so far, over all calls of `advance`.
+    /// The bytes and system calls so far, over all calls of `advance`.
     pub fn report(&self) -> &Report {
         &self.report
     }
 
     /// Sends until the end, until the sink would block, or until `budget` bytes were sent.
     ///
-    /// A nonblocking sink is never waited for; a blocking one is. A short count is followed by another
-    /// system call. After [`Progress::WouldBlock`] wait until the sink is writable. After
-    /// [`Progress::BudgetSpent`] call again soon: no event announces it. Calling again after
+    /// It never waits for a nonblocking sink, and waits for a blocking one. A short count is followed by
+    /// another system call. After [`Progress::WouldBlock`], wait until the sink is writable. After
+    /// [`Progress::BudgetSpent`], call again soon: no event announces it. Calling again after
     /// [`Progress::Complete`] is harmless.
     ///
     /// # Errors
     ///
     /// [`SendError`] says how many bytes this call had sent before it failed; they are counted in
-    /// the report and in [`offset`](Self::offset) too. With [`SendMethod::Auto`] a refusal of
-    /// `sendfile` is no error: the transfer goes on by copying and keeps the reason.
+    /// the report and in [`offset`](Self::offset) too. With [`SendMethod::Auto`], a refusal of
+    /// `sendfile` is no error: the transfer continues by copying and keeps the reason.
     ///
     /// # Example
     ///

@@ -35,7 +35,7 @@ fn told(bytes: &[u8]) -> String {
 fn which_path_answers_where_the_filesystem_is_not_told() {
     let told = told(&[7; 5000]);
     let (path, filesystem) = if PORTABLE {
-        ("path        copy", "not told: ")
+        ("path        copy", "unknown: ")
     } else {
         ("path        sendfile", "FileSystem(")
     };

@@ -7,7 +7,7 @@ use crate::Status;
 
 /// Why a request head is refused. It is always the peer's fault.
 ///
-/// After any of these nobody knows where the next request starts: send [`status`](Self::status) and close
+/// After any of these it is unknown where the next request starts: send [`status`](Self::status) and close
 /// ([RFC 9112 §2.2](https://www.rfc-editor.org/rfc/rfc9112#section-2.2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParseError {

@@ -1,7 +1,7 @@
 //! HTTP/1 for an origin server of files, without I/O.
 //!
 //! Bytes and the current time go in, values and bytes come out. Nothing here opens a socket or a file,
-//! reads a clock or starts a thread. Neither parsing a head nor writing one allocates; a request for
+//! reads a clock or starts a thread. Parsing a head and writing one do not allocate; a request for
 //! several ranges allocates a list of them. No input makes it panic.
 //!
 //! # From request to response
@@ -24,7 +24,7 @@
 //! let path = decode_path(request.target.path().unwrap_or_default(), &mut name)?;
 //! assert_eq!(path.bytes, b"a file");
 //!
-//! // The file has 100 bytes, say.
+//! // Suppose that the file has 100 bytes.
 //! let range = request.headers.get("Range").map(|value| resolve_range(value, 100));
 //! assert_eq!(range, Some(RangeOutcome::Partial(95..100)));
 //!
@@ -38,26 +38,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What each module decides
+//! # Modules
 //!
-//! | module | decides |
+//! | module | question |
 //! | --- | --- |
-//! | [`request`] | whether bytes are a request head: complete, a start, or refused with a status |
-//! | [`target`] | which of four forms a target has, and which relative path it names |
-//! | [`framing`], [`drain`] | where a request body ends, and how to get past it |
-//! | [`mod@persistence`] | whether the connection outlives the response |
-//! | [`conditional`], [`etag`], [`date`] | whether the client's copy is still good |
-//! | [`negotiation`] | which of several representations the client prefers |
-//! | [`range`] | which bytes to send |
-//! | [`response`], [`multipart`] | how the answer is written |
+//! | [`request`] | are these bytes a request head: complete, incomplete, or refused with a status? |
+//! | [`target`] | which of the four forms does a target have, and which relative path does it name? |
+//! | [`framing`], [`drain`] | where does a request body end, and how is it skipped? |
+//! | [`mod@persistence`] | does the connection stay open after the response? |
+//! | [`conditional`], [`etag`], [`date`] | is the client's copy still valid? |
+//! | [`negotiation`] | which of several representations does the client prefer? |
+//! | [`range`] | which bytes are to be sent? |
+//! | [`response`], [`multipart`] | how is the response written? |
 //!
 //! # Strictness
 //!
-//! Wherever RFC 9110 and 9112 leave a recipient the choice between repair and refusal, this library
-//! refuses: two readers of the same bytes must never see different requests. Lines end in CR LF
-//! only. White space before a colon, folded lines, repeated lengths, a length beside a transfer coding
-//! and a path that leaves the root are errors. Two leniencies remain: a few empty lines before a
-//! request line, and raw bytes from 0x80 up in targets, which common clients send.
+//! Where RFC 9110 and RFC 9112 let a recipient repair a message or refuse it, this library refuses.
+//! Otherwise two readers could take the same bytes for different requests. Lines must end in CR LF.
+//! White space before a colon, folded lines, repeated lengths, a length beside a transfer coding
+//! and a path that leaves the root are errors. Two things that common clients send are accepted: a few
+//! empty lines before a request line, and raw bytes from 0x80 up in targets.
 //!
 //! # Limits
 //!
@@ -124,7 +124,7 @@ pub use status::Status;
 pub use target::{RelativePath, Target, TargetError, decode_path, query_value};
 pub use version::Version;
 
-/// The example of the README, compiled and run.
+/// The example in the README, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -96,8 +96,8 @@ impl Multipart {
             })
     }
 
-    /// Appends the next part head to `buf`, and answers the range of the representation that has to
-    /// follow it. After the last part it appends the closing delimiter, and answers `None`; further calls
+    /// Appends the next part head to `buf`, and returns the range of the representation that has to
+    /// follow it. After the last part it appends the closing delimiter, and returns `None`; further calls
     /// append nothing.
     pub fn write_next(&mut self, buf: &mut impl BufMut) -> Option<Range<u64>> {
         let Some(range) = self.parts.next() else {

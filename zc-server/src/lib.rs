@@ -1,7 +1,7 @@
 //! A static and media file server that moves bytes from the page cache to the socket without
 //! carrying them through the program.
 //!
-//! The binary `zc-server` is a thin shell over this library, which can be embedded:
+//! The program `zc-server` is a thin layer over this library, which can be embedded:
 //!
 //! ```no_run
 //! use zc_server::{Config, Server};
@@ -11,17 +11,17 @@
 //! config.binds = vec!["127.0.0.1:0".parse()?];
 //! let server = Server::bind(config)?;
 //! println!("listening on {:?}", server.listening());
-//! let handle = server.handle(); // `handle.stop()` from another thread drains and ends it
+//! let handle = server.handle(); // `handle.stop()`, from another thread, lets responses finish and stops
 //! let outcome = server.run()?;
 //! # let _ = (handle, outcome);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! `ARCHITECTURE.md` at the root of the repository says which module does what, and follows one
-//! request from the socket to the file and back.
+//! `ARCHITECTURE.md` at the root of the repository tells which module does what, and follows one request
+//! from the socket to the file and back.
 //!
-//! Linux only: paths are kept inside the root by `openat2(2)` (Linux 5.6), and bodies go by
+//! It needs Linux 5.6 or later: `openat2(2)` keeps paths inside the root, and bodies are sent by
 //! `sendfile(2)`.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
 //! The system calls that only some systems have, behind the same names everywhere.
 //!
 //! Linux has all of them. FreeBSD, DragonFly and Apple's systems have a `sendfile(2)` of their own. A call
-//! that a system lacks answers `ENOSYS`, which every `Auto` treats as a refusal, and copies: that needs
-//! nothing but POSIX. With the feature `portable` no system has any of them.
+//! that a system lacks returns `ENOSYS`. Every `Auto` treats that as a refusal and copies, which needs
+//! POSIX only. With the feature `portable`, all of these calls return `ENOSYS` on every system.
 
 cfg_select! {
     all(target_os = "linux", not(feature = "portable")) => {

@@ -1,4 +1,4 @@
-//! Nothing but POSIX: every call here is refused. `sendfile(2)` is in a file of its own.
+//! Systems with POSIX only: every call here returns `ENOSYS`. `sendfile(2)` is in a file of its own.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! The `sendfile(2)` of FreeBSD, DragonFly and Apple's systems; the rest is as portable as elsewhere.
+//! The `sendfile(2)` of FreeBSD, DragonFly and Apple's systems; all other calls are in `portable`.
 //!
 //! It differs from that of Linux in three ways, all handled here: a call that stops with an
 //! error may have sent bytes, a count of 0 means *to the end of the file*, and the sink must be a

@@ -2,19 +2,19 @@
 //!
 //! The rules of edge-triggered readiness, and where each is kept:
 //!
-//! * an edge is told once: [`Reactor::dispatch`] queues its connection, and `Connection::drive`
-//!   goes on until the socket says would-block;
-//! * bytes that were read already raise no edge: after a response `drive` parses again at once;
-//! * whoever stops for its budget and not for would-block goes to the end of a queue, and the next
-//!   poll does not wait.
+//! * an edge is reported once: [`Reactor::dispatch`] queues its connection, and `Connection::drive`
+//!   goes on until the socket returns would-block;
+//! * bytes that were read already raise no edge: after a response, `drive` parses again at once;
+//! * a connection that stops because its budget is spent goes to the end of a queue, and the next poll
+//!   does not wait.
 //!
-//! Requests go before responses under way: those send between two polls as many bytes as take about
-//! the time of the requests before them, and one turn at least. So a request waits for about one turn
-//! of a download, however many there are, and downloads have half of the time, however many requests.
+//! Requests come before responses under way. Between two polls, the responses send as many bytes as take
+//! about the time of the requests before them, and one turn at least. So a request waits for about one
+//! turn of a download, however many downloads there are, and downloads get half of the time, however many
+//! requests there are.
 //!
-//! Who has asked for what is on the disk comes after who has not, and in small numbers: to begin the
-//! reading of a file takes many times as long as to answer from memory, and many of them at once would
-//! be waited for by everybody else.
+//! Cold requests are scheduled after hot ones, and in small numbers: to start a disk read takes many times
+//! as long as to answer from memory, and many of them at once would delay everything else.
 
 mod accept;
 pub(crate) mod balance;
