@@ -38,8 +38,8 @@ const VARIANTS: &[Variant] = &[
     ("zc", &[], ""),
     (
         "zc (bodies off)",
-        &["--inline-max", "0"],
-        "zc with --inline-max 0: it keeps files open, as other servers do, and not their bytes in memory",
+        &["--cache-file-max", "0"],
+        "zc with --cache-file-max 0: it keeps files open, as other servers do, and not their bytes in memory",
     ),
 ];
 

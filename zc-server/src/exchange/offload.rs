@@ -201,7 +201,7 @@ impl Returned {
                     response: worker.boxes.fill(response),
                     queued_bytes: peer.unacknowledged_bytes(),
                 },
-                deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+                deadline_ms: worker.now_ms + worker.timeouts.send_ms,
             }),
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
                 let response = worker.boxes.fill(response);

@@ -221,7 +221,7 @@ fn wrong_arguments_name_the_thing_and_the_mend() {
         (&["--method", "mmap"], 2, &["mmap", "sendfile"]),
         (&["--threads", "0"], 2, &["--threads", "0"]),
         (&["--bind", "nonsense"], 2, &["--bind", "nonsense"]),
-        (&["--stall-timeout", "0"], 2, &["--stall-timeout"]),
+        (&["--send-timeout", "0"], 2, &["--send-timeout"]),
         (&["--idle-timeout", "soon"], 2, &["--idle-timeout", "soon"]),
         (&["--max-connections", "-1"], 2, &["-1"]),
         (&["--no-such-flag"], 2, &["--no-such-flag"]),
