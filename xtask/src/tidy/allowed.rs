@@ -72,7 +72,7 @@ impl Allowed {
             let allowed = self.sums().get(check).copied().unwrap_or(0);
             ensure!(
                 sum <= allowed,
-                "{check}: there are {sum}, and {allowed} are allowed; mend what is new first"
+                "{check}: {sum} findings, {allowed} are allowed; fix the new ones first"
             );
         }
         let mut text = String::from(

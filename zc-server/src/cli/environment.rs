@@ -127,7 +127,10 @@ fn blame(mut error: clap::Error, used: &[&Arg]) -> clap::Error {
     };
     let arg = used.iter().find(|arg| arg.to_string() == *about);
     if let Some(name) = arg.and_then(|arg| arg.get_env()) {
-        let tip = format!("the value comes from the environment variable {}", name.display());
+        let tip = format!(
+            "the value comes from the environment variable {}",
+            name.display()
+        );
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![tip.into()]),

@@ -2,8 +2,8 @@
 
 use zc_http::Coding;
 
-use super::{Args, ServingArgs};
 use super::choice::{IoUring, Precompressed, Switch};
+use super::{Args, ServingArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
 
@@ -162,12 +162,12 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert_eq!(
             error.to_string(),
-            "--bind 127.0.0.1:1 is given twice: give each address once"
+            "--bind 127.0.0.1:1 is given twice; remove one"
         );
         let error = Config::try_from(parsed(":1,127.0.0.1:1")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1: leave one of them out"
+            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1; remove one"
         );
         // With port 0 the system chooses two different ports.
         assert!(Config::try_from(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());

@@ -11,7 +11,7 @@ use zc_http::is_token;
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
-    Bind, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, CACHE_FILE_MAX_BYTES_LIMIT,
+    Bind, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX,
     ParseBindError, THREADS_MAX,
 };
 
@@ -75,8 +75,7 @@ pub(crate) fn connections_max(text: &str) -> Result<usize, String> {
 pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
     match text {
         "0" => Ok(0),
-        _ => count(text, CACHE_FILES_MAX)
-            .map_err(|_| format!("must be 0 to {CACHE_FILES_MAX}")),
+        _ => count(text, CACHE_FILES_MAX).map_err(|_| format!("must be 0 to {CACHE_FILES_MAX}")),
     }
 }
 
@@ -233,7 +232,9 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
     }
     let value = match (name.to_ascii_lowercase().as_str(), &glob) {
         ("server", Some(_)) => {
-            return Err(format!("`{name}` can only be set for all responses; remove the glob"));
+            return Err(format!(
+                "`{name}` can only be set for all responses; remove the glob"
+            ));
         }
         // Without a value it is left out.
         ("server", None) if value.trim_ascii().is_empty() => String::new(),
@@ -325,7 +326,9 @@ pub(crate) fn site(text: &str) -> Result<(String, PathBuf), String> {
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
     let has_port = !host.starts_with('[') && host.contains(':');
     if host.is_empty() || !host.bytes().all(is_host) || has_port {
-        return Err(format!("`{host}` is not a host name, or has a port; {form}"));
+        return Err(format!(
+            "`{host}` is not a host name, or has a port; {form}"
+        ));
     }
     if directory.is_empty() {
         return Err(format!("no directory after the `=`; {form}"));

@@ -81,8 +81,16 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--spa", "/etc/passwd", "relative to the root"),
         ("--error-page", "404", "example: 404="),
         ("--cache-control", "*.js", "no `=`"),
-        ("--header", "Date: now", "`Date` cannot be set; it is computed"),
-        ("--cors", "example.org", "not a valid origin; examples: https://example.org"),
+        (
+            "--header",
+            "Date: now",
+            "`Date` cannot be set; it is computed",
+        ),
+        (
+            "--cors",
+            "example.org",
+            "not a valid origin; examples: https://example.org",
+        ),
         ("--mime", "md", "example: md=text/plain"),
         ("--default-type", "text", "examples: text/plain"),
         ("--charset", "utf 8", "examples: utf-8"),
@@ -122,7 +130,13 @@ fn an_optional_value_does_not_swallow_the_root() {
 
 #[test]
 fn counts() {
-    assert_eq!(parsed(&["--threads", "3"]).expect("valid").listening.threads, Some(3));
+    assert_eq!(
+        parsed(&["--threads", "3"])
+            .expect("valid")
+            .listening
+            .threads,
+        Some(3)
+    );
     for option in ["--threads", "--max-connections", "--disk-threads"] {
         for wrong in ["0", "-1", "many", "99999999999", "99999999999999999999999"] {
             let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
@@ -237,13 +251,22 @@ fn the_command_line_comes_before_the_environment() {
         ("ZC_ROOT", "-odd"),
     ];
     let args = parsed_with(&["--threads", "3"], &variables).expect("valid");
-    assert_eq!((args.listening.threads, args.listening.binds.len()), (Some(3), 2));
-    assert_eq!((args.serving.hidden, args.serving.method_override), (true, false));
+    assert_eq!(
+        (args.listening.threads, args.listening.binds.len()),
+        (Some(3), 2)
+    );
+    assert_eq!(
+        (args.serving.hidden, args.serving.method_override),
+        (true, false)
+    );
     assert_eq!(args.serving.spa, Some(PathBuf::from("app.html")));
     // A name, and no option.
     assert_eq!(args.root, PathBuf::from("./-odd"));
     let args = parsed_with(&["--bind", "127.0.0.1:3", "www"], &variables).expect("valid");
-    assert_eq!((args.listening.binds.len(), args.root), (1, PathBuf::from("www")));
+    assert_eq!(
+        (args.listening.binds.len(), args.root),
+        (1, PathBuf::from("www"))
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(out)?;
     if let Some(goals) = tables::goal_table(results) {
-        writeln!(out, "## Ours beside the floor and the others\n")?;
+        writeln!(out, "## Compared with the floor and other servers\n")?;
         for (name, meaning) in tables::terms(results) {
             writeln!(out, "- *{}*: {}.", plain(&name), plain(meaning))?;
         }
