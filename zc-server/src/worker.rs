@@ -231,7 +231,7 @@ impl Worker {
         self.cache.shed_descriptors()
     }
 
-    /// Lets go of what nobody uses. To be called once a turn.
+    /// Releases what is not in use. To be called once a turn.
     pub(crate) fn sweep(&mut self) {
         self.roots.sweep(&self.content.roots, self.now_ms);
         while let Some(root) = self.roots.take_retired() {

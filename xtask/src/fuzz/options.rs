@@ -109,7 +109,7 @@ mod tests {
             ("--target", "needs a name"),
             ("--target --save", "needs a name"),
             ("--target x", "but date, range"),
-            ("date", "`date` is no option"),
+            ("date", "unknown option `date`"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(reason), "{line}: {error}");

@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(faults(fine), Vec::<String>::new());
         assert_eq!(
             faults("[a](../cork.rs)\n"),
-            ["1 the link to ../cork.rs leads nowhere"]
+            ["1 the link target ../cork.rs does not exist"]
         );
     }
 }

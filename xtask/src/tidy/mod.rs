@@ -242,7 +242,7 @@ mod tests {
         let fewer = outcome("2 words a.md\n", &["a.md"]);
         assert_eq!(fewer.len(), 1);
         assert!(
-            fewer[0].contains("a.md may have 2 of words, and has 1; lower the number"),
+            fewer[0].contains("2 findings of words are allowed in a.md, and it has 1; run"),
             "{fewer:?}"
         );
     }

@@ -124,4 +124,6 @@ pub enum Command {
 }
 
 #[cfg(test)]
+mod help_tests;
+#[cfg(test)]
 mod tests;

@@ -287,19 +287,3 @@ fn an_error_in_a_variable_names_it() {
     let error = parsed_with(&["--threads=0"], &[("ZC_BIND", "127.0.0.1:1")]).expect_err("0");
     assert!(!error.to_string().contains("ZC_"), "{error}");
 }
-
-#[test]
-fn help_names_the_variables_whatever_they_hold() {
-    let error = parsed_with(&["--help"], &[("ZC_BIND", "nonsense")]).expect_err("help");
-    assert_eq!(
-        (error.kind(), error.exit_code()),
-        (ErrorKind::DisplayHelp, 0)
-    );
-    let text = error.to_string();
-    for (_, name) in variables() {
-        assert!(
-            text.contains(&format!("[env: {name}]")),
-            "{name} is not in the help"
-        );
-    }
-}

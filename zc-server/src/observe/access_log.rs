@@ -438,7 +438,7 @@ mod tests {
         // The writer's thread ends by itself, while sinks are there.
         let said = text_of(&mut troubles);
         assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("has gone"), "{said}");
+        assert!(said.contains("has closed it"), "{said}");
         for sink in [&mut sink, &mut other] {
             for _ in 0..2 {
                 sink.record(&entry());

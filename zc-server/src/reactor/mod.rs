@@ -12,9 +12,8 @@
 //! the time of the requests before them, and one turn at least. So a request waits for about one turn
 //! of a download, however many there are, and downloads have half of the time, however many requests.
 //!
-//! Who has asked for what is on the disk comes after who has not, and in small numbers: to begin the
-//! reading of a file takes many times as long as to answer from memory, and many of them at once would
-//! be waited for by everybody else.
+//! Cold requests are scheduled after hot ones, a few at a time: starting to read a file takes many times as
+//! long as an answer from memory, and many cold requests in one turn would delay all hot ones.
 
 mod accept;
 pub(crate) mod balance;

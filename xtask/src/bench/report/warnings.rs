@@ -199,8 +199,8 @@ mod tests {
         results.samples[2].foreign = vec![0.03, 0.0];
         results.study[0].foreign = vec![0.05];
         let expected = "Other programs disturbed 3 of 7 measurements: 1 in study and 2 in sizes. In \
-                        each of those they had more than 2 % of a core, and at most 11 %. The figures \
-                        of these measurements are not of the servers alone.";
+                        each of those they used more than 2 % of a core, and at most 11 %. These \
+                        figures include the effect of the other programs.";
         assert_eq!(warnings(&results), [expected]);
     }
 

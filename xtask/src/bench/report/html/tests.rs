@@ -151,7 +151,9 @@ fn floors_and_variants_are_explained_before_the_first_table_that_has_them() {
 #[test]
 fn the_legend_has_every_badge_and_stands_beneath_the_badges() {
     let page = page_of(&full());
-    let (_, behind) = page.split_once("aria-label=\"Ours beside").expect("goals");
+    let (_, behind) = page
+        .split_once("aria-label=\"Compared with")
+        .expect("goals");
     let (_, legend) = behind.split_once("<p class=\"keys\">").expect("a legend");
     let (legend, _) = legend.split_once("</p>").expect("its end");
     for badge in Badge::ALL {
