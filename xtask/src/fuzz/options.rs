@@ -108,7 +108,7 @@ mod tests {
             ("--jobs -1", "at least 1"),
             ("--target", "needs a name"),
             ("--target --save", "needs a name"),
-            ("--target x", "but date, range"),
+            ("--target x", "use date, range"),
             ("date", "unknown option `date`"),
         ] {
             let error = read(line).unwrap_err();

@@ -137,8 +137,7 @@ fn the_first_signal_says_what_is_waited_for() {
     assert_eq!(idle.get("/missing").status, 404);
     server.signal(Signal::SIGINT);
     let line = server.said_with("in progress");
-    let expected =
-        "zc-server: 4 responses under way, waiting at most 30 s; press Ctrl-C again to end now\n";
+    let expected = "zc-server: 4 responses in progress, waiting at most 30 s; press Ctrl-C again to stop now\n";
     assert_eq!(line, expected);
     for client in &mut clients {
         assert!(client.response(false).body == body);
