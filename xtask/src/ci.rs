@@ -116,19 +116,19 @@ const GATES: [Gate; 15] = [
 
 const CACHE_TESTS: &str = "test -p zc-server --test * --locked --quiet";
 
-/// Runs the gates that a change has to pass, and stops at the first that fails.
+/// Run the gates that a change must pass; stop at the first that fails
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask ci", bin_name = "cargo xtask ci")]
 struct Options {
-    /// Those for while one works: format, tidiness, lints, and unit tests.
+    /// Run only the fast gates: format, tidy, lints and unit tests
     #[arg(long)]
     quick: bool,
 
-    /// One gate by its name; may be repeated.
+    /// Run only this gate; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "quick", value_parser = names())]
     only: Vec<String>,
 
-    /// Run nothing, and print the gates that would be run with their commands.
+    /// Print the gates and their commands, and run nothing
     #[arg(long)]
     list: bool,
 }
@@ -186,11 +186,11 @@ impl Gate {
                 return Ok(());
             }
             End::Exited(status) => format!("failed after {seconds} s ({status})"),
-            End::TooLong => format!("was ended after {seconds} s: that is too long"),
+            End::TooLong => format!("was stopped after {seconds} s, its time limit"),
             End::Stopped => format!("was interrupted after {seconds} s"),
         };
         bail!(
-            "gate {} {why}; again by\n    cargo xtask ci --only {}\nor\n    {}",
+            "gate {} {why}; to run it again:\n    cargo xtask ci --only {}\nor\n    {}",
             self.name,
             self.name,
             self.line()

@@ -76,8 +76,11 @@ impl Fuzzers {
     const PACKAGE: &str = "zc-http/fuzz";
 
     fn find() -> anyhow::Result<Self> {
-        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run me by cargo xtask")?;
-        let root = Path::new(&manifest).parent().context("no repository")?;
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .context("CARGO_MANIFEST_DIR is not set; run this with cargo xtask")?;
+        let root = Path::new(&manifest)
+            .parent()
+            .context("cannot find the repository")?;
         let scratch = artifacts::target_directory()?.join("fuzz");
         let scratch = scratch.strip_prefix(root).unwrap_or(&scratch).to_owned();
         Ok(Self {
@@ -129,7 +132,7 @@ impl Fuzzers {
             .status();
         ensure!(
             probe.is_ok_and(|status| status.success()),
-            "the engine needs a C++ compiler, and `{compiler}` is not there; install one by\n    \
+            "cannot run the C++ compiler `{compiler}`, which libFuzzer needs; to install one:\n    \
              apt-get install g++"
         );
         Ok(())
@@ -172,12 +175,12 @@ impl Fuzzers {
                 Ok(run.row(target, seconds, after.saturating_sub(before)))
             }
             Outcome::Crashed { input, reason } => bail!(
-                "a promise is broken: {reason}\n  input:  {input}\n  replay: {} {input}\n  \
+                "failed: {reason}\n  input:  {input}\n  replay: {} {input}\n  \
                  keep:   cp {input} {}/corpus/{target}/ && cargo test -p zc-http --test fuzz_corpus",
                 self.binaries.join(target).display(),
                 Self::PACKAGE,
             ),
-            _ => bail!("the fuzzer failed ({status}), see {}", log.display()),
+            _ => bail!("the fuzzer failed ({status}); see {}", log.display()),
         }
     }
 
@@ -244,7 +247,7 @@ fn host() -> anyhow::Result<String> {
         .context("cannot run rustc")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc names no host")?.to_owned())
+    Ok(host.context("rustc -vV prints no host")?.to_owned())
 }
 
 /// The files in a directory, in the order of their names.

@@ -12,11 +12,11 @@ const HELP: &str = "\
 Usage: cargo xtask TASK
 
 Tasks:
-  bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
-  ci [ARGS]     run the gates, or with --quick those for while one works; see ci --help
-  fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
-  tidy [ARGS]   look for what is too long, in a circle, or not where a document says it is
-  help          print this
+  bench [ARGS]  measure zc and other servers, and write a report; see bench --help
+  ci [ARGS]     run the gates, or the fast ones with --quick; see ci --help
+  fuzz [ARGS]   run the fuzzers of zc-http; see fuzz --help
+  tidy [ARGS]   check sizes, layers, documents and words; see tidy --help
+  help          print this help
 ";
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(other) => {
-            eprint!("xtask: no task is called `{other}`\n\n{HELP}");
+            eprint!("xtask: unknown task `{other}`\n\n{HELP}");
             return ExitCode::from(2);
         }
     };

@@ -12,7 +12,7 @@ use zc_bench::load::{Load, Outcome, Target};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
 use zc_bench::streams::{Source, Streams};
 
-/// The programs that `cargo xtask bench` runs.
+/// Programs of cargo xtask bench
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -21,98 +21,101 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Program {
-    /// Load on a server; prints `measuring` when the measurement begins, and then what came of it
-    /// as JSON.
+    /// Send load to a server
+    ///
+    /// Prints `measuring` when the measurement begins, and the result as JSON when it ends.
     Load {
-        /// Where the server listens.
+        /// Address of the server
         #[arg(long)]
         address: SocketAddr,
-        /// A target, or a range of targets: `/4k/{0..10000}.bin`.
+        /// A target or a range of targets, as /4k/{0..10000}.bin
         #[arg(long, required = true)]
         target: Vec<String>,
-        /// The directory that the targets lie in, to compare bodies with; none are without it.
+        /// Directory of the served files, to compare bodies with; without it none is compared
         #[arg(long)]
         root: Option<PathBuf>,
-        /// Connections held at once.
+        /// Connections open at a time
         #[arg(long, default_value_t = 64)]
         connections: usize,
-        /// A new connection for each request.
+        /// Open a new connection for each request
         #[arg(long)]
         close: bool,
-        /// Requests per second; a closed loop without it.
+        /// Requests per second; without it, a closed loop
         #[arg(long, value_parser = rate)]
         rate: Option<f64>,
-        /// Seconds before the measurement.
+        /// Seconds of load before the measurement
         #[arg(long, default_value_t = 0.5)]
         warm_up: f64,
-        /// Seconds of the measurement.
+        /// Seconds of the measurement
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
-        /// Without --rate, responses that must have ended before the measurement does.
+        /// Without --rate, the measurement goes on until this many responses have ended
         #[arg(long, default_value_t = 0)]
         responses_min: u64,
-        /// Seconds of the measurement at most, however few responses have ended.
+        /// The most seconds of the measurement, whatever --responses-min
         #[arg(long, default_value_t = 10.0)]
         seconds_max: f64,
-        /// One in so many bodies is compared with its file.
+        /// Compare one in this many bodies with its file
         #[arg(long, default_value_t = 1000)]
         verify_every: u64,
     },
-    /// Serves files at the least cost; prints the address.
+    /// Serve files with bare system calls; print the address
     Floor {
-        /// How it answers.
+        /// System calls to use
         #[arg(value_enum)]
         mode: Mode,
-        /// Where to listen.
+        /// Address to listen on
         address: SocketAddr,
-        /// What it serves, asked for by number.
+        /// Files to serve, requested by number
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Mounts a file system whose reads are slow, until standard input ends.
+    /// Mount a file system with slow reads, until standard input ends
     SlowFs {
-        /// Where.
+        /// Mount point
         point: PathBuf,
-        /// Milliseconds that each read takes.
+        /// Milliseconds per read
         #[arg(long, default_value_t = 200)]
         delay_ms: u64,
-        /// Files, called `0.bin` and so on.
+        /// Number of files, named 0.bin and so on
         #[arg(long, default_value_t = 8)]
         files: u64,
-        /// The length of each, in bytes.
+        /// Length of each file, in bytes
         #[arg(long, default_value_t = 64 << 20)]
         length: u64,
     },
-    /// Downloads in the background, or reads from the disk, until standard input ends; says `ready`,
-    /// and at the end bytes per second.
+    /// Download or read files until standard input ends
+    ///
+    /// Prints `ready` at the start and bytes per second at the end.
     #[command(group = clap::ArgGroup::new("source").required(true))]
     Streams {
-        /// Where the server listens that is downloaded from.
+        /// Address of the server to download from
         #[arg(long, group = "source")]
         address: Option<SocketAddr>,
-        /// The directory in which the targets lie, to read them without a server.
+        /// Directory of the targets, to read them without a server
         #[arg(long, group = "source")]
         read: Option<PathBuf>,
-        /// What is downloaded or read, as for `load`.
+        /// Targets, as for load
         #[arg(long)]
         target: String,
-        /// Streams at a time.
+        /// Streams at a time
         #[arg(long, default_value_t = 8)]
         streams: usize,
-        /// The directory in which the targets lie, to make them cold before each pass.
+        /// Directory of the targets, to evict them from the page cache before each pass
         #[arg(long)]
         evict: Option<PathBuf>,
     },
-    /// Opens idle connections after one request on each, says `ready`, and holds them until standard
-    /// input ends.
+    /// Hold idle connections until standard input ends
+    ///
+    /// Sends one request on each, and prints `ready`.
     Idle {
-        /// Where the server listens.
+        /// Address of the server
         #[arg(long)]
         address: SocketAddr,
-        /// What is asked for.
+        /// Target of the request
         #[arg(long)]
         target: String,
-        /// How many.
+        /// Number of connections
         #[arg(long)]
         connections: usize,
     },
@@ -130,7 +133,7 @@ enum Mode {
 /// is measured is how long the one waits for the other. Threads inherit it.
 fn lower_priority() {
     if let Err(error) = zc_core::set_background_priority() {
-        eprintln!("this thread has no background priority: {error}");
+        eprintln!("cannot lower the priority: {error}");
     }
 }
 
@@ -192,7 +195,8 @@ fn main() -> anyhow::Result<()> {
             length,
         } => {
             lower_priority();
-            let mount = SlowFs::mount(point).context("cannot mount: is /dev/fuse here?")?;
+            let mount = SlowFs::mount(point)
+                .context("cannot mount the file system; /dev/fuse is needed")?;
             for index in 0..files {
                 let content = Content::Pattern {
                     seed: index,
@@ -216,7 +220,7 @@ fn main() -> anyhow::Result<()> {
             let streams = Streams {
                 source: match (address, read) {
                     (Some(address), _) => Source::Server(address),
-                    (None, read) => Source::Disk(read.context("neither --address nor --read")?),
+                    (None, read) => Source::Disk(read.context("--address or --read is needed")?),
                 },
                 targets: expand(&target)?,
                 streams,
@@ -238,7 +242,7 @@ fn rate(text: &str) -> Result<f64, String> {
     if rate.is_finite() && rate > 0.0 {
         Ok(rate)
     } else {
-        Err("not above 0".to_owned())
+        Err("must be above 0".to_owned())
     }
 }
 
@@ -247,7 +251,7 @@ fn expand(target: &str) -> anyhow::Result<Vec<String>> {
     let Some((before, rest)) = target.split_once('{') else {
         return Ok(vec![target.to_owned()]);
     };
-    let form = "write a range as {0..100}";
+    let form = "not a range; example: {0..100}";
     let (range, behind) = rest.split_once('}').context(form)?;
     let (from, to) = range.split_once("..").context(form)?;
     let (from, to): (u64, u64) = (from.parse().context(form)?, to.parse().context(form)?);

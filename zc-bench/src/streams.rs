@@ -80,7 +80,7 @@ impl Streams {
             }
             loop {
                 if let Err(error) = evict(cold) {
-                    eprintln!("cannot make files cold: {error}");
+                    eprintln!("cannot evict the files from the page cache: {error}");
                 }
                 clock.start();
                 turn.wait();

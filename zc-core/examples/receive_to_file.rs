@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     match receive.advance(&socket, u64::MAX)? {
         Progress::Complete => println!("{length} bytes from {peer}"),
         Progress::SourceTruncated(truncated) => bail!(
-            "{peer} ended at byte {}, {} short of what was promised",
+            "{peer} closed the connection at byte {}, {} bytes before the expected end",
             truncated.offset,
             truncated.missing
         ),

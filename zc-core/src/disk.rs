@@ -115,7 +115,7 @@ impl DiskPool {
         if threads == 0 || queue_max == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a disk pool needs a thread and a place in its queue",
+                "a disk pool needs at least one thread and one place in its queue",
             ));
         }
         let shared = Arc::new(Shared {

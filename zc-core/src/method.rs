@@ -104,7 +104,7 @@ impl fmt::Display for SendPath {
 
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, used {}", self.from, self.reason, self.to)
+        write!(f, "{} {}; used {}", self.from, self.reason, self.to)
     }
 }
 
@@ -114,7 +114,7 @@ impl fmt::Display for Reason {
             Self::Refused { errno } => {
                 write!(f, "refused ({})", io::Error::from_raw_os_error(*errno))
             }
-            Self::FileSystem(name) => write!(f, "not trusted on {name}"),
+            Self::FileSystem(name) => write!(f, "is unreliable on {name}"),
         }
     }
 }

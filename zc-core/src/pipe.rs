@@ -111,7 +111,7 @@ impl PipePool {
         if pipes.lent >= self.shared.pipes_max {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
-                format!("all {} pipes of the pool are lent", self.shared.pipes_max),
+                format!("all {} pipes of the pool are in use", self.shared.pipes_max),
             ));
         }
         // The place is taken before the pipe is made, so that the lock is not held meanwhile.

@@ -36,7 +36,7 @@ impl fmt::Display for SourceTruncated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the file ends at offset {}, {} bytes short of what was promised",
+            "the file ended at offset {}, {} bytes before the expected end",
             self.offset, self.missing
         )
     }

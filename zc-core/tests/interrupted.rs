@@ -5,7 +5,7 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::cases::PATIENCE;
+use common::cases::IO_TIMEOUT;
 use common::signals::with_signals;
 use common::{
     Inbox, METHODS, advance, assert_only_path, assert_same_bytes, file_of, path_of, patterned,
@@ -24,7 +24,7 @@ const LENGTH: usize = 4 << 20;
 fn interruptible_pair() -> (TcpStream, TcpStream) {
     let (sender, reader) = tcp_pair(Some(16 * 1024), Some(16 * 1024));
     sender.set_nonblocking(false).unwrap();
-    sender.set_write_timeout(Some(PATIENCE)).unwrap();
+    sender.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
     (sender, reader)
 }
 

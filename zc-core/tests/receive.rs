@@ -320,9 +320,9 @@ fn a_source_that_blocks_is_waited_for() {
         let file = tempfile::tempfile().unwrap();
         let (mut sender, source) = UnixStream::pair().unwrap();
         // A hang fails instead.
-        let patience = Some(Duration::from_secs(60));
-        sender.set_write_timeout(patience).unwrap();
-        source.set_read_timeout(patience).unwrap();
+        let io_timeout = Some(Duration::from_secs(60));
+        sender.set_write_timeout(io_timeout).unwrap();
+        source.set_read_timeout(io_timeout).unwrap();
         let mut receive = Receive::new(&file, 0, 100_000, &pool()).with_method(method);
         std::thread::scope(|scope| {
             scope.spawn(|| sender.write_all(&bytes).unwrap());

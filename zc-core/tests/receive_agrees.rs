@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use common::cases::{
-    Interruptions, PATIENCE, SIZE_MAX, budgets, check, cycle_of, file_from, interruptions, size,
+    IO_TIMEOUT, Interruptions, SIZE_MAX, budgets, check, cycle_of, file_from, interruptions, size,
     sndbuf,
 };
 use common::receiving::{
@@ -111,11 +111,11 @@ impl Case {
     fn open(&self) -> (File, File) {
         let (sender, source) = if self.tcp {
             let (sender, source) = tcp_pair(Some(self.sndbuf), None);
-            source.set_read_timeout(Some(PATIENCE)).unwrap();
+            source.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
             (file_from(sender), file_from(source))
         } else {
             let (sender, source) = unix_pair(Some(self.sndbuf));
-            source.set_read_timeout(Some(PATIENCE)).unwrap();
+            source.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
             (file_from(sender), file_from(source))
         };
         if self.waits {

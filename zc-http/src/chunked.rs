@@ -32,7 +32,7 @@ impl fmt::Display for ChunkError {
             Self::Size => "invalid chunk size",
             Self::Extension => "malformed chunk extension",
             Self::ExtensionTooLong => "chunk extensions too long",
-            Self::LineEnd => "CR LF missing in a chunked body",
+            Self::LineEnd => "missing CR LF in a chunked body",
             Self::Trailer => "malformed trailer field",
             Self::TooManyTrailers => "too many trailer fields",
             Self::TrailersTooLong => "trailer fields too long",

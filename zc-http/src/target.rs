@@ -202,7 +202,7 @@ impl fmt::Display for TargetError {
             Self::NotAbsolute => "path does not start with a slash",
             Self::BadEscape => "invalid percent-escape in the path",
             Self::Nul => "NUL in the path",
-            Self::LeavesRoot => "the path leaves the root",
+            Self::LeavesRoot => "path leaves the root",
         })
     }
 }

@@ -19,7 +19,7 @@ impl Directory {
         let bounds = Bounds {
             entries: paths,
             bytes: usize::MAX,
-            inline_max: 0,
+            file_max: 0,
             ttl_ms: TTL_MS,
         };
         Self(ResponseCache::new(bounds), RootId::next())

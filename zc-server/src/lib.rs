@@ -51,8 +51,8 @@ mod text;
 mod worker;
 
 pub use cli::{
-    Args, CacheArgs, ColdGuard, Command, EtagArgs, IoUring, NetworkArgs, Precompressed, Switch,
-    TagStore,
+    Args, CacheArgs, ColdArgs, Command, EtagArgs, IoUring, LimitArgs, ListeningArgs, Precompressed,
+    ServingArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

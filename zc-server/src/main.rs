@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match serve(config) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(cut @ Stopped::Cut(_)) => {
-            say(format_args!("zc-server: the grace period ended, {cut}"));
+            say(format_args!("zc-server: the grace period ended; {cut}"));
             ExitCode::from(EXIT_CUT)
         }
         Err(error) => {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `zc-server etag`: what was done is said on standard output, what failed on standard error.
+/// `zc-server etag`: the summary goes to standard output, failures to standard error.
 fn write_tags(args: &EtagArgs) -> ExitCode {
     match tagging::write_tags(args, |line| eprintln!("zc-server: {line}")) {
         Ok(tagged) => {
@@ -53,7 +53,7 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
                 failed,
             } = tagged;
             println!(
-                "{written} tags written, {up_to_date} up to date, {declared} declared by others, \
+                "tags: {written} written, {up_to_date} up to date, {declared} set by other programs, \
                  {failed} failed"
             );
             match failed {
@@ -63,7 +63,7 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
         }
         Err(error) => {
             let root = args.root.display();
-            eprintln!("zc-server: {root} cannot be read: {error}; name a directory or a file");
+            eprintln!("zc-server: `{root}` cannot be read: {error}; name a directory or a file");
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -76,31 +76,29 @@ fn serve(config: Config) -> anyhow::Result<Stopped> {
     let _ = std::env::set_current_dir("/");
     let server = Server::bind(config)?;
     for warning in server.warnings() {
-        say(format_args!("zc-server: {warning}"));
+        say(format_args!("zc-server: warning: {warning}"));
     }
     answer_signals(server.handle())?;
     let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
-    say(format_args!("zc-server {version} serves {root}"));
+    say(format_args!("zc-server {version} serves {root} at"));
     for listening in server.listening() {
         say(format_args!("  {listening}"));
     }
-    say("stop with Ctrl-C");
+    say("press Ctrl-C to stop");
     Ok(server.run()?)
 }
 
-/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. The others that people send
-/// to servers are answered, and the server goes on.
+/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. Other signals that are common
+/// for servers are ignored with a message.
 fn answer_signals(handle: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let answer = move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => say("zc-server: SIGHUP: there is nothing to reopen, the server goes on"),
-                SIGUSR1 => {
-                    say("zc-server: SIGUSR1: there is nothing to reopen, the server goes on")
-                }
-                SIGUSR2 => say("zc-server: SIGUSR2 is ignored"),
+                SIGHUP => say("zc-server: SIGHUP ignored: there are no log files to reopen"),
+                SIGUSR1 => say("zc-server: SIGUSR1 ignored: there are no log files to reopen"),
+                SIGUSR2 => say("zc-server: SIGUSR2 ignored"),
                 _ if is_stopping => std::process::exit(EXIT_CUT.into()),
                 _ => {
                     is_stopping = true;
@@ -115,8 +113,8 @@ fn answer_signals(handle: Handle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says a line on standard error. It may be a terminal that was closed, or a pipe that nobody reads: the
-/// server does not end for that.
+/// Writes a line to standard error. Errors are ignored: the terminal may be closed, or nobody reads the
+/// pipe.
 fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -277,7 +277,7 @@ fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         header_ms: config.header_timeout_ms,
         idle_ms: config.idle_timeout_ms,
-        stall_ms: config.stall_timeout_ms,
+        send_ms: config.send_timeout_ms,
         disk_ms: config.disk_timeout_ms,
     }
 }
@@ -291,7 +291,7 @@ fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
     Bounds {
         entries: files.div_ceil(workers),
         bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,
-        inline_max: cache.inline_max_bytes,
+        file_max: cache.file_max_bytes,
         ttl_ms: cache.ttl_ms,
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Services {
     /// The pipes of responses that go by splice.
     pub(crate) pipes: PipePool,
     /// Whether workers leave to the threads of the disk what they would have to wait for.
-    cold_guard: bool,
+    offload_cold_reads: bool,
     /// Whether a worker may wait for cold files by io_uring.
     pub(crate) may_use_io_uring: bool,
     /// The memory of all listings being sent.
@@ -41,8 +41,8 @@ impl Services {
             disk,
             policy: Arc::new(Policy::new()),
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
-            cold_guard: config.cold_guard,
-            may_use_io_uring: config.cold_guard && config.io_uring,
+            offload_cold_reads: config.offload_cold_reads,
+            may_use_io_uring: config.offload_cold_reads && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
         })
@@ -50,7 +50,7 @@ impl Services {
 
     /// Whether a worker may wait for a disk.
     pub(crate) fn open_mode(&self) -> OpenMode {
-        if self.cold_guard {
+        if self.offload_cold_reads {
             OpenMode::CachedOnly
         } else {
             OpenMode::MayBlock
@@ -59,7 +59,7 @@ impl Services {
 
     /// How the bytes of a file are to be read.
     pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
-        if self.cold_guard && file.state.length > 0 {
+        if self.offload_cold_reads && file.state.length > 0 {
             file.mount.read_path(&file.file)
         } else {
             ReadPath::Direct

@@ -1,4 +1,4 @@
-//! Why a server does not start, and what it warns of when it does.
+//! Errors that keep a server from starting, and warnings of one that starts.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,7 +15,12 @@ pub enum StartError {
     /// An address could not be listened on.
     Bind(BindError),
     /// The root could not be opened.
-    Root(io::Error),
+    Root {
+        /// The root as given, made absolute.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
     /// A page of the configuration could not be opened.
     Page {
         /// The option that names it, with its value.
@@ -25,9 +30,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
     },
-    /// The threads that wait for the disk could not be started.
+    /// The disk I/O threads could not be started.
     Disk(io::Error),
-    /// A system call that every run needs failed.
+    /// A thread or an epoll instance could not be created, or `epoll_wait(2)` failed.
     Io(io::Error),
     /// A worker panicked: a bug of ours. The others were stopped.
     WorkerPanicked,
@@ -36,7 +41,7 @@ pub enum StartError {
 impl From<ContentError> for StartError {
     fn from(error: ContentError) -> Self {
         match error {
-            ContentError::Root(error) => Self::Root(error),
+            ContentError::Root { path, error } => Self::Root { path, error },
             ContentError::Page {
                 option,
                 path,
@@ -54,24 +59,35 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
-            Self::Root(error) if error.raw_os_error() == Some(nix::libc::ENOSYS) => write!(
-                f,
-                "cannot open the root: this kernel or sandbox has no openat2(2); Linux 5.6 or \
-                 later is needed"
-            ),
-            Self::Root(error) => write!(f, "cannot open the root: {error}"),
+            Self::Root { path, error } if error.raw_os_error() == Some(nix::libc::ENOSYS) => {
+                write!(
+                    f,
+                    "cannot open the root `{}`: this kernel or sandbox does not support openat2(2); \
+                 use Linux 5.6 or later, or permit the system call",
+                    OneLine(path)
+                )
+            }
+            Self::Root { path, error } => {
+                write!(f, "cannot open the root `{}`: {error}", OneLine(path))
+            }
             Self::Page {
                 option,
                 path,
                 reason,
             } => write!(
                 f,
-                "{option}: `{}`: {reason}; create that file, or name another below the root",
+                "{option}: cannot open `{}`: {reason}; create the file, or name another one",
                 OneLine(path)
             ),
-            Self::Disk(error) => write!(f, "cannot start the threads of the disk: {error}"),
-            Self::Io(error) => write!(f, "a system call failed: {error}"),
-            Self::WorkerPanicked => write!(f, "a worker panicked; please report it"),
+            Self::Disk(error) => write!(f, "cannot start the disk I/O threads: {error}"),
+            Self::Io(error) => write!(
+                f,
+                "cannot create or run a worker thread: {error}; check the limits of threads and \
+                 open files (ulimit -u, ulimit -n)"
+            ),
+            Self::WorkerPanicked => f.write_str(
+                "a worker thread panicked; this is a bug in zc-server, please report it",
+            ),
         }
     }
 }
@@ -81,14 +97,13 @@ impl Error for StartError {
         match self {
             Self::Bind(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
-            Self::Root(error) | Self::Disk(error) | Self::Io(error) => Some(error),
+            Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
             Self::WorkerPanicked => None,
         }
     }
 }
 
-/// What the operator should know of a server that starts all the same. Displayed in one line that names the
-/// mend.
+/// A warning about a server that starts. Displayed in one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartWarning {
@@ -113,9 +128,8 @@ impl fmt::Display for StartWarning {
         match self {
             Self::Unpaced { qdisc } => write!(
                 f,
-                "connections are under bbr, which costs twice the CPU unless the network interface \
-                 has the queueing discipline fq (the default here is {qdisc}): set it (tc qdisc \
-                 replace dev DEVICE root fq), or choose --congestion cubic"
+                "bbr uses twice the CPU without the queueing discipline fq, and the default here is \
+                 {qdisc}; set fq (tc qdisc replace dev DEVICE root fq) or use --congestion cubic"
             ),
             Self::Descriptors {
                 connections_max,
@@ -123,8 +137,8 @@ impl fmt::Display for StartWarning {
                 limit,
             } => write!(
                 f,
-                "{connections_max} connections may need {needed} descriptors, the limit is \
-                 {limit}: raise it (ulimit -n) or lower --max-connections"
+                "{connections_max} connections may need {needed} file descriptors, but the limit is \
+                 {limit}; raise it (ulimit -n) or lower --max-connections"
             ),
         }
     }
@@ -143,7 +157,10 @@ mod tests {
             reason: Box::new(failure()),
         };
         for error in [
-            StartError::Root(failure()),
+            StartError::Root {
+                path: PathBuf::from("/srv"),
+                error: failure(),
+            },
             StartError::Disk(failure()),
             StartError::Io(failure()),
             page,

@@ -1,4 +1,4 @@
-//! `zc-server etag`: entity-tags of the contents of files, made while nobody waits for them.
+//! `zc-server etag`: writes entity-tags made from the content of files.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -29,14 +29,14 @@ pub struct Tagged {
     pub written: u64,
     /// Files whose tag is of their present state.
     pub up_to_date: u64,
-    /// Files with a tag that somebody else has declared, which is left as it is.
+    /// Files with a tag that another program has set, which is left as it is.
     pub declared: u64,
     /// Files that could not be read, whose tag could not be written, or that changed meanwhile.
     pub failed: u64,
 }
 
-/// Gives a tag to each regular file below a directory, or to one file. Failures are told to `report`,
-/// a line each, and do not end the run. Progress is shown on standard error where that is a terminal.
+/// Gives a tag to each regular file below a directory, or to one file. Failures are passed to
+/// `report`, a line each, and do not end the run. Progress is shown on standard error where that is a terminal.
 ///
 /// # Errors
 ///
@@ -202,7 +202,9 @@ fn tag_file(path: &Path, store: TagStore, progress: &mut Progress) -> io::Result
     let tag = tag_of_content(&file, progress)?;
     // A change of the attributes alone is none of the bytes.
     if state_mark(&FileState::from_file(&file)?) != state_mark(&state) {
-        return Err(io::Error::other("it changed while it was read"));
+        return Err(io::Error::other(
+            "the file changed while it was read; run the command again",
+        ));
     }
     match store {
         TagStore::Attributes => write_attributes(&file, &state, &tag)?,
@@ -221,7 +223,9 @@ fn settled_state(file: &File) -> io::Result<FileState> {
             return Ok(state);
         }
         if began.elapsed() > SETTLED_MAX {
-            return Err(io::Error::other("it is being written"));
+            return Err(io::Error::other(
+                "the file is being written; run the command again later",
+            ));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -268,7 +272,7 @@ fn tag_of_content(mut file: &File, progress: &mut Progress) -> io::Result<Entity
         .map(|byte| format!("{byte:02x}"))
         .collect();
     EntityTag::from_opaque(format!("sha256-{hex}").as_bytes())
-        .ok_or_else(|| io::Error::other("no entity-tag"))
+        .ok_or_else(|| io::Error::other("the digest is not a valid entity-tag"))
 }
 
 /// The tag before the state that it is of: in between, the server takes it for one of an earlier state.
@@ -280,7 +284,7 @@ fn write_attributes(file: &File, state: &FileState, tag: &EntityTag) -> io::Resu
 
 fn unsupported(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::Unsupported {
-        let mend = "the filesystem has no extended attributes; write sidecars (--to sidecars)";
+        let mend = "the file system has no extended attributes; use --to sidecars";
         return io::Error::new(io::ErrorKind::Unsupported, mend);
     }
     error

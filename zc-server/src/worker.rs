@@ -35,7 +35,7 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Timeouts {
     pub(crate) header_ms: u64,
     pub(crate) idle_ms: u64,
-    pub(crate) stall_ms: u64,
+    pub(crate) send_ms: u64,
     pub(crate) disk_ms: u64,
 }
 
@@ -231,7 +231,7 @@ impl Worker {
         self.cache.shed_descriptors()
     }
 
-    /// Lets go of what nobody uses. To be called once a turn.
+    /// Releases what is not in use. To be called once a turn.
     pub(crate) fn sweep(&mut self) {
         self.roots.sweep(&self.content.roots, self.now_ms);
         while let Some(root) = self.roots.take_retired() {
@@ -302,7 +302,7 @@ pub(crate) mod testing {
     pub(crate) const TIMEOUTS: Timeouts = Timeouts {
         header_ms: 1_000,
         idle_ms: 2_000,
-        stall_ms: 4_000,
+        send_ms: 4_000,
         disk_ms: 8_000,
     };
 
@@ -322,11 +322,11 @@ pub(crate) mod testing {
         }
 
         /// One that waits for the disk itself.
-        pub(crate) fn without_cold_guard() -> Self {
+        pub(crate) fn without_offloading() -> Self {
             let root = tempfile::tempdir().expect("a directory");
             let mut config = Config::for_root(root.path()).expect("a root");
             config.disk_threads = 1;
-            config.cold_guard = false;
+            config.offload_cold_reads = false;
             Self::with_config(root, &config)
         }
 
@@ -349,7 +349,7 @@ pub(crate) mod testing {
             let cache = ResponseCache::new(Bounds {
                 entries: 0,
                 bytes: 0,
-                inline_max: 0,
+                file_max: 0,
                 ttl_ms: 0,
             });
             let worker = Worker::new(

@@ -37,7 +37,7 @@ const TRIES_MAX: usize = 20;
 const NARROW_BYTES: usize = 16 << 10;
 
 const SMALL: usize = 3 << 10;
-const INLINE_MAX: usize = 4 << 10;
+const CACHE_FILE_MAX: usize = 4 << 10;
 const MIDDLE: usize = 10 << 10;
 const LARGE: usize = 300 << 10;
 /// More than a turn sends, and than the buffers of a socket hold.
@@ -112,9 +112,9 @@ fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle
     config.threads = 1;
     config.header_timeout_ms = HOUR_MS;
     config.idle_timeout_ms = HOUR_MS;
-    config.stall_timeout_ms = HOUR_MS;
+    config.send_timeout_ms = HOUR_MS;
     config.cache = CacheLimits {
-        inline_max_bytes: INLINE_MAX as u64,
+        file_max_bytes: CACHE_FILE_MAX as u64,
         ttl_ms: HOUR_MS,
         ..CacheLimits::default()
     };

@@ -189,7 +189,7 @@ fn a_content_that_cannot_be_opened_changes_nothing() {
             let config_of_gone = config(&gone, "gone");
             std::fs::remove_dir_all(&gone).expect("a directory");
             let error = handle.replace_content(&config_of_gone);
-            assert!(matches!(error, Err(StartError::Root(_))), "{error:?}");
+            assert!(matches!(error, Err(StartError::Root { .. })), "{error:?}");
             let mut config_without_page = config(&old, "page");
             config_without_page.files.spa = Some("none.html".into());
             let error = handle.replace_content(&config_without_page);

@@ -50,16 +50,15 @@ pub(crate) fn enter() -> Machine {
         // The client, and whatever else is started, inherits it.
         pin(Side::Client);
     } else {
-        machine.notes.push(
-            "server and client share their cores: the one may take what the other should have had"
-                .to_owned(),
-        );
+        machine
+            .notes
+            .push("server and client share CPU cores and compete for them".to_owned());
     }
     machine.urgent_client = may_be_urgent();
     if !machine.urgent_client {
         machine.notes.push(
-            "the load generator of cold may not go before others on its core (chrt): it is late \
-             where they hold it"
+            "the load generator of cold has no real-time priority (chrt): other programs on its \
+             core can delay it"
                 .to_owned(),
         );
     }
@@ -95,7 +94,7 @@ fn enter_network() -> anyhow::Result<()> {
 
 fn ip(arguments: &str) -> anyhow::Result<()> {
     let output = Command::new("ip").args(arguments.split(' ')).output();
-    let output = output.context("cannot run ip: apt-get install iproute2")?;
+    let output = output.context("cannot run ip; run `apt-get install iproute2`")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ip {arguments}: {}", said.trim());
     Ok(())

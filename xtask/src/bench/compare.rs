@@ -15,7 +15,7 @@ pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
         before.commit, before.date, after.commit, after.date
     );
     if before.machine.cpu != after.machine.cpu || before.machine.kernel != after.machine.kernel {
-        println!("the machines differ: absolute figures do not compare");
+        println!("the machines differ; absolute figures cannot be compared");
     }
     let changes = changes(&before, &after);
     for change in &changes {
@@ -23,7 +23,7 @@ pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
     }
     println!("{} figures changed beyond the noise", changes.len());
     if before.rounds().min(after.rounds()) < CLAIM_COUNT_MIN {
-        println!("with fewer than {CLAIM_COUNT_MIN} rounds nothing can be told from noise");
+        println!("with fewer than {CLAIM_COUNT_MIN} rounds a change cannot be told from noise");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a connection costs that nobody uses.
+//! The memory of an idle connection.
 
 use std::process::Command;
 use std::time::Duration;

@@ -89,14 +89,15 @@ impl Bench {
     /// measurement and its end.
     pub(crate) fn measure(&self, server: &Running, demand: &Demand) -> anyhow::Result<Measured> {
         let command = self.load_command(server.address, demand);
-        let loaded = || format!("the load on {}", server.name);
+        let loaded = || format!("load on {}", server.name);
         let mut tool = Tool::start(command, End::Signal(Signal::SIGTERM))?;
         let mut watch = Watch::new(&self.results.machine, Sharing::Apart);
         tool.line(&self.stop).with_context(loaded)?;
         watch.begin();
         let line = tool.line(&self.stop).with_context(loaded)?;
         let seen = watch.end();
-        let load: Load = serde_json::from_str(&line).context("what the load generator printed")?;
+        let load: Load =
+            serde_json::from_str(&line).context("cannot read the output of the load generator")?;
         let seen = seen.beside(load.seconds);
         Ok(Measured {
             load,

@@ -61,7 +61,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     if !disturbed.is_empty() && !bench.is_stopped() {
         bench.progress.add_steps(disturbed.len() as u64);
         let again = |bench: &mut Bench, name: &str| {
-            let step = format!("{name}; again, since other programs disturbed it");
+            let step = format!("{name}; repeated: other programs disturbed it");
             bench.progress.step(step);
         };
         let filter = filter_of(&disturbed);

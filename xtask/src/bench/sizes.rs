@@ -253,8 +253,11 @@ fn verify(bench: &Bench, scenario: &Scenario, server: &Running) -> anyhow::Resul
         ..demand(bench, scenario)
     };
     let load = bench.measure(server, &every_body)?.load;
-    anyhow::ensure!(load.other_status == 0, "another status than 200");
-    anyhow::ensure!(load.verified > 0, "no body came that could be compared");
+    anyhow::ensure!(
+        load.other_status == 0,
+        "the server answered with a status other than 200"
+    );
+    anyhow::ensure!(load.verified > 0, "no response body was verified");
     Ok(())
 }
 

@@ -110,7 +110,7 @@ fn run_quietly(
             Some(longer) if !bench.is_stopped() => {
                 length = longer;
                 let responses = count(found.0.wrk.requests as usize, "response", "responses");
-                let why = format!("{responses} only, now for {}", in_words(length));
+                let why = format!("only {responses}, now for {}", in_words(length));
                 bench.progress.again(&why);
                 run_once(bench, server, &url, length)
             }

@@ -60,7 +60,7 @@ impl Tool {
             child,
             end,
             input,
-            output: output.context("its output is a pipe")?,
+            output: output.context("the standard output of the program is not a pipe")?,
             unread: Vec::new(),
             errors,
         })
@@ -69,7 +69,7 @@ impl Tool {
     /// The next line that it prints, unless the run is to stop before.
     pub(crate) fn line(&mut self, stop: &AtomicBool) -> anyhow::Result<String> {
         let line = self.line_or_end(stop)?;
-        line.with_context(|| format!("{} printed nothing more", self.name))
+        line.with_context(|| format!("{} ended without a result", self.name))
     }
 
     /// The same; `None` when it has ended without a fault.
@@ -137,7 +137,7 @@ impl Tool {
     /// Waits for its end, as its output has ended; a failure is told with what it said of it.
     fn finish(&mut self) -> anyhow::Result<()> {
         if !self.has_ended_within(END_MAX) {
-            bail!("{} goes on without an output", self.name);
+            bail!("{} closed its output and does not exit", self.name);
         }
         let status = self.child.wait()?;
         if status.success() {

@@ -378,11 +378,11 @@ impl Seen {
         let per_cent = |part: f64| format!("{:.1} %", part * 100.0);
         if most(&self.foreign) / FOREIGN_MAX >= self.steal / steal_max {
             format!(
-                "other programs had {} of a core",
+                "other programs used {} of a core",
                 per_cent(most(&self.foreign))
             )
         } else {
-            format!("the host took {} of the time", per_cent(self.steal))
+            format!("the hypervisor took {} of the time", per_cent(self.steal))
         }
     }
 }

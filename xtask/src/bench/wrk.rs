@@ -46,21 +46,26 @@ pub(crate) fn parse(output: &str) -> anyhow::Result<Wrk> {
                 found.percentiles_us.extend(percentile.zip(time_us(time)));
             }
             [requests, "requests", "in", seconds, bytes, "read"] => {
-                found.requests = requests.parse().context("a count of requests")?;
-                let us = time_us(seconds.trim_end_matches(',')).context("a time")?;
+                found.requests = requests
+                    .parse()
+                    .context("wrk: cannot read the number of requests")?;
+                let us =
+                    time_us(seconds.trim_end_matches(',')).context("wrk: cannot read a time")?;
                 found.seconds = us / 1e6;
-                found.bytes = size_bytes(bytes).context("a size")?;
+                found.bytes = size_bytes(bytes).context("wrk: cannot read a size")?;
             }
             ["Socket", "errors:", ..] => found.errors = socket_errors(line, found.errors),
             ["Non-2xx", "or", "3xx", "responses:", count] => {
-                found.errors.status = count.parse().context("a count of responses")?;
+                found.errors.status = count
+                    .parse()
+                    .context("wrk: cannot read the number of responses")?;
             }
             ["Requests/sec:", rate] => {
-                found.requests_per_second = rate.parse().context("a rate")?;
+                found.requests_per_second = rate.parse().context("wrk: cannot read a rate")?;
                 has_summary = true;
             }
             ["Transfer/sec:", size] => {
-                found.bytes_per_second = size_bytes(size).context("a rate")?;
+                found.bytes_per_second = size_bytes(size).context("wrk: cannot read a rate")?;
             }
             _ => {}
         }

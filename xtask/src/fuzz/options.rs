@@ -1,17 +1,17 @@
-//! What `cargo xtask fuzz` is told to do.
+//! The options of `cargo xtask fuzz`.
 
 use anyhow::{Context, bail, ensure};
 
 pub(super) const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds N] [--target NAME ...] [--jobs N] [--save]
 
-Runs the fuzzers of zc-http/fuzz, and fails when one finds an input that breaks a promise.
-Needs a C++ compiler for the engine: apt-get install g++
+Runs the fuzzers of zc-http/fuzz, and fails if one finds an input that violates an assertion.
+libFuzzer needs a C++ compiler: apt-get install g++
 
-  --seconds N        how long each runs [default: 60]
-  --target NAME ...  which ones [default: all, as listed in zc-http/fuzz/fuzz_targets]
-  --jobs N           how many run at a time [default: 1]
-  --save             minimise what was found into zc-http/fuzz/corpus afterwards
+  --seconds N        seconds that each fuzzer runs [default: 60]
+  --target NAME ...  fuzzers to run [default: all in zc-http/fuzz/fuzz_targets]
+  --jobs N           fuzzers to run at a time [default: 1]
+  --save             add the new inputs, minimised, to zc-http/fuzz/corpus
 ";
 
 /// The options, checked.
@@ -44,7 +44,7 @@ impl Options {
                         let is_known = names.iter().any(|known| known == name);
                         ensure!(
                             is_known,
-                            "no target is called `{name}`, but {}",
+                            "unknown target `{name}`; use {}",
                             names.join(", ")
                         );
                         options.targets.push(name.to_owned());
@@ -52,7 +52,7 @@ impl Options {
                     ensure!(!options.targets.is_empty(), "--target needs a name");
                 }
                 "--help" | "-h" => return Ok(None),
-                other => bail!("`{other}` is no option of fuzz\n\n{HELP}"),
+                other => bail!("unknown option `{other}`\n\n{HELP}"),
             }
         }
         if options.targets.is_empty() {
@@ -66,7 +66,7 @@ impl Options {
 fn number(option: &str, value: Option<&str>) -> anyhow::Result<u32> {
     let value = value.with_context(|| format!("{option} needs a number"))?;
     let number = value.parse().ok().filter(|&number| number > 0);
-    number.with_context(|| format!("{option} needs a number of at least 1, and not `{value}`"))
+    number.with_context(|| format!("{option} must be a number of at least 1, not `{value}`"))
 }
 
 #[cfg(test)]
@@ -108,8 +108,8 @@ mod tests {
             ("--jobs -1", "at least 1"),
             ("--target", "needs a name"),
             ("--target --save", "needs a name"),
-            ("--target x", "but date, range"),
-            ("date", "`date` is no option"),
+            ("--target x", "use date, range"),
+            ("date", "unknown option `date`"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(reason), "{line}: {error}");

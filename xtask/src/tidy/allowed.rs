@@ -72,11 +72,11 @@ impl Allowed {
             let allowed = self.sums().get(check).copied().unwrap_or(0);
             ensure!(
                 sum <= allowed,
-                "{check}: there are {sum}, and {allowed} are allowed; mend what is new first"
+                "{check}: {sum} findings, {allowed} are allowed; fix the new ones first"
             );
         }
         let mut text = String::from(
-            "# What is untidy and may only become less: see allowed.rs; `cargo xtask tidy --lower`.\n",
+            "# Findings that are allowed; the numbers may only fall. See allowed.rs; `cargo xtask tidy --lower`.\n",
         );
         for ((check, path), count) in &found.0 {
             writeln!(text, "{count} {check} {path}")?;
@@ -119,7 +119,7 @@ mod tests {
         assert!(
             refused
                 .to_string()
-                .starts_with("words: there are 4, and 3 are allowed")
+                .starts_with("words: 4 findings, 3 are allowed")
         );
         assert!(Allowed::read("words a.md").is_err());
     }

@@ -25,7 +25,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>, String> {
 fn git(root: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("git");
     let output = command.arg("-C").arg(root).args(arguments).output();
-    let output = output.map_err(|error| format!("git cannot be run: {error}"))?;
+    let output = output.map_err(|error| format!("cannot run git: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("git {}: {}", arguments.join(" "), said.trim()));
@@ -43,7 +43,7 @@ fn too_long(subjects: &str) -> Vec<Finding> {
                 path: format!("commit {hash}"),
                 line: 1,
                 fault: format!("{characters} characters in “{subject}”"),
-                mend: format!("reword it: a subject has at most {SUBJECT_CHARS_MAX}"),
+                mend: format!("shorten it; the limit is {SUBJECT_CHARS_MAX}"),
             });
         }
     }

@@ -93,8 +93,8 @@ fn check_block(tree: &Tree, document: &str, block: &Block<'_>, findings: &mut Ve
                 findings.push(Finding {
                     path: document.to_owned(),
                     line: span.line,
-                    fault: format!("`{}` is not there", span.text),
-                    mend: "name the path as it is now".to_owned(),
+                    fault: format!("`{}` does not exist", span.text),
+                    mend: "write the current path".to_owned(),
                 });
             }
             continue;
@@ -116,7 +116,7 @@ fn check_block(tree: &Tree, document: &str, block: &Block<'_>, findings: &mut Ve
                 path: document.to_owned(),
                 line: span.line,
                 fault: format!("`{}` is not in `{}`", span.text, next.text),
-                mend: "name what is there now, or where it is now".to_owned(),
+                mend: "write the current name or file".to_owned(),
             });
         }
     }
@@ -161,8 +161,8 @@ fn dead_links(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
                 findings.push(Finding {
                     path: path.to_owned(),
                     line: index + 1,
-                    fault: format!("the link to {link} leads nowhere"),
-                    mend: "link to where it is now".to_owned(),
+                    fault: format!("the link target {link} does not exist"),
+                    mend: "link to the current place".to_owned(),
                 });
             }
         }
@@ -210,10 +210,10 @@ mod tests {
         assert_eq!(faults(fine), Vec::<String>::new());
         assert_eq!(
             faults("\nin\n`zc-core/cork.rs`\n"),
-            ["3 `zc-core/cork.rs` is not there"]
+            ["3 `zc-core/cork.rs` does not exist"]
         );
-        assert_eq!(faults("| a | `ork.rs` |\n"), ["1 `ork.rs` is not there"]);
-        assert_eq!(faults("`isk/`\n"), ["1 `isk/` is not there"]);
+        assert_eq!(faults("| a | `ork.rs` |\n"), ["1 `ork.rs` does not exist"]);
+        assert_eq!(faults("`isk/`\n"), ["1 `isk/` does not exist"]);
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(faults(fine), Vec::<String>::new());
         assert_eq!(
             faults("[a](../cork.rs)\n"),
-            ["1 the link to ../cork.rs leads nowhere"]
+            ["1 the link target ../cork.rs does not exist"]
         );
     }
 }

@@ -24,15 +24,15 @@ use crate::artifacts::root;
 use allowed::Allowed;
 use tree::Tree;
 
-/// Looks for what is too long, knows what it should not, or says what is not so.
+/// Check file and function sizes, layers, documents, words and commits
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask tidy", bin_name = "cargo xtask tidy")]
 struct Options {
-    /// Write the numbers of now into xtask/src/tidy/allowed.txt; no sum of a check is raised.
+    /// Lower the numbers in xtask/src/tidy/allowed.txt to what is found now
     #[arg(long)]
     lower: bool,
 
-    /// One check by its name; may be repeated.
+    /// Run only this check; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "lower", value_parser = names())]
     only: Vec<String>,
 }
@@ -169,8 +169,10 @@ impl Outcome {
             let finding = Finding {
                 path: allowed::PATH.to_owned(),
                 line: 1,
-                fault: format!("{path} may have {allowed} of {check}, and has {found}"),
-                mend: "lower the number, by `cargo xtask tidy --lower`".to_owned(),
+                fault: format!(
+                    "{allowed} findings of {check} are allowed in {path}, and it has {found}"
+                ),
+                mend: "run `cargo xtask tidy --lower`".to_owned(),
             };
             self.faults.push(("allowed", finding));
         }
@@ -240,7 +242,7 @@ mod tests {
         let fewer = outcome("2 words a.md\n", &["a.md"]);
         assert_eq!(fewer.len(), 1);
         assert!(
-            fewer[0].contains("a.md may have 2 of words, and has 1; lower the number"),
+            fewer[0].contains("2 findings of words are allowed in a.md, and it has 1; run"),
             "{fewer:?}"
         );
     }

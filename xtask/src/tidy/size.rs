@@ -29,7 +29,7 @@ pub(super) fn files(tree: &Tree) -> Vec<Finding> {
                 path: source.path.clone(),
                 line: 1,
                 fault: format!("{lines} lines, without unit tests at the foot"),
-                mend: format!("split it: a file has at most {FILE_LINES_MAX}"),
+                mend: format!("split it; the limit is {FILE_LINES_MAX}"),
             });
         }
     }
@@ -63,7 +63,7 @@ impl Functions<'_> {
                 path: self.path.to_owned(),
                 line: first,
                 fault: format!("`{}` has {lines} lines", signature.ident),
-                mend: format!("split it: a function has at most {FUNCTION_LINES_MAX}"),
+                mend: format!("split it; the limit is {FUNCTION_LINES_MAX}"),
             });
         }
     }

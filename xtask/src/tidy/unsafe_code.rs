@@ -23,8 +23,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding {
                 path: source.path.clone(),
                 line: *line,
-                fault: "`unsafe` outside of its one file".to_owned(),
-                mend: format!("make a function of it in {FENCE} that is safe to call"),
+                fault: format!("`unsafe` outside {FENCE}").to_owned(),
+                mend: format!("move it into a safe function in {FENCE}"),
             });
         }
         let lines: Vec<&str> = tree
@@ -39,7 +39,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                     path: source.path.clone(),
                     line,
                     fault: format!("an unsafe block with {words} words of SAFETY"),
-                    mend: "name in `// SAFETY:` above it what makes the call sound".to_owned(),
+                    mend: "explain in `// SAFETY:` above it why the call is sound".to_owned(),
                 });
             }
         }

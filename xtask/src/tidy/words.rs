@@ -1,10 +1,11 @@
-//! Phrases that a stranger has to guess at, and the words of the field to use for them.
+//! Phrases that are hard to understand, and the words of the field to use for them.
 
 use super::Finding;
 use super::tree::Tree;
 
-/// What is not written any more, and what is in its place. A phrase is found in any case, across the
-/// lines of a comment, and as the beginning of a longer word (`patient` in `set_patient_thread`).
+/// Banned phrases, and what to write instead. A phrase is found in any case, across the lines of a
+/// comment, and as the beginning of a longer word (`patient` in `set_patient_thread`). The test of the help
+/// in zc-server reads this list: one phrase on each line.
 const PHRASES: &[(&str, &str)] = &[
     ("what is kept of", "response cache"),
     ("the way of a body", "send path"),
@@ -14,6 +15,19 @@ const PHRASES: &[(&str, &str)] = &[
     ("vouch", "assume resident"),
     ("patient", "background (priority), or cold (queue)"),
     ("patience", "background priority, or open mode"),
+    ("whose name says nothing", "with an unknown extension"),
+    ("keeps nobody in", "files outside the root become reachable"),
+    ("serve nobody", "must be 1 to N"),
+    ("is not yours to set", "cannot be set; and why"),
+    ("write it as", "example:"),
+    ("take what they can get", "unthrottled"),
+    ("beside other servers", "compared with other servers"),
+    ("leaves them out", "not measured with"),
+    ("what as many", "raw throughput, of as many"),
+    ("comes after who", "is scheduled after"),
+    ("has the old tag again", "keeps its tag"),
+    ("which tells when", "which reports when"),
+    ("nobody uses", "idle, or not in use"),
 ];
 
 /// Where the phrases are named for what they are: the list itself, and what was written of the past.

@@ -122,7 +122,7 @@ impl Load {
             {
                 measuring();
             }
-            alarm.poll(&mut poll, &mut events, run.patience())?;
+            alarm.poll(&mut poll, &mut events, run.poll_timeout())?;
             for event in events.iter().filter(|event| event.token() != ALARM) {
                 run.on_event(event.token().0, &poll)?;
             }
@@ -242,7 +242,7 @@ impl<'l> Run<'l> {
     }
 
     /// How long the poll may sleep.
-    fn patience(&self) -> Duration {
+    fn poll_timeout(&self) -> Duration {
         let now = Instant::now();
         let end = if now < self.measured_from {
             self.measured_from
@@ -251,16 +251,16 @@ impl<'l> Run<'l> {
         } else {
             self.ends_at_last
         };
-        let mut patience = end.saturating_duration_since(now);
+        let mut poll_timeout = end.saturating_duration_since(now);
         if self.load.rate.is_some() {
-            patience = patience.min(self.due.saturating_duration_since(now));
+            poll_timeout = poll_timeout.min(self.due.saturating_duration_since(now));
             let is_waiting = self.idle.len() < self.clients.len();
-            if patience <= AWAKE || is_waiting && now < self.asked + AWAKE {
+            if poll_timeout <= AWAKE || is_waiting && now < self.asked + AWAKE {
                 return Duration::ZERO;
             }
-            patience -= AWAKE;
+            poll_timeout -= AWAKE;
         }
-        patience.min(Duration::from_millis(100))
+        poll_timeout.min(Duration::from_millis(100))
     }
 
     fn on_event(&mut self, index: usize, poll: &Poll) -> io::Result<()> {

@@ -16,7 +16,7 @@ use super::{pipe_pair, tcp_pair, unix_pair};
 pub const SIZE_MAX: u64 = 300_000;
 
 /// Longer than any test: it is there for what it does to signals, see `interrupted.rs`.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+pub const IO_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Runs `test` on so many generated `cases`, or on as many as `PROPTEST_CASES` says in the
 /// environment. A failure shows the smallest input found that still fails.
@@ -186,13 +186,13 @@ impl Sink {
             Self::Unix => {
                 let (sender, reader) = unix_pair(Some(sndbuf));
                 sender.set_nonblocking(!waits).unwrap();
-                sender.set_write_timeout(Some(PATIENCE)).unwrap();
+                sender.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
                 (file_from(sender), file_from(reader))
             }
             Self::Tcp => {
                 let (sender, reader) = tcp_pair(Some(sndbuf), Some(16 * 1024));
                 sender.set_nonblocking(!waits).unwrap();
-                sender.set_write_timeout(Some(PATIENCE)).unwrap();
+                sender.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
                 (file_from(sender), file_from(reader))
             }
         }

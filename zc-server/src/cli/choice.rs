@@ -2,19 +2,10 @@
 
 use clap::ValueEnum;
 
-/// Whether workers wait for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColdGuard {
-    /// They never do.
-    Auto,
-    /// They do, as most servers let them; for comparison.
-    Off,
-}
-
 /// Whether io_uring is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IoUring {
-    /// From Linux 6.1 on, where it is allowed; most containers refuse it, and threads wait there.
+    /// On Linux 6.1 and later, where it is permitted.
     Auto,
     /// Never.
     Off,
@@ -23,13 +14,13 @@ pub enum IoUring {
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// It is done.
+    /// On.
     On,
-    /// It is not done.
+    /// Off.
     Off,
 }
 
-/// A coding of files that lie ready, by the extension of their names.
+/// A coding of precompressed files, by the extension of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Precompressed {
     /// Brotli.
@@ -38,6 +29,7 @@ pub enum Precompressed {
     Zst,
     /// gzip.
     Gz,
-    /// None at all.
+    /// None.
+    #[value(help = None::<&'static str>)]
     Off,
 }

@@ -12,9 +12,12 @@ use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 
 use super::Args;
 
+/// The longest default that `-h` shows: an address with a port.
+const SHORT_DEFAULT_BYTES_MAX: usize = "127.0.0.1:8080".len();
+
 impl Args {
     /// The options of this process, from its command line and its environment. Exits after `--help` and
-    /// `--version`, and with an error that names the mend where an option is wrong.
+    /// `--version`, and with an error where an option is wrong.
     #[must_use]
     pub fn from_process() -> Self {
         let words: Vec<_> = std::env::args_os().collect();
@@ -32,8 +35,8 @@ impl Args {
         let bare = command.clone().mut_args(|arg| arg.env(None::<&str>));
         let typed = match bare.clone().try_get_matches_from(words) {
             Ok(typed) => typed,
-            // The help of this one names the variables.
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                let command = help_command(command, words);
                 return Err(command.try_get_matches_from(words).err().unwrap_or(error));
             }
             Err(error) => return Err(error),
@@ -61,6 +64,23 @@ impl Args {
         let matches = bare.try_get_matches_from(all);
         Self::from_arg_matches(&matches.map_err(|error| blame(error, &used))?)
     }
+}
+
+/// The command whose help is shown. `--help` names the variables and explains the values; `-h` has one line
+/// for each option, without them and without long defaults.
+fn help_command(command: Command, words: &[OsString]) -> Command {
+    if words.iter().any(|word| word == "--help") {
+        return command;
+    }
+    let shorten = |arg: Arg| {
+        let is_long = |value: &OsStr| value.len() > SHORT_DEFAULT_BYTES_MAX;
+        let hides_default = arg.get_default_values().iter().any(|value| is_long(value));
+        arg.env(None::<&str>)
+            .hide_possible_values(true)
+            .hide_default_value(hides_default)
+    };
+    let command = command.mut_args(shorten);
+    command.mut_subcommands(|subcommand| subcommand.mut_args(shorten))
 }
 
 /// The variable of `arg`, as words of a command line.
@@ -107,7 +127,10 @@ fn blame(mut error: clap::Error, used: &[&Arg]) -> clap::Error {
     };
     let arg = used.iter().find(|arg| arg.to_string() == *about);
     if let Some(name) = arg.and_then(|arg| arg.get_env()) {
-        let tip = format!("the value is that of the variable {}", name.display());
+        let tip = format!(
+            "the value comes from the environment variable {}",
+            name.display()
+        );
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![tip.into()]),

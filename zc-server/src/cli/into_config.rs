@@ -2,8 +2,8 @@
 
 use zc_http::Coding;
 
-use super::Args;
-use super::choice::{ColdGuard, IoUring, Precompressed, Switch};
+use super::choice::{IoUring, Precompressed, Switch};
+use super::{Args, ServingArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
 
@@ -14,37 +14,37 @@ impl TryFrom<Args> for Config {
     ///
     /// # Errors
     ///
-    /// A root cannot be served, an address or a site is named twice, or values contradict each other.
-    /// The message names the mend, and [`ConfigError::exit_code`] the code to exit with.
+    /// A root cannot be served, an address or a site is given twice, or values contradict each other.
+    /// The message says what to change, and [`ConfigError::exit_code`] the code to exit with.
     fn try_from(args: Args) -> Result<Self, ConfigError> {
-        refuse_repeated(&args.binds)?;
-        let files = files_from(&args)?;
+        refuse_repeated(&args.listening.binds)?;
+        let files = files_from(&args.serving)?;
         Ok(Self {
             root: ServedRoot::open(&args.root)?,
             files,
-            binds: args.binds,
-            threads: args.threads.unwrap_or_else(threads_default),
-            method: args.method,
-            method_override: args.method_override,
+            binds: args.listening.binds,
+            threads: args.listening.threads.unwrap_or_else(threads_default),
+            method: args.serving.method,
+            method_override: args.serving.method_override,
             access_log: args.access_log,
-            header_timeout_ms: args.header_timeout_ms,
-            idle_timeout_ms: args.idle_timeout_ms,
-            stall_timeout_ms: args.stall_timeout_ms,
-            grace_ms: args.grace_ms,
-            connections_max: args.connections_max,
-            cold_guard: args.cold_guard == ColdGuard::Auto,
-            io_uring: args.io_uring == IoUring::Auto,
-            disk_threads: args.disk_threads,
-            disk_timeout_ms: args.disk_timeout_ms,
+            header_timeout_ms: args.limits.header_timeout_ms,
+            idle_timeout_ms: args.limits.idle_timeout_ms,
+            send_timeout_ms: args.limits.send_timeout_ms,
+            grace_ms: args.limits.grace_ms,
+            connections_max: args.limits.connections_max,
+            offload_cold_reads: args.cold.offload_cold_reads == Switch::On,
+            io_uring: args.cold.io_uring == IoUring::Auto,
+            disk_threads: args.cold.disk_threads,
+            disk_timeout_ms: args.cold.disk_timeout_ms,
             cache: CacheLimits {
                 files: args.cache.files,
                 bytes: args.cache.bytes,
-                inline_max_bytes: args.cache.inline_max_bytes,
+                file_max_bytes: args.cache.file_max_bytes,
                 ttl_ms: args.cache.ttl_ms,
             },
             network: Network {
-                congestion: args.network.congestion,
-                defer_accept: args.network.defer_accept == Switch::On,
+                congestion: args.listening.congestion,
+                defer_accept: args.listening.defer_accept == Switch::On,
             },
         })
     }
@@ -65,7 +65,7 @@ fn refuse_repeated(binds: &[Bind]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn files_from(args: &Args) -> Result<Files, ConfigError> {
+fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
     let sites = args.sites.iter().map(|(host, directory)| {
         let root = ServedRoot::open(directory).map_err(|error| ConfigError::Site {
             site: format!("{host}={}", directory.display()),
@@ -107,7 +107,7 @@ fn files_from(args: &Args) -> Result<Files, ConfigError> {
     })
 }
 
-fn cors_from(args: &Args) -> Option<Cors> {
+fn cors_from(args: &ServingArgs) -> Option<Cors> {
     let origins = match &args.cors[..] {
         [] => return None,
         origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
@@ -162,12 +162,12 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert_eq!(
             error.to_string(),
-            "--bind 127.0.0.1:1 is given twice: give each address once"
+            "--bind 127.0.0.1:1 is given twice; remove one"
         );
         let error = Config::try_from(parsed(":1,127.0.0.1:1")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1: leave one of them out"
+            "--bind :1 and --bind 127.0.0.1:1 both listen on 127.0.0.1:1; remove one"
         );
         // With port 0 the system chooses two different ports.
         assert!(Config::try_from(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());

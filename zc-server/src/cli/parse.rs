@@ -1,4 +1,4 @@
-//! The values of options, from text. Each error says what is wrong and what to write instead.
+//! The values of options, from text. Each error says what is wrong and what is valid.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -11,39 +11,43 @@ use zc_http::is_token;
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
-    Bind, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX, INLINE_MAX_BYTES_MAX,
+    Bind, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX,
     ParseBindError, THREADS_MAX,
 };
 
-/// The longest duration, 24 hours: past that a unit was mistyped.
+/// The longest duration, 24 hours: a longer one has the wrong unit.
 const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// Fields that the server manages, and what decides their value.
+/// Why a field that says something about one response cannot be set.
+const COMPUTED: &str = "it is computed";
+/// Why a field of the connection cannot be set.
+const OF_CONNECTION: &str = "the server manages the connection";
+/// Fields that cannot be set with `--header`, and why, or what to use in place of it.
 const MANAGED_FIELDS: [(&str, &str); 21] = [
-    ("accept-ranges", "it follows from the file"),
+    ("accept-ranges", COMPUTED),
     ("access-control-allow-origin", "use --cors"),
-    ("allow", "it follows from the method"),
+    ("allow", COMPUTED),
     ("cache-control", "use --cache-control '**=VALUE'"),
-    ("connection", "the server decides it"),
-    ("content-disposition", "it follows from ?download"),
+    ("connection", OF_CONNECTION),
+    ("content-disposition", "see --download-query"),
     (
         "content-encoding",
-        "use --precompressed, or name the files, as in '*.wasm.gz=Content-Encoding: gzip'",
+        "use --precompressed, or name the files; example: '*.wasm.gz=Content-Encoding: gzip'",
     ),
-    ("content-length", "it follows from the file"),
-    ("content-range", "it follows from the request"),
+    ("content-length", COMPUTED),
+    ("content-range", COMPUTED),
     ("content-type", "use --mime or --default-type"),
-    ("date", "the server knows the time"),
-    ("etag", "write it to a sidecar NAME.etag"),
-    ("keep-alive", "the server decides it"),
-    ("last-modified", "it follows from the file"),
-    ("location", "the server decides it"),
-    ("retry-after", "the server decides it"),
-    ("te", "the server decides it"),
-    ("trailer", "the server decides it"),
-    ("transfer-encoding", "the server decides it"),
-    ("upgrade", "the server decides it"),
-    ("vary", "the server decides it"),
+    ("date", COMPUTED),
+    ("etag", "use `zc-server etag` or a file NAME.etag"),
+    ("keep-alive", OF_CONNECTION),
+    ("last-modified", COMPUTED),
+    ("location", COMPUTED),
+    ("retry-after", COMPUTED),
+    ("te", OF_CONNECTION),
+    ("trailer", OF_CONNECTION),
+    ("transfer-encoding", OF_CONNECTION),
+    ("upgrade", OF_CONNECTION),
+    ("vary", COMPUTED),
 ];
 
 /// Parses an address to listen on.
@@ -71,8 +75,7 @@ pub(crate) fn connections_max(text: &str) -> Result<usize, String> {
 pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
     match text {
         "0" => Ok(0),
-        _ => count(text, CACHE_FILES_MAX)
-            .map_err(|_| format!("not a whole number from 0 to {CACHE_FILES_MAX}: give one")),
+        _ => count(text, CACHE_FILES_MAX).map_err(|_| format!("must be 0 to {CACHE_FILES_MAX}")),
     }
 }
 
@@ -80,23 +83,22 @@ pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     text.parse()
         .map(|size: ByteSize| size.as_u64())
-        .map_err(|_| "not a size: write it as 64MiB, 100kB or 0".to_owned())
+        .map_err(|_| "not a size; examples: 64MiB, 100kB, 0".to_owned())
 }
 
-/// Parses the longest length of files whose bytes are cached.
-pub(crate) fn inline_max(text: &str) -> Result<u64, String> {
+/// Parses the length of the largest file whose content is cached.
+pub(crate) fn cache_file_max(text: &str) -> Result<u64, String> {
     match size(text)? {
-        bytes if bytes <= INLINE_MAX_BYTES_MAX => Ok(bytes),
-        _ => Err("longer files go faster by sendfile: give at most 64KiB".to_owned()),
+        bytes if bytes <= CACHE_FILE_MAX_BYTES_LIMIT => Ok(bytes),
+        _ => Err("must be at most 64KiB; sendfile is faster for larger files".to_owned()),
     }
 }
 
 /// Parses a whole number from 1 to `max`.
 fn count(text: &str, max: usize) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err(format!("must be at least 1: give 1 to {max}")),
-        Ok(number) if number <= max => Ok(number),
-        _ => Err(format!("not a whole number from 1 to {max}: give one")),
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("must be 1 to {max}")),
     }
 }
 
@@ -107,15 +109,11 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         humantime::parse_duration(text)
-            .map_err(|error| format!("{error}: write it as 500ms, 10s or 1m"))?
+            .map_err(|error| format!("{error}; examples: 500ms, 10s, 1m"))?
     };
     match u64::try_from(duration.as_millis()) {
-        Ok(0) if duration.is_zero() => {
-            Err("0 would be over at once: give a duration from 1ms to 24h".to_owned())
-        }
-        Ok(0) => Err("below one millisecond: give a duration from 1ms to 24h".to_owned()),
-        Ok(duration_ms) if duration_ms <= DURATION_MS_MAX => Ok(duration_ms),
-        _ => Err("over a day: give a duration from 1ms to 24h".to_owned()),
+        Ok(duration_ms @ 1..=DURATION_MS_MAX) => Ok(duration_ms),
+        _ => Err("must be 1ms to 24h".to_owned()),
     }
 }
 
@@ -130,10 +128,10 @@ pub(crate) fn duration_ms_or_zero(text: &str) -> Result<u64, String> {
 /// Parses the name of a [`SendMethod`].
 pub(crate) fn method_parser() -> impl TypedValueParser<Value = SendMethod> {
     PossibleValuesParser::new([
-        PossibleValue::new("auto").help("sendfile, and a copy loop where the kernel refuses it"),
-        PossibleValue::new("sendfile").help("sendfile and nothing else; a refusal is an error"),
-        PossibleValue::new("splice").help("splice through a pipe and nothing else"),
-        PossibleValue::new("copy").help("read and write through a buffer, for comparison"),
+        PossibleValue::new("auto").help("sendfile(2), or copy where the kernel refuses it"),
+        PossibleValue::new("sendfile").help("sendfile(2) only; a refusal is an error"),
+        PossibleValue::new("splice").help("splice(2) through a pipe; a refusal is an error"),
+        PossibleValue::new("copy").help("pread(2) and write(2) through a buffer, for comparison"),
     ])
     .map(|name| match name.as_str() {
         "sendfile" => SendMethod::Sendfile,
@@ -147,9 +145,9 @@ pub(crate) fn method_parser() -> impl TypedValueParser<Value = SendMethod> {
 /// Parses a file name without a slash.
 pub(crate) fn file_name(text: &str) -> Result<String, String> {
     match text {
-        "" | "." | ".." => Err("not the name of a file: write it as index.html".to_owned()),
+        "" | "." | ".." => Err("not a file name; example: index.html".to_owned()),
         _ if text.contains(['/', '\0']) => {
-            Err("a name and not a path: write it as index.html".to_owned())
+            Err("must be a name without a slash; example: index.html".to_owned())
         }
         _ => Ok(text.to_owned()),
     }
@@ -163,8 +161,7 @@ pub(crate) fn path_below(text: &str) -> Result<PathBuf, String> {
         .all(|component| matches!(component, Component::Normal(_)));
     if text.is_empty() || !is_below || text.contains('\0') {
         return Err(
-            "not a path below the root: write it without a slash at its start and without `..`, \
-             as errors/404.html"
+            "must be a path relative to the root, without `..`; example: errors/404.html"
                 .to_owned(),
         );
     }
@@ -173,15 +170,15 @@ pub(crate) fn path_below(text: &str) -> Result<PathBuf, String> {
 
 /// Parses `CODE=FILE`.
 pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
-    let form = "write it as 404=errors/404.html";
+    let form = "example: 404=errors/404.html";
     let (code, file) = text
         .split_once('=')
-        .ok_or_else(|| format!("no `=` between code and file: {form}"))?;
+        .ok_or_else(|| format!("no `=` between code and file; {form}"))?;
     let code = code
         .parse()
         .ok()
         .filter(|code| (400..=599).contains(code))
-        .ok_or_else(|| format!("`{code}` is no status code from 400 to 599: {form}"))?;
+        .ok_or_else(|| format!("the status code must be 400 to 599, not `{code}`; {form}"))?;
     Ok(ErrorPage {
         code,
         file: path_below(file)?,
@@ -190,10 +187,10 @@ pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
 
 /// Parses `GLOB=VALUE`.
 pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
-    let form = "write it as '*.js=max-age=3600' or 'assets/**=immutable'";
+    let form = "examples: '*.js=max-age=3600', 'assets/**=immutable'";
     let (glob, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("no `=` between glob and value: {form}"))?;
+        .ok_or_else(|| format!("no `=` between glob and value; {form}"))?;
     Ok(CacheControl {
         glob: path_glob(glob, form)?,
         value: field_value(value)?,
@@ -204,7 +201,7 @@ pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
 /// whole value should look like.
 fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
     if text.is_empty() {
-        return Err(format!("no glob before the `=`: {form}"));
+        return Err(format!("no glob before the `=`; {form}"));
     }
     // A glob without a slash is meant for names in every directory, as in a .gitignore.
     let everywhere = match text.strip_prefix('/') {
@@ -215,13 +212,13 @@ fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
     let glob = GlobBuilder::new(&everywhere)
         .literal_separator(true)
         .build()
-        .map_err(|error| format!("{}: {form}", error.kind()))?;
+        .map_err(|error| format!("invalid glob: {}; {form}", error.kind()))?;
     Ok(glob.compile_matcher())
 }
 
 /// Parses `Name: value`, or `GLOB=Name: value`.
 pub(crate) fn field(text: &str) -> Result<Field, String> {
-    let form = "write it as 'Name: value' or '*.js=Name: value'";
+    let form = "examples: 'Name: value', '*.js=Name: value'";
     // A name has no `=`, so that one before the colon ends a glob.
     let (glob, line) = match text.split_once('=') {
         Some((glob, line)) if !glob.contains(':') => (Some(path_glob(glob, form)?), line),
@@ -229,13 +226,15 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
     };
     let (name, value) = line
         .split_once(':')
-        .ok_or_else(|| format!("no `:` between name and value: {form}"))?;
+        .ok_or_else(|| format!("no `:` between name and value; {form}"))?;
     if !is_token(name.as_bytes()) {
-        return Err(format!("`{name}` is no name of a field: {form}"));
+        return Err(format!("`{name}` is not a valid field name; {form}"));
     }
     let value = match (name.to_ascii_lowercase().as_str(), &glob) {
         ("server", Some(_)) => {
-            return Err(format!("`{name}` is for all responses: leave out the glob"));
+            return Err(format!(
+                "`{name}` can only be set for all responses; remove the glob"
+            ));
         }
         // Without a value it is left out.
         ("server", None) if value.trim_ascii().is_empty() => String::new(),
@@ -243,14 +242,14 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
             coding if is_token(coding.as_bytes()) => coding.to_ascii_lowercase(),
             coding => {
                 return Err(format!(
-                    "`{coding}` is no content coding: give gzip, br or zstd"
+                    "`{coding}` is not one content coding; examples: gzip, br, zstd"
                 ));
             }
         },
         (lower, _) => {
             if let Some((_, instead)) = MANAGED_FIELDS.iter().find(|(managed, _)| *managed == lower)
             {
-                return Err(format!("`{name}` is managed by the server: {instead}"));
+                return Err(format!("`{name}` cannot be set; {instead}"));
             }
             field_value(value)?
         }
@@ -266,7 +265,7 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
 pub(crate) fn field_name(text: &str) -> Result<String, String> {
     match text.trim() {
         name if is_token(name.as_bytes()) => Ok(name.to_owned()),
-        _ => Err("no name of a field: write it as If-None-Match, or as a list A,B,C".to_owned()),
+        _ => Err("not a valid field name; examples: If-None-Match, Range,If-Range".to_owned()),
     }
 }
 
@@ -278,7 +277,7 @@ pub(crate) fn origin(text: &str) -> Result<String, String> {
     if text == "*" || is_origin {
         return field_value(text);
     }
-    Err("no origin: write it as https://example.org, without a slash at its end, or *".to_owned())
+    Err("not a valid origin; examples: https://example.org (no slash at the end), *".to_owned())
 }
 
 /// Parses a media type with its parameters.
@@ -288,18 +287,18 @@ pub(crate) fn media_type(text: &str) -> Result<String, String> {
     if is_name(names.next()) && is_name(names.next()) && names.next().is_none() {
         return field_value(text);
     }
-    Err("no media type: write it as text/plain or 'text/plain; charset=utf-8'".to_owned())
+    Err("not a media type; examples: text/plain, 'text/plain; charset=utf-8'".to_owned())
 }
 
 /// Parses `EXT=TYPE`.
 pub(crate) fn extension_type(text: &str) -> Result<MediaType, String> {
     let (extension, name) = text
         .split_once('=')
-        .ok_or_else(|| "no `=` between extension and type: write it as md=text/plain".to_owned())?;
+        .ok_or_else(|| "no `=` between extension and type; example: md=text/plain".to_owned())?;
     let extension = extension.strip_prefix('.').unwrap_or(extension);
     if extension.contains('/') || extension.split('.').any(str::is_empty) {
         return Err(format!(
-            "`{extension}` is no extension: write it as md=text/plain or wasm.gz=application/wasm"
+            "`{extension}` is not an extension; examples: md=text/plain, wasm.gz=application/wasm"
         ));
     }
     Ok(MediaType {
@@ -314,23 +313,25 @@ pub(crate) fn charset(text: &str) -> Result<Charset, String> {
         "auto" => Ok(Charset::Auto),
         "off" => Ok(Charset::Off),
         name if is_token(name.as_bytes()) => Ok(Charset::Named(name.to_owned())),
-        _ => Err("no name of a charset: write it as utf-8, or give auto or off".to_owned()),
+        _ => Err("not a charset; examples: utf-8, auto, off".to_owned()),
     }
 }
 
 /// Parses `HOST=DIR`; the directory is looked at later.
 pub(crate) fn site(text: &str) -> Result<(String, PathBuf), String> {
-    let form = "write it as example.org=/srv/example";
+    let form = "example: example.org=/srv/example";
     let (host, directory) = text
         .split_once('=')
-        .ok_or_else(|| format!("no `=` between host and directory: {form}"))?;
+        .ok_or_else(|| format!("no `=` between host and directory; {form}"))?;
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
     let has_port = !host.starts_with('[') && host.contains(':');
     if host.is_empty() || !host.bytes().all(is_host) || has_port {
-        return Err(format!("`{host}` is no host without a port: {form}"));
+        return Err(format!(
+            "`{host}` is not a host name, or has a port; {form}"
+        ));
     }
     if directory.is_empty() {
-        return Err(format!("no directory: {form}"));
+        return Err(format!("no directory after the `=`; {form}"));
     }
     // A final dot names the same host.
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -341,10 +342,10 @@ pub(crate) fn site(text: &str) -> Result<(String, PathBuf), String> {
 fn field_value(text: &str) -> Result<String, String> {
     let value = text.trim_matches([' ', '\t']);
     if value.is_empty() {
-        return Err("no value: give one".to_owned());
+        return Err("the value is empty".to_owned());
     }
     if value.chars().any(|char| char.is_control() && char != '\t') {
-        return Err("control characters in the value: leave them out".to_owned());
+        return Err("the value has control characters; remove them".to_owned());
     }
     Ok(value.to_owned())
 }
@@ -411,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn managed_fields_are_refused_with_the_option_that_decides_them() {
+    fn computed_fields_are_refused_with_the_option_that_sets_them() {
         let parsed = field("X-Frame-Options:  DENY ").expect("valid");
         assert_eq!((&*parsed.name, &*parsed.value), ("X-Frame-Options", "DENY"));
         assert!(field("Content-Security-Policy: default-src 'self'; img-src *").is_ok());
@@ -433,23 +434,23 @@ mod tests {
             ("Content-Encoding", "gzip")
         );
         for (wrong, mend) in [
-            ("X", "write it as 'Name: value'"),
-            (": a", "write it as 'Name: value'"),
-            ("A b: c", "write it as 'Name: value'"),
-            ("A:", "give one"),
-            ("A: b\r\nC: d", "leave them out"),
-            ("content-length: 5", "it follows from the file"),
+            ("X", "examples: 'Name: value'"),
+            (": a", "examples: 'Name: value'"),
+            ("A b: c", "not a valid field name"),
+            ("A:", "the value is empty"),
+            ("A: b\r\nC: d", "remove them"),
+            ("content-length: 5", "it is computed"),
             ("Cache-Control: no-store", "use --cache-control"),
-            ("Transfer-Encoding: chunked", "the server decides it"),
-            ("*.js=Transfer-Encoding: chunked", "the server decides it"),
+            ("Transfer-Encoding: chunked", OF_CONNECTION),
+            ("*.js=Transfer-Encoding: chunked", OF_CONNECTION),
             ("Content-Encoding: gzip", "name the files"),
-            ("*.gz=Content-Encoding: ", "give one"),
-            ("*.gz=Content-Encoding: gzip, br", "give gzip"),
-            ("*.js=Server: x", "leave out the glob"),
-            ("*.js=Server:", "leave out the glob"),
-            ("*.js=X", "write it as 'Name: value'"),
+            ("*.gz=Content-Encoding: ", "the value is empty"),
+            ("*.gz=Content-Encoding: gzip, br", "examples: gzip"),
+            ("*.js=Server: x", "remove the glob"),
+            ("*.js=Server:", "remove the glob"),
+            ("*.js=X", "examples: 'Name: value'"),
             ("=X: y", "no glob"),
-            ("[=X: y", "write it as"),
+            ("[=X: y", "invalid glob"),
         ] {
             let error = field(wrong).expect_err(wrong);
             assert!(error.contains(mend), "{wrong}: {error}");

@@ -3,6 +3,9 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, CommandFactory, error::ErrorKind};
 
 use super::*;
+use crate::config::Bind;
+use crate::config::files::CORS_REQUEST_FIELDS;
+use zc_core::SendMethod;
 
 fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
     parsed_with(words, &[])
@@ -38,19 +41,19 @@ fn the_command_is_consistent_and_every_option_has_a_variable() {
 fn addresses() {
     let args = parsed(&["--bind", "0.0.0.0:80", "--bind=[::1]:0", "www"]).expect("valid");
     assert_eq!(
-        args.binds,
+        args.listening.binds,
         ["0.0.0.0:80", "[::1]:0"].map(|text| text.parse().unwrap())
     );
     assert_eq!(args.root, PathBuf::from("www"));
     let args = parsed(&["--bind", "127.0.0.1:1,127.0.0.1:2"]).expect("valid");
-    assert_eq!(args.binds.len(), 2);
+    assert_eq!(args.listening.binds.len(), 2);
     let args = parsed(&["--bind=8080,:80", "--bind", "localhost:8081"]).expect("valid");
     let expected = [
         Bind::Loopback(8080),
         Bind::Everywhere(80),
         Bind::Loopback(8081),
     ];
-    assert_eq!(args.binds, expected);
+    assert_eq!(args.listening.binds, expected);
     for wrong in [
         "example.org:80",
         "127.0.0.1",
@@ -67,23 +70,33 @@ fn addresses() {
 #[test]
 fn a_value_that_is_wrong_is_named_with_its_option() {
     for (option, wrong, mend) in [
-        ("--idle-timeout", "0", "from 1ms to 24h"),
-        ("--cache-files", "-1", "from 0 to"),
+        ("--threads", "0", "must be 1 to 1024"),
+        ("--threads", "many", "must be 1 to 1024"),
+        ("--idle-timeout", "0", "must be 1ms to 24h"),
+        ("--cache-files", "-1", "must be 0 to"),
         ("--cache-bytes", "12 apples", "64MiB"),
-        ("--inline-max", "65KiB", "at most 64KiB"),
-        ("--cache-ttl", "25h", "over a day"),
-        ("--index", "a/b", "a name and not a path"),
-        ("--spa", "/etc/passwd", "not a path below the root"),
-        ("--error-page", "404", "write it as 404="),
+        ("--cache-file-max", "65KiB", "at most 64KiB"),
+        ("--cache-ttl", "25h", "must be 1ms to 24h"),
+        ("--index", "a/b", "a name without a slash"),
+        ("--spa", "/etc/passwd", "relative to the root"),
+        ("--error-page", "404", "example: 404="),
         ("--cache-control", "*.js", "no `=`"),
-        ("--header", "Date: now", "managed by the server"),
-        ("--cors", "example.org", "https://example.org"),
-        ("--mime", "md", "write it as md=text/plain"),
-        ("--default-type", "text", "write it as text/plain"),
-        ("--charset", "utf 8", "write it as utf-8"),
-        ("--cors-headers", "A:", "write it as If-None-Match"),
+        (
+            "--header",
+            "Date: now",
+            "`Date` cannot be set; it is computed",
+        ),
+        (
+            "--cors",
+            "example.org",
+            "not a valid origin; examples: https://example.org",
+        ),
+        ("--mime", "md", "example: md=text/plain"),
+        ("--default-type", "text", "examples: text/plain"),
+        ("--charset", "utf 8", "examples: utf-8"),
+        ("--cors-headers", "A:", "examples: If-None-Match"),
         ("--download-query", "maybe", "off"),
-        ("--site", "a.b", "write it as example.org="),
+        ("--site", "a.b", "example: example.org="),
         ("--symlinks", "all", "within"),
         ("--precompressed", "lzma", "zst"),
         ("--listing", "maybe", "off"),
@@ -102,22 +115,28 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
 fn an_optional_value_does_not_swallow_the_root() {
     let args = parsed(&["--spa", "--cors", "www"]).expect("valid");
     assert_eq!(args.root, PathBuf::from("www"));
-    assert_eq!(args.spa, Some(PathBuf::from("index.html")));
-    assert_eq!(args.cors, ["*"]);
+    assert_eq!(args.serving.spa, Some(PathBuf::from("index.html")));
+    assert_eq!(args.serving.cors, ["*"]);
     let args = parsed(&["--spa=app.html", "--cors=https://a.b", "--cors=https://c.d"]);
     let args = args.expect("valid");
-    assert_eq!(args.spa, Some(PathBuf::from("app.html")));
-    assert_eq!(args.cors, ["https://a.b", "https://c.d"]);
+    assert_eq!(args.serving.spa, Some(PathBuf::from("app.html")));
+    assert_eq!(args.serving.cors, ["https://a.b", "https://c.d"]);
     let args = parsed(&[]).expect("valid");
-    assert_eq!((args.spa, args.cors.len()), (None, 0));
-    assert_eq!(args.cors_headers.join(", "), CORS_REQUEST_FIELDS);
+    assert_eq!((args.serving.spa, args.serving.cors.len()), (None, 0));
+    assert_eq!(args.serving.cors_headers.join(", "), CORS_REQUEST_FIELDS);
     let error = parsed(&["--cors-headers=X-A"]).expect_err("nobody may send them");
     assert!(error.to_string().contains("--cors"), "{error}");
 }
 
 #[test]
 fn counts() {
-    assert_eq!(parsed(&["--threads", "3"]).expect("valid").threads, Some(3));
+    assert_eq!(
+        parsed(&["--threads", "3"])
+            .expect("valid")
+            .listening
+            .threads,
+        Some(3)
+    );
     for option in ["--threads", "--max-connections", "--disk-threads"] {
         for wrong in ["0", "-1", "many", "99999999999", "99999999999999999999999"] {
             let error = parsed(&[&format!("{option}={wrong}")]).expect_err(wrong);
@@ -137,9 +156,9 @@ fn names() {
         "--method-override",
     ])
     .expect("valid");
-    assert_eq!(args.method, SendMethod::Copy);
+    assert_eq!(args.serving.method, SendMethod::Copy);
     assert_eq!(args.access_log, LogFormat::Clf);
-    assert!(args.method_override);
+    assert!(args.serving.method_override);
     let error = parsed(&["--method", "mmap"]).expect_err("no such method");
     assert_eq!(error.kind(), ErrorKind::InvalidValue);
 }
@@ -232,13 +251,22 @@ fn the_command_line_comes_before_the_environment() {
         ("ZC_ROOT", "-odd"),
     ];
     let args = parsed_with(&["--threads", "3"], &variables).expect("valid");
-    assert_eq!((args.threads, args.binds.len()), (Some(3), 2));
-    assert_eq!((args.hidden, args.method_override), (true, false));
-    assert_eq!(args.spa, Some(PathBuf::from("app.html")));
+    assert_eq!(
+        (args.listening.threads, args.listening.binds.len()),
+        (Some(3), 2)
+    );
+    assert_eq!(
+        (args.serving.hidden, args.serving.method_override),
+        (true, false)
+    );
+    assert_eq!(args.serving.spa, Some(PathBuf::from("app.html")));
     // A name, and no option.
     assert_eq!(args.root, PathBuf::from("./-odd"));
     let args = parsed_with(&["--bind", "127.0.0.1:3", "www"], &variables).expect("valid");
-    assert_eq!((args.binds.len(), args.root), (1, PathBuf::from("www")));
+    assert_eq!(
+        (args.listening.binds.len(), args.root),
+        (1, PathBuf::from("www"))
+    );
 }
 
 #[test]
@@ -258,20 +286,4 @@ fn an_error_in_a_variable_names_it() {
     // What is wrong on the command line is not blamed on it.
     let error = parsed_with(&["--threads=0"], &[("ZC_BIND", "127.0.0.1:1")]).expect_err("0");
     assert!(!error.to_string().contains("ZC_"), "{error}");
-}
-
-#[test]
-fn help_names_the_variables_whatever_they_hold() {
-    let error = parsed_with(&["--help"], &[("ZC_BIND", "nonsense")]).expect_err("help");
-    assert_eq!(
-        (error.kind(), error.exit_code()),
-        (ErrorKind::DisplayHelp, 0)
-    );
-    let text = error.to_string();
-    for (_, name) in variables() {
-        assert!(
-            text.contains(&format!("[env: {name}]")),
-            "{name} is not in the help"
-        );
-    }
 }

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on, in the forms that the command line takes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -115,8 +115,8 @@ impl fmt::Display for Bind {
 impl fmt::Display for ParseBindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "no address with a port: write it as 127.0.0.1:8080, [::1]:8080, :8080 for every address, or \
-             8080 for this machine alone",
+            "not an address with a port; examples: 127.0.0.1:8080, [::1]:8080, :8080 (every address), \
+             8080 (this machine only)",
         )
     }
 }

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use super::bind::Bind;
 use crate::text::OneLine;
 
-/// Why a configuration cannot be served. Displayed in one line that names the mend.
+/// Why a configuration cannot be served. Displayed in one line that says what to change.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -74,7 +74,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::RootMissing { path } => write!(
                 f,
-                "root `{}` does not exist: name a directory or a file",
+                "root `{}` does not exist; name a directory or a file",
                 OneLine(path)
             ),
             Self::RootUnreadable { path, error }
@@ -83,7 +83,7 @@ impl fmt::Display for ConfigError {
                 write!(
                     f,
                     "root `{}` cannot be read: permission denied; \
-                     give this user read and search permission, or name another root",
+                     give this user permission to read it, or name another root",
                     OneLine(path)
                 )
             }
@@ -96,14 +96,14 @@ impl fmt::Display for ConfigError {
             }
             Self::RootUnservable { path } => write!(
                 f,
-                "root `{}` is neither a directory nor a regular file: name one of those",
+                "root `{}` is neither a directory nor a regular file; name one of those",
                 OneLine(path)
             ),
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
             Self::BindRepeated { one, other, .. } if one == other => {
-                write!(f, "--bind {one} is given twice: give each address once")
+                write!(f, "--bind {one} is given twice; remove one")
             }
             Self::BindRepeated {
                 one,
@@ -111,13 +111,13 @@ impl fmt::Display for ConfigError {
                 address,
             } => write!(
                 f,
-                "--bind {one} and --bind {other} both listen on {address}: leave one of them out"
+                "--bind {one} and --bind {other} both listen on {address}; remove one"
             ),
             Self::SiteRepeated { host } => {
-                write!(f, "site {host} is given twice: give each --site once")
+                write!(f, "--site {host} is given twice; remove one")
             }
             Self::PrecompressedOffBesideOthers => f.write_str(
-                "--precompressed: `off` cannot be combined with codings: give `off` alone, or a list of br, zst, gz",
+                "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",
             ),
         }
     }

@@ -14,7 +14,7 @@ use super::root::ServedRoot;
 pub const CORS_REQUEST_FIELDS: &str = "Accept, Authorization, Cache-Control, Content-Type, If-Match, \
     If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Pragma, Range, X-Requested-With";
 
-/// The default media type of files whose name does not tell it.
+/// The default media type of files with an unknown extension.
 pub const MEDIA_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// How files become responses. [`Default`] is the command line without options.
@@ -39,7 +39,7 @@ pub struct Files {
     pub cors: Option<Cors>,
     /// Whether `?download` is answered with `Content-Disposition: attachment`.
     pub download_query: bool,
-    /// The media type of files whose name does not tell it.
+    /// The media type of files with an unknown extension.
     pub default_type: String,
     /// Media types by extension; they override the built-in ones.
     pub types: Vec<MediaType>,
@@ -160,23 +160,24 @@ pub enum Origins {
 /// Where entity-tags come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum EntityTags {
-    /// A sidecar `NAME.etag`, the extended attribute `user.etag`, else modification time and length.
+    /// A file NAME.etag, else the extended attribute user.etag, else modification time and length.
     #[default]
     Auto,
-    /// A sidecar or the attribute alone; a file without them has none.
+    /// A file NAME.etag, else the extended attribute user.etag, else none.
     Declared,
-    /// No response has one.
+    /// None.
+    #[value(help = None::<&'static str>)]
     Off,
 }
 
 /// Which symbolic links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Symlinks {
-    /// None.
+    /// No links.
     Deny,
-    /// Those whose target lies inside the root, absolute ones too.
+    /// Links to targets inside the root, by relative or absolute paths.
     #[default]
     Within,
-    /// All, wherever they lead. The root keeps nobody in then.
+    /// All links; files outside the root become reachable.
     Follow,
 }

@@ -31,14 +31,14 @@ const PORT_DEFAULT: u16 = 8080;
 const HEADER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 /// Default idle timeout, as in nginx (`keepalive_timeout 75s`).
 const IDLE_TIMEOUT_MS_DEFAULT: u64 = 75_000;
-/// Default stall timeout, as in nginx (`send_timeout 60s`).
-const STALL_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// Default send timeout, as in nginx (`send_timeout 60s`).
+const SEND_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 /// Default grace period, as Kubernetes gives it to a container (`terminationGracePeriodSeconds`).
 const GRACE_MS_DEFAULT: u64 = 30_000;
 /// Default limit of open connections: what a machine with default limits can hold.
 const CONNECTIONS_MAX_DEFAULT: usize = 8192;
 
-/// Default time that the disk has to answer.
+/// Default time limit for the disk.
 const DISK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
 /// Default number of disk I/O threads. They are started on demand, and one mount has half of them at most.
 /// With 32 streams of cold files of 64 MiB, 32 threads brought 1,887 MB/s, 64 brought 2,086 and
@@ -54,12 +54,12 @@ pub const CACHE_FILES_DEFAULT: usize = 16_384;
 pub const CACHE_FILES_MAX: usize = 10_000_000;
 /// Default memory of the response cache: enough for ten thousand small files.
 const CACHE_BYTES_DEFAULT: u64 = 128 << 20;
-/// Default length up to which the bytes of a file are cached. One send from memory costs less than
+/// Default size up to which the content of a file is cached. One send from memory costs less than
 /// `send(MSG_MORE)` and `sendfile`, which took 1.07 times as much with bodies of 32 KiB, and 0.98 times with
 /// 64 KiB.
-const INLINE_MAX_BYTES_DEFAULT: u64 = 32 << 10;
-/// The longest file whose bytes can be cached.
-pub const INLINE_MAX_BYTES_MAX: u64 = 64 << 10;
+const CACHE_FILE_MAX_BYTES_DEFAULT: u64 = 32 << 10;
+/// The highest limit of the size of files whose content is cached.
+pub const CACHE_FILE_MAX_BYTES_LIMIT: u64 = 64 << 10;
 /// Default time to live of entries of the response cache.
 const CACHE_TTL_MS_DEFAULT: u64 = 1_000;
 
@@ -86,24 +86,24 @@ pub struct Config {
     pub method_override: bool,
     /// Whether and how responses are logged to standard output.
     pub access_log: LogFormat,
-    /// Time in which a whole request head must arrive, in milliseconds.
+    /// Time limit for a whole request head, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Time that a connection is kept open between requests, in milliseconds.
+    /// Time after which a connection without a request is closed, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Time in which a client must accept at least one byte of a response, in milliseconds.
-    pub stall_timeout_ms: u64,
+    /// Time after which a connection is closed whose client accepts no data, in milliseconds.
+    pub send_timeout_ms: u64,
     /// Time that responses in progress have to end at shutdown, in milliseconds.
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
-    /// Whether disk I/O threads do what a worker would block on: cold files, and filesystems behind a
-    /// network or another program.
-    pub cold_guard: bool,
+    /// Whether disk I/O threads do the blocking file I/O: cold files, and files on network and FUSE file
+    /// systems.
+    pub offload_cold_reads: bool,
     /// Whether short cold files are read by io_uring, where the kernel allows it.
     pub io_uring: bool,
     /// Disk I/O threads, from 1 to [`DISK_THREADS_MAX`].
     pub disk_threads: usize,
-    /// Time that the disk has to answer, in milliseconds.
+    /// Time limit for the disk, in milliseconds.
     pub disk_timeout_ms: u64,
     /// The response cache.
     pub cache: CacheLimits,
@@ -120,9 +120,9 @@ pub struct CacheLimits {
     pub files: usize,
     /// Memory for responses and the bytes of small files, in bytes.
     pub bytes: u64,
-    /// The longest file whose bytes are cached, in bytes, up to [`INLINE_MAX_BYTES_MAX`]; 0 for empty
+    /// The largest file whose content is cached, in bytes, up to [`CACHE_FILE_MAX_BYTES_LIMIT`]; 0 for empty
     /// files alone.
-    pub inline_max_bytes: u64,
+    pub file_max_bytes: u64,
     /// Time to live of an entry, in milliseconds, after which it is compared with the file; 0 compares it for
     /// each request.
     pub ttl_ms: u64,
@@ -133,7 +133,7 @@ impl Default for CacheLimits {
         Self {
             files: CACHE_FILES_DEFAULT,
             bytes: CACHE_BYTES_DEFAULT,
-            inline_max_bytes: INLINE_MAX_BYTES_DEFAULT,
+            file_max_bytes: CACHE_FILE_MAX_BYTES_DEFAULT,
             ttl_ms: CACHE_TTL_MS_DEFAULT,
         }
     }
@@ -143,13 +143,14 @@ impl Default for CacheLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LogFormat {
     /// No access log.
+    #[value(help = None::<&'static str>)]
     #[default]
     Off,
     /// Common log format, as Apache and nginx write it.
     Clf,
     /// Combined log format, then host, send path, microseconds and outcome.
     Combined,
-    /// One JSON object on each line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -169,10 +170,10 @@ impl Config {
             access_log: LogFormat::Off,
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
             idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,
-            stall_timeout_ms: STALL_TIMEOUT_MS_DEFAULT,
+            send_timeout_ms: SEND_TIMEOUT_MS_DEFAULT,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
-            cold_guard: true,
+            offload_cold_reads: true,
             io_uring: true,
             disk_threads: DISK_THREADS_DEFAULT,
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
@@ -223,15 +224,15 @@ mod tests {
         let _socket = UnixListener::bind(temp.path().join("socket")).unwrap();
         symlink("loop", temp.path().join("loop")).unwrap();
         for (name, expected) in [
-            ("none", "does not exist: name a directory or a file"),
-            ("page/below", "does not exist: name a directory or a file"),
+            ("none", "does not exist; name a directory or a file"),
+            ("page/below", "does not exist; name a directory or a file"),
             (
                 "two\nlines",
-                "two\\nlines` does not exist: name a directory or a file",
+                "two\\nlines` does not exist; name a directory or a file",
             ),
             (
                 "socket",
-                "is neither a directory nor a regular file: name one of those",
+                "is neither a directory nor a regular file; name one of those",
             ),
             ("loop", "; name another root"),
         ] {

@@ -24,13 +24,12 @@ impl Default for Network {
 /// A congestion control algorithm of TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Congestion {
-    /// What `net.ipv4.tcp_congestion_control` says.
+    /// The default of the system, net.ipv4.tcp_congestion_control.
     #[default]
     System,
-    /// CUBIC (RFC 9438): the least CPU.
+    /// CUBIC (RFC 9438), which uses the least CPU.
     Cubic,
-    /// BBR: for links that lose packets. It paces what it sends, which costs twice the CPU where
-    /// the queueing discipline `fq` does not do it.
+    /// BBR, for links that lose packets; twice the CPU unless the queueing discipline is fq.
     Bbr,
 }
 

@@ -24,7 +24,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let fixture = Fixture::without_cold_guard();
+        let fixture = Fixture::without_offloading();
         std::fs::write(fixture.root.path().join("file"), b"content").expect("a file");
         let long = File::create(fixture.root.path().join("long")).expect("a file");
         // More than the buffers of both sockets hold.
@@ -178,7 +178,7 @@ fn exchanging() {
     scene.send(GET_LONG);
     scene.until("Exchanging");
     assert!(scene.connection.is_sending() && scene.connection.has_response());
-    assert_eq!(scene.connection.deadline_ms(), TIMEOUTS.stall_ms);
+    assert_eq!(scene.connection.deadline_ms(), TIMEOUTS.send_ms);
     let mut client = scene.client.try_clone().expect("a descriptor");
     let reader = std::thread::spawn(move || {
         let mut head = Vec::new();

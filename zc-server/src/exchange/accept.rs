@@ -192,7 +192,7 @@ impl ReadyResponse<'_> {
                 response: Box::new(rest),
                 queued_bytes: peer.unacknowledged_bytes(),
             },
-            deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+            deadline_ms: worker.now_ms + worker.timeouts.send_ms,
         }
     }
 

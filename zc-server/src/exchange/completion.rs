@@ -115,7 +115,7 @@ pub(super) fn over(
     };
     let outcome = match answer {
         Ok(Progress::SourceTruncated(truncated)) => {
-            warn("cut", &truncated);
+            warn("cut off", &truncated);
             Outcome::Truncated
         }
         Ok(_) => Outcome::Complete,

@@ -199,7 +199,7 @@ impl Exchange {
                 response,
                 queued_bytes: 0,
             },
-            deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+            deadline_ms: worker.now_ms + worker.timeouts.send_ms,
         }
     }
 

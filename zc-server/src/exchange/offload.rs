@@ -93,7 +93,10 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
         let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
-                let line = format!("cannot wait for the disk for {}: {error}", peer.remote());
+                let line = format!(
+                    "response to {} failed: cannot duplicate its socket for a disk I/O thread: {error}",
+                    peer.remote()
+                );
                 worker.services.diagnostics.warn(line);
                 return end_without_body(end, Outcome::Failed, before, peer, worker);
             }
@@ -201,7 +204,7 @@ impl Returned {
                     response: worker.boxes.fill(response),
                     queued_bytes: peer.unacknowledged_bytes(),
                 },
-                deadline_ms: worker.now_ms + worker.timeouts.stall_ms,
+                deadline_ms: worker.now_ms + worker.timeouts.send_ms,
             }),
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
                 let response = worker.boxes.fill(response);
@@ -214,6 +217,7 @@ impl Returned {
             }
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let file = file_named(file.as_deref());
+                let error = io::Error::from(error);
                 let line = format!("cannot read for {}: {file}{error}", peer.remote());
                 worker.services.diagnostics.warn(line);
                 let (status, after) = (Failure::Read.status(), AfterResponse::Linger);
@@ -232,7 +236,7 @@ pub(super) fn warn_of_timeout(
 ) {
     let file = file_named(file.map(AsRef::as_ref));
     let line = format!(
-        "{file}the disk did not answer in time for {}",
+        "{file}the disk did not answer within --disk-timeout, for {}",
         peer.remote()
     );
     worker.services.diagnostics.warn(line);

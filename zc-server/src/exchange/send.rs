@@ -25,7 +25,7 @@ type Stall = (u64, u64);
 
 /// Sends what goes at once of a response that has just begun.
 pub(crate) fn begin(mut response: Response, peer: &mut impl Peer, worker: &mut Worker) -> Next {
-    let stall = (worker.now_ms + worker.timeouts.stall_ms, 0);
+    let stall = (worker.now_ms + worker.timeouts.send_ms, 0);
     match send(&mut response, stall, peer, worker) {
         Sent::Over(answer) => over(response, answer, peer, worker),
         Sent::Cold => {
@@ -73,7 +73,7 @@ fn send(
     worker.turn.streamed_bytes += accepted;
     // An edge without progress moves neither the deadline nor what the queue is measured by.
     let (deadline_ms, queued_bytes) = if accepted > 0 {
-        (worker.now_ms + worker.timeouts.stall_ms, 0)
+        (worker.now_ms + worker.timeouts.send_ms, 0)
     } else {
         (deadline_ms, queued_bytes)
     };
@@ -99,7 +99,7 @@ pub(super) fn on_stall(
 ) -> Next {
     let queued_bytes = peer.unacknowledged_bytes();
     if queued_bytes < queued_before {
-        let deadline_ms = worker.now_ms + worker.timeouts.stall_ms;
+        let deadline_ms = worker.now_ms + worker.timeouts.send_ms;
         return Next::Wait(sending(response, (deadline_ms, queued_bytes)));
     }
     end(*response, Outcome::Stalled, peer, worker);

@@ -37,7 +37,12 @@ pub(crate) struct Content {
 #[derive(Debug)]
 pub(crate) enum ContentError {
     /// The root could not be opened.
-    Root(io::Error),
+    Root {
+        /// The root, an absolute path.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
     /// A page of the configuration could not be opened.
     Page {
         /// The option that names it, with its value.
@@ -60,7 +65,10 @@ impl Content {
         let open = |root: &config::ServedRoot| {
             let (mounts, diagnostics) = (Arc::clone(mounts), diagnostics.clone());
             let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
-            let (path, root) = opened.map_err(ContentError::Root)?;
+            let (path, root) = opened.map_err(|error| ContentError::Root {
+                path: root.path().to_owned(),
+                error,
+            })?;
             check_pages(&config.files, &root)?;
             Ok((Arc::new(path), root))
         };
@@ -93,8 +101,8 @@ impl Content {
     }
 }
 
-/// Opens each page of the configuration once, so that one that is missing is told of at the start and
-/// not by the first request that wants it. Every site needs its own.
+/// Opens each page of the configuration once, so that a missing one is reported at the start and not
+/// by the first request for it. Every site needs its own.
 fn check_pages(files: &Files, root: &Root) -> Result<(), ContentError> {
     let spa = files.spa.iter().map(|file| ("--spa=".to_owned(), file));
     let errors = files.error_pages.iter();

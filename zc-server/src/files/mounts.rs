@@ -50,7 +50,7 @@ enum Kind {
 /// How the bytes of a file are read, so that no worker blocks on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadPath {
-    /// The worker sends them: they are in memory, or blocking is allowed (`--cold-guard off`).
+    /// The worker sends them: they are in memory, or blocking is allowed (`--offload-cold-reads off`).
     Direct,
     /// The worker probes each window, and a disk I/O thread reads those that are not in memory.
     Probe,

@@ -111,7 +111,7 @@ impl RootPath {
         self.key.store(opened.key_of(b""), Ordering::Relaxed);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Missing = *current {
-            let line = format!("root `{}` is back", OneLine(&self.path));
+            let line = format!("root `{}` can be opened again", OneLine(&self.path));
             self.diagnostics.warn(line);
         }
         // Another thread may have been faster. All share one root for each directory.
@@ -140,7 +140,7 @@ impl RootPath {
             *current = Current::Missing;
             let path = OneLine(&self.path);
             let line =
-                format!("root `{path}` cannot be opened ({error}): answering 503 until it can");
+                format!("root `{path}` cannot be opened: {error}; requests are answered with 503");
             self.diagnostics.warn(line);
         }
     }

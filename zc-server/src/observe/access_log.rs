@@ -213,8 +213,8 @@ impl Writer {
         if done.recv_timeout(FINISH_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             let _ = writeln!(
                 io::stderr(),
-                "access log: standard output is not being read; gave up after {} s, \
-                 with {} unwritten and {} dropped before",
+                "zc-server: access log: nobody reads standard output; gave up after {} s, \
+                 {} not written, {} dropped before",
                 FINISH_TIMEOUT.as_secs(),
                 counted(
                     self.shared.queued_bytes.load(Ordering::Relaxed) as u64,
@@ -319,11 +319,11 @@ impl<O: Write, D: Write> WriterThread<O, D> {
         let _ = match self.failure.take() {
             Some(error) => writeln!(
                 self.diagnostics,
-                "access log: {lines} dropped so far, since standard output cannot be written: {error}"
+                "zc-server: access log: {lines} dropped so far; cannot write to standard output: {error}"
             ),
             None => writeln!(
                 self.diagnostics,
-                "access log: {lines} dropped so far, since standard output does not keep up"
+                "zc-server: access log: {lines} dropped so far; the reader of standard output is too slow"
             ),
         };
     }
@@ -333,7 +333,7 @@ impl<O: Write, D: Write> WriterThread<O, D> {
         self.shared.reader_gone.store(true, Ordering::Relaxed);
         let _ = writeln!(
             self.diagnostics,
-            "access log: the reader of standard output has gone; no more lines are written"
+            "zc-server: access log: the reader of standard output has closed it; no more lines are written"
         );
     }
 }
@@ -422,7 +422,7 @@ mod tests {
         );
         assert!(text.lines().all(|line| line.len() == length - 1));
         assert_eq!(shared.queued_bytes.load(Ordering::Relaxed), 0);
-        let report = format!("access log: {dropped} lines dropped so far, ");
+        let report = format!("zc-server: access log: {dropped} lines dropped so far; ");
         assert!(text_of(&mut troubles).contains(&report));
     }
 
@@ -438,7 +438,7 @@ mod tests {
         // The writer's thread ends by itself, while sinks are there.
         let said = text_of(&mut troubles);
         assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("has gone"), "{said}");
+        assert!(said.contains("has closed it"), "{said}");
         for sink in [&mut sink, &mut other] {
             for _ in 0..2 {
                 sink.record(&entry());
@@ -463,8 +463,7 @@ mod tests {
         drop(sink);
         writer.finish();
         let said = text_of(&mut troubles);
-        let start =
-            "access log: 1 line dropped so far, since standard output cannot be written: No space";
+        let start = "zc-server: access log: 1 line dropped so far; cannot write to standard output: No space";
         assert!(
             said.starts_with(start) && said.lines().count() == 1,
             "{said}"

@@ -190,7 +190,7 @@ impl<O: Write> Writer<O> {
             0 => {}
             number => {
                 let lines = counted(number, "more line");
-                let _ = writeln!(self.output, "zc-server: {lines} like these");
+                let _ = writeln!(self.output, "zc-server: {lines} suppressed");
             }
         }
     }
@@ -241,7 +241,7 @@ mod tests {
         let text = output.text();
         assert!(text.starts_with("zc-server: line 0\n"));
         assert_eq!(told(&text), 25, "{text}");
-        assert!(text.ends_with(" more lines like these\n"), "{text}");
+        assert!(text.ends_with(" more lines suppressed\n"), "{text}");
     }
 
     #[test]

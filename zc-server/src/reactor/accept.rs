@@ -56,7 +56,10 @@ impl Reactor {
                         Accept::WouldBlock => return Accepting::OnEdge,
                         Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
-                            let line = format!("cannot accept for the moment: {error}");
+                            let line = format!(
+                                "cannot accept connections: {error}; trying again; raise the limit of \
+                                 open files (ulimit -n) or lower --max-connections"
+                            );
                             self.worker.services.diagnostics.warn(line);
                             return pause;
                         }
@@ -91,7 +94,7 @@ impl Reactor {
         // what has come meanwhile.
         let registered = slot.connection.register(self.poll.registry(), token);
         if let Err(error) = registered {
-            let line = format!("cannot watch a connection: {error}");
+            let line = format!("connection from {remote} closed: cannot add it to epoll: {error}");
             self.worker.services.diagnostics.warn(line);
             self.remove(token);
             return;

@@ -40,14 +40,14 @@ impl DrainCount {
         let what = match (responses, connections) {
             (0, 0) => return None,
             (0, _) => counted(connections as u64, "connection") + " being closed",
-            _ => counted(responses as u64, "response") + " under way",
+            _ => counted(responses as u64, "response") + " in progress",
         };
         let grace = match grace_ms {
             whole if whole % 1000 == 0 => format!("{} s", whole / 1000),
             part => format!("{part} ms"),
         };
         Some(format!(
-            "{what}, waiting at most {grace}; press Ctrl-C again to end now"
+            "{what}, waiting at most {grace}; press Ctrl-C again to stop now"
         ))
     }
 }
@@ -61,15 +61,15 @@ mod tests {
         let count = DrainCount::of_workers(3);
         assert_eq!(count.add(1, 2, 30_000), None);
         assert_eq!(count.add(0, 0, 30_000), None);
-        let line = "3 responses under way, waiting at most 30 s; press Ctrl-C again to end now";
+        let line = "3 responses in progress, waiting at most 30 s; press Ctrl-C again to stop now";
         assert_eq!(count.add(2, 2, 30_000).as_deref(), Some(line));
         let line =
-            "1 connection being closed, waiting at most 1500 ms; press Ctrl-C again to end now";
+            "1 connection being closed, waiting at most 1500 ms; press Ctrl-C again to stop now";
         assert_eq!(
             DrainCount::of_workers(1).add(0, 1, 1500).as_deref(),
             Some(line)
         );
-        let line = "1 response under way, waiting at most 1 s; press Ctrl-C again to end now";
+        let line = "1 response in progress, waiting at most 1 s; press Ctrl-C again to stop now";
         assert_eq!(
             DrainCount::of_workers(1).add(1, 1, 1000).as_deref(),
             Some(line)

@@ -16,7 +16,7 @@ const INTERACTIVE_MS: u64 = 100;
 pub(crate) const TURN_COST_BYTES: u64 = 64 * 1024;
 /// Cold connections in one turn while nobody asks for small things. Each of them begins a read, and
 /// the disk has to have some before it: with one of them to each MiB of responses, 32 downloads of cold
-/// files of 64 KiB had 0.909 times what as many readers of the disk had, with two 0.941, with four 0.985
+/// files of 64 KiB had 0.909 times the throughput of as many readers of the disk, with two 0.941, with four 0.985
 /// and with this many 1.025 times (medians of six).
 const COLD_MAX: usize = 8;
 /// The same while somebody does: one costs about as much as five small requests. With two of them beside

@@ -112,13 +112,13 @@ impl Responder<'_, '_> {
         }
     }
 
-    /// Whatever is wrong with the page, the error is the one to be told.
+    /// The status stays that of the error, whatever is wrong with its page.
     pub(super) fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
         if let CurrentRoot::Open(root) = self.root {
             let page = self.content.rules.error_page(status).unwrap_or_default();
             let (code, path) = (status.code(), root.path_below(page));
             let line = format!(
-                "cannot open the page for {code}, `{}`: {error}",
+                "cannot open the error page for {code}, `{}`: {error}",
                 OneLine(&path)
             );
             self.services.diagnostics.warn_of_file(line);

@@ -263,13 +263,13 @@ impl<'a> Responder<'a, '_> {
             Ok(id) => id,
             Err(found) => return Resolved::Uncached(found),
         };
-        let inline_max = self.cache.bounds().inline_max;
+        let file_max = self.cache.bounds().file_max;
         if let Some(CacheEntry::File(file)) = self.cache.entry(id)
             && file.whole.is_none()
         {
             file.whole = Some(prepared::whole(
                 &file.representation,
-                inline_max,
+                file_max,
                 services,
                 rules,
                 now,

@@ -39,18 +39,18 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, rules: &Rules) -> bool {
             .is_like(plan::grant(rules.cors.as_ref(), None))
 }
 
-/// The 200 for `file`, with its bytes if it is not longer than `inline_max` and can be read without
+/// The 200 for `file`, with its bytes if it is not longer than `file_max` and can be read without
 /// waiting.
 pub(crate) fn whole(
     file: &Representation,
-    inline_max: u64,
+    file_max: u64,
     services: &Services,
     rules: &Rules,
     now: HttpTime,
 ) -> Prepared {
     let mut bytes = Vec::new();
     let head_bytes = head(&Plan::Whole(file), rules, now, &mut bytes);
-    let has_body = file.length() <= inline_max && append_content(file, services, &mut bytes);
+    let has_body = file.length() <= file_max && append_content(file, services, &mut bytes);
     bytes.shrink_to_fit();
     Prepared::new(bytes, head_bytes, has_body, now)
 }

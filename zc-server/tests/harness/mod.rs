@@ -80,7 +80,7 @@ pub(crate) fn binary() -> Command {
         }
     }
     // Where a test is not about these limits, a busy machine must not come near them.
-    for limit in ["ZC_HEADER_TIMEOUT", "ZC_STALL_TIMEOUT", "ZC_DISK_TIMEOUT"] {
+    for limit in ["ZC_HEADER_TIMEOUT", "ZC_SEND_TIMEOUT", "ZC_DISK_TIMEOUT"] {
         command.env(limit, "10m");
     }
     // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.

@@ -24,7 +24,7 @@ const FILES: [(&str, usize); 3] = [
     ("middle", 10 << 10),
     ("large", 300 << 10),
 ];
-const INLINE_MAX: &str = "4KiB";
+const CACHE_FILE_MAX: &str = "4KiB";
 
 /// Two servers over one root, and what was done to the files.
 struct Stage {
@@ -47,7 +47,7 @@ impl Stage {
         let start = |root, ttl: Duration| {
             let ttl = format!("{}ms", ttl.as_millis());
             let cache = ["--cache-ttl", &ttl, "--cache-files", "64"];
-            let options = [&cache[..], &["--inline-max", INLINE_MAX]].concat();
+            let options = [&cache[..], &["--cache-file-max", CACHE_FILE_MAX]].concat();
             Server::start_with(binary(), root, &served, &options)
         };
         let [some, none] = TTLS;

@@ -122,7 +122,7 @@ fn hot_requests_are_answered_while_every_cold_read_is_held() {
 #[test]
 fn without_the_guard_one_cold_read_holds_the_worker() {
     let length = 300_000;
-    let Some(slow) = Slow::start(&["cold"], length, &["--cold-guard", "off"]) else {
+    let Some(slow) = Slow::start(&["cold"], length, &["--offload-cold-reads", "off"]) else {
         return;
     };
     slow.mounts[0].treat(Operation::Read, Treatment::Hold);

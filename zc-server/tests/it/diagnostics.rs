@@ -83,7 +83,7 @@ fn a_file_that_is_cut_while_it_is_sent_is_named() {
     let path = server.path("film.mkv").canonicalize().expect("a path");
     let said = said_by(server);
     assert!(
-        said.contains(&format!(" cut: `{}`: ", path.display())),
+        said.contains(&format!(" cut off: `{}`: ", path.display())),
         "{said}"
     );
 }
@@ -98,7 +98,7 @@ fn the_page_of_an_error_that_has_gone_is_named_once() {
     }
     let said = said_by(server);
     let line = format!(
-        "cannot open the page for 404, `{}`: not found",
+        "cannot open the error page for 404, `{}`: not found",
         path.display()
     );
     assert_eq!(said.matches(&line).count(), 1, "{said}");
@@ -151,7 +151,7 @@ fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
                 assert_eq!(client.get("/hung").status, 504);
             }
         });
-        let line = impatient.said_with("the disk did not answer in time for ");
+        let line = impatient.said_with("the disk did not answer within --disk-timeout, for ");
         is_said.store(true, Ordering::Relaxed);
         line
     });
@@ -159,9 +159,9 @@ fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
     let said = [hung, said_by(server)].concat();
     for line in [
         format!("cannot open `{path}/unopened`: Input/output error"),
-        format!(": `{path}/unread`: "),
+        format!(": `{path}/unread`: Input/output error"),
         format!("cannot list the directory `{path}/dir`: Input/output error"),
-        format!("`{path}/hung`: the disk did not answer in time for "),
+        format!("`{path}/hung`: the disk did not answer within --disk-timeout, for "),
     ] {
         assert!(said.contains(&line), "{line} is not in: {said}");
     }

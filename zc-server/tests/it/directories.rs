@@ -260,7 +260,11 @@ fn redirects_and_links_hold_below_a_prefix() {
 fn an_index_that_cannot_be_served_hides_the_listing_too() {
     let outside = temp_root();
     std::fs::write(outside.path().join("page"), b"outside").expect("a file");
-    for options in [&[][..], &["--cold-guard", "off"], &["--symlinks", "deny"]] {
+    for options in [
+        &[][..],
+        &["--offload-cold-reads", "off"],
+        &["--symlinks", "deny"],
+    ] {
         let server = Server::start(options);
         server.write("outside/secret", b"x");
         server.write("nowhere/secret", b"x");

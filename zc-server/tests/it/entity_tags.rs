@@ -468,7 +468,7 @@ fn tags_of_contents_are_written_once_and_believed_while_the_content_stays() {
         let root = server.root.path().to_str().expect("UTF-8").to_owned();
         let (code, said, failed) = write_tags(&["--to", store, &root]);
         assert_eq!((code, &*failed), (Some(0), ""), "{said}");
-        assert!(said.starts_with("3 tags written, 0 up to date"), "{said}");
+        assert!(said.starts_with("tags: 3 written, 0 up to date"), "{said}");
         let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(tag(&server, "/a"), format!("\"sha256-{sha}\""));
         assert!(tag(&server, "/deep/er/b").starts_with("\"sha256-e3b0c442"));
@@ -480,12 +480,12 @@ fn tags_of_contents_are_written_once_and_believed_while_the_content_stays() {
         );
 
         let (_, said, _) = write_tags(&["--to", store, &root]);
-        assert!(said.starts_with("0 tags written, 3 up to date"), "{said}");
+        assert!(said.starts_with("tags: 0 written, 3 up to date"), "{said}");
         // Another content, and nobody has run it again: the tag is made of time and length.
         server.write("a", b"xyz");
         assert!(!tag(&server, "/a").contains("sha256"));
         let (_, said, _) = write_tags(&["--to", store, &root]);
-        assert!(said.starts_with("1 tags written, 2 up to date"), "{said}");
+        assert!(said.starts_with("tags: 1 written, 2 up to date"), "{said}");
         assert!(tag(&server, "/a").starts_with("\"sha256-3608bca1"));
         // A copy has the same, where copying takes it along.
         run("cp", &["-a", "a", "copy"], server.root.path());
@@ -500,7 +500,7 @@ fn tags_of_contents_are_written_once_and_believed_while_the_content_stays() {
             server.write("a.etag", b"mine");
         }
         let (_, said, _) = write_tags(&["--to", store, &root]);
-        assert!(said.contains("1 declared by others"), "{said}");
+        assert!(said.contains("1 set by other programs"), "{said}");
         assert_eq!(tag(&server, "/a"), "\"mine\"");
     }
     // The variables of the server are none of its business.

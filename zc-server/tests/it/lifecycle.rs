@@ -109,11 +109,11 @@ fn the_grace_period_ends_what_does_not_end() {
     let (status, said) = server.wait();
     assert_eq!(status.code(), Some(3));
     assert!(
-        said.contains("the grace period ended, 1 response was cut\n"),
+        said.contains("the grace period ended; 1 response was cut\n"),
         "{said}"
     );
     assert!(
-        said.contains("1 response under way, waiting at most 300 ms; "),
+        said.contains("1 response in progress, waiting at most 300 ms; "),
         "{said}"
     );
 }
@@ -136,9 +136,8 @@ fn the_first_signal_says_what_is_waited_for() {
     let mut idle = server.connect();
     assert_eq!(idle.get("/missing").status, 404);
     server.signal(Signal::SIGINT);
-    let line = server.said_with("under way");
-    let expected =
-        "zc-server: 4 responses under way, waiting at most 30 s; press Ctrl-C again to end now\n";
+    let line = server.said_with("in progress");
+    let expected = "zc-server: 4 responses in progress, waiting at most 30 s; press Ctrl-C again to stop now\n";
     assert_eq!(line, expected);
     for client in &mut clients {
         assert!(client.response(false).body == body);
@@ -159,9 +158,15 @@ fn other_signals_are_answered_and_end_nothing() {
         .peek(&mut one)
         .expect("the transfer is under way");
     for (signal, words) in [
-        (Signal::SIGHUP, "SIGHUP: there is nothing to reopen"),
-        (Signal::SIGUSR1, "SIGUSR1: there is nothing to reopen"),
-        (Signal::SIGUSR2, "SIGUSR2 is ignored"),
+        (
+            Signal::SIGHUP,
+            "SIGHUP ignored: there are no log files to reopen",
+        ),
+        (
+            Signal::SIGUSR1,
+            "SIGUSR1 ignored: there are no log files to reopen",
+        ),
+        (Signal::SIGUSR2, "SIGUSR2 ignored"),
     ] {
         server.signal(signal);
         server.said_with(words);
@@ -221,7 +226,7 @@ fn wrong_arguments_name_the_thing_and_the_mend() {
         (&["--method", "mmap"], 2, &["mmap", "sendfile"]),
         (&["--threads", "0"], 2, &["--threads", "0"]),
         (&["--bind", "nonsense"], 2, &["--bind", "nonsense"]),
-        (&["--stall-timeout", "0"], 2, &["--stall-timeout"]),
+        (&["--send-timeout", "0"], 2, &["--send-timeout"]),
         (&["--idle-timeout", "soon"], 2, &["--idle-timeout", "soon"]),
         (&["--max-connections", "-1"], 2, &["-1"]),
         (&["--no-such-flag"], 2, &["--no-such-flag"]),
@@ -464,7 +469,7 @@ fn a_full_disk_below_the_log_is_told_as_that() {
         said.contains("1 line dropped") && said.contains("No space left"),
         "{said}"
     );
-    assert!(!said.contains("keep up"), "{said}");
+    assert!(!said.contains("too slow"), "{said}");
 }
 
 #[test]

@@ -294,9 +294,9 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
     for _ in 0..2 {
         assert_eq!(quick.get("/hot").body, b"hot");
     }
-    let mut patient = slow.ask();
+    let mut waiters = slow.ask();
     slow.answer();
-    for (index, client) in patient.iter_mut().enumerate() {
+    for (index, client) in waiters.iter_mut().enumerate() {
         assert!(client.response(false).body == body(index));
     }
     // All that comes while the server stands still is there at its next poll.
@@ -309,12 +309,12 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
             std::fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") T "))
         })
     });
-    for client in &mut patient {
-        client.send(b"GET /hot?patient HTTP/1.1\r\nHost: t\r\n\r\n");
+    for client in &mut waiters {
+        client.send(b"GET /hot?waiters HTTP/1.1\r\nHost: t\r\n\r\n");
     }
     quick.send(b"GET /hot?quick HTTP/1.1\r\nHost: t\r\n\r\n");
     slow.server().signal(Signal::SIGCONT);
-    for client in patient.iter_mut().chain([&mut quick]) {
+    for client in waiters.iter_mut().chain([&mut quick]) {
         assert_eq!(client.response(false).body, b"hot");
     }
     let targets: Vec<_> = (log.so_far(slow.server()).into_iter())
@@ -323,7 +323,7 @@ fn who_has_waited_for_the_disk_comes_after_who_has_not() {
         .collect();
     assert_eq!(targets.len(), FILES + 1, "{targets:?}");
     assert_eq!(targets[0], "/hot?quick", "{targets:?}");
-    assert!(targets[1..].iter().all(|target| target == "/hot?patient"));
+    assert!(targets[1..].iter().all(|target| target == "/hot?waiters"));
 }
 
 #[test]

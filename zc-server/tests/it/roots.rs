@@ -217,8 +217,12 @@ fn a_root_that_is_gone_is_503_until_it_is_back() {
     server.signal(Signal::SIGTERM);
     let (_, said) = server.wait();
     let lines = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
-    assert_eq!(lines("answering 503 until it can"), 1, "{said}");
-    assert_eq!(lines(&format!("root `{path}` is back")), 1, "{said}");
+    assert_eq!(lines("requests are answered with 503"), 1, "{said}");
+    assert_eq!(
+        lines(&format!("root `{path}` can be opened again")),
+        1,
+        "{said}"
+    );
 }
 
 #[test]
@@ -232,9 +236,10 @@ fn the_warning_about_a_root_is_one_line_whatever_its_name() {
     let root = server.root.path().display().to_string();
     server.signal(Signal::SIGTERM);
     let (_, said) = server.wait();
-    let warning = format!("zc-server: root `{root}/two\\nlines` cannot be opened (");
-    let is_warning =
-        |line: &str| line.starts_with(&warning) && line.ends_with("): answering 503 until it can");
+    let warning = format!("zc-server: root `{root}/two\\nlines` cannot be opened: ");
+    let is_warning = |line: &str| {
+        line.starts_with(&warning) && line.ends_with("; requests are answered with 503")
+    };
     assert_eq!(
         said.lines().filter(|line| is_warning(line)).count(),
         1,
@@ -253,8 +258,8 @@ fn no_request_is_answered_from_half_of_each() {
         (page.into_bytes(), gzip, missing.into_bytes())
     };
     let (old, new) = (tree("old"), tree("new"));
-    for cold_guard in ["auto", "off"] {
-        let looks = ["--cache-ttl", "1ms", "--cold-guard", cold_guard];
+    for offloads in ["on", "off"] {
+        let looks = ["--cache-ttl", "1ms", "--offload-cold-reads", offloads];
         let options = [
             &looks[..],
             &["--error-page", "404=404.html", "--threads", "2"],

@@ -97,7 +97,7 @@ fn many_parts_are_resumed_where_a_full_socket_stopped_them() {
 fn a_head_is_resumed_where_a_full_socket_stopped_it() {
     // A worker that sleeps although requests are there waits for the socket, and not for a thread of the
     // disk, which a busy machine may keep from its processor for seconds.
-    let mut server = Server::start(&["--cold-guard", "off"]);
+    let mut server = Server::start(&["--offload-cold-reads", "off"]);
     server.write("empty", b"");
     let mut client = narrow(&server);
     assert_eq!(client.get("/missing").status, 404);
@@ -205,7 +205,7 @@ fn a_reader_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
 
 /// False where the slow reader was late.
 fn stalled_and_slow(seed: u64) -> bool {
-    let mut server = Server::start(&["--stall-timeout", "1s"]);
+    let mut server = Server::start(&["--send-timeout", "1s"]);
     let body = pattern(BODY_BYTES, seed);
     server.write("f", &body);
     let mut stalled = narrow(&server);

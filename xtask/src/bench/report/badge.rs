@@ -62,7 +62,7 @@ impl Badge {
 }
 
 /// The numbers of a badge: the median, and what its interval is.
-pub(crate) const INTERVAL: &str = "median (least–greatest of the rounds)";
+pub(crate) const INTERVAL: &str = "median (minimum–maximum of the rounds)";
 
 /// The interval of ratios: from the least of any round to the greatest; `None` for a single one.
 pub(crate) fn interval(ratios: &Spread) -> Option<String> {

@@ -48,9 +48,9 @@ pub(crate) fn page(results: &Results) -> String {
          <title>{name} measured, {date}</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
          <header>\n<h1>{name} measured</h1>\n{head}<nav aria-label=\"Parts of the report\">{links}</nav>\n\
          </header>\n<main>\n<section id=\"summary\">\n<h2>Summary</h2>\n{summary}</section>\n{bodies}\
-         </main>\n<footer>Made by <code>cargo xtask bench</code>. Every sample is in \
-         <code>report.json</code> beside this page; what is measured and how is in \
-         <code>BENCHMARKING.md</code> of the repository.</footer>\n</body>\n</html>\n",
+         </main>\n<footer>Written by <code>cargo xtask bench</code>. Every sample is in \
+         <code>report.json</code> in the same directory; <code>BENCHMARKING.md</code> in the repository \
+         explains what is measured and how.</footer>\n</body>\n</html>\n",
         name = OURS.name,
         date = text(&results.date),
         style = include_str!("page.css"),
@@ -90,7 +90,7 @@ fn summary(results: &Results) -> String {
     }
     if let Some(goals) = tables::goal_table(results) {
         let chart = pictures::ratios(results).html();
-        let table = table("Ours beside the floor and the others", &goals);
+        let table = table("Compared with the floor and other servers", &goals);
         let _ = write!(out, "<div class=\"one\">{chart}</div>\n{table}{}", legend());
     }
     out

@@ -30,7 +30,7 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(out)?;
     if let Some(goals) = tables::goal_table(results) {
-        writeln!(out, "## Ours beside the floor and the others\n")?;
+        writeln!(out, "## Compared with the floor and other servers\n")?;
         for (name, meaning) in tables::terms(results) {
             writeln!(out, "- *{}*: {}.", plain(&name), plain(meaning))?;
         }
@@ -101,8 +101,8 @@ mod tests {
             .map(|scenario| format!("### {}\n", scenario.title));
         let headings = Section::ALL.map(|section| format!("\n## {}\n", section.heading()));
         let others = [
-            "**The run was interrupted. What is here was measured until then.**",
-            "- Not measured: h2o, h2o is not installed; this helps: apt-get install h2o\n",
+            "**The run was interrupted. This report has the measurements up to then.**",
+            "- Skipped: h2o: h2o is not installed; run `apt-get install h2o`\n",
             "| CPU per GB | 0.84 s, derived | 0.13 s, derived | 0.15 | 0.25 |",
             "[code](https://github.com/probablysamir/zero-copy-go)",
             "- *floor: one send*: a bare loop",

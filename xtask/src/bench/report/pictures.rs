@@ -18,7 +18,7 @@ pub(crate) const KEYS_OF_SIZES: &[(&str, &str)] = &[
     ("swatch ours", "ours"),
     ("swatch other", "other servers"),
     ("swatch floor", "floors: the bare system calls"),
-    ("whisker", "from the least round to the greatest"),
+    ("whisker", "minimum to maximum of the rounds"),
 ];
 
 /// And in those of what runs beside small requests.
@@ -68,12 +68,15 @@ pub(crate) fn ratios(results: &Results) -> Rows {
     Rows {
         reference: Some(1.0),
         keys: &[
-            ("ring", "over the floor"),
-            ("dot ours", "over the best other server, as at the right"),
-            ("line ours", "from the least round to the greatest"),
+            ("ring", "relative to the floor"),
+            (
+                "dot ours",
+                "relative to the best other server (number at the right)",
+            ),
+            ("line ours", "minimum to maximum of the rounds"),
         ],
         ..chart(
-            "CPU and tails, ours over theirs",
+            "CPU and tail latency of zc, relative",
             "1 is no difference, less is better",
             Scale::FromZero,
             rows.collect(),
@@ -135,7 +138,7 @@ pub(crate) fn study_by_method(results: &Results) -> Vec<Rows> {
         let value = if is_told {
             or_none(mean)
         } else {
-            "no latency told".to_owned()
+            "no latency".to_owned()
         };
         row(
             study.method.clone(),
@@ -149,7 +152,7 @@ pub(crate) fn study_by_method(results: &Results) -> Vec<Rows> {
             keys: &[
                 ("thick", "p50 to p99"),
                 ("line", "to the longest"),
-                ("ring", "mean, as at the right"),
+                ("ring", "mean (number at the right)"),
             ],
             ..chart(
                 "Latency",
@@ -254,7 +257,7 @@ pub(crate) fn idle(results: &Results) -> Rows {
                 idle.server.clone(),
                 tone,
                 Vec::new(),
-                "none that was seen".to_owned(),
+                "none measured".to_owned(),
             )
         }
     });

@@ -56,21 +56,21 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
     let mut command = vec!["cargo xtask bench".to_owned()];
     command.extend(results.command.iter().cloned());
     let network = if machine.private_network {
-        "a network namespace of its own"
+        "private network namespace"
     } else {
-        "the machine's own loopback device"
+        "loopback device of the machine"
     };
     let (congestion, usual) = (&machine.congestion, &machine.system_congestion);
-    let congestion = format!("{congestion} (the machine itself uses {usual})");
+    let congestion = format!("{congestion} (default of the machine: {usual})");
     let pinned = if machine.pinned {
-        "server and client pinned to a core each; shared in the study"
+        "server and client pinned to one core each; shared in the study"
     } else {
-        "not pinned: server and client share their cores"
+        "not pinned; server and client share cores"
     };
     let urgent = if machine.urgent_client {
-        "before all else on its core (SCHED_FIFO)"
+        "real-time priority (SCHED_FIFO)"
     } else {
-        "like all else on its core"
+        "normal priority"
     };
     let Machine {
         cpu, kernel, mtu, ..
@@ -83,7 +83,7 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
         ("Command", command.join(" ")),
         ("Machine", format!("{cpu}, {cores}, {memory:.0} GiB")),
         ("Kernel", format!("Linux {kernel}")),
-        ("Network", format!("{network}, with an MTU of {mtu} bytes")),
+        ("Network", format!("{network}, MTU of {mtu} bytes")),
         ("Congestion control", congestion),
         ("Placement", pinned.to_owned()),
         ("Client in cold", urgent.to_owned()),
@@ -95,8 +95,8 @@ pub(crate) fn facts(results: &Results) -> Vec<(&'static str, String)> {
 pub(crate) fn notes(results: &Results) -> Vec<String> {
     let skipped = results.skipped.iter().map(|skipped| {
         let (what, why, mend) = (&skipped.what, &skipped.why, skipped.mend.as_ref());
-        let mend = mend.map(|mend| format!("; this helps: {mend}"));
-        format!("Not measured: {what}, {why}{}", mend.unwrap_or_default())
+        let mend = mend.map(|mend| format!("; run `{mend}`"));
+        format!("Skipped: {what}: {why}{}", mend.unwrap_or_default())
     });
     results
         .machine
@@ -151,25 +151,25 @@ pub(crate) fn terms(results: &Results) -> Vec<(String, &'static str)> {
 /// What has to be known of all figures of a section.
 pub(crate) fn caption(section: Section) -> String {
     match section {
-        Section::Micro => "Single steps, by criterion: the median of one iteration, with the interval that \
-                           holds it in 95 of 100 cases. Ratios are to the bare system calls."
+        Section::Micro => "The median time of one iteration, measured with criterion, with its 95 % confidence \
+                           interval. Ratios are to the bare system calls."
             .to_owned(),
         Section::Study => format!(
-            "One video to wrk with {THREADS} threads and {CONNECTIONS} connections, copied (“io”) and sent. \
-             Each server has one worker thread and shares its cores with wrk. Each run was made once. \
-             “go io” and “go sendfile” are the study's own handlers, run here. Latencies are of responses \
-             without an error."
+            "One video, requested by wrk with {THREADS} threads and {CONNECTIONS} connections, copied (“io”) \
+             and sent. Each server has one worker thread and shares its cores with wrk. Each method was run \
+             once. “go io” and “go sendfile” are the study's own handlers, run on this machine. Latencies \
+             are those of successful responses."
         ),
-        Section::Sizes => "CPU time of the server for each request, or for each GB of the video: medians of \
-                           the rounds, with the least and the greatest. Less is better. Rates compare servers \
-                           only where the server's core was full."
+        Section::Sizes => "CPU time of the server per request, or per GB for the video: the median of the \
+                           rounds, with minimum and maximum. Less is better. Compare rates only where the \
+                           server's core was fully used."
             .to_owned(),
         Section::Cold => format!(
-            "{RATE} small requests a second, alone and beside others that are slow or greedy. Where fewer \
-             than half were answered there is no latency to tell; ≥ stands where some were not."
+            "{RATE} small requests per second, alone and beside slow or unthrottled downloads. No latency is \
+             given where fewer than half were answered; ≥ marks figures where some were not."
         ),
         Section::Idle => {
-            "Each connection has made one request: the memory that the server and the kernel keep for it."
+            "Memory of the server and the kernel for each connection, after one request on each."
                 .to_owned()
         }
     }
@@ -235,7 +235,7 @@ pub(crate) fn published(results: &Results) -> Option<Part> {
     let rows = ratios::rows(results);
     (!rows.is_empty()).then(|| Part {
         id: "published".to_owned(),
-        title: "Beside what was published".to_owned(),
+        title: "Compared with the published figures".to_owned(),
         table: Table::new(&ratios::HEAD, rows),
     })
 }
@@ -309,16 +309,16 @@ fn busy(results: &Results, scenario: &str, server: &str) -> String {
 pub(crate) fn beside_title(beside: &str) -> String {
     let streams = |file_bytes| {
         let size = size(file_bytes);
-        format!("{COLD_STREAMS} streams of files of {size} that are not in memory")
+        format!("{COLD_STREAMS} streams of cold files of {size}")
     };
     match beside {
         "fuse" => {
-            format!("{FEW} downloads from a file system whose every read takes {FUSE_DELAY_MS} ms")
+            format!("{FEW} downloads from a file system with {FUSE_DELAY_MS} ms per read")
         }
         "disk-small" => streams(COLD_SMALL_BYTES),
         "disk-large" => streams(COLD_LARGE_BYTES),
         "greedy" => {
-            format!("{FEW} downloads of the video by clients that take what they can get")
+            format!("{FEW} downloads of the video by unthrottled clients")
         }
         other => other.to_owned(),
     }

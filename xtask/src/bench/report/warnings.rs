@@ -19,11 +19,11 @@ const FREE: f64 = 0.9;
 pub(crate) fn warnings(results: &Results) -> Vec<String> {
     let mut warnings = Vec::new();
     if results.interrupted {
-        let rest = "What is here was measured until then.";
+        let rest = "This report has the measurements up to then.";
         warnings.push(format!("The run was interrupted. {rest}"));
     }
     if results.command.iter().any(|word| word == "--trial") {
-        warnings.push("This was a trial of the harness: its figures mean nothing.".to_owned());
+        warnings.push("This was a trial run: its figures mean nothing.".to_owned());
     }
     warnings.extend(of_other_programs(results));
     warnings.extend(of_the_host(results));
@@ -62,9 +62,9 @@ fn of_other_programs(results: &Results) -> Option<String> {
     let sections: Vec<String> = sections.collect();
     (disturbed > 0).then(|| {
         format!(
-            "Other programs disturbed {disturbed} of {}: {}. In each of those they had more than \
-             {} % of a core, and at most {:.0} %. The figures of these measurements are not of the \
-             servers alone.",
+            "Other programs disturbed {disturbed} of {}: {}. In each of those they used more than \
+             {} % of a core, and at most {:.0} %. These figures include the effect of the other \
+             programs.",
             count(all.len(), "measurement", "measurements"),
             list(&sections),
             FOREIGN_MAX * 100.0,
@@ -89,8 +89,8 @@ fn of_the_host(results: &Results) -> Option<String> {
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| {
         format!(
-            "The host of this virtual machine took time away from measurements: {}. Differences may be \
-             of the host.",
+            "The hypervisor of this virtual machine took CPU time during measurements: {}. Differences may \
+             come from the hypervisor.",
             list(&told)
         )
     })
@@ -114,7 +114,7 @@ fn of_few_responses(results: &Results) -> Option<String> {
     (!few.is_empty()).then(|| {
         format!(
             "Fewer than {RESPONSES_MIN} responses ended in a measurement of {}. Rates and latencies \
-             there are of few responses.",
+             there are based on few responses.",
             list(&few)
         )
     })
@@ -136,8 +136,8 @@ fn of_full_clients(results: &Results) -> Option<String> {
     let full: Vec<String> = closed.filter(is_full).map(label).collect();
     (!full.is_empty()).then(|| {
         format!(
-            "The client's core was full and that of {} was not with {}. Requests/s and GB/s are the \
-             client's there: compare CPU.",
+            "The client's core was full and that of {} was not with {}. The client limited \
+             requests/s and GB/s there; compare CPU.",
             OURS.name,
             list(&full)
         )
@@ -199,8 +199,8 @@ mod tests {
         results.samples[2].foreign = vec![0.03, 0.0];
         results.study[0].foreign = vec![0.05];
         let expected = "Other programs disturbed 3 of 7 measurements: 1 in study and 2 in sizes. In \
-                        each of those they had more than 2 % of a core, and at most 11 %. The figures \
-                        of these measurements are not of the servers alone.";
+                        each of those they used more than 2 % of a core, and at most 11 %. These \
+                        figures include the effect of the other programs.";
         assert_eq!(warnings(&results), [expected]);
     }
 

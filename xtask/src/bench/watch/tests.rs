@@ -437,7 +437,7 @@ fn what_the_host_takes_disturbs_as_what_others_take_does() {
         ..Seen::default()
     };
     let why = seen(stolen).disturbed_by(0.01);
-    assert_eq!(why, "the host took 5.0 % of the time");
+    assert_eq!(why, "the hypervisor took 5.0 % of the time");
     let why = seen(foreign).disturbed_by(0.01);
-    assert_eq!(why, "other programs had 6.0 % of a core");
+    assert_eq!(why, "other programs used 6.0 % of a core");
 }

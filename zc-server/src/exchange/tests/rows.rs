@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_head_is_answered_or_waits() {
-    let mut fixture = Fixture::without_cold_guard();
+    let mut fixture = Fixture::without_offloading();
     std::fs::write(fixture.root.path().join("short"), b"x").expect("a file");
     let long = File::create(fixture.root.path().join("long")).expect("a file");
     long.set_len(1 << 20).expect("a sparse file");
@@ -178,15 +178,15 @@ fn a_slow_reader_is_told_from_a_dead_one_by_its_queue() {
     let Next::Wait(exchange) = next else {
         panic!("{next:?}");
     };
-    assert_eq!(exchange.deadline_ms(), TIMEOUTS.stall_ms);
-    worker.now_ms = TIMEOUTS.stall_ms;
+    assert_eq!(exchange.deadline_ms(), TIMEOUTS.send_ms);
+    worker.now_ms = TIMEOUTS.send_ms;
     peer.unacknowledged_bytes -= 1;
     let next = exchange.on_deadline(b"", &mut peer, worker);
     assert_eq!(told(&next, worker), "wait Sending");
     let Next::Wait(exchange) = next else {
         panic!("{next:?}");
     };
-    assert_eq!(exchange.deadline_ms(), 2 * TIMEOUTS.stall_ms);
+    assert_eq!(exchange.deadline_ms(), 2 * TIMEOUTS.send_ms);
     // An edge without progress moves neither the deadline nor what the queue is measured by.
     worker.now_ms += 1;
     peer.answers.push_back(Progress::WouldBlock);
@@ -194,7 +194,7 @@ fn a_slow_reader_is_told_from_a_dead_one_by_its_queue() {
     let Next::Wait(exchange) = next else {
         panic!("{next:?}");
     };
-    assert_eq!(exchange.deadline_ms(), 2 * TIMEOUTS.stall_ms);
+    assert_eq!(exchange.deadline_ms(), 2 * TIMEOUTS.send_ms);
     assert_eq!(deadline(exchange, &mut peer, worker), "end Reset, Stalled");
 }
 

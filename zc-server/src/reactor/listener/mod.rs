@@ -215,27 +215,27 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, error } = self;
-        write!(f, "cannot bind {address}: ")?;
+        write!(f, "cannot listen on {address}: ")?;
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EADDRINUSE) => f.write_str(
-                "address in use; stop the other program or choose another port with --bind",
+                "the address is in use; stop the other program or choose another port with --bind",
             ),
             Some(Errno::EACCES) => f.write_str(
-                "permission denied; use a port above 1023 or give CAP_NET_BIND_SERVICE",
+                "permission denied; use a port above 1023, or grant CAP_NET_BIND_SERVICE",
             ),
             Some(Errno::EADDRNOTAVAIL) => f.write_str(
-                "this machine does not have that address; choose one that it has with --bind",
+                "this machine does not have the address; choose another one with --bind",
             ),
             Some(Errno::EAFNOSUPPORT) => f.write_str(
                 "this machine does not support the address family; choose another address with --bind",
             ),
             // Of all calls before the socket listens only the choice of a congestion control has it.
             Some(Errno::ENOENT) => f.write_str(
-                "the kernel does not have that congestion control; load its module (modprobe \
-                 tcp_bbr) or choose another with --congestion",
+                "the kernel does not have the congestion control; load its module (modprobe \
+                 tcp_bbr) or choose another one with --congestion",
             ),
             Some(Errno::EMFILE | Errno::ENFILE) => f.write_str(
-                "out of file descriptors; raise the limit (ulimit -n) or lower --threads",
+                "too many open files; raise the limit (ulimit -n) or lower --threads",
             ),
             _ => write!(f, "{error}; choose another address with --bind"),
         }

@@ -69,7 +69,7 @@ fn a_second_instance_fails_and_the_port_is_free_after_the_first() {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot bind {address}: address in use; \
+                "cannot listen on {address}: the address is in use; \
                  stop the other program or choose another port with --bind"
             )
         );
@@ -186,8 +186,8 @@ fn an_address_of_another_machine() {
     let error = bind(&["192.0.2.1:0".parse().unwrap()], 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot bind 192.0.2.1:0: this machine does not have that address; \
-         choose one that it has with --bind"
+        "cannot listen on 192.0.2.1:0: this machine does not have the address; \
+         choose another one with --bind"
     );
 }
 
@@ -203,15 +203,15 @@ fn congestion_control_is_inherited_and_one_that_is_missing_is_named() {
         assert!(name.starts_with(b"cubic"), "{name:?}");
         assert_eq!(unpaced_under(&listeners[0]), None);
     }
-    assert!(message(Errno::ENOENT).contains("choose another with --congestion"));
+    assert!(message(Errno::ENOENT).contains("choose another one with --congestion"));
 }
 
 #[test]
 fn messages_name_the_mend() {
     assert_eq!(
         message(Errno::EACCES),
-        "cannot bind 127.0.0.1:80: permission denied; \
-         use a port above 1023 or give CAP_NET_BIND_SERVICE"
+        "cannot listen on 127.0.0.1:80: permission denied; \
+         use a port above 1023, or grant CAP_NET_BIND_SERVICE"
     );
     assert!(message(Errno::EMFILE).contains("ulimit -n"));
     assert!(message(Errno::EIO).ends_with("; choose another address with --bind"));

@@ -55,7 +55,7 @@ pub(crate) struct Bounds {
     /// Bytes of memory, about.
     pub(crate) bytes: usize,
     /// The longest file whose bytes are kept, in bytes.
-    pub(crate) inline_max: u64,
+    pub(crate) file_max: u64,
     /// How long an entry is believed, in milliseconds; 0 asks each time.
     pub(crate) ttl_ms: u64,
 }
@@ -213,10 +213,10 @@ impl ResponseCache {
             return Err(found);
         };
         if entry.standing.is_still(&found) {
-            let inline_max = self.bounds.inline_max;
+            let file_max = self.bounds.file_max;
             if let CacheEntry::File(file) = &mut entry.standing
                 && file.content().is_none()
-                && file.representation.length() <= inline_max
+                && file.representation.length() <= file_max
             {
                 // It was not in memory before, and may be now.
                 file.whole = None;

@@ -20,7 +20,7 @@ const TTL_MS: u64 = 1_000;
 const BOUNDS: Bounds = Bounds {
     entries: 100,
     bytes: 1 << 20,
-    inline_max: 4096,
+    file_max: 4096,
     ttl_ms: TTL_MS,
 };
 /// Length of most files, in bytes: short enough to be kept.
@@ -116,13 +116,13 @@ impl Files {
             CachedFile::new(Representation::new(resource, rules, self.now))
         };
         let id = cache.insert(key, found, now_ms, make).ok()?;
-        let inline_max = cache.bounds().inline_max;
+        let file_max = cache.bounds().file_max;
         if let Some(CacheEntry::File(file)) = cache.entry(id)
             && file.whole.is_none()
         {
             let whole = prepared::whole(
                 &file.representation,
-                inline_max,
+                file_max,
                 &self.services,
                 &self.content.rules,
                 self.now,
@@ -271,7 +271,7 @@ fn memory_is_never_exceeded() {
     }
     assert_eq!(cache.entries.len(), 5);
     // One that is too heavy for the whole cache drives nobody out.
-    cache.bounds.inline_max = u64::MAX;
+    cache.bounds.file_max = u64::MAX;
     files.write("heavy", &vec![0; 6 * weight]);
     for _ in 0..3 {
         assert_eq!(files.ask(&mut cache, "heavy", 40), None);
@@ -383,7 +383,7 @@ fn what_is_kept_of_a_root_that_was_let_go_is_dropped_in_turns() {
 fn an_open_file_without_its_bytes_is_compared_once_in_a_millisecond() {
     let files = Files::new(&["a"]);
     let mut cache = ResponseCache::new(Bounds {
-        inline_max: 0,
+        file_max: 0,
         ..BOUNDS
     });
     let id = files.ask_twice(&mut cache, "a", 5).expect("kept");

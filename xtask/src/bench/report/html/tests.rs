@@ -101,7 +101,7 @@ fn what_was_skipped_is_told_with_what_helps() {
     let mut results = full();
     results.skipped = vec![skipped("h2o", "apt-get install h2o")];
     let page = page_of(&results);
-    let told = "<li>Not measured: h2o, h2o is not installed; this helps: apt-get install h2o</li>";
+    let told = "<li>Skipped: h2o: h2o is not installed; run `apt-get install h2o`</li>";
     assert!(page.contains(told));
 }
 
@@ -130,7 +130,7 @@ fn the_study_names_what_it_repeats_before_its_figures() {
     let title = at("How I used Zero-Copy To Achieve Blazingly Fast File Transfers");
     let code = at("href=\"https://github.com/probablysamir/zero-copy-go\"");
     assert!(title < code && code < at("<svg") && code < at("<table"));
-    assert!(section.contains("Beside what was published"));
+    assert!(section.contains("Compared with the published figures"));
 }
 
 #[test]
@@ -151,7 +151,9 @@ fn floors_and_variants_are_explained_before_the_first_table_that_has_them() {
 #[test]
 fn the_legend_has_every_badge_and_stands_beneath_the_badges() {
     let page = page_of(&full());
-    let (_, behind) = page.split_once("aria-label=\"Ours beside").expect("goals");
+    let (_, behind) = page
+        .split_once("aria-label=\"Compared with")
+        .expect("goals");
     let (_, legend) = behind.split_once("<p class=\"keys\">").expect("a legend");
     let (legend, _) = legend.split_once("</p>").expect("its end");
     for badge in Badge::ALL {
@@ -204,5 +206,5 @@ fn figures_of_nothing_are_dashes() {
     results.micro[0].median = f64::NAN;
     let page = page_of(&results);
     assert!(page.contains("no answer"));
-    assert!(page.contains("none that was seen"));
+    assert!(page.contains("none measured"));
 }

@@ -1,0 +1,275 @@
+//! Options of what is served, and of the responses.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use zc_core::SendMethod;
+
+use super::choice::{Precompressed, Switch};
+use super::parse;
+use crate::config::files::{
+    CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MEDIA_TYPE_DEFAULT,
+    MediaType, Symlinks,
+};
+
+/// Options of what is served, and of the responses.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingArgs {
+    /// Name of index files
+    ///
+    /// The index file is sent for its directory. May be repeated: the first name that exists is used.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "ZC_INDEX",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "index.html",
+        value_parser = parse::file_name
+    )]
+    pub index: Vec<String>,
+
+    /// Symbolic links to follow
+    #[arg(
+        long,
+        value_name = "WHICH",
+        env = "ZC_SYMLINKS",
+        hide_env_values = true,
+        value_enum,
+        default_value = "within"
+    )]
+    pub symlinks: Symlinks,
+
+    /// Page of a single-page application
+    ///
+    /// Send FILE, by default index.html, for a path that does not exist. Browsers get it when they
+    /// navigate to any such path, other clients for paths without an extension. FILE is relative to the
+    /// root and must exist when the server starts.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ZC_SPA",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "index.html",
+        value_parser = parse::path_below
+    )]
+    pub spa: Option<PathBuf>,
+
+    /// Send FILE as the page of status CODE
+    ///
+    /// CODE is 400 to 599. FILE is relative to the root and must exist when the server starts. May be
+    /// repeated.
+    #[arg(
+        long = "error-page",
+        value_name = "CODE=FILE",
+        env = "ZC_ERROR_PAGE",
+        hide_env_values = true,
+        value_parser = parse::error_page
+    )]
+    pub error_pages: Vec<ErrorPage>,
+
+    /// Serve DIR to requests for HOST
+    ///
+    /// Requests for all other hosts are served from ROOT. May be repeated.
+    #[arg(
+        long = "site",
+        value_name = "HOST=DIR",
+        env = "ZC_SITE",
+        hide_env_values = true,
+        value_parser = parse::site
+    )]
+    pub sites: Vec<(String, PathBuf)>,
+
+    /// Cache-Control of paths that match GLOB
+    ///
+    /// A glob without a slash matches file names in every directory. * does not match a slash, ** does.
+    /// May be repeated: the first glob that matches is used.
+    #[arg(
+        long = "cache-control",
+        value_name = "GLOB=VALUE",
+        env = "ZC_CACHE_CONTROL",
+        hide_env_values = true,
+        value_parser = parse::cache_control
+    )]
+    pub cache_control: Vec<CacheControl>,
+
+    /// Add a field to responses
+    ///
+    /// With GLOB, only to responses for files that match it, as in --cache-control. May be repeated: all
+    /// that match are added, in order. 'Server:' without a value removes the Server field.
+    /// 'GLOB=Content-Encoding: gzip' declares that these files are stored in that coding.
+    #[arg(
+        long = "header",
+        value_name = "[GLOB=]NAME: VALUE",
+        env = "ZC_HEADER",
+        hide_env_values = true,
+        value_parser = parse::field
+    )]
+    pub fields: Vec<Field>,
+
+    /// Allow cross-origin requests by scripts
+    ///
+    /// Scripts of ORIGIN may read the responses; without ORIGIN, scripts of every origin. May be
+    /// repeated.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "ZC_CORS",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*",
+        value_delimiter = ',',
+        value_parser = parse::origin
+    )]
+    pub cors: Vec<String>,
+
+    /// Request fields allowed with --cors
+    ///
+    /// LIST replaces the default. * allows every field except Authorization. May be repeated. Needs
+    /// --cors.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "ZC_CORS_HEADERS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        requires = "cors",
+        default_value = CORS_REQUEST_FIELDS,
+        value_parser = parse::field_name
+    )]
+    pub cors_headers: Vec<String>,
+
+    /// Let ?download save a file
+    ///
+    /// A request for FILE?download is answered with Content-Disposition: attachment, so that browsers save
+    /// the file. It has no effect on index files and on the page of --spa.
+    #[arg(
+        long,
+        value_name = "on|off",
+        env = "ZC_DOWNLOAD_QUERY",
+        hide_env_values = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value = "on"
+    )]
+    pub download_query: Switch,
+
+    /// Media type of files that end in .EXT
+    ///
+    /// EXT is an extension such as log or wasm.gz; the longest that matches is used. May be repeated.
+    #[arg(
+        long = "mime",
+        value_name = "EXT=TYPE",
+        env = "ZC_MIME",
+        hide_env_values = true,
+        value_parser = parse::extension_type
+    )]
+    pub types: Vec<MediaType>,
+
+    /// Media type of unknown extensions
+    ///
+    /// It is sent for files with an unknown extension, and for files without one.
+    #[arg(
+        long = "default-type",
+        value_name = "TYPE",
+        env = "ZC_DEFAULT_TYPE",
+        hide_env_values = true,
+        default_value = MEDIA_TYPE_DEFAULT,
+        value_parser = parse::media_type
+    )]
+    pub default_type: String,
+
+    /// Charset of text types
+    ///
+    /// auto adds utf-8 to text types that cannot declare their own encoding, and nothing to HTML, XML,
+    /// CSS and JavaScript. NAME is added to all text types except XML. With off nothing is added.
+    #[arg(
+        long,
+        value_name = "auto|off|NAME",
+        env = "ZC_CHARSET",
+        hide_env_values = true,
+        default_value = "auto",
+        value_parser = parse::charset
+    )]
+    pub charset: Charset,
+
+    /// Precompressed files
+    ///
+    /// A file NAME.br, NAME.zst or NAME.gz beside NAME is sent in its place to clients that accept its
+    /// coding. The order of LIST decides where a client accepts several equally. With off none is sent.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "ZC_PRECOMPRESSED",
+        hide_env_values = true,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "br,zst,gz"
+    )]
+    pub precompressed: Vec<Precompressed>,
+
+    /// Source of entity-tags
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        env = "ZC_ETAG",
+        hide_env_values = true,
+        value_enum,
+        default_value = "auto"
+    )]
+    pub etag: EntityTags,
+
+    /// Serve names that begin with a dot
+    ///
+    /// /.well-known/ is always served.
+    #[arg(
+        long,
+        env = "ZC_HIDDEN",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub hidden: bool,
+
+    /// Directory listings
+    ///
+    /// A directory without an index file is answered with a list of its entries: as HTML, or as JSON where
+    /// the client prefers it.
+    #[arg(
+        long,
+        value_name = "on|off",
+        env = "ZC_LISTING",
+        hide_env_values = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value = "on"
+    )]
+    pub listing: Switch,
+
+    /// How file content is sent
+    #[arg(
+        long,
+        value_name = "METHOD",
+        env = "ZC_METHOD",
+        hide_env_values = true,
+        default_value = "auto",
+        value_parser = parse::method_parser()
+    )]
+    pub method: SendMethod,
+
+    /// Let requests choose the method
+    ///
+    /// A request for FILE?method=copy is then sent by the method copy. This is for measurements; do not
+    /// use it on a public server.
+    #[arg(
+        long,
+        env = "ZC_METHOD_OVERRIDE",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub method_override: bool,
+}
