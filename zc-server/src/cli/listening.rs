@@ -12,8 +12,8 @@ use crate::config::{Bind, Congestion};
 pub struct ListeningArgs {
     /// Address to listen on
     ///
-    /// 8080 and localhost:8080 listen on the loopback addresses only, 127.0.0.1 and [::1]. :8080 and
-    /// [::]:8080 listen on every address, IPv4 and IPv6. 127.0.0.1:8080 and [::1]:8080 are single
+    /// `8080` and `localhost:8080` listen on the loopback addresses only, IPv4 and IPv6. `:8080` and
+    /// `[::]:8080` listen on every address, IPv4 and IPv6. `127.0.0.1:8080` and `[::1]:8080` are single
     /// addresses. With port 0 the kernel chooses a free port. May be repeated.
     #[arg(
         long = "bind",
