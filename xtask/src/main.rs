@@ -2,8 +2,10 @@
 
 mod artifacts;
 mod bench;
+mod book;
 mod ci;
 mod fuzz;
+mod markdown;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -13,6 +15,7 @@ Usage: cargo xtask TASK
 
 Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
+  book [ARGS]   make the book in target/book, or with --run run its commands; see book --help
   ci [ARGS]     run the gates, or with --quick those for while one works; see ci --help
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
   tidy [ARGS]   look for what is too long, in a circle, or not where a document says it is
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let result = match task.as_deref() {
         Some("bench") => bench::run(&rest),
+        Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("tidy") => tidy::run(&rest),
