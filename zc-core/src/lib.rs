@@ -146,12 +146,15 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use splice::splice;
 pub use transfer::Transfer;
 
-/// The examples of the READMEs, compiled.
+/// The examples of the READMEs and of the book, compiled.
 #[cfg(doctest)]
-mod readme {
+mod documents {
     #[doc = include_str!("../README.md")]
     mod of_the_crate {}
 
     #[doc = include_str!("../../README.md")]
     mod of_the_repository {}
+
+    #[doc = include_str!("../../docs/src/zc-core.md")]
+    mod of_the_book {}
 }

@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use nix::sys::signal::{Signal, killpg};
 
 use super::page::{Step, Way};
+use crate::bench::process::{has_ended_within, number};
 use crate::ci::end_group;
 
 /// How long one block may take.
@@ -218,8 +219,10 @@ impl<'a> Run<'a> {
         let mut began = Instant::now();
         let mut begun = 0;
         loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(End::Exited(status.code()));
+            if has_ended_within(child, LOOK) {
+                // What a page leaves behind ends with it; refused where nothing is.
+                let _ = killpg(number(child), Signal::SIGKILL);
+                return Ok(End::Exited(child.wait()?.code()));
             }
             let told = self.told();
             if told.begun != begun {
@@ -229,7 +232,6 @@ impl<'a> Run<'a> {
                 end_group(child)?;
                 return Ok(End::TooLong(block_max));
             }
-            thread::sleep(LOOK);
         }
     }
 
@@ -341,15 +343,4 @@ fn command_at(step: &Step, line: usize) -> (usize, String) {
         step.line + 1 + first,
         command.unwrap_or_default().join("\n"),
     )
-}
-
-/// Fails unless the programs that every page needs are there.
-pub(super) fn look_for_bash() -> anyhow::Result<()> {
-    let mut bash = Command::new("bash");
-    let status = bash
-        .args(["-c", "true"])
-        .status()
-        .context("cannot run bash")?;
-    ensure!(status.success(), "bash does not run");
-    Ok(())
 }

@@ -138,7 +138,6 @@ fn ensure_version(said: Option<&str>) -> anyhow::Result<()> {
 /// Runs the commands of pages: all there are, or those whose path or name is given.
 fn run_pages(root: &Path, chosen: &[String]) -> anyhow::Result<()> {
     let pages = pages(root, chosen)?;
-    commands::look_for_bash()?;
     let arguments = [
         "build",
         "--package",

@@ -271,6 +271,7 @@ fn code(text: &str) -> String {
 /// Help as Markdown: what is between backticks stays as it is, options and variables are in code font, and
 /// signs that mean something in Markdown are escaped.
 fn prose(text: &str) -> String {
+    let text = with_backticks(text);
     let parts: Vec<&str> = text.split('`').collect();
     // Backticks come in pairs, or the last is one of the text.
     let is_paired = parts.len() % 2 == 1;
@@ -287,6 +288,34 @@ fn prose(text: &str) -> String {
         }
     }
     markdown
+}
+
+/// A terminal shows what is typed between single quotes: here it is in code font. The apostrophe of a word
+/// has a letter before it.
+fn with_backticks(text: &str) -> String {
+    if text.contains('`') {
+        return text.to_owned();
+    }
+    let mut quoted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\'') {
+        let (before, behind) = (&rest[..at], &rest[at + 1..]);
+        let begins_word = before.ends_with(|last: char| last.is_whitespace() || last == '(')
+            || (before.is_empty() && quoted.is_empty());
+        quoted.push_str(before);
+        match behind.find('\'').filter(|_| begins_word) {
+            Some(end) => {
+                quoted.push_str(&code(&behind[..end]));
+                rest = &behind[end + 1..];
+            }
+            None => {
+                quoted.push('\'');
+                rest = behind;
+            }
+        }
+    }
+    quoted.push_str(rest);
+    quoted
 }
 
 fn escaped(text: &str) -> String {
@@ -427,5 +456,12 @@ mod tests {
     fn an_odd_backtick_is_one_of_the_text() {
         assert_eq!(prose("a `b` c"), "a `b` c");
         assert_eq!(prose("a ` c"), "a \\` c");
+    }
+
+    #[test]
+    fn what_is_typed_between_quotes_is_in_code_font() {
+        let text = "'Server: *' is the server's, and users' are ('a b') not";
+        let wanted = "`Server: *` is the server's, and users' are (`a b`) not";
+        assert_eq!(prose(text), wanted);
     }
 }

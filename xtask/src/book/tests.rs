@@ -122,6 +122,25 @@ fn a_server_that_ends_by_itself_is_told() {
 }
 
 #[test]
+fn what_a_page_leaves_behind_ends_with_it() {
+    let stand = Stand::new();
+    let held = stand.path("held");
+    let page = format!(
+        "```sh\nexec 9>>'{0}'\nflock 9\nsleep infinity &\n```\n",
+        held.display()
+    );
+    // The second run needs what the first has held.
+    let wait = Duration::from_secs(60);
+    assert_eq!(stand.faults(&page, true, wait), [""; 0]);
+    let file = fs::File::open(&held).expect("a file");
+    let began = std::time::Instant::now();
+    while file.try_lock().is_err() {
+        assert!(began.elapsed() < wait, "it is still held");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_block_that_hangs_is_ended() {
     let stand = Stand::new();
     let page = "```sh\nsleep 600\n```\n";

@@ -85,7 +85,7 @@ fn blocks(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for fault in page::steps(text).err().into_iter().flatten() {
-        let mend = "see “The book” in CONTRIBUTING.md";
+        let mend = "CONTRIBUTING.md says what is above a block";
         findings.push(finding(fault.line, fault.text, mend));
     }
     let blocks = Document::read(text).blocks;
@@ -132,9 +132,9 @@ mod tests {
         let page = options::page();
         let tree = |text: &str| Tree::of(&[(options::PATH, text)]);
         assert_eq!(options_page(&tree(&page)), None);
-        let other = page.replacen("--bind ADDR", "--bind ADDRESS", 1);
+        let other = page.replacen("ZC_BIND", "ZC_ADDRESS", 1);
         let found = options_page(&tree(&other)).expect("a difference");
-        let line = other.lines().position(|line| line.contains("ADDRESS"));
+        let line = other.lines().position(|line| line.contains("ZC_ADDRESS"));
         assert_eq!(Some(found.line - 1), line);
         assert!(options_page(&tree("")).is_some());
     }
