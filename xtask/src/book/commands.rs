@@ -305,10 +305,10 @@ impl Told {
                     told.failed = None;
                 }
                 (Some("failed"), Some(_), Some(status), Some(line)) => {
-                    told.failed = told.failed.or(Some((line, status_of(status))));
+                    told.failed = told.failed.or_else(|| Some((line, status_of(status))));
                 }
                 (Some("ended"), Some(block), Some(status), _) => {
-                    told.ended = told.ended.or(Some((block, status_of(status))));
+                    told.ended = told.ended.or_else(|| Some((block, status_of(status))));
                 }
                 _ => {}
             }

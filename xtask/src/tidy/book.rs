@@ -1,8 +1,6 @@
 //! The pages of the book are those of its table of contents, its options are clap's, and its code is run
 //! or compiled. README is a front page.
 
-use std::collections::BTreeSet;
-
 use super::Finding;
 use super::tree::Tree;
 use crate::book::{PAGES, SUMMARY, options, page};
@@ -39,23 +37,26 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Pages that SUMMARY.md does not have. Its links to pages that are not there are dead ones, which
-/// `links` finds.
+/// Pages that neither SUMMARY.md has nor another page includes. Links of SUMMARY.md to pages that are not
+/// there are dead ones, which `links` finds.
 fn strays(tree: &Tree) -> Vec<Finding> {
     let summary = Document::read(tree.text(SUMMARY).unwrap_or_default());
-    let listed: BTreeSet<String> = summary
-        .links
-        .iter()
-        .map(|link| format!("{PAGES}{}", link.target))
-        .collect();
-    let pages = tree.texts().map(|(path, _)| path);
-    let pages = pages.filter(|path| path.starts_with(PAGES) && path.ends_with(".md"));
-    let strays = pages.filter(|&path| path != SUMMARY && !listed.contains(path));
+    let is_listed = |name: &str| summary.links.iter().any(|link| link.target == name);
+    let pages = || {
+        let pages = tree.texts().filter(|(path, _)| path.ends_with(".md"));
+        pages.filter_map(|(path, text)| Some((path.strip_prefix(PAGES)?, path, text)))
+    };
+    let is_included = |name: &str| {
+        let include = format!("{{{{#include {name}}}}}");
+        pages().any(|(_, _, text)| text.contains(&include))
+    };
+    let strays = pages()
+        .filter(|&(name, path, _)| path != SUMMARY && !is_listed(name) && !is_included(name));
     strays
-        .map(|path| Finding {
+        .map(|(_, path, _)| Finding {
             path: path.to_owned(),
             line: 1,
-            fault: format!("the page is not in {SUMMARY}"),
+            fault: format!("the page is not in {SUMMARY}, and no page includes it"),
             mend: "add it there".to_owned(),
         })
         .collect()
@@ -122,9 +123,12 @@ mod tests {
     fn every_page_is_in_the_table_of_contents() {
         let summary = (SUMMARY, "[A](a.md)\n- [Options](options.md)\n");
         assert_eq!(faults(&[summary, ("docs/src/a.md", "# A\n")]), [""; 0]);
-        let stray = [summary, ("docs/src/b.md", "# B\n")];
-        let wanted = "docs/src/b.md:1 the page is not in docs/src/SUMMARY.md";
+        let stray = [summary, ("docs/src/b/c.md", "# C\n")];
+        let wanted =
+            "docs/src/b/c.md:1 the page is not in docs/src/SUMMARY.md, and no page includes it";
         assert_eq!(faults(&stray), [wanted]);
+        let includes = ("docs/src/a.md", "# A\n\n{{#include b/c.md}}\n");
+        assert_eq!(faults(&[stray[0], stray[1], includes]), [""; 0]);
     }
 
     #[test]
