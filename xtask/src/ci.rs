@@ -63,7 +63,7 @@ impl Gate {
 
 /// The gates in order. What is cheap comes first; the fuzzers are a workspace of their own, with flags
 /// of their own.
-const GATES: [Gate; 15] = [
+const GATES: [Gate; 17] = [
     gate("fmt", Runs::Always, "fmt --all --check"),
     gate(
         "fuzz-fmt",
@@ -81,7 +81,7 @@ const GATES: [Gate; 15] = [
     gate(
         "unit",
         Runs::Quick,
-        "test --workspace --lib --bins --test readme --locked --quiet",
+        "test --workspace --lib --bins --locked --quiet",
     ),
     gate(
         "fuzz-clippy",
@@ -91,13 +91,17 @@ const GATES: [Gate; 15] = [
     ),
     gate("doc", Runs::Full, "doc --workspace --no-deps --locked")
         .with("RUSTDOCFLAGS", "-D warnings"),
+    // The page of options is that of clap, and mdBook takes all pages.
+    gate("book", Runs::Full, "xtask book --check"),
+    // Every command of the book and of README, as printed.
+    gate("book-commands", Runs::Full, "xtask book --run"),
     // What systems other than Linux run, in as far as it can be tested here.
     gate(
         "portable",
         Runs::Full,
         "test -p zc-core --features portable --locked --quiet",
     ),
-    // As README has it.
+    // As CONTRIBUTING.md has it.
     gate("test", Runs::Full, "test --workspace"),
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
     gate("no-cache", Runs::Full, CACHE_TESTS).with("ZC_TEST_CACHE_FILES", "0"),
@@ -245,7 +249,7 @@ fn run_within(command: &mut Command, limit: Duration, stop: &AtomicBool) -> std:
 }
 
 /// Asks a group to end, and kills what is left of it. Refused is it only where nothing is.
-fn end_group(child: &mut Child) -> std::io::Result<()> {
+pub(crate) fn end_group(child: &mut Child) -> std::io::Result<()> {
     let group = Pid::from_raw(child.id().cast_signed());
     let _ = killpg(group, Signal::SIGTERM);
     let asked = Instant::now();
@@ -291,13 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn the_test_command_of_the_readme_is_a_gate() {
-        let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    fn the_test_command_of_contributors_is_a_gate() {
+        let page =
+            std::fs::read_to_string(root().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
         let gate = GATES
             .iter()
             .find(|gate| gate.name == "test")
             .expect("a gate");
-        assert!(readme.contains(&format!("```sh\n{}\n```", gate.line())));
+        assert!(page.contains(&format!("    {}  ", gate.line())));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod artifacts;
 mod bench;
+mod book;
 mod ci;
 mod fuzz;
+mod markdown;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -13,6 +15,7 @@ Usage: cargo xtask TASK
 
 Tasks:
   bench [ARGS]  measure zc and other servers, and write a report; see bench --help
+  book [ARGS]   make the book in target/book, or run its commands; see book --help
   ci [ARGS]     run the gates, or the fast ones with --quick; see ci --help
   fuzz [ARGS]   run the fuzzers of zc-http; see fuzz --help
   tidy [ARGS]   check sizes, layers, documents and words; see tidy --help
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let result = match task.as_deref() {
         Some("bench") => bench::run(&rest),
+        Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("tidy") => tidy::run(&rest),

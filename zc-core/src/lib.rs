@@ -148,7 +148,7 @@ pub use transfer::Transfer;
 
 /// The examples of the READMEs and of the book, compiled.
 #[cfg(doctest)]
-mod readme {
+mod documents {
     #[doc = include_str!("../README.md")]
     mod of_the_crate {}
 

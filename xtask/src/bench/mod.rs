@@ -12,7 +12,7 @@ mod micro;
 mod missing;
 mod peers;
 mod plan;
-mod process;
+pub(crate) mod process;
 mod progress;
 mod report;
 mod results;

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md and CONTRIBUTING.md name is there, and links of all documents lead somewhere.
+//! What ARCHITECTURE.md and CONTRIBUTING.md name is there.
 
 use super::Finding;
 use super::tree::Tree;
@@ -15,9 +15,6 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         for block in blocks(tree.text(document).unwrap_or_default()) {
             check_block(tree, document, &block, &mut findings);
         }
-    }
-    for (path, text) in tree.texts().filter(|(path, _)| path.ends_with(".md")) {
-        findings.extend(dead_links(tree, path, text));
     }
     findings
 }
@@ -145,48 +142,6 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// Relative links to what is not there.
-fn dead_links(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-    for (index, line) in text.lines().enumerate() {
-        for link in line.split("](").skip(1) {
-            let link = link.split([')', '#', ' ']).next().unwrap_or_default();
-            let is_elsewhere = link.contains(':') || link.is_empty() || link.starts_with('<');
-            if is_elsewhere || line.starts_with("    ") {
-                continue;
-            }
-            let target = joined(directory, link);
-            if !tree.has(&target) {
-                findings.push(Finding {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    fault: format!("the link target {link} does not exist"),
-                    mend: "link to the current place".to_owned(),
-                });
-            }
-        }
-    }
-    findings
-}
-
-fn joined(directory: &str, link: &str) -> String {
-    let mut parts: Vec<&str> = directory
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    for part in link.split('/') {
-        match part {
-            ".." => {
-                parts.pop();
-            }
-            "." | "" => {}
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,16 +182,6 @@ mod tests {
         assert_eq!(
             faults("`fetched` (`disk/`)\n"),
             ["1 `fetched` is not in `disk/`"]
-        );
-    }
-
-    #[test]
-    fn links_lead_somewhere() {
-        let fine = "[a](zc-core/src/cork.rs#L1) [b](https://a.b/c) [c](#memory) [d](zc-core)\n";
-        assert_eq!(faults(fine), Vec::<String>::new());
-        assert_eq!(
-            faults("[a](../cork.rs)\n"),
-            ["1 the link target ../cork.rs does not exist"]
         );
     }
 }

@@ -2,10 +2,12 @@
 
 mod allowed;
 mod attributes;
+mod book;
 mod commits;
 mod documents;
 mod graph;
 mod layers;
+mod links;
 mod rust_version;
 mod size;
 mod tree;
@@ -67,10 +69,13 @@ impl Display for Finding {
 type Check = fn(&Tree) -> Vec<Finding>;
 
 /// The checks by name.
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 9] = [
     ("file-length", size::files),
     ("function-length", size::functions),
+    ("readme-length", book::readme_length),
     ("documents", documents::check),
+    ("links", links::check),
+    ("book", book::check),
     ("words", words::check),
     ("unsafe", unsafe_code::check),
     ("rust-version", rust_version::check),
