@@ -4,6 +4,7 @@ mod artifacts;
 mod bench;
 mod ci;
 mod fuzz;
+mod pictures;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -15,6 +16,7 @@ Tasks:
   bench [ARGS]  measure, and write a report; `bench --help` tells what can be chosen
   ci [ARGS]     run the gates, or with --quick those for while one works; see ci --help
   fuzz [ARGS]   run the fuzzers of zc-http for a bounded time; see fuzz --help
+  pictures [ARGS]  write the pictures and tables of the newest results; see pictures --help
   tidy [ARGS]   look for what is too long, in a circle, or not where a document says it is
   help          print this
 ";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("pictures") => pictures::run(&rest),
         Some("tidy") => tidy::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
