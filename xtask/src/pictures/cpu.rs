@@ -23,7 +23,10 @@ const FEW_SERVERS: [&str; 7] = [
     "static-web-server",
 ];
 /// Those of the book.
-const ALL: [&[&str]; 2] = [&["1k", "4k-many", "10k", "100k"], &["1m", "video", "1k-close"]];
+const ALL: [&[&str]; 2] = [
+    &["1k", "4k-many", "10k", "100k"],
+    &["1m", "video", "1k-close"],
+];
 const SERVERS: [&str; 8] = [
     "zc",
     "nginx",
@@ -81,10 +84,10 @@ fn grid(newest: &Newest, bands: &[&[&str]], servers: &[&str]) -> Grid {
             .collect(),
     };
     Grid {
-        title: "CPU per request, zc = 1".to_owned(),
+        title: "CPU per request, compared with zc".to_owned(),
         lead: vec![
-            "How many times the CPU of zc each server used to send a file of".to_owned(),
-            "this size. Shorter is better.".to_owned(),
+            "CPU time of each server to send a file of this size, where zc".to_owned(),
+            "takes 1. Shorter is better.".to_owned(),
         ],
         bands: bands.iter().map(band).collect(),
         foot: vec![
@@ -108,7 +111,11 @@ fn column(results: &Results, scenario: &str, servers: &[&str]) -> Rows {
         };
         Row {
             label: name(server).to_owned(),
-            tone: if *server == OURS.name { "ours" } else { "other" },
+            tone: if *server == OURS.name {
+                "ours"
+            } else {
+                "other"
+            },
             marks: times.map(Mark::Bar).into_iter().collect(),
             value: times.map_or_else(|| NONE.to_owned(), told_times),
         }
@@ -118,7 +125,7 @@ fn column(results: &Results, scenario: &str, servers: &[&str]) -> Rows {
         title: title.to_owned(),
         unit,
         scale: Scale::FromZero,
-        reference: None,
+        reference: Some(1.0),
         keys: &[],
         rows: servers.iter().map(row).collect(),
     }
@@ -227,7 +234,11 @@ mod tests {
         let svg = few(&newest()).svg(Theme::Light);
         let said = "1 KiB: zc 1, nginx, tuned 2.5×, h2o 0.9×, lighttpd –, Caddy 12×, Go –,";
         assert!(svg.contains(said), "{svg}");
-        assert!(all(&newest()).svg(Theme::Light).contains("nginx, as packaged –"));
+        assert!(
+            all(&newest())
+                .svg(Theme::Light)
+                .contains("nginx, as packaged –")
+        );
     }
 
     #[test]

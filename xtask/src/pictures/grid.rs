@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use html_escape::encode_text as text;
 
-use crate::bench::report::charts::{Mark, Row, Rows, Scale};
-use crate::bench::report::numbers::decimals;
+use crate::bench::report::charts::{Mark, Row, Rows, Scale, short};
 
 /// The width in pixels. A telephone shows the picture at about two thirds of it, and the least text,
 /// of 14 px, is still read there.
@@ -13,8 +12,10 @@ const WIDTH: f64 = 560.0;
 const PADDING: f64 = 16.0;
 /// What the names of the rows have.
 const LABELS: f64 = 162.0;
-/// Between columns.
-const GAP: f64 = 12.0;
+/// Before each column.
+const GAP: f64 = 20.0;
+/// About the width of a letter of 14 px, in the widest of the usual fonts.
+const LETTER: f64 = 8.6;
 const ROW: f64 = 40.0;
 const LINE: f64 = 20.0;
 
@@ -92,7 +93,9 @@ impl Theme {
              .other{{fill:{other};stroke:{other}}}\
              .copy{{fill:{copy};stroke:{copy}}}\
              .ring{{fill:{card};stroke-width:2}}\
-             .line{{stroke-width:3}}"
+             .line{{stroke-width:3}}\
+             .gone{{stroke:{missing};stroke-width:2;stroke-dasharray:4 3}}\
+             .reference{{stroke:{ours};stroke-dasharray:2 3}}"
         )
     }
 }
@@ -113,7 +116,10 @@ impl Canvas {
         };
         let written = text(written);
         // A `String` takes every write.
-        let _ = writeln!(self.out, "<text{class} x=\"{x}\" y=\"{y}\">{written}</text>");
+        let _ = writeln!(
+            self.out,
+            "<text{class} x=\"{x}\" y=\"{y}\">{written}</text>"
+        );
     }
 
     fn lines(&mut self, class: &str, lines: &[String]) {
@@ -131,9 +137,9 @@ impl Canvas {
                 self.out,
                 "<circle class=\"{tone} {class}\" cx=\"{left:.1}\" cy=\"{y}\" r=\"5\"/>"
             ),
-            "line" => writeln!(
+            "line" | "gone" => writeln!(
                 self.out,
-                "<line class=\"{tone} line\" x1=\"{left:.1}\" y1=\"{y}\" x2=\"{right:.1}\" y2=\"{y}\"/>"
+                "<line class=\"{tone} {class}\" x1=\"{left:.1}\" y1=\"{y}\" x2=\"{right:.1}\" y2=\"{y}\"/>"
             ),
             _ => writeln!(
                 self.out,
@@ -181,11 +187,12 @@ impl Grid {
             return;
         }
         canvas.y += LINE + 4.0;
-        for (index, (class, meaning)) in self.keys.iter().enumerate() {
-            let x = PADDING + 6.0 + index as f64 * 240.0;
+        let mut x = PADDING + 6.0;
+        for (class, meaning) in &self.keys {
             let (tone, mark) = class.split_once(' ').unwrap_or((class, "bar"));
-            canvas.mark(mark, tone, x, x + 16.0, canvas.y - 5.0);
-            canvas.text("small", x + 24.0, canvas.y, meaning);
+            canvas.mark(mark, tone, x, x, canvas.y - 5.0);
+            canvas.text("small", x + 12.0, canvas.y, meaning);
+            x += 36.0 + (meaning.chars().count() as f64 * LETTER).round();
         }
     }
 
@@ -195,8 +202,9 @@ impl Grid {
         band: &'g Band,
         heads: &mut Vec<(&'g str, &'g str)>,
     ) {
-        let count = band.columns.len().max(1) as f64;
-        let width = (WIDTH - 2.0 * PADDING - LABELS) / count - GAP;
+        // Columns of all bands are of one width, so that bars are of one scale.
+        let count = self.bands.iter().map(|band| band.columns.len()).max();
+        let width = (WIDTH - 2.0 * PADDING - LABELS) / count.unwrap_or(1).max(1) as f64 - GAP;
         let left = |column: usize| PADDING + LABELS + GAP + column as f64 * (width + GAP);
         canvas.y += 12.0;
         let found: Vec<(&str, &str)> = band
@@ -232,7 +240,11 @@ impl Grid {
             let range = self.range(index, column);
             draw_column(canvas, column, range, (left(index), width), top);
         }
-        if band.columns.iter().any(|column| column.scale == Scale::Logarithmic) {
+        if band
+            .columns
+            .iter()
+            .any(|column| column.scale == Scale::Logarithmic)
+        {
             canvas.y += LINE;
         }
     }
@@ -284,6 +296,14 @@ fn draw_column(
         canvas.out,
         "<line class=\"axis\" x1=\"{left}\" y1=\"{top}\" x2=\"{left}\" y2=\"{bottom}\"/>"
     );
+    if let Some(reference) = column.reference {
+        let x = place(reference);
+        let _ = writeln!(
+            canvas.out,
+            "<line class=\"reference\" x1=\"{x:.1}\" y1=\"{}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>",
+            top + 24.5
+        );
+    }
     for (index, row) in column.rows.iter().enumerate() {
         let y = top + index as f64 * ROW;
         let class = match row.marks.last() {
@@ -292,6 +312,9 @@ fn draw_column(
             _ => "",
         };
         canvas.text(class, left + 4.0, y + 18.0, &row.value);
+        if let Some(Mark::Ring(alone)) = row.marks.last() {
+            canvas.mark("gone", "", place(*alone), left + width, y + 29.0);
+        }
         for mark in &row.marks {
             let (class, low, high) = mark.drawn(range.0);
             if column.has_place(high) && (column.has_place(low) || class == "bar") {
@@ -301,17 +324,11 @@ fn draw_column(
     }
     if column.scale == Scale::Logarithmic {
         for tick in column.ticks(range) {
-            let figure = decimals(tick);
-            let figure = if figure.contains('.') {
-                figure.trim_end_matches('0').trim_end_matches('.')
-            } else {
-                &figure
-            };
+            let (x, y) = (place(tick), bottom + LINE - 2.0);
             let _ = writeln!(
                 canvas.out,
-                "<text class=\"small\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{figure}</text>",
-                place(tick),
-                bottom + LINE - 2.0
+                "<text class=\"small\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>",
+                short(tick)
             );
         }
     }
@@ -349,7 +366,8 @@ mod tests {
 
     /// The widths of all bars of a tone.
     fn widths(svg: &str, tone: &str) -> Vec<f64> {
-        let bars = svg.split(&format!("<rect class=\"{tone}\"")).skip(1);
+        let bar = format!("<rect class=\"{tone}\"");
+        let bars = svg.split(&bar).skip(1);
         bars.map(|bar| {
             let width = bar.split("width=\"").nth(1).expect("a width");
             let width = width.split('"').next().expect("a number");
@@ -407,6 +425,7 @@ mod tests {
             "text-anchor=\"middle\">100</text>",
             "<text class=\"none\"",
             ">no answer</text>",
+            "class=\" gone\"",
         ] {
             assert!(svg.contains(part), "{part}: {svg}");
         }

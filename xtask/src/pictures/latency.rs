@@ -30,7 +30,7 @@ const ROWS: [&str; 4] = ["fuse", "disk-small", "disk-large", "greedy"];
 /// The two lines at the head of a column.
 fn head(beside: &str) -> (String, &'static str) {
     match beside {
-        "fuse" => ("slow disk".to_owned(), "200 ms each read"),
+        "fuse" => ("slow disk".to_owned(), "200 ms a read"),
         "disk-small" => ("cold files".to_owned(), "of 64 KiB"),
         "disk-large" => ("cold files".to_owned(), "of 64 MiB"),
         other => (other.to_owned(), ""),
@@ -80,7 +80,10 @@ pub(super) fn grid(newest: &Newest) -> Grid {
             format!("p99 latency of {RATE} small requests a second, in ms (logarithmic),"),
             "while other clients download files that have to be read from disk.".to_owned(),
         ],
-        keys: vec![("other ring", "alone"), ("other dot", "beside the downloads, as written")],
+        keys: vec![
+            ("other ring", "alone"),
+            ("other dot", "beside the downloads, as in figures"),
+        ],
         bands: vec![Band {
             heading: String::new(),
             columns: COLUMNS.iter().map(column).collect(),
@@ -140,7 +143,8 @@ pub(super) fn table(newest: &Newest) -> String {
     head.extend(SERVERS.iter().map(|server| name(server)));
     format!(
         "{}\n\np99 of {RATE} small requests a second in ms, alone → beside. “No answer” means that fewer \
-         than half of the requests were answered; ≥ means that some were not. {}\n",
+         than half of the requests were answered; ≥ means that more \
+         than 1 % were not. {}\n",
         table_alone(&Table::new(&head, rows.collect())),
         line(results)
     )
@@ -168,7 +172,8 @@ mod tests {
     #[test]
     fn the_picture_says_what_had_no_answer() {
         let svg = grid(&newest()).svg(Theme::Dark);
-        let said = "cold files, of 64 KiB: zc 2.00 ms, nginx, tuned no answer, nginx, aio threads –,";
+        let said =
+            "cold files, of 64 KiB: zc 2.00 ms, nginx, tuned no answer, nginx, aio threads –,";
         assert!(svg.contains(said), "{svg}");
         assert!(svg.contains("Go ≥ 30.0 ms"), "{svg}");
         assert_eq!(svg.matches("class=\"none\"").count(), 3, "{svg}");
@@ -178,9 +183,15 @@ mod tests {
 
     #[test]
     fn the_heads_of_the_picture_are_what_is_measured() {
-        assert_eq!(head("fuse").1, format!("{FUSE_DELAY_MS} ms each read"));
-        assert_eq!(head("disk-small").1, format!("of {}", size(COLD_SMALL_BYTES)));
-        assert_eq!(head("disk-large").1, format!("of {}", size(COLD_LARGE_BYTES)));
+        assert_eq!(head("fuse").1, format!("{FUSE_DELAY_MS} ms a read"));
+        assert_eq!(
+            head("disk-small").1,
+            format!("of {}", size(COLD_SMALL_BYTES))
+        );
+        assert_eq!(
+            head("disk-large").1,
+            format!("of {}", size(COLD_LARGE_BYTES))
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 pub(crate) fn stale(root: &Path) -> anyhow::Result<Vec<String>> {
     let made = made(&Newest::read(root)?).into_iter();
     let stale = made.filter(|made| {
-        std::fs::read_to_string(root.join(&made.path)).ok().as_deref() != Some(&made.text)
+        std::fs::read_to_string(root.join(&made.path))
+            .ok()
+            .as_deref()
+            != Some(&made.text)
     });
     Ok(stale.map(|made| made.path).collect())
 }

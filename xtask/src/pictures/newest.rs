@@ -28,7 +28,10 @@ impl Newest {
         let mut runs = Vec::new();
         for entry in entries {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 runs.push(Results::read(&path)?);
             }
         }

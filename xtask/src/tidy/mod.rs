@@ -6,6 +6,7 @@ mod commits;
 mod documents;
 mod graph;
 mod layers;
+mod pictures;
 mod rust_version;
 mod size;
 mod tree;
@@ -38,7 +39,7 @@ struct Options {
 }
 
 fn names() -> PossibleValuesParser {
-    let others = ["layers", "commits"];
+    let others = ["layers", "commits", "pictures"];
     PossibleValuesParser::new(CHECKS.iter().map(|(name, _)| *name).chain(others))
 }
 
@@ -137,6 +138,9 @@ fn check(root: &Path, only: &[String]) -> anyhow::Result<Outcome> {
             Ok(findings) => outcome.add("commits", findings),
             Err(why) => outcome.notes.push(format!("commits: not checked, {why}")),
         }
+    }
+    if is_chosen("pictures") {
+        outcome.add("pictures", pictures::check(root)?);
     }
     if is_chosen("rust-version") {
         outcome.notes.extend(rust_version::note(&tree));

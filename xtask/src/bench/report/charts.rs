@@ -200,7 +200,7 @@ fn step(of: f64) -> f64 {
 }
 
 /// The figure at a tick.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     let text = decimals(number);
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

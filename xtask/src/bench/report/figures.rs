@@ -299,9 +299,8 @@ impl fmt::Display for Tail {
 
 /// The medians of a server beside some others.
 pub(crate) fn tails(results: &Results, beside: &str, server: &str) -> Tails {
-    let median = |of: fn(&Cold) -> f64| {
-        cold_figure(results, beside, server, of).map(|spread| spread.median)
-    };
+    let median =
+        |of: fn(&Cold) -> f64| cold_figure(results, beside, server, of).map(|spread| spread.median);
     let answered = median(|cold| answered_part(&cold.together)).unwrap_or(0.0);
     let beside = match median(|cold| ms(cold.together.p99_ns)) {
         Some(ms) if answered >= 0.99 => Tail::Answered(ms),
