@@ -30,9 +30,9 @@ const ROWS: [&str; 4] = ["fuse", "disk-small", "disk-large", "greedy"];
 /// The two lines at the head of a column.
 fn head(beside: &str) -> (String, &'static str) {
     match beside {
-        "fuse" => ("slow disk".to_owned(), "200 ms a read"),
-        "disk-small" => ("cold files".to_owned(), "of 64 KiB"),
-        "disk-large" => ("cold files".to_owned(), "of 64 MiB"),
+        "fuse" => ("Slow disk".to_owned(), "200 ms a read"),
+        "disk-small" => ("Cold files".to_owned(), "of 64 KiB"),
+        "disk-large" => ("Cold files".to_owned(), "of 64 MiB"),
         other => (other.to_owned(), ""),
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn grid(newest: &Newest) -> Grid {
         ],
         keys: vec![
             ("other ring", "alone"),
-            ("other dot", "beside the downloads, as in figures"),
+            ("other dot", "beside the downloads (figures)"),
         ],
         bands: vec![Band {
             heading: String::new(),
@@ -109,10 +109,7 @@ fn picture_row(results: &Results, beside: &str, server: &str) -> Row {
         }
         marks.extend(alone_ms.map(Mark::Ring));
         marks.extend(beside.ms().map(Mark::Dot));
-        value = match beside {
-            Tail::NoAnswer => beside.to_string(),
-            Tail::Answered(_) | Tail::AtLeast(_) => format!("{beside} ms"),
-        };
+        value = beside.to_string();
     }
     Row {
         label: name(server).to_owned(),
@@ -172,10 +169,9 @@ mod tests {
     #[test]
     fn the_picture_says_what_had_no_answer() {
         let svg = grid(&newest()).svg(Theme::Dark);
-        let said =
-            "cold files, of 64 KiB: zc 2.00 ms, nginx, tuned no answer, nginx, aio threads –,";
+        let said = "Cold files, of 64 KiB: zc 2.00, nginx, tuned no answer, nginx, aio threads –,";
         assert!(svg.contains(said), "{svg}");
-        assert!(svg.contains("Go ≥ 30.0 ms"), "{svg}");
+        assert!(svg.contains("Go ≥ 30.0"), "{svg}");
         assert_eq!(svg.matches("class=\"none\"").count(), 3, "{svg}");
         // Ours and Go's beside, in three columns.
         assert_eq!(svg.matches("dot\" cx").count(), 7, "{svg}");

@@ -5,6 +5,7 @@ mod cpu;
 mod facts;
 mod grid;
 mod latency;
+mod listing;
 mod newest;
 mod study;
 
@@ -28,6 +29,10 @@ struct Options {
     /// Write nothing, and fail if one is not of the newest results.
     #[arg(long)]
     check: bool,
+
+    /// Take the pictures of the listing instead, with Chromium. --check does not look at them.
+    #[arg(long, conflicts_with = "check")]
+    listing: bool,
 }
 
 /// A file that is made of results.
@@ -51,16 +56,24 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    for directory in [IMAGES, FIGURES] {
-        let directory = root.join(directory);
-        std::fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    for Made { path, text } in made(&Newest::read(&root)?) {
-        std::fs::write(root.join(&path), text).with_context(|| format!("cannot write {path}"))?;
+    for path in write(&root)? {
         println!("{path}");
     }
     Ok(())
+}
+
+/// Writes all files, and answers their paths.
+fn write(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut written = Vec::new();
+    for Made { path, text } in made(&Newest::read(root)?) {
+        let file = root.join(&path);
+        let directory = file.parent().unwrap_or(root);
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        std::fs::write(&file, text).with_context(|| format!("cannot write {path}"))?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
 /// The paths of the files that are missing or not of the newest results.
@@ -99,4 +112,53 @@ fn made(newest: &Newest) -> Vec<Made> {
         text,
     });
     pictures.chain(tables).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::made_up::full;
+    use crate::bench::results::Results;
+
+    /// A repository with results.
+    fn repository(results: &[(&str, Results)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = root.path().join("zc-bench/results");
+        std::fs::create_dir_all(&directory).expect("directories");
+        for (name, results) in results {
+            let text = serde_json::to_string(results).expect("JSON");
+            std::fs::write(directory.join(name), text).expect("a file");
+        }
+        root
+    }
+
+    #[test]
+    fn what_is_missing_changed_or_of_older_results_is_stale() {
+        let root = repository(&[("a.json", full())]);
+        let stale = || stale(root.path()).expect("results");
+        let all = stale();
+        assert_eq!(all.len(), 11, "{all:?}");
+        assert_eq!(write(root.path()).expect("written"), all);
+        assert_eq!(stale(), [""; 0]);
+        let table = root.path().join("docs/src/figures/cpu.md");
+        std::fs::write(&table, "| 1 KiB | 1 |\n").expect("a table");
+        assert_eq!(stale(), ["docs/src/figures/cpu.md"]);
+        write(root.path()).expect("written");
+        let newer = Results {
+            date: "2027-01-01T00:00:00Z".to_owned(),
+            ..full()
+        };
+        let text = serde_json::to_string(&newer).expect("JSON");
+        std::fs::write(root.path().join("zc-bench/results/b.json"), text).expect("a file");
+        assert_eq!(stale(), all);
+    }
+
+    #[test]
+    fn pictures_of_the_committed_results_are_small() {
+        let newest = Newest::read(&root()).expect("results");
+        for Made { path, text } in made(&newest) {
+            assert!(text.len() < 20_000, "{path}: {}", text.len());
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{path}");
+        }
+    }
 }

@@ -62,13 +62,13 @@ fn pairs(results: &Results) -> Vec<Pair> {
         })
     };
     let published = Pair {
-        program: "published",
+        program: "Published",
         is_published: true,
         copy: Figures::published(CPU_PERCENT.0, GB_PER_SECOND.0, LATENCY_MS.0),
         sendfile: Figures::published(CPU_PERCENT.1, GB_PER_SECOND.1, LATENCY_MS.1),
     };
     let ours = measured("zc, here", "io", "sendfile");
-    let go = measured("the study's Go program, here", "go io", "go sendfile");
+    let go = measured("The study's Go program, here", "go io", "go sendfile");
     [Some(published), ours, go].into_iter().flatten().collect()
 }
 
@@ -123,20 +123,20 @@ pub(super) fn grid(newest: &Newest) -> Grid {
             columns: vec![
                 column("CPU", "% of one core", |of| of.cpu_percent, &cpu),
                 column("CPU per GB", "s", |of| of.cpu_seconds_per_gb, &per_gb),
-                column("throughput", "GB/s", |of| of.gb_per_second, &rate),
+                column("Throughput", "GB/s", |of| of.gb_per_second, &rate),
             ],
         }
     };
     Grid {
-        title: "One video of 300 MB: copy loop and sendfile".to_owned(),
+        title: "300 MB video: copy loop and sendfile".to_owned(),
         lead: vec![
             format!("Sent to wrk with {THREADS} threads and {CONNECTIONS} connections."),
             "Less CPU and more throughput are better.".to_owned(),
         ],
         bands: pairs.iter().map(band).collect(),
         foot: vec![
-            format!("Here, {}: {}.", day(results), machine(results)),
-            "Here, server and wrk share the cores; the published server alone".to_owned(),
+            format!("Here: {}, {}.", day(results), machine(results)),
+            "Server and wrk share these cores; the published server alone".to_owned(),
             "used up to 5. The published CPU per GB is derived.".to_owned(),
         ],
         axis: Axis::OfColumn,
@@ -213,24 +213,24 @@ mod tests {
     fn ours_stands_beside_the_published_figures() {
         let svg = grid(&newest()).svg(Theme::Light);
         for said in [
-            "published, CPU, % of one core: copy loop 480–500 %, sendfile 110–130 %.",
-            "published, throughput, GB/s: copy loop 5.86, sendfile 9.54.",
+            "Published, CPU, % of one core: copy loop 480–500 %, sendfile 110–130 %.",
+            "Published, Throughput, GB/s: copy loop 5.86, sendfile 9.54.",
             "zc, here, CPU per GB, s: copy loop 0.505 s, sendfile 0.126 s.",
-            "zc, here, throughput, GB/s: copy loop 2.00, sendfile 4.00.",
+            "zc, here, Throughput, GB/s: copy loop 2.00, sendfile 4.00.",
         ] {
             assert!(svg.contains(said), "{said}: {svg}");
         }
         assert!(!svg.contains("Go program"), "{svg}");
         // The heads of the columns stand once.
-        assert_eq!(svg.matches(">throughput<").count(), 1, "{svg}");
+        assert_eq!(svg.matches(">Throughput<").count(), 1, "{svg}");
     }
 
     #[test]
     fn the_table_has_both_and_their_ratio() {
         let table = table(&newest());
         for row in [
-            "| published: copy loop | 480–500 % | 0.84 | 5.86 | 1,480 |\n",
-            "| published: sendfile / copy loop | 0.24 | 0.15 | 1.63 | 0.38 |\n",
+            "| Published: copy loop | 480–500 % | 0.84 | 5.86 | 1,480 |\n",
+            "| Published: sendfile / copy loop | 0.24 | 0.15 | 1.63 | 0.38 |\n",
             "| zc, here: sendfile | 50.5 % | 0.126 | 4.00 | 1,000 |\n",
             "| zc, here: sendfile / copy loop | 0.50 | 0.25 | 2.00 | 0.50 |\n",
         ] {
