@@ -56,6 +56,12 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    if options.listing {
+        let images = root.join(IMAGES);
+        std::fs::create_dir_all(&images)
+            .with_context(|| format!("cannot make {}", images.display()))?;
+        return listing::take(&images);
+    }
     for path in write(&root)? {
         println!("{path}");
     }
