@@ -6,6 +6,7 @@ mod book;
 mod ci;
 mod fuzz;
 mod markdown;
+mod pictures;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -14,12 +15,13 @@ const HELP: &str = "\
 Usage: cargo xtask TASK
 
 Tasks:
-  bench [ARGS]  measure zc and other servers, and write a report; see bench --help
-  book [ARGS]   make the book in target/book, or run its commands; see book --help
-  ci [ARGS]     run the gates, or the fast ones with --quick; see ci --help
-  fuzz [ARGS]   run the fuzzers of zc-http; see fuzz --help
-  tidy [ARGS]   check sizes, layers, documents and words; see tidy --help
-  help          print this help
+  bench [ARGS]     measure zc and other servers, and write a report; see bench --help
+  book [ARGS]      make the book in target/book, or run its commands; see book --help
+  ci [ARGS]        run the gates, or the fast ones with --quick; see ci --help
+  fuzz [ARGS]      run the fuzzers of zc-http; see fuzz --help
+  pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
+  tidy [ARGS]      check sizes, layers, documents and words; see tidy --help
+  help             print this help
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("pictures") => pictures::run(&rest),
         Some("tidy") => tidy::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -1,25 +1,25 @@
 //! `cargo xtask bench`: the study, on the reader's own machine, in one command.
 
 mod arena;
-mod cold;
+pub(crate) mod cold;
 mod compare;
 mod cores;
 mod family;
-mod fixtures;
+pub(crate) mod fixtures;
 mod idle;
 mod load;
 mod micro;
 mod missing;
-mod peers;
+pub(crate) mod peers;
 mod plan;
 pub(crate) mod process;
 mod progress;
-mod report;
-mod results;
+pub(crate) mod report;
+pub(crate) mod results;
 mod section;
-mod sizes;
+pub(crate) mod sizes;
 mod stats;
-mod study;
+pub(crate) mod study;
 mod tool;
 mod watch;
 mod wrk;

@@ -8,6 +8,7 @@ mod documents;
 mod graph;
 mod layers;
 mod links;
+mod pictures;
 mod rust_version;
 mod size;
 mod tree;
@@ -40,7 +41,7 @@ struct Options {
 }
 
 fn names() -> PossibleValuesParser {
-    let others = ["layers", "commits"];
+    let others = ["layers", "commits", "pictures"];
     PossibleValuesParser::new(CHECKS.iter().map(|(name, _)| *name).chain(others))
 }
 
@@ -142,6 +143,9 @@ fn check(root: &Path, only: &[String]) -> anyhow::Result<Outcome> {
             Ok(findings) => outcome.add("commits", findings),
             Err(why) => outcome.notes.push(format!("commits: not checked, {why}")),
         }
+    }
+    if is_chosen("pictures") {
+        outcome.add("pictures", pictures::check(root)?);
     }
     if is_chosen("rust-version") {
         outcome.notes.extend(rust_version::note(&tree));

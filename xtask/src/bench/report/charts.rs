@@ -68,7 +68,7 @@ pub(crate) struct Lines {
 
 impl Mark {
     /// How it is drawn, where it begins and where it ends.
-    fn drawn(self, from: f64) -> (&'static str, f64, f64) {
+    pub(crate) fn drawn(self, from: f64) -> (&'static str, f64, f64) {
         match self {
             Self::Bar(to) => ("bar", from, to),
             Self::Whisker(low, high) => ("whisker", low, high),
@@ -82,7 +82,7 @@ impl Mark {
 
 impl Rows {
     /// The values at both ends of the axis.
-    fn range(&self) -> (f64, f64) {
+    pub(crate) fn range(&self) -> (f64, f64) {
         let marks = self.rows.iter().flat_map(|row| &row.marks);
         let ends = marks.flat_map(|mark| {
             let (_, low, high) = mark.drawn(f64::NAN);
@@ -108,7 +108,7 @@ impl Rows {
     }
 
     /// Nothing is drawn of what is not a number, nor, on a logarithmic axis, of zero.
-    fn has_place(&self, value: f64) -> bool {
+    pub(crate) fn has_place(&self, value: f64) -> bool {
         let is_enough = match self.scale {
             Scale::FromZero => value >= 0.0,
             Scale::Logarithmic => value > 0.0,
@@ -117,7 +117,7 @@ impl Rows {
     }
 
     /// Where a value stands, in hundredths of the axis.
-    fn place(&self, value: f64, (from, to): (f64, f64)) -> f64 {
+    pub(crate) fn place(&self, value: f64, (from, to): (f64, f64)) -> f64 {
         100.0
             * match self.scale {
                 Scale::FromZero => value / to,
@@ -168,7 +168,7 @@ impl Rows {
         figure(&self.title, self.unit, &out, &keys(self.keys))
     }
 
-    fn ticks(&self, (from, to): (f64, f64)) -> Vec<f64> {
+    pub(crate) fn ticks(&self, (from, to): (f64, f64)) -> Vec<f64> {
         match self.scale {
             Scale::FromZero => {
                 let step = step(to);
@@ -200,7 +200,7 @@ fn step(of: f64) -> f64 {
 }
 
 /// The figure at a tick.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     let text = decimals(number);
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,6 +1,9 @@
 //! The figures of a report: medians of samples, and ratios by round.
 
+use std::fmt;
+
 use super::badge::Badge;
+use super::numbers::decimals;
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Cold, Load, Results, Sample};
 use crate::bench::sizes::{SCENARIOS, Scenario};
@@ -255,6 +258,59 @@ pub(crate) fn cold_figure(
     let cold = results.cold.iter();
     let cold = cold.filter(|cold| cold.beside == beside && cold.server == server);
     spread(cold.map(figure))
+}
+
+/// The p99 of small requests by themselves, and beside others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tails {
+    /// Milliseconds.
+    pub(crate) alone_ms: Option<f64>,
+    pub(crate) beside: Tail,
+}
+
+/// The p99 of small requests beside others, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Tail {
+    Answered(f64),
+    /// Some requests had no answer at the end, and would have waited longer.
+    AtLeast(f64),
+    /// Fewer than half had one: a latency would be one of waiting for nothing.
+    NoAnswer,
+}
+
+impl Tail {
+    pub(crate) fn ms(self) -> Option<f64> {
+        match self {
+            Self::Answered(ms) | Self::AtLeast(ms) => Some(ms),
+            Self::NoAnswer => None,
+        }
+    }
+}
+
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(ms) => f.write_str(&decimals(*ms)),
+            Self::AtLeast(ms) => write!(f, "≥ {}", decimals(*ms)),
+            Self::NoAnswer => f.write_str("no answer"),
+        }
+    }
+}
+
+/// The medians of a server beside some others.
+pub(crate) fn tails(results: &Results, beside: &str, server: &str) -> Tails {
+    let median =
+        |of: fn(&Cold) -> f64| cold_figure(results, beside, server, of).map(|spread| spread.median);
+    let answered = median(|cold| answered_part(&cold.together)).unwrap_or(0.0);
+    let beside = match median(|cold| ms(cold.together.p99_ns)) {
+        Some(ms) if answered >= 0.99 => Tail::Answered(ms),
+        Some(ms) if answered >= 0.5 => Tail::AtLeast(ms),
+        _ => Tail::NoAnswer,
+    };
+    Tails {
+        alone_ms: median(|cold| ms(cold.alone.p99_ns)),
+        beside,
+    }
 }
 
 /// A latency in milliseconds.

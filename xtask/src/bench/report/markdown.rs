@@ -79,6 +79,15 @@ fn table(out: &mut String, table: &Table) -> std::fmt::Result {
     writeln!(out)
 }
 
+/// A table alone, without an empty line behind it.
+pub(crate) fn table_alone(of: &Table) -> String {
+    let mut out = String::new();
+    // A `String` takes every write.
+    let _ = table(&mut out, of);
+    out.truncate(out.trim_end().len());
+    out
+}
+
 /// Text that neither ends a cell nor a line.
 fn plain(text: &str) -> String {
     text.replace('\n', " ").replace('|', "\\|")

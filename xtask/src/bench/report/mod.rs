@@ -1,16 +1,16 @@
 //! What is made of results: JSON for programs, Markdown for a README, HTML for people.
 
 mod badge;
-mod charts;
+pub(crate) mod charts;
 pub(crate) mod figures;
 mod html;
 #[cfg(test)]
 pub(crate) mod made_up;
-mod markdown;
+pub(crate) mod markdown;
 pub(crate) mod numbers;
 mod pictures;
-mod ratios;
-mod tables;
+pub(crate) mod ratios;
+pub(crate) mod tables;
 mod warnings;
 
 use std::path::Path;

@@ -2,12 +2,12 @@
 
 use super::charts::{Line, Lines, Mark, Row, Rows, Scale};
 use super::figures::{
-    Against, Figure, answered_part, cold_figure, cold_servers, figure, goals, is_floor, ms, servers,
+    Against, Figure, Tails, cold_servers, figure, goals, is_floor, servers, tails,
 };
 use super::numbers::{NONE, decimals, or_none, ratio};
 use super::tables::beside_title;
 use crate::bench::peers::{OURS, is_ours};
-use crate::bench::results::{Cold, Results, Second, Study};
+use crate::bench::results::{Results, Second, Study};
 use crate::bench::sizes::Scenario;
 use crate::bench::stats::Spread;
 
@@ -207,27 +207,18 @@ fn size_row(server: String, spread: Option<Spread>, scale: Scale) -> Row {
 /// The tail of small requests alone and beside others.
 pub(crate) fn cold(results: &Results, beside: &str) -> Rows {
     let rows = cold_servers(results, beside).into_iter().map(|server| {
-        let median = |of: fn(&Cold) -> f64| {
-            cold_figure(results, beside, &server, of).map(|spread| spread.median)
-        };
-        let alone = median(|cold| ms(cold.alone.p99_ns));
-        let together = median(|cold| ms(cold.together.p99_ns));
-        let answered = median(|cold| answered_part(&cold.together)).unwrap_or(0.0);
+        let Tails {
+            alone_ms: alone,
+            beside,
+        } = tails(results, beside, &server);
         let mut marks: Vec<Mark> = alone.map(Mark::Ring).into_iter().collect();
-        let told = match together {
-            // Where so few were answered, a latency would be one of waiting for nothing.
-            Some(together) if answered >= 0.5 => {
-                marks.extend(alone.map(|alone| Mark::Line(alone, together)));
-                marks.push(Mark::Dot(together));
-                // What was not answered has waited until the end, and would have waited longer.
-                let sign = if answered >= 0.99 { "" } else { "≥ " };
-                format!("{sign}{}", decimals(together))
-            }
-            _ => "no answer".to_owned(),
-        };
+        if let Some(together) = beside.ms() {
+            marks.extend(alone.map(|alone| Mark::Line(alone, together)));
+            marks.push(Mark::Dot(together));
+        }
         let (tone, value) = (
             tone_of_server(&server),
-            format!("{} → {told}", or_none(alone)),
+            format!("{} → {beside}", or_none(alone)),
         );
         row(server, tone, marks, value)
     });

@@ -27,14 +27,16 @@ struct Kind {
 }
 
 /// The CPU as published, of which a range was told: 480 to 500 % and 110 to 130 % of a core.
-const CPU_PERCENT: (f64, f64) = (490.0, 120.0);
-const GB_PER_SECOND: (f64, f64) = (5.86, 9.54);
+pub(crate) const CPU_PERCENT: (f64, f64) = (490.0, 120.0);
+pub(crate) const GB_PER_SECOND: (f64, f64) = (5.86, 9.54);
+/// Mean latencies as published.
+pub(crate) const LATENCY_MS: (f64, f64) = (1480.0, 568.0);
 
 const KINDS: [Kind; 4] = [
     Kind {
         name: "CPU",
         published: CPU_PERCENT,
-        told: |percent| format!("{}–{} %", percent - 10.0, percent + 10.0),
+        told: cpu_range,
         of: cpu_percent,
     },
     Kind {
@@ -54,11 +56,16 @@ const KINDS: [Kind; 4] = [
     },
     Kind {
         name: "mean latency",
-        published: (1480.0, 568.0),
+        published: LATENCY_MS,
         told: |ms| format!("{} ms", decimals(ms)),
         of: |study| study.wrk.latency_mean_us.unwrap_or(f64::NAN),
     },
 ];
+
+/// The range of which `percent` is the middle, as it was published.
+pub(crate) fn cpu_range(percent: f64) -> String {
+    format!("{}–{} %", percent - 10.0, percent + 10.0)
+}
 
 /// What the columns of the rows below are.
 pub(crate) const HEAD: [&str; 6] = [
