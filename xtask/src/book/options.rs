@@ -134,8 +134,9 @@ fn add_arguments(page: &mut String, command: &Command, level: usize) {
 fn add_argument(page: &mut String, arg: &Arg, level: usize) {
     let title = title(arg);
     let anchor = (level == OPTION_LEVEL).then(|| anchor(arg, &title));
+    // In the heading itself it would leave mdBook's sidebar without a name for it.
     let anchor = anchor.flatten().unwrap_or_default();
-    let _ = writeln!(page, "{} {anchor}{}\n", "#".repeat(level), code(&title));
+    let _ = writeln!(page, "{anchor}{} {}\n", "#".repeat(level), code(&title));
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let (help, default_in_words) = without_default(&help);
@@ -173,7 +174,7 @@ fn add_argument(page: &mut String, arg: &Arg, level: usize) {
 /// An anchor by which other pages link to an option whatever its value is called: `options.md#--name`.
 fn anchor(arg: &Arg, title: &str) -> Option<String> {
     let name = format!("--{}", arg.get_long()?);
-    (slug(title) != name).then(|| format!("<a id=\"{name}\"></a>"))
+    (slug(title) != name).then(|| format!("<a id=\"{name}\"></a>\n\n"))
 }
 
 /// As it is typed: `-s, --name VALUE`, `--name[=VALUE]` or `VALUE`.
@@ -420,10 +421,10 @@ mod tests {
             "## Sizes\n\nBytes\nor \\<KiB\\>.\n",
             "## Examples\n\n```text\ndemo -n 1\n  one\n```\n",
             "## Arguments\n\n### `ROOT`\n\nWhat is served.\n\n- Default: `.`\n- Environment: `DEMO_ROOT`\n",
-            "## Limits\n\n### <a id=\"--count\"></a>`-n, --count N`\n\nHow many.\n\nA \\*star\\* in `*.js` (`--count`), and \
+            "## Limits\n\n<a id=\"--count\"></a>\n\n### `-n, --count N`\n\nHow many.\n\nA \\*star\\* in `*.js` (`--count`), and \
              SCHED\\_IDLE.\n\n- Default: one for each \\<processor\\>\n- Environment: `DEMO_COUNT`\n",
-            "### <a id=\"--spa\"></a>`--spa[=FILE]`\n\n- May be repeated\n",
-            "### <a id=\"--kinds\"></a>`--kinds KIND`\n\nKind of it.\n\n- Values:\n  - `one`: The first\n  - `two`\n- Default: `one`\n\
+            "<a id=\"--spa\"></a>\n\n### `--spa[=FILE]`\n\n- May be repeated\n",
+            "<a id=\"--kinds\"></a>\n\n### `--kinds KIND`\n\nKind of it.\n\n- Values:\n  - `one`: The first\n  - `two`\n- Default: `one`\n\
              - May be repeated, or give several values with commas between them\n",
             "## Other\n\n### `--never`\n\nNot so.\n\n- Default: off\n",
             "## `demo tell`\n\n```text\ndemo tell --to <PLACE>\n```\n\nCounts.\n\nTwice.\n\n### Options\n\n\
