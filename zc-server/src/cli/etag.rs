@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 pub struct EtagArgs {
     /// Directory whose files get tags, or one file
     ///
-    /// Symbolic links are not followed.
+    /// Symbolic links are not followed. To serve a directory named etag, write ./etag.
     #[arg(default_value = ".")]
     pub root: PathBuf,
 

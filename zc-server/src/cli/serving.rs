@@ -61,8 +61,8 @@ pub struct ServingArgs {
 
     /// Send FILE as the page of status CODE
     ///
-    /// CODE is 400 to 599. FILE is relative to the root and must exist when the server starts. May be
-    /// repeated.
+    /// CODE is 400 to 599. FILE is relative to the root, and to the root of each --site; it must exist in
+    /// all of them when the server starts. May be repeated.
     #[arg(
         long = "error-page",
         value_name = "CODE=FILE",
@@ -74,7 +74,8 @@ pub struct ServingArgs {
 
     /// Serve DIR to requests for HOST
     ///
-    /// Requests for all other hosts are served from ROOT. May be repeated.
+    /// HOST has no port and is compared without regard to case. Requests for all other hosts are served
+    /// from ROOT. May be repeated.
     #[arg(
         long = "site",
         value_name = "HOST=DIR",
@@ -263,7 +264,7 @@ pub struct ServingArgs {
 
     /// Let requests choose the method
     ///
-    /// A request for FILE?method=copy is then sent by the method copy. This is for measurements; do not
+    /// A request for FILE?method=copy is then sent by the method copy; io is another name of copy. This is for measurements; do not
     /// use it on a public server.
     #[arg(
         long,
