@@ -128,8 +128,8 @@ impl fmt::Display for StartWarning {
         match self {
             Self::Unpaced { qdisc } => write!(
                 f,
-                "bbr uses twice the CPU without the queueing discipline fq, and the default here is \
-                 {qdisc}; set fq (tc qdisc replace dev DEVICE root fq) or use --congestion cubic"
+                "bbr uses twice the CPU without the queueing discipline fq, and net.core.default_qdisc is \
+                 {qdisc}; run sysctl -w net.core.default_qdisc=fq, or use --congestion cubic"
             ),
             Self::Descriptors {
                 connections_max,
