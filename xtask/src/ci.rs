@@ -122,7 +122,11 @@ const CACHE_TESTS: &str = "test -p zc-server --test * --locked --quiet";
 
 /// Run the gates that a change must pass; stop at the first that fails
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask ci", bin_name = "cargo xtask ci")]
+#[command(
+    name = "cargo xtask ci",
+    bin_name = "cargo xtask ci",
+    max_term_width = 80
+)]
 struct Options {
     /// Run only the fast gates: format, tidy, lints and unit tests
     #[arg(long)]

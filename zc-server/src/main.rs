@@ -22,6 +22,12 @@ fn main() -> ExitCode {
     if let Some(Command::Etag(args)) = &args.command {
         return write_tags(args);
     }
+    for name in Args::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        let name = name.to_string_lossy();
+        say(format_args!(
+            "zc-server: warning: the environment variable {name} belongs to no option; see --help"
+        ));
+    }
     let config = match Config::try_from(args) {
         Ok(config) => config,
         Err(error) => {
@@ -63,7 +69,13 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
         }
         Err(error) => {
             let root = args.root.display();
-            eprintln!("zc-server: `{root}` cannot be read: {error}; name a directory or a file");
+            let what = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    "does not exist".to_owned()
+                }
+                _ => format!("cannot be read: {error}"),
+            };
+            eprintln!("zc-server: `{root}` {what}; name a directory or a file");
             ExitCode::from(EXIT_FAILURE)
         }
     }

@@ -44,7 +44,11 @@ use section::Section;
 
 /// Measure zc, bare system calls and other servers, and write a report
 #[derive(Debug, Clone, Parser)]
-#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+#[command(
+    name = "cargo xtask bench",
+    bin_name = "cargo xtask bench",
+    max_term_width = 80
+)]
 pub(crate) struct Options {
     /// Take under five minutes: short rounds, and fewer other servers
     #[arg(long, conflicts_with = "full")]

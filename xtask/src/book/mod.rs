@@ -28,7 +28,11 @@ const README: &str = "README.md";
 
 /// Writes the page of options and makes the book in target/book; or runs its commands.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask book", bin_name = "cargo xtask book")]
+#[command(
+    name = "cargo xtask book",
+    bin_name = "cargo xtask book",
+    max_term_width = 80
+)]
 struct Options {
     /// Write no page: fail if the page of options is not what would be written.
     #[arg(long, conflicts_with_all = ["run", "install"])]

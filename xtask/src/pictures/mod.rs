@@ -24,7 +24,11 @@ const FIGURES: &str = "docs/src/figures";
 
 /// Writes the pictures and tables of the newest results in zc-bench/results/.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask pictures", bin_name = "cargo xtask pictures")]
+#[command(
+    name = "cargo xtask pictures",
+    bin_name = "cargo xtask pictures",
+    max_term_width = 80
+)]
 struct Options {
     /// Write nothing, and fail if one is not of the newest results.
     #[arg(long)]

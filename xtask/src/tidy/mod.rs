@@ -29,7 +29,11 @@ use tree::Tree;
 
 /// Check file and function sizes, layers, documents, words and commits
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask tidy", bin_name = "cargo xtask tidy")]
+#[command(
+    name = "cargo xtask tidy",
+    bin_name = "cargo xtask tidy",
+    max_term_width = 80
+)]
 struct Options {
     /// Lower the numbers in xtask/src/tidy/allowed.txt to what is found now
     #[arg(long)]

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 
-use super::Args;
+use super::{Args, mistakes};
 
 /// The longest default that `-h` shows: an address with a port.
 const SHORT_DEFAULT_BYTES_MAX: usize = "127.0.0.1:8080".len();
@@ -24,6 +24,16 @@ impl Args {
         Self::from_words(&words, |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
     }
 
+    /// Variables among `names` that begin with `ZC_`, as those of options do, and belong to no option.
+    pub fn unknown_variables(names: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+        let command = Self::command();
+        let is_unknown = |name: &OsString| {
+            let mut known = command.get_arguments().filter_map(Arg::get_env);
+            name.as_bytes().starts_with(b"ZC_") && !known.any(|known| known == name)
+        };
+        names.into_iter().filter(is_unknown).collect()
+    }
+
     /// The options of a command line, with variables for those that it leaves out.
     pub(super) fn from_words(
         words: &[OsString],
@@ -32,15 +42,18 @@ impl Args {
         let mut command = Self::command();
         // An argument can be shown in an error only when its command is complete.
         command.build();
-        let bare = command.clone().mut_args(|arg| arg.env(None::<&str>));
+        let bare = command
+            .clone()
+            .mut_args(|arg| arg.env(None::<&str>).allow_negative_numbers(true));
         let typed = match bare.clone().try_get_matches_from(words) {
             Ok(typed) => typed,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 let command = help_command(command, words);
                 return Err(command.try_get_matches_from(words).err().unwrap_or(error));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(mistakes::explained(error, words, &bare)),
         };
+        mistakes::refuse_url(&typed, &bare)?;
         // The variables are those of the server.
         if typed.subcommand().is_some() {
             return Self::from_arg_matches(&typed);

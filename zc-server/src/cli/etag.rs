@@ -14,7 +14,6 @@ pub struct EtagArgs {
     /// Directory whose files get tags, or one file
     ///
     /// Symbolic links are not followed. To serve a directory named etag, write ./etag.
-    #[arg(default_value = ".")]
     pub root: PathBuf,
 
     /// Where to write the tags

@@ -11,6 +11,7 @@ mod etag;
 mod into_config;
 mod limits;
 mod listening;
+mod mistakes;
 pub(crate) mod parse;
 mod serving;
 
@@ -44,7 +45,7 @@ Examples:
 const EXAMPLES_LONG: &str = "\
 Values:
   TIME is a number with a unit: 500ms, 10s, 1m. Without a unit it is seconds.
-  The longest time is 24h.
+  It is 1ms to 24h; --cache-ttl can be 0 as well.
   SIZE is a number with a unit: 64KiB, 100kB, 1GB. Without a unit it is bytes.
 
 Environment:
@@ -52,6 +53,8 @@ Environment:
   command line. An empty variable counts as not set. The variable of an option
   that may be repeated has one value per line. The values of --bind, --index,
   --precompressed, --cors and --cors-headers can also be separated by commas.
+  An option without a value is set by on, and not set by off: ZC_HIDDEN=on.
+  --cors and --spa without a value are ZC_CORS=* and ZC_SPA=index.html.
 
 Examples:
   zc-server

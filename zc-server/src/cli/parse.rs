@@ -109,7 +109,7 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; examples: 500ms, 10s, 1m"))?
+            .map_err(|_| "not a time; examples: 500ms, 10s, 1m".to_owned())?
     };
     match u64::try_from(duration.as_millis()) {
         Ok(duration_ms @ 1..=DURATION_MS_MAX) => Ok(duration_ms),
@@ -121,7 +121,7 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
 pub(crate) fn duration_ms_or_zero(text: &str) -> Result<u64, String> {
     match text {
         "0" | "0s" | "0ms" => Ok(0),
-        _ => duration_ms(text),
+        _ => duration_ms(text).map_err(|error| error.replace("must be", "must be 0, or")),
     }
 }
 

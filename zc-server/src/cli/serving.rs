@@ -87,8 +87,9 @@ pub struct ServingArgs {
 
     /// Cache-Control of paths that match GLOB
     ///
-    /// A glob without a slash matches file names in every directory. * does not match a slash, ** does.
-    /// May be repeated: the first glob that matches is used.
+    /// A glob without a slash matches file names in every directory: *.js. One with a slash matches
+    /// paths from the root: /*.js, assets/**. * does not match a slash, ** does. A directory is matched
+    /// as its index file. May be repeated: the first glob that matches is used.
     #[arg(
         long = "cache-control",
         value_name = "GLOB=VALUE",
@@ -264,8 +265,8 @@ pub struct ServingArgs {
 
     /// Let requests choose the method
     ///
-    /// A request for FILE?method=copy is then sent by the method copy; io is another name of copy. This is for measurements; do not
-    /// use it on a public server.
+    /// A request for FILE?method=copy is then sent by the method copy; io is another name of copy. This is
+    /// for measurements; do not use it on a public server.
     #[arg(
         long,
         env = "ZC_METHOD_OVERRIDE",

@@ -76,7 +76,7 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--cache-files", "-1", "must be 0 to"),
         ("--cache-bytes", "12 apples", "64MiB"),
         ("--cache-file-max", "65KiB", "at most 64KiB"),
-        ("--cache-ttl", "25h", "must be 1ms to 24h"),
+        ("--cache-ttl", "25h", "must be 0, or 1ms to 24h"),
         ("--index", "a/b", "a name without a slash"),
         ("--spa", "/etc/passwd", "relative to the root"),
         ("--error-page", "404", "example: 404="),
@@ -286,4 +286,49 @@ fn an_error_in_a_variable_names_it() {
     // What is wrong on the command line is not blamed on it.
     let error = parsed_with(&["--threads=0"], &[("ZC_BIND", "127.0.0.1:1")]).expect_err("0");
     assert!(!error.to_string().contains("ZC_"), "{error}");
+}
+
+#[test]
+fn a_mistake_is_named_with_its_mend() {
+    for (words, expected) in [
+        (
+            &["--cors", "http://a.b", "www"][..],
+            "write --cors=http://a.b",
+        ),
+        (&["--cors", "http://a.b"], "write --cors=http://a.b"),
+        (&["--spa", "app.html", "www"], "write --spa=app.html"),
+        (
+            &["--hidden", "on", "www"],
+            "--hidden has no value; remove `on`",
+        ),
+        (
+            &["--hidden=on"],
+            "--hidden has no value; write --hidden alone",
+        ),
+        (
+            &["a", "b"],
+            "only one ROOT can be served, and `b` is a second one",
+        ),
+        (&["--port", "9000"], "--bind :PORT for every"),
+        (&["-p", "9000"], "--bind :PORT for every"),
+        (&["--cache-files", "-1"], "must be 0 to"),
+        (&["--idle-timeout", "x"], "not a time; examples: 500ms"),
+        (&["--cache-ttl", "48h"], "must be 0, or 1ms to 24h"),
+        (&["--lisitng", "off"], "--listing"),
+        (&["etag"], "<ROOT>"),
+    ] {
+        let error = parsed(words).expect_err("a mistake");
+        assert_eq!(error.exit_code(), 2, "{words:?}");
+        let text = error.to_string();
+        assert!(text.contains(expected), "{words:?}: {text}");
+        for misleading in ["subcommand", "as a value", "expected number"] {
+            assert!(!text.contains(misleading), "{words:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_of_no_option_is_told_apart() {
+    let names = ["ZC_BIND", "ZC_BINDS", "PATH", "ZC_ROOT", "ZC_"].map(OsString::from);
+    assert_eq!(Args::unknown_variables(names), ["ZC_BINDS", "ZC_"]);
 }
