@@ -134,7 +134,7 @@ pub use method::{Fallback, Reason, SendMethod, SendPath};
 pub use pipe::{PIPE_BYTES_DEFAULT, PIPES_MAX_DEFAULT, PipePool, PooledPipe};
 pub use platform::{send_queue_bytes, set_defer_accept};
 pub use policy::{FileSystem, Policy, SinkKind};
-pub use priority::set_background_priority;
+pub use priority::{set_background_priority, set_batch_priority, set_event_loop_priority};
 pub use probed::ProbedTransfer;
 pub use progress::{Progress, SourceTruncated};
 pub use receive::{Receive, ReceiveMethod, ReceiveReport};

@@ -81,6 +81,13 @@ impl<F: AsFd> ProbedTransfer<F> {
         self.window.resume_probing();
     }
 
+    /// Whether probes must not begin a read: a window is then [peeked](crate::Residency::peek) at before it is
+    /// probed. Set it while many reads of a device are under way, and reset it when they are over; before a
+    /// call of [`advance`](Self::advance), as often as you like.
+    pub fn set_quiet(&mut self, is_quiet: bool) {
+        self.window.set_quiet(is_quiet);
+    }
+
     /// Probes the next window, unless that was done, and returns its range if it is not known to be in
     /// memory. Nothing is sent. The `advance` after that sends the window without another probe.
     ///

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 
 /// The smallest page of any Linux machine, in bytes: two offsets in one such block share a page.
 const PAGE_BYTES_MIN: u64 = 4096;
@@ -30,9 +31,12 @@ impl Residency {
     /// The result is an estimate: pages between the ends may be absent, and any page may be evicted
     /// afterwards. A send of a hot range may therefore still wait. Probe a few MiB at most.
     ///
-    /// A probe never waits. It costs about 1 µs for each end that is in memory. A probe of an absent byte
-    /// makes the kernel start to read a few pages there: the same probe may soon answer `Hot`, with the
-    /// rest of the range still absent.
+    /// A probe does not wait for the bytes. It costs about 1 µs for each end that is in memory. A probe of an
+    /// absent byte makes the kernel start to read a few pages there: the same probe may soon answer `Hot`,
+    /// with the rest of the range still absent. That read takes a place in the queue of the device. Where
+    /// all places are taken (usually 64 to 1,023, see `nr_requests` in
+    /// [queue-sysfs](https://docs.kernel.org/block/queue-sysfs.html)), the probe waits for one: bound
+    /// the reads that are begun and not over, and [`peek`](Self::peek) beyond that bound.
     ///
     /// A filesystem that refuses probes (tmpfs and `/proc` do, at least up to Linux 6.18) always refuses
     /// them, so callers may remember that and not probe again. But a truncated file gives
@@ -54,6 +58,29 @@ impl Residency {
             }
         }
         Self::probe_byte(file, last)
+    }
+
+    /// Looks whether every page of `range` of `file`, in bytes, is in the page cache, and causes no read.
+    ///
+    /// Use it where a probe could wait: the read that a [`probe`](Self::probe) begins waits for a place in
+    /// the queue of the device, which may be full. [`Hot`](Self::Hot) includes pages that are being read: to
+    /// tell these, probe afterwards. [`Cold`](Self::Cold) means that at least one page is absent.
+    ///
+    /// It costs about 0.4 µs and 17 ns for each page of 4 KiB. The kernel answers only a process that owns the file or may
+    /// write to it, or is root; other processes get [`Unknown`](Self::Unknown), and so do all before Linux
+    /// 6.5.
+    pub fn peek(file: impl AsFd, range: Range<u64>) -> Self {
+        if range.is_empty() {
+            return Self::Hot;
+        }
+        let page_bytes = page_bytes();
+        let pages = (range.end - 1) / page_bytes - range.start / page_bytes + 1;
+        let bytes = range.end - range.start;
+        match crate::platform::cached_pages(file.as_fd(), range.start, bytes) {
+            Ok(cached) if cached >= pages => Self::Hot,
+            Ok(_) => Self::Cold,
+            Err(_) => Self::Unknown,
+        }
     }
 
     /// [Probes](Self::probe) a range that is expected to be cold. If an end of it is absent, the kernel
@@ -115,6 +142,16 @@ impl Residency {
             Err(_) => Self::Unknown,
         }
     }
+}
+
+/// The length of a page of this machine, in bytes.
+fn page_bytes() -> u64 {
+    static PAGE_BYTES: OnceLock<u64> = OnceLock::new();
+    *PAGE_BYTES.get_or_init(|| {
+        let told = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+        let told = told.ok().flatten().and_then(|bytes| bytes.try_into().ok());
+        told.unwrap_or(PAGE_BYTES_MIN)
+    })
 }
 
 /// Reads bytes of `file` from `offset` on into `buffer`, as far as they are in the page cache; returns how

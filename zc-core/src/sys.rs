@@ -112,6 +112,53 @@ pub(crate) fn probe_and_readahead(file: impl AsFd, offset: u64, bytes: usize) ->
     unsafe { preadv2(file, &[byte, rest], offset) }.map(|count| count > 0)
 }
 
+/// How many pages of `bytes` of `file` from `offset` on are in the page cache, among them those that are being
+/// read. It causes no read. One system call.
+///
+/// # Errors
+///
+/// `EPERM`: this process neither owns the file nor may write to it; `ENOSYS` before Linux 6.5;
+/// `EOPNOTSUPP`: the file has no page cache. See
+/// [`cachestat(2)`](https://docs.kernel.org/filesystems/api-summary.html).
+pub(crate) fn cached_pages(file: impl AsFd, offset: u64, bytes: u64) -> io::Result<u64> {
+    /// `struct cachestat_range` of `linux/mman.h`, which the C library lacks.
+    #[repr(C)]
+    struct Range {
+        offset: u64,
+        bytes: u64,
+    }
+    /// `struct cachestat`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Pages {
+        cached: u64,
+        dirty: u64,
+        under_writeback: u64,
+        evicted: u64,
+        recently_evicted: u64,
+    }
+    // The same number on every architecture, as of all system calls since 424.
+    const SYS_CACHESTAT: libc::c_long = 451;
+    const NO_FLAGS: libc::c_uint = 0;
+    let range = Range { offset, bytes };
+    let mut pages = Pages::default();
+    // SAFETY: the kernel reads a `Range` and writes a `Pages`, which have the layout of its structures and
+    // outlive the call; any bytes are a valid value of `Pages`.
+    let answer = unsafe {
+        libc::syscall(
+            SYS_CACHESTAT,
+            file.as_fd().as_raw_fd(),
+            &raw const range,
+            &raw mut pages,
+            NO_FLAGS,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(pages.cached)
+}
+
 /// A page of this program that can be neither read nor written.
 fn inaccessible_page() -> io::Result<*mut libc::c_void> {
     static PAGE: OnceLock<usize> = OnceLock::new();
@@ -167,13 +214,21 @@ unsafe fn preadv2(file: impl AsFd, vectors: &[libc::iovec], offset: u64) -> io::
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Gives the calling thread the policy `SCHED_IDLE`. A thread whose policy is not `SCHED_OTHER` is left
-/// as it is.
+/// A change of how the calling thread is scheduled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scheduling {
+    /// The policy `SCHED_BATCH`, and a nice value of at least this.
+    Batch { nice: i32 },
+    /// The same policy as before, with slices of this length, in ns.
+    Slice { ns: u64 },
+}
+
+/// Changes how the calling thread is scheduled. A thread whose policy is not `SCHED_OTHER` is left as it is.
 ///
 /// # Errors
 ///
 /// See [`sched_setattr(2)`](https://man7.org/linux/man-pages/man2/sched_setattr.2.html).
-pub(crate) fn set_sched_idle() -> io::Result<()> {
+pub(crate) fn set_scheduling(scheduling: Scheduling) -> io::Result<()> {
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     const THIS_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
@@ -196,7 +251,13 @@ pub(crate) fn set_sched_idle() -> io::Result<()> {
     if attributes.sched_policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
-    attributes.sched_policy = libc::SCHED_IDLE as u32;
+    match scheduling {
+        Scheduling::Batch { nice } => {
+            attributes.sched_policy = libc::SCHED_BATCH as u32;
+            attributes.sched_nice = attributes.sched_nice.max(nice);
+        }
+        Scheduling::Slice { ns } => attributes.sched_runtime = ns,
+    }
     // SAFETY: the kernel reads `attributes.size` bytes through the pointer. It set that field itself, to
     // at most `SIZE`, and the pointer is to `attributes`, which has `SIZE` bytes and outlives the call.
     let answer = unsafe {
@@ -281,8 +342,7 @@ pub(crate) fn submit_probe_read(
     let entry = read.build().user_data(tag);
     // SAFETY: the kernel may write to `BYTE` until the read ends, which may be after the ring is gone.
     // `BYTE` is a static, so it outlives every read; as an atomic it may change behind a shared
-    // reference; and nothing reads it. A descriptor that is closed before the submission is no fault of
-    // memory: the kernel then reads another file, or none, into the same byte.
+    // reference; and nothing reads it.
     let pushed = unsafe { ring.submission().push(&entry) };
     pushed.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
 }
@@ -361,10 +421,10 @@ mod tests {
     }
 
     #[test]
-    fn sched_idle_leaves_the_io_priority_usual_unless_one_was_chosen() {
+    fn a_nice_value_leaves_the_io_priority_usual_unless_one_was_chosen() {
         let usual = || {
             pin_io_priority().expect("no privilege is needed");
-            set_sched_idle().expect("no privilege is needed");
+            set_scheduling(Scheduling::Batch { nice: 19 }).expect("no privilege is needed");
             io_priority().expect("this thread")
         };
         let answer = std::thread::spawn(usual).join().expect("no panic");

@@ -20,6 +20,8 @@ pub(crate) struct Window {
     /// The end of the last window that was absent, which the caller has waited for.
     fetched: u64,
     probing: Probing,
+    /// Whether a probe must not begin a read.
+    is_quiet: bool,
 }
 
 /// Whether the next window is probed.
@@ -39,7 +41,12 @@ impl Window {
             probed: offset,
             fetched: offset,
             probing: Probing::On,
+            is_quiet: false,
         }
+    }
+
+    pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
+        self.is_quiet = is_quiet;
     }
 
     /// The file offset up to which bytes may be sent: they are assumed or were probed.
@@ -88,12 +95,17 @@ impl Window {
         let range = offset..offset.saturating_add(bytes);
         self.probed = range.end;
         let may_probe = is_rest || self.probing == Probing::On;
-        if may_probe && Residency::probe(source, range.clone()) == Residency::Hot {
+        if may_probe && self.is_hot(source, range.clone()) {
             return None;
         }
         self.probing = Probing::Off;
         self.fetched = range.end;
         Some(range)
+    }
+
+    fn is_hot(&self, source: impl AsFd, range: Range<u64>) -> bool {
+        let may_be = !self.is_quiet || Residency::peek(&source, range.clone()) == Residency::Hot;
+        may_be && Residency::probe(&source, range) == Residency::Hot
     }
 
     /// The length of the window at `offset`, in bytes.

@@ -245,3 +245,30 @@ fn drop_from_cache(file: &File) {
     file.sync_all().unwrap();
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
 }
+
+#[test]
+#[cfg(not(feature = "portable"))]
+fn a_quiet_probe_finds_a_hole_between_two_ends_that_are_in_memory() {
+    let bytes = patterned(WINDOW as usize, 3);
+    let Some(file) = cold_file(&bytes) else {
+        return;
+    };
+    if Residency::peek(&file, 0..WINDOW) != Residency::Cold {
+        println!("the kernel is older than Linux 6.5: nothing to test");
+        return;
+    }
+    for end in [0, WINDOW - 1] {
+        file.read_exact_at(&mut [0], end).unwrap();
+    }
+    if Residency::probe(&file, 0..WINDOW) != Residency::Hot
+        || Residency::peek(&file, 0..WINDOW) != Residency::Cold
+    {
+        println!("the readahead here has read the whole file: nothing to test");
+        return;
+    }
+    let (socket, _peer) = tcp_pair(None, None);
+    let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, WINDOW), WINDOW);
+    transfer.set_quiet(true);
+    let answer = advance(&mut transfer, &socket, u64::MAX).unwrap();
+    assert_eq!(answer, Progress::NeedsDisk(0..WINDOW));
+}

@@ -517,3 +517,25 @@ fn a_pool_of_nothing_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }
+
+#[test]
+fn a_peek_tells_what_is_absent_and_reads_nothing() {
+    let file = file_on_disk();
+    if Residency::peek(&file, 0..LENGTH) != Residency::Hot {
+        println!("the kernel is older than Linux 6.5, or it is the portable path");
+        return;
+    }
+    assert_eq!(Residency::peek(&file, 5..5), Residency::Hot);
+    if !evicted(&file) {
+        return;
+    }
+    // The probe of `evicted` has read some of the first pages.
+    let rest = LENGTH / 2..LENGTH;
+    for _ in 0..3 {
+        assert_eq!(Residency::peek(&file, rest.clone()), Residency::Cold);
+    }
+    let last = LENGTH - PAGE;
+    file.read_exact_at(&mut [0], last).unwrap();
+    assert_eq!(Residency::peek(&file, last..LENGTH), Residency::Hot);
+    assert_eq!(Residency::peek(&file, rest), Residency::Cold);
+}

@@ -180,6 +180,8 @@ impl Server {
                     .name(format!("zc-worker-{index}"))
                     .spawn(move || {
                         let _guard = guard;
+                        // Where it is refused, a worker waits longer for a core that others use.
+                        let _ = zc_core::set_event_loop_priority();
                         reactor.run()
                     })
             })

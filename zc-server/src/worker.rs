@@ -1,19 +1,20 @@
 //! What one worker owns, and lends to the connection that it drives.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use mio::Token;
 use mio::net::TcpStream;
-use slab::Slab;
-use zc_core::{DiskRing, Fetcher, Progress, SendError};
+use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{HttpTime, Limits, Persistence};
 
-use crate::body::ResponseBody;
+use crate::body::{Prefetch, ResponseBody};
 use crate::disk::{CancelToken, JobHandle, Key};
 use crate::files::content::Content;
 use crate::files::open_file::FileHandle;
+use crate::files::read_gate::AwaitedRead;
 use crate::files::root::Root;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -69,6 +70,21 @@ pub(crate) struct TurnAccount {
     pub(crate) has_answered: bool,
 }
 
+/// A read that the kernel tells the end of, and the exchange that waits for it.
+#[derive(Debug)]
+pub(crate) struct WatchedRead {
+    file: Arc<FileHandle>,
+    reading: AwaitedRead,
+    token: Token,
+    exchange: ExchangeId,
+}
+
+impl AsFd for WatchedRead {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// What one worker owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -87,9 +103,7 @@ pub(crate) struct Worker {
     /// Where others leave messages for this worker.
     pub(crate) mailbox: Mailbox<WorkerMessage>,
     /// Where reads that were submitted to the kernel are waited for, if that is allowed.
-    pub(crate) ring: Option<DiskRing>,
-    /// The exchanges whose reads the ring waits for.
-    reads: Slab<(Token, ExchangeId)>,
+    pub(crate) ring: Option<DiskRing<WatchedRead>>,
     exchanges: u64,
     /// The connection that is driven.
     pub(crate) token: Token,
@@ -131,7 +145,6 @@ impl Worker {
             log: None,
             mailbox,
             ring: None,
-            reads: Slab::new(),
             exchanges: 0,
             token: Token(0),
             turn: TurnAccount::default(),
@@ -195,35 +208,30 @@ impl Worker {
         self.services.disk.submit(mount, read_bytes, job).ok()
     }
 
-    /// Has the kernel tell when the byte at `at` of `file`, which was requested of the disk, is in memory.
-    /// False when that is not possible.
-    pub(crate) fn watch_read(
-        &mut self,
-        file: Arc<FileHandle>,
-        at: u64,
-        exchange: ExchangeId,
-    ) -> bool {
+    /// Has the kernel tell when what was requested of the disk is in memory. False when that is not possible.
+    pub(crate) fn watch_read(&mut self, prefetch: Prefetch, exchange: ExchangeId) -> bool {
         let Some(ring) = &mut self.ring else {
             return false;
         };
-        let key = self.reads.insert((self.token, exchange));
-        let is_submitted = ring.submit(file, at, key as u64).is_ok();
-        if !is_submitted {
-            self.reads.remove(key);
-        }
-        is_submitted
+        let Prefetch {
+            file,
+            last,
+            reading,
+        } = prefetch;
+        let read = WatchedRead {
+            file,
+            reading,
+            token: self.token,
+            exchange,
+        };
+        ring.submit(read, last).is_ok()
     }
 
     /// The next read that the kernel tells of: whose it was, and how it ended.
     pub(crate) fn next_read(&mut self) -> Option<(Token, ExchangeId, std::io::Result<()>)> {
-        let ring = self.ring.as_mut()?;
-        loop {
-            let completion = ring.next_completion()?;
-            // A number that went through the kernel.
-            if let Some((token, exchange)) = self.reads.try_remove(completion.tag as usize) {
-                return Some((token, exchange, completion.result));
-            }
-        }
+        let Completion { read, result } = self.ring.as_mut()?.next_completion()?;
+        read.reading.over();
+        Some((read.token, read.exchange, result))
     }
 
     /// Gives up descriptors that only the cache holds. False when there are none.

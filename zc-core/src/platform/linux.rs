@@ -10,7 +10,7 @@ use nix::sys::socket::MsgFlags;
 use super::SpliceMode;
 
 pub(crate) use crate::sys::{
-    pin_io_priority, preadv2_nowait, probe_and_readahead, set_sched_idle, set_cork,
+    Scheduling, cached_pages, pin_io_priority, preadv2_nowait, probe_and_readahead, set_cork, set_scheduling,
 };
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 

@@ -55,6 +55,10 @@ pub(crate) fn preadv2_nowait(
     Err(Errno::ENOSYS.into())
 }
 
+pub(crate) fn cached_pages(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> io::Result<u64> {
+    Err(io::Error::from(Errno::ENOSYS))
+}
+
 pub(crate) fn probe_and_readahead(
     _file: impl AsFd,
     _offset: u64,
@@ -71,8 +75,17 @@ pub(crate) fn pin_io_priority() -> io::Result<()> {
     Err(Errno::ENOSYS.into())
 }
 
-pub(crate) fn set_sched_idle() -> io::Result<()> {
-    Err(Errno::ENOSYS.into())
+/// As on Linux.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scheduling {
+    Batch { nice: i32 },
+    Slice { ns: u64 },
+}
+
+pub(crate) fn set_scheduling(scheduling: Scheduling) -> io::Result<()> {
+    match scheduling {
+        Scheduling::Batch { nice: _ } | Scheduling::Slice { ns: _ } => Err(Errno::ENOSYS.into()),
+    }
 }
 
 /// Segments are not held back.

@@ -25,6 +25,7 @@ pub(crate) use parts::{MultipartBody, NextPart, Source};
 use crate::disk::CancelToken;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
+use crate::files::read_gate::AwaitedRead;
 
 /// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
 /// sends of one response before others have their turn.
@@ -50,6 +51,8 @@ pub(crate) struct ResponseBody {
     cold: Cold,
     /// Since when a request to the disk is waited for.
     prefetch_began: Option<Instant>,
+    /// The read that is under way, or is waited for next.
+    reading: Option<AwaitedRead>,
 }
 
 /// What had to be waited for.
@@ -59,6 +62,15 @@ pub(crate) struct Cold {
     pub(crate) windows: u64,
     /// How long that took, in all; the waiting for a thread does not count.
     pub(crate) time: Duration,
+}
+
+/// What was requested of the disk.
+#[derive(Debug)]
+pub(crate) struct Prefetch {
+    pub(crate) file: Arc<FileHandle>,
+    /// The offset of its last byte.
+    pub(crate) last: u64,
+    pub(crate) reading: AwaitedRead,
 }
 
 /// What was done of a response.
@@ -138,6 +150,7 @@ impl ResponseBody {
             was_read: false,
             cold: Cold::default(),
             prefetch_began: None,
+            reading: None,
         }
     }
 
@@ -158,7 +171,13 @@ impl ResponseBody {
             was_read: ready.was_read,
             cold: Cold::default(),
             prefetch_began: None,
+            reading: None,
         }
+    }
+
+    /// A read of the file was begun for it.
+    pub(crate) fn set_begun(&mut self, reading: AwaitedRead) {
+        self.reading = Some(reading);
     }
 
     /// The file that is sent, if there is one.
@@ -188,6 +207,10 @@ impl ResponseBody {
             {
                 return Ok(Progress::NeedsDisk(range));
             }
+            if let Some(body) = self.piece.body_mut() {
+                let is_quiet = !body.source().gate().is_open();
+                body.set_quiet(is_quiet);
+            }
             let left = budget.saturating_sub(self.accepted() - before);
             match self.piece.advance(&socket, left)? {
                 Progress::Complete => {}
@@ -202,17 +225,30 @@ impl ResponseBody {
         }
     }
 
+    /// Counts the next window among the reads that are under way on its mount.
+    pub(crate) fn await_read(&mut self) {
+        let bytes = self.next_window().map(|window| window.end - window.start);
+        if let (None, Some(bytes), Some(body)) = (&self.reading, bytes, self.piece.body()) {
+            self.reading = Some(body.source().gate().begin(bytes));
+        }
+    }
+
     /// The last byte of what was requested of the disk, if nobody has waited for that yet; who takes it
     /// does, and says when it [is there](Self::is_prefetched).
-    pub(crate) fn take_prefetch(&mut self) -> Option<(Arc<FileHandle>, u64)> {
+    pub(crate) fn take_prefetch(&mut self) -> Option<Prefetch> {
         if self.read_path != ReadPath::Prefetched {
             return None;
         }
         self.read_path = ReadPath::Probe;
         let last = self.next_window()?.end - 1;
         let file = Arc::clone(self.piece.body()?.source());
+        let reading = self.reading.take()?;
         self.prefetch_began = Some(Instant::now());
-        Some((file, last))
+        Some(Prefetch {
+            file,
+            last,
+            reading,
+        })
     }
 
     /// The last byte of what was requested of the disk is in memory, or cannot be read: whether all seems
@@ -224,7 +260,8 @@ impl ResponseBody {
         match (self.next_window(), self.piece.body()) {
             (Some(window), Some(body)) => {
                 let first = window.start..window.start + 1;
-                Residency::probe(body.source(), first) != Residency::Cold
+                let file = body.source();
+                file.lets_probe(first.clone()) && Residency::probe(file, first) != Residency::Cold
             }
             _ => true,
         }
@@ -240,6 +277,9 @@ impl ResponseBody {
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
         let read = self.read_window(fetcher);
+        if let Some(reading) = self.reading.take() {
+            reading.over();
+        }
         if !token.commit() {
             return None;
         }
@@ -458,8 +498,9 @@ mod tests {
     #[test]
     fn a_request_to_the_disk_is_waited_for_once() {
         let (_file, mut body, _socket) = cold(5000, ReadPath::Prefetched);
-        let (_, last) = body.take_prefetch().expect("it was requested");
-        assert_eq!((last, body.cold.windows), (4999, 0));
+        body.await_read();
+        let prefetch = body.take_prefetch().expect("it was requested");
+        assert_eq!((prefetch.last, body.cold.windows), (4999, 0));
         assert!(body.take_prefetch().is_none());
         for _ in 0..2 {
             body.is_prefetched();

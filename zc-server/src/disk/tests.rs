@@ -32,8 +32,8 @@ fn threads_run_at_background_priority() {
         told.send(policy).expect("heard");
     };
     let _job = disk.submit(1, 0, work).expect("room");
-    // SCHED_IDLE, see proc(5).
-    assert_eq!(policy.recv().expect("told").as_deref(), Some("5"));
+    // SCHED_BATCH, see proc(5).
+    assert_eq!(policy.recv().expect("told").as_deref(), Some("3"));
 }
 
 #[test]

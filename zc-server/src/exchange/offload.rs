@@ -44,12 +44,14 @@ pub(super) fn wait_for_disk(
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
+    // Also for a client that is gone: the probe has begun a read.
+    response.body.await_read();
     if peer.is_gone() {
         return end(*response, Outcome::PeerGone, peer, worker);
     }
     if worker.ring.is_some()
-        && let Some((file, last)) = response.body.take_prefetch()
-        && worker.watch_read(file, last, response.id)
+        && let Some(prefetch) = response.body.take_prefetch()
+        && worker.watch_read(prefetch, response.id)
     {
         let deadline_ms = worker.now_ms + worker.timeouts.disk_ms;
         let state = State::Prefetching { response };
@@ -74,7 +76,8 @@ pub(super) fn after_prefetch(
 }
 
 /// Has a thread carry the response on.
-fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -> Next {
+    response.body.await_read();
     let before = response.figures();
     let file = response.body.file().cloned();
     let read_bytes = response.body.large_window_bytes();

@@ -96,6 +96,9 @@ fn sidecar_tag(
     let mut bytes = vec![0; length as usize];
     let read = match open_mode {
         OpenMode::MayBlock => sidecar.file.file().read_at(&mut bytes, 0),
+        OpenMode::CachedOnly if !sidecar.file.lets_probe(0..length) => {
+            return Err(ResolveError::WouldBlock);
+        }
         OpenMode::CachedOnly => zc_core::read_resident(&sidecar.file, &mut bytes, 0),
     };
     match read {

@@ -14,6 +14,7 @@ pub(crate) mod mounts;
 pub(crate) mod open_file;
 pub(crate) mod percent;
 pub(crate) mod precompressed;
+pub(crate) mod read_gate;
 pub(crate) mod representation;
 pub(crate) mod root;
 pub(crate) mod roots;

@@ -16,6 +16,7 @@ use crate::disk::{Closer, DiskHandle, Key};
 use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
+use crate::files::read_gate::ReadGate;
 
 /// One filesystem.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Mount {
     kind: Kind,
     /// How files of a local disk are read: set by the first file that tells it.
     disk_path: OnceLock<ReadPath>,
+    /// Bounds the reads that workers begin.
+    gate: Arc<ReadGate>,
     /// Closes files whose closing may block.
     closer: Option<Closer>,
     /// The entity-tags in extended attributes of its files; `None` for a file without one.
@@ -63,6 +66,7 @@ pub(crate) enum ReadPath {
 impl Mount {
     /// The mount of `file`. It calls `fstatfs(2)`, which may block on a remote filesystem.
     fn new(file: impl AsFd, disk: Option<&DiskHandle>, key: Key) -> Self {
+        let gate = Arc::new(ReadGate::of_device(&file));
         let file_system = FileSystem::from_fd(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
@@ -76,6 +80,7 @@ impl Mount {
             file_system,
             kind,
             disk_path: OnceLock::new(),
+            gate,
             closer: disk
                 .filter(|_| kind == Kind::Remote)
                 .map(|disk| disk.closer(key)),
@@ -143,6 +148,11 @@ impl Mount {
             // The answer is about this file alone: the next file is probed again.
             None => ReadPath::Offload,
         }
+    }
+
+    /// Bounds the reads that workers begin on it.
+    pub(crate) fn gate(&self) -> &Arc<ReadGate> {
+        &self.gate
     }
 
     /// Closes files of this mount, where closing may block.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::{fmt, fs, io};
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 use crate::disk::Closer;
 use crate::files::file_state::{FileState, Stability};
 use crate::files::mounts::Mount;
+use crate::files::read_gate::ReadGate;
 use crate::text::OneLine;
 
 /// Whether an open may block.
@@ -47,6 +49,8 @@ pub(crate) struct FileHandle {
     /// `None` only during the drop.
     file: Option<File>,
     closer: Option<Closer>,
+    /// That of its mount.
+    gate: Arc<ReadGate>,
 }
 
 impl FileHandle {
@@ -54,6 +58,7 @@ impl FileHandle {
         Self {
             file: Some(file),
             closer: mount.closer().cloned(),
+            gate: Arc::clone(mount.gate()),
         }
     }
 
@@ -63,7 +68,18 @@ impl FileHandle {
         Self {
             file: Some(file),
             closer: None,
+            gate: Arc::default(),
         }
+    }
+
+    /// Bounds the reads that workers begin on its mount.
+    pub(crate) fn gate(&self) -> &Arc<ReadGate> {
+        &self.gate
+    }
+
+    /// Whether a worker may probe `range`, which could begin a read.
+    pub(crate) fn lets_probe(&self, range: Range<u64>) -> bool {
+        self.gate.lets_probe(self.file(), range)
     }
 
     pub(crate) fn file(&self) -> &File {

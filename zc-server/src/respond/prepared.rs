@@ -109,8 +109,14 @@ pub(crate) fn append_range(
     let is_read = match services.read_path(opened) {
         ReadPath::Direct => opened.file.file().read_exact_at(room, range.start).is_ok(),
         ReadPath::Probe | ReadPath::Prefetched => {
-            zc_core::read_resident(&opened.file, room, range.start)
-                .is_ok_and(|count| count == room.len())
+            opened.file.lets_probe(range.clone()) && {
+                let read = zc_core::read_resident(&opened.file, room, range.start);
+                if read.is_err() {
+                    // The kernel reads it now, and nobody waits for that.
+                    drop(opened.file.gate().begin(range.end - range.start));
+                }
+                read.is_ok_and(|count| count == room.len())
+            }
         }
         ReadPath::Offload => false,
     };

@@ -171,7 +171,7 @@ impl ReplyBuilder<'_> {
             chunked,
             ended: false,
         };
-        head.stream(None, next_part, (ReadPath::Direct, 0), buffers)
+        Reply::Stream(head.stream(None, next_part, (ReadPath::Direct, 0), buffers))
     }
 
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
@@ -258,6 +258,7 @@ impl ReplyBuilder<'_> {
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
                 let mut read_path = source.read_path;
+                let gate = Arc::clone(source.file.gate());
                 let mut transfer = source.into_transfer(range);
                 match residency {
                     Some(Residency::Hot) => transfer.assume_resident_until(length),
@@ -270,7 +271,13 @@ impl ReplyBuilder<'_> {
                     _ => {}
                 }
                 let delivery = (read_path, mount);
-                head.stream(Some(transfer), NextPart::Nothing, delivery, buffers)
+                let mut stream = head.stream(Some(transfer), NextPart::Nothing, delivery, buffers);
+                if residency == Some(Residency::Cold) {
+                    stream
+                        .body
+                        .set_begun(gate.begin(length.min(PREFETCH_BYTES)));
+                }
+                Reply::Stream(stream)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
@@ -282,8 +289,8 @@ impl ReplyBuilder<'_> {
     }
 
     /// Whether a file of one window is in memory: asked here, so that the next requests for it need
-    /// not. `None` for others, which are asked window by window, or never. Of a file that is not, the
-    /// first bytes have been requested of the disk.
+    /// not. `None` for others, which are asked window by window, or never. Of a file that is
+    /// [`Cold`](Residency::Cold), the first bytes have been requested of the disk.
     fn residency(&self, file: &mut CachedFile) -> Option<Residency> {
         let now_ms = self.moment.now_ms;
         let opened = &file.representation.resource.file;
@@ -293,6 +300,9 @@ impl ReplyBuilder<'_> {
         }
         if file.hot.as_mut().is_some_and(|hot| hot.ask(now_ms)) {
             return Some(Residency::Hot);
+        }
+        if !opened.file.lets_probe(0..length) {
+            return Some(Residency::Unknown);
         }
         let residency = if file.hot.is_none() {
             Residency::prefetch(&opened.file, 0..length)
@@ -343,17 +353,17 @@ impl HeadWritten {
         next_part: NextPart,
         (read_path, key): (ReadPath, Key),
         buffers: &mut Buffers,
-    ) -> Reply {
+    ) -> Stream {
         let mut head = std::mem::take(&mut buffers.head);
         head.clear();
         head.extend_from_slice(&buffers.output[self.start..]);
         buffers.output.truncate(self.start);
-        Reply::Stream(Stream {
+        Stream {
             ends_by_close: matches!(next_part, NextPart::Listing { chunked: false, .. }),
             body: ResponseBody::new(head, body, next_part, read_path),
             status: self.status,
             mount: key,
-        })
+        }
     }
 
     fn stream_parts(
@@ -368,6 +378,6 @@ impl HeadWritten {
             }
             _ => NextPart::Nothing,
         };
-        self.stream(None, next_part, delivery, buffers)
+        Reply::Stream(self.stream(None, next_part, delivery, buffers))
     }
 }

@@ -23,8 +23,8 @@ pub(crate) mod workers;
 
 use workers::Workers;
 
-/// A wait that only ends a test that hangs; no test passes because of it. The threads of the disk have
-/// the policy `SCHED_IDLE`: beside programs that take all of the processor a second of theirs takes minutes.
+/// A wait that only ends a test that hangs; no test passes because of it. The threads of the disk have a low
+/// priority: beside programs that take all of the processor a second of theirs takes a minute.
 pub(crate) const HANG: Duration = Duration::from_secs(300);
 
 /// How old the times of a file must be before it counts as settled, a tick of the coarse clock, and a

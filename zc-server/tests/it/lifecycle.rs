@@ -435,7 +435,7 @@ fn no_worker_is_idle_while_another_has_two_connections() {
         let mut loads = watched_by_each_worker(&server);
         loads.sort_unstable();
         // Beside connections each watches a listener, its waker and, where it may have one, its ring.
-        let own = 2 + usize::from(zc_core::DiskRing::new(1).is_ok());
+        let own = 2 + usize::from(zc_core::DiskRing::<std::fs::File>::new(1).is_ok());
         let expected: Vec<usize> = (0..WORKERS)
             .map(|worker| own + (count + worker) / WORKERS)
             .collect();

@@ -206,7 +206,7 @@ fn hot_requests_are_answered_while_the_disk_is_not() {
         assert!(clients.iter().all(|client| client.buffered() == 0));
         let workers = slow.server().workers();
         wait_until("all requests are taken", || workers.wait_for_events());
-        if way.is_empty() && zc_core::DiskRing::new(1).is_ok() {
+        if way.is_empty() && zc_core::DiskRing::<std::fs::File>::new(1).is_ok() {
             assert_eq!(slow.waiting_threads(), 0);
         } else {
             wait_until("each has a thread", || slow.waiting_threads() == FILES);
