@@ -81,9 +81,10 @@ impl<F: AsFd> ProbedTransfer<F> {
         self.window.resume_probing();
     }
 
-    /// Whether probes must not begin a read: a window is then [peeked](crate::Residency::peek) at before it is
-    /// probed. Set it while many reads of a device are under way, and reset it when they are over; before a
-    /// call of [`advance`](Self::advance), as often as you like.
+    /// Whether probes must begin no read: a window is then [probed as a
+    /// whole](crate::Residency::probe_whole). Set it while a device answers late or many of its reads are under
+    /// way, and reset it when they are over; before a call of [`advance`](Self::advance), as often as you
+    /// like.
     pub fn set_quiet(&mut self, is_quiet: bool) {
         self.window.set_quiet(is_quiet);
     }

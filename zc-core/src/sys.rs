@@ -89,6 +89,32 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
     unsafe { preadv2(file, &[vector], offset) }
 }
 
+/// Reads `bytes` of `file` from `offset` on, as [`preadv2_nowait`] does, and throws them away: each piece overwrites
+/// the one before it in `scratch`. The answer is how many were in memory. `bytes` above
+/// `1024 * scratch.len()` are not read.
+///
+/// # Errors
+///
+/// As of [`preadv2_nowait`].
+pub(crate) fn preadv2_nowait_discarding(
+    file: impl AsFd,
+    scratch: &mut [u8],
+    offset: u64,
+    bytes: usize,
+) -> io::Result<usize> {
+    const VECTORS_MAX: usize = libc::UIO_MAXIOV as usize;
+    let start = scratch.as_mut_ptr();
+    let piece = |index: usize| libc::iovec {
+        iov_base: start.cast(),
+        iov_len: scratch.len().min(bytes - index * scratch.len()),
+    };
+    let pieces = bytes.div_ceil(scratch.len().max(1)).min(VECTORS_MAX);
+    let vectors: Vec<_> = (0..pieces).map(piece).collect();
+    // SAFETY: each vector begins where `scratch` does and is no longer. `scratch` is borrowed mutably: it may
+    // be written to, as often as the kernel likes, until the call returns.
+    unsafe { preadv2(file, &vectors, offset) }
+}
+
 /// Probes the byte of `file` at `offset`, as [`preadv2_nowait`] does. Where it is absent, the kernel
 /// begins to read `bytes` from there on, in one request. True when it is in memory; the bytes behind it
 /// are not copied then.

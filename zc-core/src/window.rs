@@ -20,7 +20,7 @@ pub(crate) struct Window {
     /// The end of the last window that was absent, which the caller has waited for.
     fetched: u64,
     probing: Probing,
-    /// Whether a probe must not begin a read.
+    /// Whether a probe must not begin a read, nor pass what is being read.
     is_quiet: bool,
 }
 
@@ -104,8 +104,12 @@ impl Window {
     }
 
     fn is_hot(&self, source: impl AsFd, range: Range<u64>) -> bool {
-        let may_be = !self.is_quiet || Residency::peek(&source, range.clone()) == Residency::Hot;
-        may_be && Residency::probe(&source, range) == Residency::Hot
+        let residency = if self.is_quiet {
+            Residency::probe_whole(source, range)
+        } else {
+            Residency::probe(source, range)
+        };
+        residency == Residency::Hot
     }
 
     /// The length of the window at `offset`, in bytes.

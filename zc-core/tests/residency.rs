@@ -526,6 +526,10 @@ fn a_peek_tells_what_is_absent_and_reads_nothing() {
         return;
     }
     assert_eq!(Residency::peek(&file, 5..5), Residency::Hot);
+    // Neither ends at a page, nor at a piece that is thrown away at a time.
+    for range in [0..LENGTH, 1..LENGTH - 1, 5000..2_000_001, 7..7] {
+        assert_eq!(Residency::probe_whole(&file, range), Residency::Hot);
+    }
     if !evicted(&file) {
         return;
     }
@@ -533,6 +537,7 @@ fn a_peek_tells_what_is_absent_and_reads_nothing() {
     let rest = LENGTH / 2..LENGTH;
     for _ in 0..3 {
         assert_eq!(Residency::peek(&file, rest.clone()), Residency::Cold);
+        assert_eq!(Residency::probe_whole(&file, rest.clone()), Residency::Cold);
     }
     let last = LENGTH - PAGE;
     file.read_exact_at(&mut [0], last).unwrap();

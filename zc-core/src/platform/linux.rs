@@ -10,7 +10,8 @@ use nix::sys::socket::MsgFlags;
 use super::SpliceMode;
 
 pub(crate) use crate::sys::{
-    Scheduling, cached_pages, pin_io_priority, preadv2_nowait, probe_and_readahead, set_cork, set_scheduling,
+    Scheduling, cached_pages, pin_io_priority, preadv2_nowait,
+    preadv2_nowait_discarding, probe_and_readahead, set_cork, set_scheduling,
 };
 pub use crate::sys::{send_queue_bytes, set_defer_accept};
 

@@ -59,6 +59,15 @@ pub(crate) fn cached_pages(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> 
     Err(io::Error::from(Errno::ENOSYS))
 }
 
+pub(crate) fn preadv2_nowait_discarding(
+    _file: impl AsFd,
+    _scratch: &mut [u8],
+    _offset: u64,
+    _bytes: usize,
+) -> io::Result<usize> {
+    Err(Errno::ENOSYS.into())
+}
+
 pub(crate) fn probe_and_readahead(
     _file: impl AsFd,
     _offset: u64,

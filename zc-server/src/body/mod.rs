@@ -30,6 +30,8 @@ use crate::files::read_gate::AwaitedRead;
 /// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
 /// sends of one response before others have their turn.
 pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
+/// A disk that takes longer than this for a file may keep the worker waiting noticeably for parts of it.
+const PROMPT: Duration = Duration::from_millis(2);
 /// How much of a file must have been read before a thread sends its head: while nothing is sent, an
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
@@ -254,14 +256,20 @@ impl ResponseBody {
     /// The last byte of what was requested of the disk is in memory, or cannot be read: whether all seems
     /// to be. Where the end of a file was in memory and its beginning was not, it is told of at once.
     pub(crate) fn is_prefetched(&mut self) -> bool {
-        if let Some(since) = self.prefetch_began.take() {
+        let took = self.prefetch_began.take().map_or(Duration::ZERO, |since| {
             self.waited(since);
-        }
+            since.elapsed()
+        });
         match (self.next_window(), self.piece.body()) {
             (Some(window), Some(body)) => {
-                let first = window.start..window.start + 1;
                 let file = body.source();
-                file.lets_probe(first.clone()) && Residency::probe(file, first) != Residency::Cold
+                if took > PROMPT {
+                    // Its parts may come one by one, in any order.
+                    Residency::probe_whole(file, window) == Residency::Hot
+                } else {
+                    let first = window.start..window.start + 1;
+                    Residency::probe(file, first) != Residency::Cold
+                }
             }
             _ => true,
         }

@@ -1,15 +1,19 @@
 //! A bound on the reads of one mount that are under way, so that no worker waits for its device.
 //!
 //! A probe of a cold file begins a read, and a read takes a place in the request queue of the device. Where
-//! all places are taken, the caller waits for one in the middle of the probe, whatever its flags say. So
-//! reads are counted. While few are under way the gate is open, and workers probe. While it is closed,
-//! they [look](zc_core::Residency::peek) first, which begins no read, and leave all that is absent to threads.
+//! all places are taken, the caller waits for one in the middle of the probe, whatever its flags say. A page
+//! that is being read is waited for as well, by whoever sends it. So reads are counted, and timed.
+//!
+//! While few are under way and the device answers promptly, the gate is open: workers probe both ends of a
+//! window. While it is closed, they look at the [whole](zc_core::Residency::probe_whole) of it, which begins
+//! no read, and leave all that is absent to threads.
 
 use std::fs;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::{fstat, major, minor};
 use zc_core::Residency;
@@ -24,7 +28,10 @@ const READS_MAX_DEFAULT: u64 = 32;
 /// The most, however long the queue is.
 const READS_MAX: u64 = 256;
 
-/// How many reads of a mount are under way.
+/// A device that takes longer than this for a read answers late.
+const LATE: Duration = Duration::from_millis(50);
+
+/// How many reads of a mount are under way, and how long they take.
 #[derive(Debug)]
 pub(crate) struct ReadGate {
     /// Reads that somebody waits for.
@@ -34,6 +41,11 @@ pub(crate) struct ReadGate {
     abandoned: AtomicU64,
     /// The gate is open below this number.
     reads_max: u64,
+    /// Whether the last read that is over took longer than [`LATE`].
+    was_late: AtomicBool,
+    /// When the first of the awaited reads began, or the last one ended that is over, in milliseconds of
+    /// [`now_ms`].
+    moved_ms: AtomicU64,
 }
 
 impl Default for ReadGate {
@@ -42,6 +54,8 @@ impl Default for ReadGate {
             awaited: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             reads_max: READS_MAX_DEFAULT,
+            was_late: AtomicBool::new(false),
+            moved_ms: AtomicU64::new(0),
         }
     }
 }
@@ -61,21 +75,33 @@ impl ReadGate {
     /// Whether a worker may begin another read.
     pub(crate) fn is_open(&self) -> bool {
         let awaited = self.awaited.load(Ordering::Relaxed);
-        awaited + self.abandoned.load(Ordering::Relaxed) < self.reads_max
+        let under_way = awaited + self.abandoned.load(Ordering::Relaxed);
+        under_way < self.reads_max
+            && !self.was_late.load(Ordering::Relaxed)
+            && (awaited == 0 || !self.stands_still())
+    }
+
+    /// Whether no read has ended for a while, of those that are under way.
+    fn stands_still(&self) -> bool {
+        let moved_ms = self.moved_ms.load(Ordering::Relaxed);
+        u128::from(now_ms().saturating_sub(moved_ms)) > LATE.as_millis()
     }
 
     /// Whether a worker may probe `range` of `file`: the gate is open, or there is nothing to be read.
     pub(crate) fn lets_probe(&self, file: impl AsFd, range: Range<u64>) -> bool {
-        self.is_open() || Residency::peek(file, range) == Residency::Hot
+        self.is_open() || Residency::probe_whole(file, range) == Residency::Hot
     }
 
     /// A read of `bytes` is under way, until what is returned is [over](AwaitedRead::over).
     pub(crate) fn begin(self: &Arc<Self>, bytes: u64) -> AwaitedRead {
         let reads = bytes.div_ceil(READ_BYTES).max(1);
-        self.awaited.fetch_add(reads, Ordering::Relaxed);
+        if self.awaited.fetch_add(reads, Ordering::Relaxed) == 0 {
+            self.moved_ms.store(now_ms(), Ordering::Relaxed);
+        }
         AwaitedRead {
             gate: Arc::clone(self),
             reads,
+            began: Instant::now(),
         }
     }
 }
@@ -86,13 +112,18 @@ impl ReadGate {
 pub(crate) struct AwaitedRead {
     gate: Arc<ReadGate>,
     reads: u64,
+    began: Instant,
 }
 
 impl AwaitedRead {
     /// The device has answered.
     pub(crate) fn over(mut self) {
-        self.gate.abandoned.store(0, Ordering::Relaxed);
-        self.gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
+        let gate = &self.gate;
+        let was_late = self.began.elapsed() > LATE;
+        gate.was_late.store(was_late, Ordering::Relaxed);
+        gate.moved_ms.store(now_ms(), Ordering::Relaxed);
+        gate.abandoned.store(0, Ordering::Relaxed);
+        gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
         self.reads = 0;
     }
 }
@@ -102,6 +133,12 @@ impl Drop for AwaitedRead {
         self.gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
         self.gate.abandoned.fetch_add(self.reads, Ordering::Relaxed);
     }
+}
+
+/// Milliseconds of a clock that begins with the first call.
+fn now_ms() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many requests the queue of a block device takes; `None` for what is no block device.
@@ -116,6 +153,8 @@ fn queue_places(device: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     fn gate(reads_max: u64) -> Arc<ReadGate> {
@@ -150,14 +189,25 @@ mod tests {
     }
 
     #[test]
+    fn a_late_answer_closes_it_until_a_prompt_one() {
+        let gate = gate(9);
+        let mut late = gate.begin(1);
+        late.began = late.began.checked_sub(2 * LATE).expect("a clock");
+        late.over();
+        assert!(!gate.is_open());
+        gate.begin(1).over();
+        assert!(gate.is_open());
+    }
+
+    #[test]
     fn a_closed_gate_lets_files_in_memory_pass() {
         let gate = gate(0);
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
         file.set_len(1 << 20).expect("a sparse file");
         assert!(!gate.lets_probe(&file, 0..1 << 20));
-        std::os::unix::fs::FileExt::write_all_at(&file, &[1; 8192], 0).expect("room");
-        if Residency::peek(&file, 0..8192) == Residency::Unknown {
-            println!("the kernel is older than Linux 6.5: nothing to test");
+        file.write_all_at(&[1; 8192], 0).expect("room");
+        if Residency::probe_whole(&file, 0..8192) == Residency::Unknown {
+            println!("no cachestat(2) or RWF_NOWAIT here: nothing to test");
             return;
         }
         assert!(gate.lets_probe(&file, 0..8192));
