@@ -29,6 +29,10 @@ const WAKER: Token = Token(u32::MAX as usize);
 /// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
 /// thus holds a bounded part of a ring, and of its memory.
 const WATCHED_MAX: u32 = 64;
+/// What a connection may need: its socket and a file, and where an I/O thread sends, a copy of the socket.
+const DESCRIPTORS_PER_CONNECTION: u64 = 3;
+/// What an I/O thread may hold for a client that is gone, until the disk answers: a file and a socket.
+const DESCRIPTORS_PER_JOB: u64 = 2;
 /// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -88,8 +92,7 @@ impl Server {
             .map_err(StartError::Bind)?;
         let qdisc = bound.workers[0].first().and_then(unpaced_under);
         let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
-        let (descriptors, too_few) =
-            raise_descriptor_limit(config.connections_max, config.cache.files);
+        let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(ServerState {
@@ -298,15 +301,15 @@ fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
     }
 }
 
-/// Raises the limit of open files as far as it may be raised: each connection may hold a socket and a
-/// file, and the cache holds files. Answers how many descriptors there may be, and a warning where they
-/// are too few for the connections. A cache that has too few for itself does with what is left.
-fn raise_descriptor_limit(
-    connections_max: usize,
-    cache_files: usize,
-) -> (u64, Option<StartWarning>) {
+/// Raises the limit of open files as far as it may be raised, and answers how many descriptors there may
+/// be, and a warning where they are too few for the connections. The cache holds files as well; one that has
+/// too few for itself does with what is left.
+fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let needed = (connections_max as u64).saturating_mul(2) + DESCRIPTORS_RESERVED;
+    let (connections_max, cache_files) = (config.connections_max, config.cache.files);
+    let of_connections = (connections_max as u64).saturating_mul(DESCRIPTORS_PER_CONNECTION);
+    let of_threads = (config.disk_threads as u64).saturating_mul(DESCRIPTORS_PER_JOB);
+    let needed = of_connections.saturating_add(of_threads + DESCRIPTORS_RESERVED);
     let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return (needed, None);

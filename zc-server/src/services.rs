@@ -34,7 +34,8 @@ pub(crate) struct Services {
 impl Services {
     /// Starts the threads of the disk.
     pub(crate) fn start(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
-        // Each connection waits for one thing at a time, and may leave a file to be closed.
+        // Each connection waits for one thing at a time: with two places for each, the connections of one
+        // mount find one among half of them.
         let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
         Ok(Self {
             mounts: Arc::new(Mounts::new(disk.handle())),

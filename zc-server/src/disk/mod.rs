@@ -1,8 +1,8 @@
 //! Threads that wait for the disk, so that no worker does.
 //!
 //! A pool of closures, fair between mounts. Who submits one goes on, and holds a [`JobHandle`]: dropping it
-//! cancels the job, unless the job has [committed](CancelToken::commit) itself. A job tells its outcome by
-//! its own means. A thread is started when there is work and none is idle.
+//! cancels the job, unless the job has [committed](CancelToken::commit) itself. A cancelled job that has not
+//! begun leaves the queue at once, with all that it holds. A job tells its outcome by its own means. A thread is started when there is work and none is idle.
 
 mod queue;
 
@@ -17,7 +17,7 @@ use std::{fmt, io, thread};
 use zc_core::Fetcher;
 
 pub(crate) use queue::Key;
-use queue::{FairQueue, Running};
+use queue::{FairQueue, JobId, Place, Running};
 
 /// The threads. They end when it is dropped, each after the job that it has.
 pub(crate) struct Disk(Arc<Shared>);
@@ -53,7 +53,7 @@ enum Job {
     Close(File),
 }
 
-/// As many jobs as allowed are waiting already.
+/// Its mount has as many jobs in the queue as it may have.
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
@@ -61,35 +61,56 @@ pub(crate) struct QueueFull;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CancelToken(Arc<AtomicU8>);
 
-const OPEN: u8 = 0;
-const COMMITTED: u8 = 1;
-const CANCELLED: u8 = 2;
+/// The job is in the queue.
+const WAITING: u8 = 0;
+/// A thread has it.
+const TAKEN: u8 = 1;
+const COMMITTED: u8 = 2;
+const CANCELLED: u8 = 3;
 
 impl CancelToken {
     /// From here on the job is not cancelled any more. False when it was.
     pub(crate) fn commit(&self) -> bool {
-        self.become_from_open(COMMITTED) || self.0.load(Ordering::Acquire) == COMMITTED
+        self.set(COMMITTED, |state| state != CANCELLED).is_ok()
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire) == CANCELLED
+    /// A thread begins with the job. False when it was cancelled.
+    fn take(&self) -> bool {
+        self.set(TAKEN, |state| state == WAITING).is_ok()
     }
 
-    fn become_from_open(&self, state: u8) -> bool {
+    /// Cancels the job. Answers what its state was, as an error when it cannot be cancelled.
+    fn cancel(&self) -> Result<u8, u8> {
+        self.set(CANCELLED, |state| state != COMMITTED)
+    }
+
+    fn set(&self, state: u8, is_allowed: impl Fn(u8) -> bool) -> Result<u8, u8> {
+        let update = |state_now| is_allowed(state_now).then_some(state);
         self.0
-            .compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, update)
     }
 }
 
 /// Held by who submitted a job. Dropping it cancels the job, if that is still possible.
 #[derive(Debug)]
-pub(crate) struct JobHandle(CancelToken);
+pub(crate) struct JobHandle {
+    token: CancelToken,
+    shared: Arc<Shared>,
+    key: Key,
+    id: JobId,
+}
 
 impl JobHandle {
-    /// Cancels the job. False when it has committed itself.
+    /// Cancels the job. One that waits leaves the queue, and is dropped here. False when it has committed
+    /// itself.
     pub(crate) fn cancel(&self) -> bool {
-        self.0.become_from_open(CANCELLED)
+        let before = self.token.cancel();
+        if before == Ok(WAITING) {
+            let job = self.shared.lock().jobs.remove(self.key, self.id);
+            // Not under the lock: its file may be closed by way of the queue.
+            drop(job);
+        }
+        before.is_ok()
     }
 }
 
@@ -100,8 +121,9 @@ impl Drop for JobHandle {
 }
 
 impl Disk {
-    /// Starts the first thread; there will be at most `threads_max`. At most `queue_max` jobs wait
-    /// for one; what comes on top is refused, and its request answered with 503.
+    /// Starts the first thread; there will be at most `threads_max`. At most `queue_max` jobs wait for
+    /// one, and of each mount so many that others find a place; what comes on top is refused, and its
+    /// request answered with 503.
     pub(crate) fn start(threads_max: usize, queue_max: usize) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let disk = Self(Arc::new(Shared {
@@ -134,8 +156,13 @@ impl Disk {
             work: Box::new(work),
             token: token.clone(),
         };
-        match self.0.push(key, job, read_bytes) {
-            Ok(()) => Ok(JobHandle(token)),
+        match self.0.push(key, job, Place::Needed, read_bytes) {
+            Ok(id) => Ok(JobHandle {
+                token,
+                shared: Arc::clone(&self.0),
+                key,
+                id,
+            }),
             Err(_) => Err(QueueFull),
         }
     }
@@ -181,9 +208,12 @@ pub(crate) struct Closer {
 }
 
 impl Closer {
-    /// With the queue full it is closed here and now: a descriptor must not be lost.
+    /// Never waits, and is never refused: as many files wait to be closed as were open. Only where the
+    /// threads end, `file` is closed here and now.
     pub(crate) fn close(&self, file: File) {
-        let _ = self.shared.push(self.key, Job::Close(file), 0);
+        let _ = self
+            .shared
+            .push(self.key, Job::Close(file), Place::NotNeeded, 0);
     }
 }
 
@@ -194,14 +224,20 @@ impl Shared {
     }
 
     /// `read_bytes` is what the job reads of a file and waits for, if that is much.
-    fn push(self: &Arc<Self>, key: Key, job: Job, read_bytes: u64) -> Result<(), Job> {
+    fn push(
+        self: &Arc<Self>,
+        key: Key,
+        job: Job,
+        place: Place,
+        read_bytes: u64,
+    ) -> Result<JobId, Job> {
         let mut queue = self.lock();
         if queue.stopping {
             return Err(job);
         }
-        queue.jobs.push(key, job, read_bytes)?;
+        let id = queue.jobs.push(key, job, place, read_bytes)?;
         self.call_for_threads(queue, Instant::now());
-        Ok(())
+        Ok(id)
     }
 
     /// Sees to it that somebody takes what is runnable, and that somebody looks again when reads that are
@@ -295,8 +331,11 @@ impl Job {
     fn run(self, fetcher: &Fetcher) {
         match self {
             Self::Close(file) => drop(file),
-            Self::Submitted { token, .. } if token.is_cancelled() => {}
-            Self::Submitted { work, token } => work(fetcher, &token),
+            Self::Submitted { work, token } => {
+                if token.take() {
+                    work(fetcher, &token);
+                }
+            }
         }
     }
 }

@@ -91,15 +91,72 @@ fn a_cancelled_job_is_not_done() {
 }
 
 #[test]
+fn a_job_that_is_cancelled_before_its_turn_leaves_with_all_that_it_holds() {
+    let disk = Disk::start(1, 4).expect("a thread");
+    let (release, held) = mpsc::channel::<()>();
+    let (began, begun) = mpsc::channel();
+    let blocking = move |_: &Fetcher, _: &CancelToken| {
+        began.send(()).expect("heard");
+        let _ = held.recv();
+    };
+    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    begun.recv().expect("the thread is taken");
+    let file = Arc::new(tempfile::tempfile().expect("a file"));
+    let submit = || {
+        let file = Arc::clone(&file);
+        disk.submit(1, 0, move |_: &Fetcher, _: &CancelToken| drop(file))
+    };
+    for _ in 0..100 {
+        let jobs = [submit(), submit()].map(|job| job.expect("half of the places"));
+        assert!(submit().is_err());
+        assert_eq!(Arc::strong_count(&file), 3);
+        assert!(jobs[0].cancel());
+        drop(jobs);
+        assert_eq!(Arc::strong_count(&file), 1);
+    }
+    drop(release);
+}
+
+#[test]
+fn closing_finds_a_full_queue_open() {
+    let disk = Disk::start(1, 2).expect("a thread");
+    let (release, held) = mpsc::channel::<()>();
+    let (began, begun) = mpsc::channel();
+    let blocking = move |_: &Fetcher, _: &CancelToken| {
+        began.send(()).expect("heard");
+        let _ = held.recv();
+    };
+    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    begun.recv().expect("the thread is taken");
+    let _full = disk.submit(1, 0, |_, _| ()).expect("room");
+    assert!(disk.submit(1, 0, |_, _| ()).is_err());
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let writer = File::from(std::os::fd::OwnedFd::from(writer));
+    disk.handle().closer(1).close(writer);
+    // A pipe ends when nobody has its other end.
+    assert!(!has_hung_up(&reader));
+    drop(release);
+    assert_eq!(io::read_to_string(reader).expect("its end"), "");
+}
+
+fn has_hung_up(reader: &io::PipeReader) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+}
+
+#[test]
 fn a_job_is_either_committed_or_cancelled() {
     let token = CancelToken::default();
-    let handle = JobHandle(token.clone());
     assert!(token.commit() && token.commit());
-    assert!(!handle.cancel());
+    assert_eq!(token.cancel(), Err(COMMITTED));
     let token = CancelToken::default();
-    let handle = JobHandle(token.clone());
-    assert!(handle.cancel());
-    assert!(!token.commit() && token.is_cancelled());
+    assert_eq!((token.take(), token.cancel()), (true, Ok(TAKEN)));
+    assert!(!token.commit());
+    let token = CancelToken::default();
+    assert_eq!(token.cancel(), Ok(WAITING));
+    assert!(!token.take() && !token.commit());
 }
 
 /// As much as a window: a read that is throttled.
@@ -138,7 +195,9 @@ fn long_reads_are_throttled_and_other_work_passes_them() {
         let mut queue = disk.0.lock();
         for mount in 0..cores as Key {
             let job = Job::Close(tempfile::tempfile().expect("a file"));
-            let pushed = queue.jobs.push(100 + mount, job, HOURS_BYTES);
+            let pushed = queue
+                .jobs
+                .push(100 + mount, job, Place::Needed, HOURS_BYTES);
             assert!(pushed.is_ok());
             // Begun, by nobody who would end it.
             assert!(queue.jobs.pop(Instant::now()).is_some());

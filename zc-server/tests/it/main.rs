@@ -21,6 +21,7 @@ mod keep_alive;
 mod lifecycle;
 mod limits;
 mod local_disk;
+mod mounts;
 mod network;
 mod package_managers;
 mod paths;
