@@ -6,6 +6,7 @@
 //! [requested](ResponseBody::take_prefetch) of the disk already; where nobody can tell what is in memory, a
 //! thread [sends too](ResponseBody::advance_and_wait).
 
+mod change;
 mod parts;
 
 use std::io;
@@ -20,6 +21,7 @@ use zc_core::{
     Fetcher, HeadThenFile, PREFETCH_BYTES, ProbedTransfer, Progress, Report, Residency, SendError,
 };
 
+pub(crate) use change::{Change, Promise};
 pub(crate) use parts::{MultipartBody, NextPart, Source};
 
 use crate::disk::CancelToken;
@@ -51,6 +53,10 @@ pub(crate) struct ResponseBody {
     /// Whether body that goes out as bytes was read from a file for this response.
     was_read: bool,
     cold: Cold,
+    /// What the head has said of the file that is sent.
+    promise: Option<Promise>,
+    /// How the file was changed meanwhile: known at the end.
+    change: Option<Change>,
     /// Since when a request to the disk is waited for.
     prefetch_began: Option<Instant>,
     /// The read that is under way, or is waited for next.
@@ -151,9 +157,16 @@ impl ResponseBody {
             read_path,
             was_read: false,
             cold: Cold::default(),
+            promise: None,
+            change: None,
             prefetch_began: None,
             reading: None,
         }
+    }
+
+    /// The same, whose head was made from the state that `promise` is of.
+    pub(crate) fn with_promise(self, promise: Option<Promise>) -> Self {
+        Self { promise, ..self }
     }
 
     /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
@@ -172,14 +185,16 @@ impl ResponseBody {
             read_path: ReadPath::Direct,
             was_read: ready.was_read,
             cold: Cold::default(),
+            promise: None,
+            change: None,
             prefetch_began: None,
             reading: None,
         }
     }
 
-    /// A read of the file was begun for it.
-    pub(crate) fn set_begun(&mut self, reading: AwaitedRead) {
-        self.reading = Some(reading);
+    /// The read of the file that was begun for it, if one was.
+    pub(crate) fn set_begun(&mut self, reading: Option<AwaitedRead>) {
+        self.reading = reading;
     }
 
     /// The file that is sent, if there is one.
@@ -219,6 +234,10 @@ impl ResponseBody {
                 stopped => return Ok(stopped),
             }
             if !self.take_next_piece() {
+                // Where the file system may be waited for, a thread has compared.
+                if self.read_path != ReadPath::Offload {
+                    self.compare();
+                }
                 return Ok(Progress::Complete);
             }
             if self.accepted() - before >= budget {
@@ -366,12 +385,28 @@ impl ResponseBody {
                 // Here it may be waited for: the next advance does.
                 Progress::NeedsDisk(_) => {}
                 Progress::Complete if self.take_next_piece() => {}
+                Progress::Complete => {
+                    self.compare();
+                    return Ok(Progress::Complete);
+                }
                 stopped => return Ok(stopped),
             }
             if self.accepted() - before >= budget {
                 return Ok(Progress::BudgetSpent);
             }
         }
+    }
+
+    /// Compares the file with what the head has said of it.
+    fn compare(&mut self) {
+        if let (Some(promise), Some(file)) = (&self.promise, self.file()) {
+            self.change = promise.broken_by(file);
+        }
+    }
+
+    /// How the file was changed while it was sent, once all is sent.
+    pub(crate) fn change(&self) -> Option<Change> {
+        self.change
     }
 
     /// What of the file comes next; `None` where bytes in memory come next, or nothing.

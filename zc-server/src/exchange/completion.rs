@@ -7,11 +7,11 @@ use zc_core::{Progress, Report, SendError, SendPath};
 use zc_http::Status;
 
 use super::{Ending, Next, Peer};
-use crate::body::Figures;
+use crate::body::{Change, Figures};
 use crate::files::open_file::file_named;
 use crate::observe::access_log::LogEntry;
 use crate::observe::record::{Outcome, RequestRecord};
-use crate::respond::response::{Response, ResponseEnd};
+use crate::respond::response::{AfterResponse, Response, ResponseEnd};
 use crate::worker::Worker;
 
 /// An exchange that is over.
@@ -107,7 +107,7 @@ pub(super) fn over(
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
-    let file = response.body.file();
+    let (file, change) = (response.body.file(), response.body.change());
     let warn = |what: &str, why: &dyn std::fmt::Display| {
         let file = file_named(file.map(AsRef::as_ref));
         let line = format!("response to {} {what}: {file}{why}", peer.remote());
@@ -118,6 +118,10 @@ pub(super) fn over(
             warn("cut off", &truncated);
             Outcome::Truncated
         }
+        Ok(_) if let Some(change) = &change => {
+            warn("may be wrong", change);
+            Outcome::Modified
+        }
         Ok(_) => Outcome::Complete,
         Err(error) if error.is_peer_gone() => Outcome::PeerGone,
         Err(error) => {
@@ -127,8 +131,11 @@ pub(super) fn over(
     };
     let after = response.end.after;
     let ended = end(response, outcome, peer, worker);
-    match outcome {
-        Outcome::Complete => Next::Over(after),
+    match (outcome, change) {
+        (Outcome::Complete, _) => Next::Over(after),
+        // What the client has not got yet is dropped: it may be zeros by now.
+        (Outcome::Modified, Some(Change::Cut)) => Next::End(Ending::Reset),
+        (Outcome::Modified, _) => Next::Over(AfterResponse::Linger),
         _ => ended,
     }
 }

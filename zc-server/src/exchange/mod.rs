@@ -28,6 +28,8 @@
 //!              cold, threads busy                  over, cut
 //!              the peer is gone                    over
 //!              the file was truncated              over, cut
+//!              all is sent, the file was cut       over, reset
+//!              all is sent, it was overwritten     over, lingers
 //!              deadline, the queue has moved       Sending
 //!              deadline                            over, reset
 //! Prefetching  the kernel tells                    Prefetched

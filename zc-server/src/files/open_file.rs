@@ -127,6 +127,8 @@ pub(crate) enum ResolveError {
     Forbidden,
     /// Out of descriptors or memory: it may succeed later.
     Exhausted(io::Error),
+    /// Renames went on under way, or another process holds a lease: it may succeed later.
+    Busy(io::Error),
     /// The disk or the filesystem failed.
     Failed(io::Error),
     /// The open would block, and was not allowed to.
@@ -137,9 +139,8 @@ impl ResolveError {
     pub(crate) fn from_errno(errno: Errno) -> Self {
         match errno {
             Errno::EACCES | Errno::EPERM => Self::Forbidden,
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => {
-                Self::Exhausted(errno.into())
-            }
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Self::Exhausted(errno.into()),
+            Errno::EAGAIN => Self::Busy(errno.into()),
             // EXDEV: the path leaves the root. ELOOP: a link where none is followed, a magic link,
             // or links in a circle. ENXIO, ENODEV: a socket or a device without a driver.
             Errno::ENOENT
@@ -158,7 +159,7 @@ impl ResolveError {
 impl Error for ResolveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Exhausted(error) | Self::Failed(error) => Some(error),
+            Self::Exhausted(error) | Self::Busy(error) | Self::Failed(error) => Some(error),
             Self::NotFound | Self::Forbidden | Self::WouldBlock => None,
         }
     }
@@ -169,7 +170,7 @@ impl fmt::Display for ResolveError {
         match self {
             Self::NotFound => f.write_str("not found"),
             Self::Forbidden => f.write_str("permission denied"),
-            Self::Exhausted(error) | Self::Failed(error) => error.fmt(f),
+            Self::Exhausted(error) | Self::Busy(error) | Self::Failed(error) => error.fmt(f),
             Self::WouldBlock => f.write_str("opening it would block"),
         }
     }

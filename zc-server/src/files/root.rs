@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,27 +16,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::fcntl::{OFlag, ResolveFlag, openat2};
+use nix::sys::stat::{SFlag, fstat};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::config::files::Symlinks;
 use crate::disk::Key;
-use crate::files::file_state::{FileState, coarse_now_ns};
+use crate::files::file_state::FileState;
 use crate::files::mounts::{Mount, MountTable, Mounts};
+use crate::files::open::{
+    OpenedFd, READ_FLAGS, RESOLVE_CACHED, as_path, how, kind_of, open, open_here,
+};
 use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
-
-/// How often an open is repeated that failed because of a concurrent rename (`EAGAIN`, see
-/// `openat2(2)`).
-const RENAME_RETRIES_MAX: u32 = 32;
-
-/// Resolution from the kernel's caches alone (`openat2(2)`, since Linux 5.12). Nix has no name for it.
-const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(nix::libc::RESOLVE_CACHED);
-
-/// An open waits for no FIFO and no device (`O_NONBLOCK`), and takes no terminal (`O_NOCTTY`).
-const OPEN_FLAGS: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_NONBLOCK)
-    .union(OFlag::O_NOCTTY);
+use crate::files::regular::RegularPaths;
 
 /// A directory that is served, held open.
 ///
@@ -58,6 +50,7 @@ pub(crate) struct Root {
     mount: Arc<Mount>,
     mounts: Arc<Mounts>,
     table: MountTable,
+    regular: RegularPaths,
 }
 
 /// A number that identifies a root. No other root of this process has it, now or later.
@@ -137,6 +130,7 @@ impl Root {
             device,
             mounts,
             table: MountTable::read(),
+            regular: RegularPaths::new(),
         })
     }
 
@@ -182,27 +176,18 @@ impl Root {
     }
 
     /// Opens `path`, which is decoded, relative and free of dot segments. The empty path is the root.
+    ///
+    /// With [`OpenMode::MayBlock`] it waits until a process that holds a write lease on the file (`F_SETLEASE`,
+    /// `fcntl(2)`) has given it up, or the kernel has taken it away: after `/proc/sys/fs/lease-break-time`.
     pub(crate) fn open_path(
         &self,
         path: &[u8],
         open_mode: OpenMode,
     ) -> Result<Opened, ResolveError> {
-        let fd = match open_mode {
-            OpenMode::MayBlock => self.open_fd(path).map_err(ResolveError::from_errno)?,
-            // Opening a file there asks a file server, or another program.
-            OpenMode::CachedOnly if self.mount.is_remote() => return Err(ResolveError::WouldBlock),
-            OpenMode::CachedOnly => self.open_cached(path, OPEN_FLAGS)?,
-        };
-        // Read before the state: what is in the past now is in the past of the state.
-        let now_ns = coarse_now_ns();
-        let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
+        let OpenedFd { fd, stat, now_ns } = self.open_to_read(path, open_mode)?;
         match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
-                let mount = if stat.st_dev == self.device {
-                    Arc::clone(&self.mount)
-                } else {
-                    self.mounts.mount_of(stat.st_dev, &fd)
-                };
+                let mount = self.mount_at(stat.st_dev, &fd);
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
                 }
@@ -215,7 +200,10 @@ impl Root {
                 }))
             }
             SFlag::S_IFDIR => Ok(Opened::Directory(fd)),
-            _ => Err(ResolveError::NotFound),
+            _ => {
+                self.regular.remove(path);
+                Err(ResolveError::NotFound)
+            }
         }
     }
 
@@ -254,10 +242,74 @@ impl Root {
         }
     }
 
+    /// Whether `path` names a directory, and its state; `None` where it names nothing that is served. Nothing
+    /// is opened for reading. It may block.
+    pub(crate) fn look_at(&self, path: &[u8]) -> Option<(bool, FileState)> {
+        let looked = self.open_at(path, OFlag::O_PATH, OpenMode::MayBlock).ok()?;
+        let stat = fstat(&looked).ok()?;
+        match kind_of(stat.st_mode) {
+            SFlag::S_IFREG if self.mount_at(stat.st_dev, &looked).is_synthetic() => None,
+            SFlag::S_IFREG => Some((false, FileState::from(&stat))),
+            SFlag::S_IFDIR => Some((true, FileState::from(&stat))),
+            _ => None,
+        }
+    }
+
     /// Whether the files in an open directory are interfaces of the kernel, which are not served.
     pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
         let device = fstat(&directory)?.st_dev;
         Ok(self.mounts.mount_of(device, &directory).is_synthetic())
+    }
+
+    /// The mount of `file`, which is on `device`.
+    fn mount_at(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
+        if device == self.device {
+            Arc::clone(&self.mount)
+        } else {
+            self.mounts.mount_of(device, file)
+        }
+    }
+
+    /// Opens what `path` names for reading if it is a regular file or a directory. The open of anything else
+    /// has effects, so it is looked at first (`O_PATH`). A path that named a regular file before is opened
+    /// at once by a worker: if it names a FIFO by now, who writes to that is woken once.
+    fn open_to_read(&self, path: &[u8], open_mode: OpenMode) -> Result<OpenedFd, ResolveError> {
+        if open_mode == OpenMode::CachedOnly && self.regular.contains(path) {
+            return OpenedFd::new(self.open_at(path, READ_FLAGS, open_mode)?);
+        }
+        let looked = OpenedFd::new(self.open_at(path, OFlag::O_PATH, open_mode)?)?;
+        match kind_of(looked.stat.st_mode) {
+            SFlag::S_IFREG => {
+                self.regular.insert(path);
+                match looked.reopen(open_mode) {
+                    // Resolved again, in the same bounds.
+                    Err(ResolveError::NotFound) => {
+                        OpenedFd::new(self.open_at(path, READ_FLAGS, open_mode)?)
+                    }
+                    answer => answer,
+                }
+            }
+            // By its path: that mounts what is mounted on demand, and needs no `/proc`.
+            SFlag::S_IFDIR => {
+                let flags = READ_FLAGS | OFlag::O_DIRECTORY;
+                OpenedFd::new(self.open_at(path, flags, open_mode)?)
+            }
+            _ => Err(ResolveError::NotFound),
+        }
+    }
+
+    fn open_at(
+        &self,
+        path: &[u8],
+        flags: OFlag,
+        open_mode: OpenMode,
+    ) -> Result<OwnedFd, ResolveError> {
+        match open_mode {
+            OpenMode::MayBlock => self.open_fd(path, flags).map_err(ResolveError::from_errno),
+            // Opening a file there asks a file server, or another program.
+            OpenMode::CachedOnly if self.mount.is_remote() => Err(ResolveError::WouldBlock),
+            OpenMode::CachedOnly => self.open_cached(path, flags),
+        }
     }
 
     /// Opens from the kernel's caches, and on the mount of the root alone: on another mount an open may ask a
@@ -271,7 +323,7 @@ impl Root {
         let resolve = resolve | RESOLVE_CACHED | ResolveFlag::RESOLVE_NO_XDEV;
         match openat2(&self.directory, as_path(path), how(flags, resolve)) {
             Ok(fd) => Ok(fd),
-            // EAGAIN: not in memory, or a rename is under way. EXDEV: another mount, or a link that
+            // EAGAIN: not in memory, a rename is under way, or another process has a lease. EXDEV: another mount, or a link that
             // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
             Err(Errno::EAGAIN | Errno::EXDEV | Errno::EINVAL | Errno::EINTR) => {
                 Err(ResolveError::WouldBlock)
@@ -280,18 +332,18 @@ impl Root {
         }
     }
 
-    fn open_fd(&self, path: &[u8]) -> nix::Result<OwnedFd> {
+    fn open_fd(&self, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
         let directory = self.directory.as_fd();
         match self.symlinks {
             Symlinks::Deny => open(
                 directory,
                 path,
-                OPEN_FLAGS,
+                flags,
                 ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
             ),
-            Symlinks::Follow => open(directory, path, OPEN_FLAGS, ResolveFlag::empty()),
+            Symlinks::Follow => open(directory, path, flags, ResolveFlag::empty()),
             Symlinks::Within => {
-                match open(directory, path, OPEN_FLAGS, ResolveFlag::RESOLVE_BENEATH) {
+                match open(directory, path, flags, ResolveFlag::RESOLVE_BENEATH) {
                     // An absolute link, or one that leaves the root and may come back.
                     Err(Errno::EXDEV) => {
                         let inside = self.where_links_lead(path).ok_or(Errno::EXDEV)?;
@@ -299,7 +351,7 @@ impl Root {
                         open(
                             directory,
                             inside.as_os_str().as_bytes(),
-                            OPEN_FLAGS,
+                            flags,
                             ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
                         )
                     }
@@ -372,52 +424,4 @@ impl Identity {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
         )
     }
-}
-
-fn open(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlag,
-    resolve: ResolveFlag,
-) -> nix::Result<OwnedFd> {
-    let mut retries = 0;
-    loop {
-        match openat2(directory, as_path(path), how(flags, resolve)) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) if retries < RENAME_RETRIES_MAX => retries += 1,
-            answer => return answer,
-        }
-    }
-}
-
-/// Opens a path of the configuration. It may lead anywhere.
-fn open_here(path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .mode(Mode::empty())
-        .resolve(resolve);
-    loop {
-        match openat2(AT_FDCWD, path, how) {
-            Err(Errno::EINTR) => {}
-            answer => return answer,
-        }
-    }
-}
-
-fn kind_of(mode: u32) -> SFlag {
-    SFlag::from_bits_truncate(mode) & SFlag::S_IFMT
-}
-
-/// The path below the root, for the kernel; the root itself is `.`.
-fn as_path(path: &[u8]) -> &Path {
-    let path: &[u8] = if path.is_empty() { b"." } else { path };
-    Path::new(OsStr::from_bytes(path))
-}
-
-/// Magic links such as `/proc/PID/fd/1` are never followed, whatever `--symlinks` says.
-fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
-    OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .mode(Mode::empty())
-        .resolve(resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }

@@ -21,6 +21,7 @@ pub(crate) struct RequestRecord<'b> {
 pub(crate) enum Outcome {
     Complete,
     Truncated,
+    Modified,
     PeerGone,
     Failed,
     Stalled,
@@ -33,6 +34,7 @@ impl Outcome {
         match self {
             Self::Complete => "complete",
             Self::Truncated => "truncated",
+            Self::Modified => "modified",
             Self::PeerGone => "peer_gone",
             Self::Failed => "failed",
             Self::Stalled => "stalled",

@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(order(&idle, &idle.silent), silent);
             // All of the kept ones are older than silent ones are within these steps.
             let oldest = idle.oldest().map(|(token, _)| slots::key(token));
-            assert_eq!(oldest, kept.first().or(silent.first()).copied());
+            assert_eq!(oldest, kept.first().or_else(|| silent.first()).copied());
         }
     }
 

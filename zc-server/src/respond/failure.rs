@@ -32,7 +32,9 @@ impl Failure<'_> {
         match self {
             Self::Open(ResolveError::NotFound) => Status::NotFound,
             Self::Open(ResolveError::Forbidden) => Status::Forbidden,
-            Self::Open(ResolveError::Exhausted(_)) => Status::ServiceUnavailable,
+            Self::Open(ResolveError::Exhausted(_) | ResolveError::Busy(_)) => {
+                Status::ServiceUnavailable
+            }
             Self::Open(ResolveError::Failed(_) | ResolveError::WouldBlock) => {
                 Status::InternalServerError
             }
@@ -68,6 +70,7 @@ mod tests {
             (ResolveError::NotFound, 404),
             (ResolveError::Forbidden, 403),
             (ResolveError::Exhausted(os(Errno::EMFILE)), 503),
+            (ResolveError::Busy(os(Errno::EAGAIN)), 503),
             (ResolveError::Failed(os(Errno::EIO)), 500),
             (ResolveError::WouldBlock, 500),
         ] {

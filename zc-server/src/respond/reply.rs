@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
-use crate::body::{InMemory, MultipartBody, NextPart, ResponseBody, Source, WINDOW_BYTES};
+use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
 use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
@@ -101,6 +101,22 @@ pub(crate) struct ReplyBuilder<'a> {
     pub(crate) method: zc_core::SendMethod,
 }
 
+/// What is known of the file behind a head.
+struct Delivery {
+    read_path: ReadPath,
+    mount: Key,
+    promise: Option<Promise>,
+}
+
+impl Delivery {
+    /// There is none.
+    const FROM_MEMORY: Self = Self {
+        read_path: ReadPath::Direct,
+        mount: 0,
+        promise: None,
+    };
+}
+
 /// What is known of a response once its head is in the output buffer.
 struct HeadWritten {
     status: Status,
@@ -171,7 +187,7 @@ impl ReplyBuilder<'_> {
             chunked,
             ended: false,
         };
-        Reply::Stream(head.stream(None, next_part, (ReadPath::Direct, 0), buffers))
+        Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
@@ -234,7 +250,12 @@ impl ReplyBuilder<'_> {
     /// What stands behind the head is sent the cheapest way: from memory, by reading it behind its
     /// head, or by the kernel.
     fn send(&self, head: HeadWritten, file: &mut CachedFile, buffers: &mut Buffers) -> Reply {
-        let mount = file.representation.resource.file.mount.key();
+        let opened = &file.representation.resource.file;
+        let mut delivery = Delivery {
+            read_path: ReadPath::Direct,
+            mount: opened.mount.key(),
+            promise: Some(Promise::of(&opened.state)),
+        };
         match head.rendered.rest {
             Rest::File(ref range) => {
                 let range = range.clone();
@@ -257,31 +278,27 @@ impl ReplyBuilder<'_> {
                 let source = self.source(file);
                 let length = file.representation.length();
                 let is_whole = range == (0..length);
-                let mut read_path = source.read_path;
-                let gate = Arc::clone(source.file.gate());
+                let begun = (residency == Some(Residency::Cold))
+                    .then(|| source.file.gate().begin(length.min(PREFETCH_BYTES)));
+                delivery.read_path = source.read_path;
                 let mut transfer = source.into_transfer(range);
                 match residency {
                     Some(Residency::Hot) => transfer.assume_resident_until(length),
                     Some(residency) if is_whole => {
                         transfer.assume_cold();
                         if residency == Residency::Cold && length <= PREFETCH_BYTES {
-                            read_path = ReadPath::Prefetched;
+                            delivery.read_path = ReadPath::Prefetched;
                         }
                     }
                     _ => {}
                 }
-                let delivery = (read_path, mount);
                 let mut stream = head.stream(Some(transfer), NextPart::Nothing, delivery, buffers);
-                if residency == Some(Residency::Cold) {
-                    stream
-                        .body
-                        .set_begun(gate.begin(length.min(PREFETCH_BYTES)));
-                }
+                stream.body.set_begun(begun);
                 Reply::Stream(stream)
             }
             Rest::Parts(_) => {
                 let source = self.source(file);
-                let delivery = (source.read_path, mount);
+                delivery.read_path = source.read_path;
                 head.stream_parts(source, delivery, buffers)
             }
             Rest::Nothing | Rest::Listing { .. } => head.ready(false, buffers),
@@ -351,7 +368,7 @@ impl HeadWritten {
         self,
         body: Option<ProbedTransfer<Arc<FileHandle>>>,
         next_part: NextPart,
-        (read_path, key): (ReadPath, Key),
+        delivery: Delivery,
         buffers: &mut Buffers,
     ) -> Stream {
         let mut head = std::mem::take(&mut buffers.head);
@@ -360,18 +377,14 @@ impl HeadWritten {
         buffers.output.truncate(self.start);
         Stream {
             ends_by_close: matches!(next_part, NextPart::Listing { chunked: false, .. }),
-            body: ResponseBody::new(head, body, next_part, read_path),
+            body: ResponseBody::new(head, body, next_part, delivery.read_path)
+                .with_promise(delivery.promise),
             status: self.status,
-            mount: key,
+            mount: delivery.mount,
         }
     }
 
-    fn stream_parts(
-        mut self,
-        source: Source,
-        delivery: (ReadPath, Key),
-        buffers: &mut Buffers,
-    ) -> Reply {
+    fn stream_parts(mut self, source: Source, delivery: Delivery, buffers: &mut Buffers) -> Reply {
         let next_part = match std::mem::replace(&mut self.rendered.rest, Rest::Nothing) {
             Rest::Parts(multipart) => {
                 NextPart::Parts(Box::new(MultipartBody { source, multipart }))

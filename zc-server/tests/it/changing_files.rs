@@ -1,7 +1,8 @@
 //! Files that change while they are sent, and clients that leave.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 
 use crate::harness::{Server, pattern};
 
@@ -50,8 +51,51 @@ fn a_file_cut_while_it_is_sent_ends_the_connection() {
 }
 
 #[test]
+fn a_file_overwritten_while_it_is_sent_is_told_and_ends_the_connection() {
+    // All lengths are as promised: other bytes, and a cut behind the range that is sent.
+    type Change = fn(&File);
+    let changes: [(&str, u64, Change); 2] = [
+        ("", BIG as u64 - 1, |file| {
+            file.write_all_at(b"other bytes", 0).expect("room");
+        }),
+        ("Range: bytes=0-25165823\r\n", 25_165_823, |file| {
+            file.set_len(BIG as u64 - 1).expect("a cut");
+        }),
+    ];
+    for method in ["sendfile", "splice", "copy"] {
+        for (field, last, change) in &changes {
+            let mut server = Server::start(&["--method-override"]);
+            server.write("f", &pattern(BIG, 6));
+            server.write("next", b"SECOND RESPONSE");
+            let mut client = server.connect();
+            client.send(
+                format!(
+                    "GET /f?method={method} HTTP/1.1\r\nHost: t\r\n{field}\r\n\
+                     GET /next HTTP/1.1\r\nHost: t\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+            let mut one = [0; 1];
+            client.stream.peek(&mut one).expect("the beginning");
+            let file = OpenOptions::new().write(true).open(server.path("f"));
+            change(&file.expect("the file"));
+            let mut received = Vec::new();
+            // A reset is right after a cut.
+            let _ = client.stream.read_to_end(&mut received);
+            let text = String::from_utf8_lossy(&received);
+            assert!(!text.contains("SECOND RESPONSE"), "{method}");
+            let log = server.log();
+            assert_eq!(log["outcome"], "modified", "{log}");
+            assert_eq!(log["bytes"], last + 1, "{log}");
+            assert_eq!(log["send_path"], method, "{log}");
+            server.said_with("while it was sent");
+        }
+    }
+}
+
+#[test]
 fn a_file_replaced_while_it_is_sent_comes_from_one_inode() {
-    let server = Server::start(&[]);
+    let mut server = Server::start(&[]);
     let (old, new) = (pattern(BIG, 2), pattern(BIG / 2, 3));
     server.write("f", &old);
     let mut client = server.connect();
@@ -64,6 +108,7 @@ fn a_file_replaced_while_it_is_sent_comes_from_one_inode() {
     server.write("f.new", &new);
     std::fs::rename(server.path("f.new"), server.path("f")).expect("a rename");
     assert!(client.response(false).body == old, "all of the old one");
+    assert_eq!(server.log()["outcome"], "complete");
     assert!(client.get("/f").body == new, "then all of the new one");
     std::fs::remove_file(server.path("f")).expect("a removal");
     assert_eq!(client.get("/f").status, 404);
@@ -71,7 +116,7 @@ fn a_file_replaced_while_it_is_sent_comes_from_one_inode() {
 
 #[test]
 fn a_file_that_grows_is_sent_to_the_promised_length() {
-    let server = Server::start(&[]);
+    let mut server = Server::start(&[]);
     let body = pattern(BIG, 4);
     server.write("f", &body);
     let mut client = server.connect();
@@ -87,6 +132,7 @@ fn a_file_that_grows_is_sent_to_the_promised_length() {
         .expect("the file");
     file.write_all(b"and more").expect("growth");
     assert!(client.response(false).body == body);
+    assert_eq!(server.log()["outcome"], "complete");
     let grown = client.get("/f").body;
     assert_eq!(grown.len(), BIG + 8);
 }

@@ -169,6 +169,64 @@ fn fifos_sockets_and_devices_are_not_found_and_block_nobody() {
     }
 }
 
+/// Opening a FIFO wakes who waits to write to it, and opening a device may do anything.
+#[test]
+fn what_is_no_file_is_not_even_opened() {
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    let server = Server::start(&[]);
+    server.write("f", b"x");
+    nix::unistd::mkfifo(&server.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    symlink("fifo", server.path("link")).expect("a link");
+    symlink(server.path("fifo"), server.path("absolute")).expect("a link");
+    let seen = Inotify::init(InitFlags::IN_NONBLOCK).expect("inotify(7)");
+    for name in ["fifo", "f"] {
+        let watched = seen.add_watch(&server.path(name), AddWatchFlags::IN_OPEN);
+        watched.expect("a watch");
+    }
+    for target in ["/fifo", "/link", "/absolute"] {
+        for _ in 0..3 {
+            assert_eq!(server.get(target).status, 404, "{target}");
+        }
+    }
+    // A listing looks at it as well.
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(seen.read_events().err(), Some(nix::errno::Errno::EAGAIN));
+    // What is opened is seen so.
+    assert_eq!(server.get("/f").status, 200);
+    assert!(!seen.read_events().expect("events").is_empty());
+}
+
+/// As in a `chroot`.
+#[test]
+fn without_proc_files_are_served_and_pipes_are_not() {
+    let served = temp_root();
+    std::fs::write(served.path().join("f"), b"fine").expect("a file");
+    std::fs::create_dir(served.path().join("dir")).expect("a directory");
+    let fifo = served.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let hide = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+    let hidden = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", hide, program]);
+        command
+    };
+    if !hidden("true").status().is_ok_and(|status| status.success()) {
+        println!("no mount namespace here: nothing to test");
+        return;
+    }
+    let program = crate::harness::binary();
+    let mut command = hidden(program.get_program().to_str().expect("a path in UTF-8"));
+    let set = program.get_envs();
+    command.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    let path = served.path().to_owned();
+    let server = Server::start_with(command, served, &path, &[]);
+    for _ in 0..3 {
+        assert_eq!(server.get("/f").body, b"fine");
+        assert_eq!(server.get("/dir/").status, 200);
+        assert_eq!(server.get("/fifo").status, 404);
+    }
+}
+
 #[test]
 fn a_file_that_may_not_be_read_is_forbidden() {
     let root = temp_root();

@@ -18,6 +18,7 @@ mod downloaders;
 mod entity_tags;
 mod hostile;
 mod keep_alive;
+mod leases;
 mod lifecycle;
 mod limits;
 mod local_disk;

@@ -16,7 +16,6 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::file_state::FileState;
-use crate::files::open_file::{OpenMode, Opened};
 use crate::files::root::Root;
 use page::Row;
 use view::SortKey;
@@ -130,13 +129,7 @@ impl ListingRequest {
                 [] => name.to_vec(),
                 path => [path, name].join(&b'/'),
             };
-            return match self.root.open_path(&path, OpenMode::MayBlock).ok()? {
-                Opened::File(file) => Some((false, file.state)),
-                Opened::Directory(fd) => {
-                    let stat = nix::sys::stat::fstat(&fd).ok()?;
-                    Some((true, FileState::from(&stat)))
-                }
-            };
+            return self.root.look_at(&path);
         }
         let stat = fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
@@ -284,6 +277,7 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
     use crate::config::files::Symlinks;
+    use crate::files::open_file::{OpenMode, Opened};
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
