@@ -281,6 +281,8 @@ pub(crate) fn set_scheduling(scheduling: Scheduling) -> io::Result<()> {
         Scheduling::Batch { nice } => {
             attributes.sched_policy = libc::SCHED_BATCH as u32;
             attributes.sched_nice = attributes.sched_nice.max(nice);
+            // A thread inherits the slices of the one that started it; 0 stands for the usual ones.
+            attributes.sched_runtime = 0;
         }
         Scheduling::Slice { ns } => attributes.sched_runtime = ns,
     }

@@ -33,8 +33,9 @@ const WAKER: Token = Token(u32::MAX as usize);
 const WATCHED_MAX: u32 = 64;
 /// What a connection may need: its socket and a file, and where an I/O thread sends, a copy of the socket.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
-/// What an I/O thread may hold for a client that is gone, until the disk answers: a file and a socket.
-const DESCRIPTORS_PER_JOB: u64 = 2;
+/// What one thread that sends and one that reads may hold for clients that are gone, until the disk answers: a
+/// file each, and a socket.
+const DESCRIPTORS_PER_THREADS: u64 = 3;
 /// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -312,7 +313,7 @@ fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (connections_max, cache_files) = (config.connections_max, config.cache.files);
     let of_connections = (connections_max as u64).saturating_mul(DESCRIPTORS_PER_CONNECTION);
-    let of_threads = (config.disk_threads as u64).saturating_mul(DESCRIPTORS_PER_JOB);
+    let of_threads = (config.disk_threads as u64).saturating_mul(DESCRIPTORS_PER_THREADS);
     let needed = of_connections.saturating_add(of_threads + DESCRIPTORS_RESERVED);
     let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zc_core::{PipePool, Policy};
 
 use crate::config::Config;
-use crate::disk::Disk;
+use crate::disk::{Disk, Role};
 use crate::files::listing;
 use crate::files::mounts::{Mounts, ReadPath};
 use crate::files::open_file::{OpenFile, OpenMode};
@@ -15,7 +15,10 @@ use crate::observe::diagnostics::Diagnostics;
 /// What all workers use, whatever is served.
 #[derive(Debug)]
 pub(crate) struct Services {
+    /// Threads that look up, list, send and close.
     pub(crate) disk: Disk,
+    /// Threads that read files.
+    pub(crate) readers: Disk,
     /// What is known of each mount.
     pub(crate) mounts: Arc<Mounts>,
     /// What the kernel has refused: `sendfile` between two kinds of descriptors is tried once.
@@ -36,10 +39,12 @@ impl Services {
     pub(crate) fn start(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
         // Each connection waits for one thing at a time: with two places for each, the connections of one
         // mount find one among half of them.
-        let disk = Disk::start(config.disk_threads, config.connections_max * 2)?;
+        let start = |role| Disk::start(role, config.disk_threads, config.connections_max * 2);
+        let disk = start(Role::Other)?;
         Ok(Self {
             mounts: Arc::new(Mounts::new(disk.handle())),
             disk,
+            readers: start(Role::Read)?,
             policy: Arc::new(Policy::new()),
             pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
             offload_cold_reads: config.offload_cold_reads,

@@ -11,7 +11,7 @@ use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{HttpTime, Limits, Persistence};
 
 use crate::body::{Prefetch, ResponseBody};
-use crate::disk::{CancelToken, JobHandle, Key};
+use crate::disk::{CancelToken, JobHandle, Key, Role};
 use crate::files::content::Content;
 use crate::files::open_file::FileHandle;
 use crate::files::read_gate::AwaitedRead;
@@ -202,10 +202,11 @@ impl Worker {
     }
 
     /// Has `work` done by a thread that may wait, for an exchange of the connection that is driven.
-    /// What it answers arrives in the mailbox. `mount` and `read_bytes` are those of
-    /// [`Disk::submit`](crate::disk::Disk::submit). `None` when too much is waiting already.
+    /// What it answers arrives in the mailbox. `mount` and `read_bytes` are those of [`Disk::submit`](crate::disk::Disk::submit). `None`
+    /// when too much is waiting already.
     pub(crate) fn submit(
         &self,
+        role: Role,
         mount: Key,
         read_bytes: u64,
         exchange: ExchangeId,
@@ -217,7 +218,11 @@ impl Worker {
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };
-        self.services.disk.submit(mount, read_bytes, job).ok()
+        let threads = match role {
+            Role::Read => &self.services.readers,
+            Role::Other => &self.services.disk,
+        };
+        threads.submit(mount, read_bytes, job).ok()
     }
 
     /// Has the kernel tell when what was requested of the disk is in memory. False when that is not possible.

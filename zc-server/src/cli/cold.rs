@@ -42,8 +42,8 @@ pub struct ColdArgs {
 
     /// Disk I/O threads
     ///
-    /// At most half of them work for one mounted file system. They have the scheduling policy SCHED_IDLE:
-    /// other threads on the same CPU run first.
+    /// Up to N threads read files, at a low CPU priority (nice 19), and up to N threads look up and list.
+    /// At most half of each work for one mounted file system.
     #[arg(
         long = "disk-threads",
         value_name = "N",

@@ -19,6 +19,33 @@ use zc_core::Fetcher;
 pub(crate) use queue::Key;
 use queue::{FairQueue, JobId, Place, Running};
 
+/// What threads are for, which decides their priority beside workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Reading files: they wait for the disk nearly all the time, and when they wake up together no worker has
+    /// to wait for them.
+    Read,
+    /// Everything else: looking up, listing, sending, closing. That takes CPU time as well, which they get
+    /// beside other programs.
+    Other,
+}
+
+impl Role {
+    fn thread_name(self) -> &'static str {
+        match self {
+            Self::Read => "zc-read",
+            Self::Other => "zc-disk",
+        }
+    }
+
+    fn set_priority(self) -> io::Result<()> {
+        match self {
+            Self::Read => zc_core::set_background_priority(),
+            Self::Other => zc_core::set_batch_priority(),
+        }
+    }
+}
+
 /// The threads. They end when it is dropped, each after the job that it has.
 pub(crate) struct Disk(Arc<Shared>);
 
@@ -27,6 +54,7 @@ struct Shared {
     /// Notified when a job arrives, when one ends, and when the threads are to end.
     changed: Condvar,
     fetcher: Fetcher,
+    role: Role,
 }
 
 struct Queue {
@@ -124,7 +152,7 @@ impl Disk {
     /// Starts the first thread; there will be at most `threads_max`. At most `queue_max` jobs wait for
     /// one, and of each mount so many that others find a place; what comes on top is refused, and its
     /// request answered with 503.
-    pub(crate) fn start(threads_max: usize, queue_max: usize) -> io::Result<Self> {
+    pub(crate) fn start(role: Role, threads_max: usize, queue_max: usize) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let disk = Self(Arc::new(Shared {
             queue: Mutex::new(Queue {
@@ -137,6 +165,7 @@ impl Disk {
             }),
             changed: Condvar::new(),
             fetcher: Fetcher::new()?,
+            role,
         }));
         disk.0.spawn(0)?;
         Ok(disk)
@@ -267,14 +296,14 @@ impl Shared {
     fn spawn(self: &Arc<Self>, index: usize) -> io::Result<()> {
         let shared = Arc::clone(self);
         thread::Builder::new()
-            .name(format!("zc-disk-{index}"))
+            .name(format!("{}-{index}", self.role.thread_name()))
             .spawn(move || shared.work())?;
         Ok(())
     }
 
     fn work(self: &Arc<Self>) {
-        // A worker that shares the core comes first. Where it is refused, things go as they went.
-        let _ = zc_core::set_background_priority();
+        // Where it is refused, the threads have the priority of the workers.
+        let _ = self.role.set_priority();
         self.lock().idle -= 1;
         while let Some((running, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and

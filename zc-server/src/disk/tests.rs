@@ -6,7 +6,7 @@ const THREADS: usize = 4;
 
 #[test]
 fn a_job_that_panics_ends_no_thread() {
-    let disk = Disk::start(THREADS, 100).expect("threads");
+    let disk = Disk::start(Role::Read, THREADS, 100).expect("threads");
     let mut handles = Vec::new();
     for _ in 0..2 * THREADS {
         let panic = |_: &Fetcher, _: &CancelToken| {
@@ -23,7 +23,7 @@ fn a_job_that_panics_ends_no_thread() {
 
 #[test]
 fn threads_run_at_background_priority() {
-    let disk = Disk::start(1, 100).expect("a thread");
+    let disk = Disk::start(Role::Read, 1, 100).expect("a thread");
     let (told, policy) = mpsc::channel();
     let work = move |_: &Fetcher, _: &CancelToken| {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("proc(5)");
@@ -38,7 +38,7 @@ fn threads_run_at_background_priority() {
 
 #[test]
 fn there_are_as_many_threads_as_are_needed_and_no_more() {
-    let disk = Disk::start(THREADS, 100).expect("a thread");
+    let disk = Disk::start(Role::Read, THREADS, 100).expect("a thread");
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (did, begun) = mpsc::channel();
@@ -66,7 +66,7 @@ fn there_are_as_many_threads_as_are_needed_and_no_more() {
 
 #[test]
 fn a_cancelled_job_is_not_done() {
-    let disk = Disk::start(1, 100).expect("a thread");
+    let disk = Disk::start(Role::Read, 1, 100).expect("a thread");
     let (release, held) = mpsc::channel::<()>();
     let (began, begun) = mpsc::channel();
     let blocking = move |_: &Fetcher, _: &CancelToken| {
@@ -92,7 +92,7 @@ fn a_cancelled_job_is_not_done() {
 
 #[test]
 fn a_job_that_is_cancelled_before_its_turn_leaves_with_all_that_it_holds() {
-    let disk = Disk::start(1, 4).expect("a thread");
+    let disk = Disk::start(Role::Read, 1, 4).expect("a thread");
     let (release, held) = mpsc::channel::<()>();
     let (began, begun) = mpsc::channel();
     let blocking = move |_: &Fetcher, _: &CancelToken| {
@@ -119,7 +119,7 @@ fn a_job_that_is_cancelled_before_its_turn_leaves_with_all_that_it_holds() {
 
 #[test]
 fn closing_finds_a_full_queue_open() {
-    let disk = Disk::start(1, 2).expect("a thread");
+    let disk = Disk::start(Role::Read, 1, 2).expect("a thread");
     let (release, held) = mpsc::channel::<()>();
     let (began, begun) = mpsc::channel();
     let blocking = move |_: &Fetcher, _: &CancelToken| {
@@ -167,7 +167,7 @@ fn reads_that_wait_for_others_begin_without_their_end() {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let reads = 2 * cores + 2;
     // As many as half of the threads may be of one mount.
-    let disk = Disk::start(2 * reads, 100).expect("a thread");
+    let disk = Disk::start(Role::Read, 2 * reads, 100).expect("a thread");
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (did, begun) = mpsc::channel();
@@ -190,7 +190,7 @@ fn reads_that_wait_for_others_begin_without_their_end() {
 fn long_reads_are_throttled_and_other_work_passes_them() {
     const HOURS_BYTES: u64 = 1 << 42;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let disk = Disk::start(2 * cores + THREADS, 100).expect("a thread");
+    let disk = Disk::start(Role::Read, 2 * cores + THREADS, 100).expect("a thread");
     {
         let mut queue = disk.0.lock();
         for mount in 0..cores as Key {

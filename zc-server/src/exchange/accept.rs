@@ -6,6 +6,7 @@ use std::time::Instant;
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, State};
+use crate::disk::Role;
 use crate::observe::record::RequestRecord;
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Ready, Reply};
@@ -107,7 +108,7 @@ pub(crate) fn accept_request<'b>(
         Responded::LookUp(pending, look_up) => {
             let work = look_up.work;
             let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
-            match worker.submit(look_up.mount, 0, id, work) {
+            match worker.submit(Role::Other, look_up.mount, 0, id, work) {
                 Some(job) => {
                     let exchange = Exchange::resolving(id, pending, job, worker);
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);

@@ -8,7 +8,7 @@ use zc_core::{Progress, SendError};
 use super::completion::{end, end_without_body, over};
 use super::{Ending, Exchange, Next, Outcome, Peer, State};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
-use crate::disk::{CancelToken, JobHandle};
+use crate::disk::{CancelToken, JobHandle, Role};
 use crate::files::open_file::FileHandle;
 use crate::files::open_file::file_named;
 use crate::respond::failure::Failure;
@@ -104,12 +104,19 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
                 return end_without_body(end, Outcome::Failed, before, peer, worker);
             }
         };
-        worker.submit(mount, 0, id, move |fetcher, cancel: &CancelToken| {
-            let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
-            Some(Done::Carried(body, result))
-        })
+        worker.submit(
+            Role::Other,
+            mount,
+            0,
+            id,
+            move |fetcher, cancel: &CancelToken| {
+                let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
+                Some(Done::Carried(body, result))
+            },
+        )
     } else {
         worker.submit(
+            Role::Read,
             mount,
             read_bytes,
             id,

@@ -180,7 +180,7 @@ impl Slow {
         std::fs::read_dir(tasks)
             .expect("our child")
             .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
-            .filter(|stat| stat.contains("(zc-disk-") && stat.contains(") D "))
+            .filter(|stat| stat.contains("(zc-read-") && stat.contains(") D "))
             .count()
     }
 

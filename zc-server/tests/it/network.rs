@@ -169,7 +169,7 @@ fn what_the_operator_is_warned_of_comes_before_the_banner() {
     let warning = lines.next().unwrap_or_default();
     assert!(
         warning.starts_with(
-            "zc-server: warning: 8192 connections may need 24768 file descriptors, but the limit is 256; "
+            "zc-server: warning: 8192 connections may need 24832 file descriptors, but the limit is 256; "
         ),
         "{banner}"
     );

@@ -332,10 +332,12 @@ fn offloaded_to_a_thread() {
 fn offloaded_to_a_thread_that_does_not_answer_in_time() {
     let mut fixture = Fixture::new();
     let (release, held) = std::sync::mpsc::channel::<()>();
-    let busy = fixture.worker.submit(1, 0, ExchangeId(0), move |_, _| {
-        let _ = held.recv();
-        None
-    });
+    let busy = fixture
+        .worker
+        .submit(crate::disk::Role::Read, 1, 0, ExchangeId(0), move |_, _| {
+            let _ = held.recv();
+            None
+        });
     let mut peer = FakePeer::new();
     let exchange = offloaded(&mut fixture, ReadPath::Probe, &mut peer);
     let worker = &mut fixture.worker;
