@@ -10,6 +10,7 @@ pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod memo;
 pub(crate) mod mime;
+mod mount_table;
 pub(crate) mod mounts;
 pub(crate) mod open_file;
 pub(crate) mod percent;

@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::file_state::{FileState, coarse_now_ns};
-use crate::files::mounts::{Mount, MountTable, Mounts};
+use crate::files::mounts::{Mount, Mounts};
 use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
 
 /// How often an open is repeated that failed because of a concurrent rename (`EAGAIN`, see
@@ -53,11 +53,9 @@ pub(crate) struct Root {
     /// The one file that is served, where ROOT is a file.
     only: Option<OnlyFile>,
     symlinks: Symlinks,
-    /// The device and the mount of the root. Most files are on it.
-    device: u64,
+    /// The mount of the root. Most files are on it.
     mount: Arc<Mount>,
     mounts: Arc<Mounts>,
-    table: MountTable,
 }
 
 /// A number that identifies a root. No other root of this process has it, now or later.
@@ -125,18 +123,15 @@ impl Root {
                 ResolveFlag::empty(),
             )?,
         };
-        let device = fstat(&opened)?.st_dev;
         Ok(Self {
             id: RootId::next(),
             identity,
-            mount: mounts.mount_of(device, &opened),
+            mount: mounts.mount_of(&opened),
             directory: opened,
             path: directory,
             only,
             symlinks,
-            device,
             mounts,
-            table: MountTable::read(),
         })
     }
 
@@ -162,10 +157,10 @@ impl Root {
         self.path.join(OsStr::from_bytes(path))
     }
 
-    /// The key of the mount that `path` is on, by which the jobs of the disk are queued. It is guessed from
-    /// the table of mounts, without a call that could block.
-    pub(crate) fn key_of(&self, path: &[u8]) -> Key {
-        self.table.key_of(&self.path.join(OsStr::from_bytes(path)))
+    /// The key of the mount that `path` is on, by which the jobs of the disk are queued, as
+    /// [`Mounts::key_of`] guesses it.
+    pub(crate) fn key_of(&self, path: &[u8]) -> Option<Key> {
+        self.mounts.key_of(&self.path_below(path))
     }
 
     /// Whether ROOT is one file.
@@ -198,10 +193,10 @@ impl Root {
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
         match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
-                let mount = if stat.st_dev == self.device {
-                    Arc::clone(&self.mount)
-                } else {
-                    self.mounts.mount_of(stat.st_dev, &fd)
+                let mount = match open_mode {
+                    // It was opened without leaving the mount of the root.
+                    OpenMode::CachedOnly => Arc::clone(&self.mount),
+                    OpenMode::MayBlock => self.mounts.mount_of(&fd),
                 };
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
@@ -255,9 +250,8 @@ impl Root {
     }
 
     /// Whether the files in an open directory are interfaces of the kernel, which are not served.
-    pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
-        let device = fstat(&directory)?.st_dev;
-        Ok(self.mounts.mount_of(device, &directory).is_synthetic())
+    pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> bool {
+        self.mounts.mount_of(directory).is_synthetic()
     }
 
     /// Opens from the kernel's caches, and on the mount of the root alone: on another mount an open may ask a
