@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What work is fair between: the device of a mount.
+/// What work is fair between: the identifier of a mount.
 pub(crate) type Key = u64;
 
 /// A read is in its ramp-up for as long as a disk of 128 MB/s takes for it: a slower disk has many reads

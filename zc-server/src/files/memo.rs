@@ -15,6 +15,8 @@ pub(crate) struct Memo<T>(Mutex<HashMap<Key, T>>);
 /// A state of a file: every change gives it another `ctime`. A fact may be about one name of the file.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
+    /// A mount may have several: those of the subvolumes of btrfs.
+    device: u64,
     inode: u64,
     ctime_ns: i128,
     name: Option<u64>,
@@ -23,6 +25,7 @@ struct Key {
 impl Key {
     fn new(state: &FileState, name: Option<u64>) -> Self {
         Self {
+            device: state.device,
             inode: state.inode,
             ctime_ns: state.ctime_ns,
             name,

@@ -2,13 +2,15 @@
 //! of them.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use zc_core::FileSystem;
 use zc_http::EntityTag;
 
@@ -16,6 +18,7 @@ use crate::disk::{Closer, DiskHandle, Key};
 use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
+use crate::files::mount_table::{KEY_UNKNOWN, LiveTable, MountTable, key_of_file};
 use crate::files::read_gate::ReadGate;
 
 /// One filesystem.
@@ -28,7 +31,7 @@ pub(crate) struct Mount {
     disk_path: OnceLock<ReadPath>,
     /// Bounds the reads that workers begin.
     gate: Arc<ReadGate>,
-    /// Closes files whose closing may block.
+    /// Closes files on an I/O thread.
     closer: Option<Closer>,
     /// The entity-tags in extended attributes of its files; `None` for a file without one.
     attributes: Memo<Option<Box<EntityTag>>>,
@@ -64,7 +67,8 @@ pub(crate) enum ReadPath {
 }
 
 impl Mount {
-    /// The mount of `file`. It calls `fstatfs(2)`, which may block on a remote filesystem.
+    /// The mount of `file`. It calls `fstatfs(2)`, and looks at the layers of an overlay, which may block on a
+    /// remote filesystem.
     fn new(file: impl AsFd, disk: Option<&DiskHandle>, key: Key) -> Self {
         let gate = Arc::new(ReadGate::of_device(&file));
         let file_system = FileSystem::from_fd(file).ok();
@@ -72,6 +76,7 @@ impl Mount {
             Some(kind) if kind.is_remote() => Kind::Remote,
             Some(kind) if kind.is_synthetic() => Kind::Synthetic,
             Some(kind) if kind.is_in_memory() => Kind::Memory,
+            _ if MountTable::read().has_remote_layer(key) => Kind::Remote,
             // An unknown one is treated as a disk, and is probed.
             _ => Kind::Local,
         };
@@ -81,12 +86,18 @@ impl Mount {
             kind,
             disk_path: OnceLock::new(),
             gate,
-            closer: disk
-                .filter(|_| kind == Kind::Remote)
-                .map(|disk| disk.closer(key)),
+            closer: disk.map(|disk| disk.closer(key)),
             attributes: Memo::default(),
             sidecars: Memo::default(),
             codings: Memo::default(),
+        }
+    }
+
+    /// Whether it is the mount of `file`, which has the same identifier. It may block.
+    fn is_still(&self, id: MountId, file: BorrowedFd<'_>) -> bool {
+        match id {
+            MountId::Unique(_) => true,
+            MountId::Reused { .. } => self.file_system == FileSystem::from_fd(file).ok(),
         }
     }
 
@@ -155,10 +166,42 @@ impl Mount {
         &self.gate
     }
 
-    /// Closes files of this mount, where closing may block.
-    pub(crate) fn closer(&self) -> Option<&Closer> {
-        self.closer.as_ref()
+    /// Who closes files of this mount.
+    pub(crate) fn closing(&self) -> Closing {
+        match (&self.closer, self.kind) {
+            (None, _) => Closing::Here,
+            (Some(closer), Kind::Remote) => Closing::ByThread(closer.clone()),
+            (Some(closer), _) => Closing::ByThreadIfDeleted(closer.clone()),
+        }
     }
+}
+
+/// Who closes a file.
+#[derive(Debug)]
+pub(crate) enum Closing {
+    /// Whoever drops it.
+    Here,
+    /// An I/O thread: a file server or another program is told.
+    ByThread(Closer),
+    /// An I/O thread if the file is deleted: the last close frees its blocks, which takes seconds where they
+    /// are many. Else whoever drops it.
+    ByThreadIfDeleted(Closer),
+}
+
+impl Closing {
+    pub(crate) fn close(&self, file: File) {
+        match self {
+            Self::ByThread(closer) => closer.close(file),
+            Self::ByThreadIfDeleted(closer) if is_deleted(&file) => closer.close(file),
+            Self::ByThreadIfDeleted(_) | Self::Here => drop(file),
+        }
+    }
+}
+
+/// Whether no name leads to a file of this machine. The kernel has its inode in memory: `fstat(2)` does not
+/// wait.
+fn is_deleted(file: &File) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 /// How files of a filesystem on a disk are read, by what it answers to a probe of `file`: it tells what is
@@ -178,140 +221,111 @@ fn probed_path(file: impl AsFd) -> Option<ReadPath> {
     }
 }
 
-/// The mounts that files were opened on, by device.
+/// Mounts that are remembered though nothing on them is open. One more forgets them.
+const UNUSED_MAX: usize = 64;
+
+/// The key of jobs that [read the table of mounts](Mounts::read_table): no mount has it.
+pub(crate) const KEY_OF_TABLE: Key = u64::MAX;
+/// The mounts that files were opened on.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
-    met: Mutex<HashMap<u64, Arc<Mount>>>,
-    /// Closes files whose closing may block. Without it they are closed where they are dropped.
+    met: Mutex<HashMap<MountId, Arc<Mount>>>,
+    table: LiveTable,
+    /// Closes files on an I/O thread. Without it they are closed where they are dropped.
     disk: Option<DiskHandle>,
 }
+
+/// What a mount is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum MountId {
+    /// No other mount has it until the machine is started again (`STATX_MNT_ID_UNIQUE`, Linux 6.8).
+    Unique(u64),
+    /// Another mount may have it later: an identifier that is reused, 0 before Linux 5.8, and the device.
+    Reused { mount: u64, device: (u32, u32) },
+}
+
+impl MountId {
+    /// It asks no file server.
+    fn of(file: impl AsFd) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let told = statx(file, "", flags, StatxFlags::MNT_ID | MNT_ID_UNIQUE)?;
+        Ok(if told.stx_mask & MNT_ID_UNIQUE.bits() != 0 {
+            Self::Unique(told.stx_mnt_id)
+        } else {
+            Self::Reused {
+                mount: told.stx_mnt_id,
+                device: (told.stx_dev_major, told.stx_dev_minor),
+            }
+        })
+    }
+}
+
+/// Rustix has no name for it.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 impl Mounts {
     pub(crate) fn new(disk: DiskHandle) -> Self {
         Self {
-            met: Mutex::default(),
             disk: Some(disk),
+            ..Self::default()
         }
     }
 
-    /// The mount of `file`, which is on `device`. The first call for a device calls `fstatfs(2)`, which may
-    /// block on a remote filesystem.
-    pub(crate) fn mount_of(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
-        if let Some(mount) = self.met().get(&device) {
-            return Arc::clone(mount);
+    /// The mount of `file`. It calls `statx(2)`, and `fstatfs(2)` for a mount that is new, which may block on
+    /// a remote filesystem.
+    pub(crate) fn mount_of(&self, file: impl AsFd) -> Arc<Mount> {
+        let file = file.as_fd();
+        let Ok(id) = MountId::of(file) else {
+            // Nothing is remembered of a mount that nothing tells from others.
+            return Arc::new(Mount::new(file, self.disk.as_ref(), KEY_UNKNOWN));
+        };
+        let known = self.met().get(&id).map(Arc::clone);
+        if let Some(mount) = known
+            && mount.is_still(id, file)
+        {
+            return mount;
         }
         // Outside of the lock: it may block.
-        let key = key_of_device(nix::sys::stat::major(device), nix::sys::stat::minor(device));
-        let mount = Arc::new(Mount::new(file, self.disk.as_ref(), key));
-        Arc::clone(self.met().entry(device).or_insert(mount))
+        let mount = Arc::new(Mount::new(file, self.disk.as_ref(), key_of_file(file)));
+        let mut met = self.met();
+        if met.len() >= UNUSED_MAX {
+            met.retain(|_, mount| Arc::strong_count(mount) > 1);
+        }
+        match id {
+            // Another thread may have been faster.
+            MountId::Unique(_) => Arc::clone(met.entry(id).or_insert(mount)),
+            MountId::Reused { .. } => {
+                met.insert(id, Arc::clone(&mount));
+                mount
+            }
+        }
     }
 
-    fn met(&self) -> MutexGuard<'_, HashMap<u64, Arc<Mount>>> {
+    /// The key of the mount of `path`, by which jobs of the disk are queued: an absolute path without symbolic
+    /// links. It is guessed from the table of mounts, without a call that could block. `None` after mounts
+    /// were made or are gone: the table is to be [read](Self::read_table) first.
+    pub(crate) fn key_of(&self, path: &Path) -> Option<Key> {
+        self.table.key_of(path)
+    }
+
+    /// Reads the table of mounts again, and forgets mounts that are gone. It may block.
+    pub(crate) fn read_table(&self) {
+        self.table.read_again();
+        let is_there =
+            |mount: &Arc<Mount>| Arc::strong_count(mount) > 1 || self.table.has(mount.key);
+        self.met().retain(|_, mount| is_there(mount));
+    }
+
+    fn met(&self) -> MutexGuard<'_, HashMap<MountId, Arc<Mount>>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The table of mounts of this machine. It tells the mount of a path without a call that could block.
-#[derive(Debug, Default)]
-pub(crate) struct MountTable(Vec<(Vec<u8>, Key)>);
-
-impl MountTable {
-    /// Reads `/proc/self/mountinfo`. Without that file all paths have the same key.
-    pub(crate) fn read() -> Self {
-        Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
-    }
-
-    fn parse(text: &[u8]) -> Self {
-        let lines = text.split(|&byte| byte == b'\n');
-        let mut mounts: Vec<_> = lines.filter_map(Self::parse_line).collect();
-        // The longest mount point above a path counts, and of equal ones the one mounted last.
-        mounts.reverse();
-        mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        Self(mounts)
-    }
-
-    /// `ID PARENT MAJOR:MINOR ROOT POINT …`, see proc(5).
-    fn parse_line(line: &[u8]) -> Option<(Vec<u8>, Key)> {
-        let mut words = line.split(|&byte| byte == b' ').skip(2);
-        let device = str::from_utf8(words.next()?).ok()?;
-        let (major, minor) = device.split_once(':')?;
-        let key = key_of_device(major.parse().ok()?, minor.parse().ok()?);
-        Some((unescape(words.nth(1)?), key))
-    }
-
-    /// The key of the mount of `path`, which is absolute and without symbolic links; 0 if it is unknown.
-    pub(crate) fn key_of(&self, path: &Path) -> Key {
-        let path = path.as_os_str().as_bytes();
-        let is_below = |point: &[u8]| match path.strip_prefix(point) {
-            Some(rest) => point.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/"),
-            None => false,
-        };
-        let mut mounts = self.0.iter();
-        mounts
-            .find(|(point, _)| is_below(point))
-            .map_or(0, |(_, key)| *key)
-    }
-}
-
-fn key_of_device(major: u64, minor: u64) -> Key {
-    major << 32 | minor
-}
-
-/// Replaces the octal escapes of mountinfo, such as `\040` for a space.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let octal = |byte: &u8| (b'0'..=b'7').contains(byte).then(|| byte - b'0');
-        match (first, tail) {
-            (b'\\', [a, b, c, after @ ..])
-                if let (Some(a), Some(b), Some(c)) = (octal(a), octal(b), octal(c)) =>
-            {
-                out.push(a.wrapping_mul(64).wrapping_add(b * 8 + c));
-                rest = after;
-            }
-            _ => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::unix::fs::FileExt;
 
     use super::*;
-
-    const TABLE: &str = "\
-22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda rw
-23 22 0:21 / /proc rw - proc proc rw
-40 22 0:50 / /srv/my\\040films rw - fuse.sshfs host: rw
-41 22 0:51 / /srv rw - nfs4 server:/export rw
-42 22 0:52 / /srv rw - tmpfs tmpfs rw
-broken line
-";
-
-    #[test]
-    fn the_nearest_mount_above_a_path_counts() {
-        let table = MountTable::parse(TABLE.as_bytes());
-        for (path, key) in [
-            ("/", 254 << 32 | 1),
-            ("/home/x", 254 << 32 | 1),
-            ("/proc/self", 21),
-            ("/srv", 52),
-            ("/srv/other", 52),
-            ("/srvice", 254 << 32 | 1),
-            ("/srv/my films/a", 50),
-            ("/srv/my films", 50),
-        ] {
-            assert_eq!(table.key_of(Path::new(path)), key, "{path}");
-        }
-        assert_eq!(MountTable::parse(b"").key_of(Path::new("/a")), 0);
-    }
 
     /// A mount that is treated as a disk, whatever it is.
     fn disk_of(file: &File) -> Mount {
@@ -361,11 +375,47 @@ broken line
     }
 
     #[test]
-    fn this_machine_has_mounts() {
-        let table = MountTable::read();
-        assert_ne!(
-            table.key_of(Path::new("/proc")),
-            table.key_of(Path::new("/"))
-        );
+    fn the_table_of_mounts_and_an_open_file_give_the_same_key() {
+        let mounts = Mounts::default();
+        for path in ["/", "/proc", env!("CARGO_MANIFEST_DIR")] {
+            let mount = mounts.mount_of(File::open(path).expect("a directory"));
+            // Other tests make mounts meanwhile.
+            let key = std::iter::repeat_with(|| {
+                mounts.read_table();
+                mounts.key_of(Path::new(path))
+            });
+            assert_eq!(key.flatten().next(), Some(mount.key()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mount_is_met_once_and_forgotten_when_it_is_gone() {
+        let mounts = Mounts::default();
+        let met = mounts.mount_of(file_on_disk());
+        assert!(Arc::ptr_eq(&met, &mounts.mount_of(file_on_disk())));
+        let gone = |number: u64| {
+            let mount = Mount::new(File::open("/proc").expect("proc(5)"), None, KEY_OF_TABLE);
+            (MountId::Unique(u64::MAX - number), Arc::new(mount))
+        };
+        mounts.met().extend((0..3).map(gone));
+        mounts.read_table();
+        assert_eq!(mounts.met().len(), 1);
+        mounts.met().extend((0..UNUSED_MAX as u64).map(gone));
+        mounts.mount_of(File::open("/proc").expect("proc(5)"));
+        assert_eq!(mounts.met().len(), 2);
+    }
+
+    #[test]
+    fn an_identifier_that_is_reused_is_no_proof() {
+        let file = file_on_disk();
+        let mount = Mount::new(&file, None, 0);
+        let reused = MountId::Reused {
+            mount: 1,
+            device: (0, 1),
+        };
+        let other = File::open("/proc/self/status").expect("proc(5)");
+        assert!(mount.is_still(reused, file.as_fd()));
+        assert!(!mount.is_still(reused, other.as_fd()));
+        assert!(mount.is_still(MountId::Unique(1), other.as_fd()));
     }
 }

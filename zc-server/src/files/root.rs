@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use crate::config::files::Symlinks;
 use crate::disk::Key;
 use crate::files::file_state::FileState;
-use crate::files::mounts::{Mount, MountTable, Mounts};
+use crate::files::mounts::{Mount, Mounts};
 use crate::files::open::{
     OpenedFd, READ_FLAGS, RESOLVE_CACHED, as_path, how, kind_of, open, open_here,
 };
@@ -45,11 +45,9 @@ pub(crate) struct Root {
     /// The one file that is served, where ROOT is a file.
     only: Option<OnlyFile>,
     symlinks: Symlinks,
-    /// The device and the mount of the root. Most files are on it.
-    device: u64,
+    /// The mount of the root. Most files are on it.
     mount: Arc<Mount>,
     mounts: Arc<Mounts>,
-    table: MountTable,
     regular: RegularPaths,
 }
 
@@ -86,7 +84,7 @@ struct OnlyFile {
     /// The last segment of ROOT, where that is a symbolic link with another name.
     given: Option<Vec<u8>>,
     /// Keeps its inode number from being reused.
-    _held: OwnedFd,
+    _held: FileHandle,
 }
 
 impl Root {
@@ -104,7 +102,10 @@ impl Root {
                 let only = OnlyFile {
                     name: name.as_bytes().to_vec(),
                     given: given.map(|given| given.as_bytes().to_vec()),
-                    _held: named.try_clone()?,
+                    _held: FileHandle::new(
+                        File::from(named.try_clone()?),
+                        &mounts.mount_of(&named),
+                    ),
                 };
                 (directory.to_owned(), Some(only))
             }
@@ -118,18 +119,15 @@ impl Root {
                 ResolveFlag::empty(),
             )?,
         };
-        let device = fstat(&opened)?.st_dev;
         Ok(Self {
             id: RootId::next(),
             identity,
-            mount: mounts.mount_of(device, &opened),
+            mount: mounts.mount_of(&opened),
             directory: opened,
             path: directory,
             only,
             symlinks,
-            device,
             mounts,
-            table: MountTable::read(),
             regular: RegularPaths::new(),
         })
     }
@@ -156,10 +154,10 @@ impl Root {
         self.path.join(OsStr::from_bytes(path))
     }
 
-    /// The key of the mount that `path` is on, by which the jobs of the disk are queued. It is guessed from
-    /// the table of mounts, without a call that could block.
-    pub(crate) fn key_of(&self, path: &[u8]) -> Key {
-        self.table.key_of(&self.path.join(OsStr::from_bytes(path)))
+    /// The key of the mount that `path` is on, by which the jobs of the disk are queued, as
+    /// [`Mounts::key_of`] guesses it.
+    pub(crate) fn key_of(&self, path: &[u8]) -> Option<Key> {
+        self.mounts.key_of(&self.path_below(path))
     }
 
     /// Whether ROOT is one file.
@@ -187,7 +185,7 @@ impl Root {
         let OpenedFd { fd, stat, now_ns } = self.open_to_read(path, open_mode)?;
         match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
-                let mount = self.mount_at(stat.st_dev, &fd);
+                let mount = self.mount_of(&fd, open_mode);
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
                 }
@@ -248,7 +246,7 @@ impl Root {
         let looked = self.open_at(path, OFlag::O_PATH, OpenMode::MayBlock).ok()?;
         let stat = fstat(&looked).ok()?;
         match kind_of(stat.st_mode) {
-            SFlag::S_IFREG if self.mount_at(stat.st_dev, &looked).is_synthetic() => None,
+            SFlag::S_IFREG if self.mount_of(&looked, OpenMode::MayBlock).is_synthetic() => None,
             SFlag::S_IFREG => Some((false, FileState::from(&stat))),
             SFlag::S_IFDIR => Some((true, FileState::from(&stat))),
             _ => None,
@@ -256,17 +254,16 @@ impl Root {
     }
 
     /// Whether the files in an open directory are interfaces of the kernel, which are not served.
-    pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> io::Result<bool> {
-        let device = fstat(&directory)?.st_dev;
-        Ok(self.mounts.mount_of(device, &directory).is_synthetic())
+    pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> bool {
+        self.mounts.mount_of(directory).is_synthetic()
     }
 
-    /// The mount of `file`, which is on `device`.
-    fn mount_at(&self, device: u64, file: impl AsFd) -> Arc<Mount> {
-        if device == self.device {
-            Arc::clone(&self.mount)
-        } else {
-            self.mounts.mount_of(device, file)
+    /// The mount of `file`, which was opened in this mode.
+    fn mount_of(&self, file: impl AsFd, open_mode: OpenMode) -> Arc<Mount> {
+        match open_mode {
+            // It was opened without leaving the mount of the root.
+            OpenMode::CachedOnly => Arc::clone(&self.mount),
+            OpenMode::MayBlock => self.mounts.mount_of(file),
         }
     }
 

@@ -11,8 +11,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::errno::Errno;
 
@@ -37,8 +36,8 @@ pub(crate) struct RootPath {
     symlinks: Symlinks,
     mounts: Arc<Mounts>,
     diagnostics: Diagnostics,
-    /// The key of the mount of the root that was opened last, by which look-ups are queued.
-    key: AtomicU64,
+    /// The path of the root that was opened last, without symbolic links.
+    canonical: Mutex<PathBuf>,
     current: Mutex<Current>,
 }
 
@@ -79,15 +78,15 @@ impl RootPath {
             symlinks,
             mounts,
             diagnostics,
-            key: AtomicU64::new(root.key_of(b"")),
+            canonical: Mutex::new(root.path_below(b"")),
             current: Mutex::new(Current::Root(Arc::downgrade(&root))),
         };
         Ok((path, root))
     }
 
-    /// The key of the mount that [`look_up`](Self::look_up) asks.
-    pub(crate) fn key(&self) -> Key {
-        self.key.load(Ordering::Relaxed)
+    /// The key of the mount that [`look_up`](Self::look_up) asks, as [`Mounts::key_of`] guesses it.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.mounts.key_of(&self.canonical())
     }
 
     /// The root that the path names now. It may block.
@@ -108,7 +107,7 @@ impl RootPath {
             return Ok(root);
         }
         let opened = Root::open(&self.path, self.symlinks, Arc::clone(&self.mounts))?;
-        self.key.store(opened.key_of(b""), Ordering::Relaxed);
+        *self.canonical() = opened.path_below(b"");
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Current::Missing = *current {
             let line = format!("root `{}` can be opened again", OneLine(&self.path));
@@ -124,6 +123,12 @@ impl RootPath {
         let opened = Arc::new(opened);
         *current = Current::Root(Arc::downgrade(&opened));
         Ok(opened)
+    }
+
+    fn canonical(&self) -> MutexGuard<'_, PathBuf> {
+        self.canonical
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> Option<Arc<Root>> {

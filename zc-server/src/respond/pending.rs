@@ -8,6 +8,7 @@ use crate::disk::Key;
 use crate::files::content::Content;
 use crate::files::listing::Listing;
 use crate::files::lookup::{Found, Query, look_up};
+use crate::files::mounts::{KEY_OF_TABLE, Mounts};
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
@@ -27,6 +28,21 @@ pub(crate) enum LookUpAnswer {
     /// The page of an error.
     Page(Found),
     Listing(io::Result<Listing>),
+    /// Nothing yet: the table of mounts was read, and the request is resolved again.
+    MountTable,
+}
+
+impl LookUp {
+    fn of_mount_table(mounts: Arc<Mounts>) -> Self {
+        let work = move || {
+            mounts.read_table();
+            LookUpAnswer::MountTable
+        };
+        Self {
+            mount: KEY_OF_TABLE,
+            work: Box::new(work),
+        }
+    }
 }
 
 impl fmt::Debug for LookUp {
@@ -68,6 +84,7 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::MountTable => {}
         }
     }
 }
@@ -101,9 +118,11 @@ impl Responder<'_, '_> {
         })
     }
 
+    /// Has a thread do `work`, which asks `mount`. Without one the table of mounts is read first: a look-up on
+    /// a mount that hangs must not take the share of another.
     pub(super) fn ask(
         self,
-        mount: Key,
+        mount: Option<Key>,
         work: impl FnOnce() -> LookUpAnswer + Send + 'static,
     ) -> Responded {
         let mut pending = self.pending.unwrap_or_default();
@@ -114,7 +133,13 @@ impl Responder<'_, '_> {
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));
         }
-        let work = Box::new(work);
-        Responded::LookUp(pending, LookUp { mount, work })
+        let look_up = match mount {
+            Some(mount) => LookUp {
+                mount,
+                work: Box::new(work),
+            },
+            None => LookUp::of_mount_table(Arc::clone(&self.services.mounts)),
+        };
+        Responded::LookUp(pending, look_up)
     }
 }

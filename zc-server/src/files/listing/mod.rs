@@ -95,7 +95,7 @@ impl ListingRequest {
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
-        let is_synthetic = self.root.is_synthetic(&self.directory)?;
+        let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.try_clone()?)?;
         for entry in directory.iter() {
             let entry = entry?;
