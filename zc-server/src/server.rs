@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
@@ -17,6 +18,7 @@ use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Listening, bind_all, unpaced_under};
+use crate::reactor::room::ShedCount;
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
@@ -97,8 +99,10 @@ impl Server {
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
             balance: Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
+            shed: ShedCount::default(),
             drain: DrainCount::of_workers(seats.len()),
             grace_ms: config.grace_ms,
+            started: Instant::now(),
         });
         let (sink, log_writer) = match config.access_log {
             LogFormat::Off => (None, None),

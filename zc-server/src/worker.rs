@@ -46,8 +46,20 @@ pub(crate) enum WorkerMessage {
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
     Connection(TcpStream, SocketAddr),
+    /// Another worker, this one by number, has a connection to accept and no room for it.
+    RoomWanted(usize, Shortage),
+    /// The worker that was asked for room has done what it could.
+    RoomAnswered,
     /// What is served from now on, and its roots, which were just opened.
     Content(Arc<Content>, Arc<[Arc<Root>]>),
+}
+
+/// Why there is no room for a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// As many connections as allowed are open.
+    Connections,
+    Descriptors,
 }
 
 /// What a thread has done for an exchange.

@@ -10,7 +10,9 @@ use super::parse;
 pub struct LimitArgs {
     /// Open connections at a time
     ///
-    /// The number for all worker threads together. Further connections wait in the listen queue.
+    /// The number for all worker threads together. For a further connection the one that has been idle
+    /// longest is closed: between two requests, or without a byte one second after it was accepted. While no
+    /// connection is idle, further ones wait in the listen queue.
     #[arg(
         long = "max-connections",
         value_name = "N",
@@ -36,7 +38,8 @@ pub struct LimitArgs {
 
     /// Time limit for an idle connection
     ///
-    /// Close a connection that has had no request for this long.
+    /// Close a connection that has had no request for this long. At --max-connections, and where no file
+    /// descriptor is free, the one that has been idle longest is closed earlier, to make room for a new one.
     #[arg(
         long = "idle-timeout",
         value_name = "TIME",

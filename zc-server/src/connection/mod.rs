@@ -60,6 +60,16 @@ pub(crate) enum Turn {
     Closed,
 }
 
+/// Whether a connection does something, as far as its worker knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Idleness {
+    Busy,
+    /// Between two requests.
+    Kept,
+    /// No byte has come of it yet.
+    Silent,
+}
+
 /// One accepted connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -213,6 +223,20 @@ impl Connection {
     /// Whether there is a response to be waited for: under way, or about to be.
     pub(crate) fn has_response(&self) -> bool {
         matches!(self.state, State::Exchanging(_))
+    }
+
+    /// Whether it has a request under way, or a part of one.
+    pub(crate) fn idleness(&self) -> Idleness {
+        match self.state {
+            State::Idle { .. } => Idleness::Kept,
+            State::Receiving { .. } if self.input.is_empty() => Idleness::Silent,
+            _ => Idleness::Busy,
+        }
+    }
+
+    /// Whether no byte has come that its worker does not know of.
+    pub(crate) fn has_nothing_to_read(&self) -> bool {
+        self.link.transport.has_nothing_to_read()
     }
 
     /// Whether its requests are for cold files, as far as the last one tells.

@@ -90,6 +90,12 @@ impl Transport {
         plain.readiness == Readiness::Readable
     }
 
+    /// Whether no bytes are there, as the kernel tells now; also when the peer has ended its side.
+    pub(crate) fn has_nothing_to_read(&self) -> bool {
+        let Self::Plain(plain) = self;
+        !matches!(plain.stream.peek(&mut [0]), Ok(1..))
+    }
+
     /// Reads once, into `scratch`.
     pub(crate) fn fill<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
         let Self::Plain(plain) = self;

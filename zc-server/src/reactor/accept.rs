@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering;
 
 use mio::net::TcpStream;
 
+use super::room::Room;
 use super::{Accepting, Reactor, Slot};
 use crate::connection::{Connection, Turn};
 use crate::reactor::listener::{Accept, accept};
+use crate::worker::Shortage;
 
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BATCH_MAX: usize = 64;
 /// How long accepting rests when descriptors or connections are used up, in milliseconds. A
-/// connection of this worker that ends wakes it earlier.
+/// connection of this worker that ends wakes it earlier, and so does another worker that was asked for room.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
 impl Reactor {
@@ -41,7 +43,11 @@ impl Reactor {
                 >= self.shared.connections_max
             {
                 self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-                return pause;
+                match self.make_room(index, Shortage::Connections) {
+                    Room::Made => continue,
+                    Room::Unneeded => return Accepting::OnEdge,
+                    Room::Requested | Room::None => return pause,
+                }
             }
             match accept(&self.listeners[index]) {
                 Accept::Connection(stream, remote) => {
@@ -56,6 +62,12 @@ impl Reactor {
                         Accept::WouldBlock => return Accepting::OnEdge,
                         Accept::OutOfDescriptors(_) if self.worker.shed_descriptors() => {}
                         Accept::OutOfDescriptors(error) => {
+                            match self.make_room(index, Shortage::Descriptors) {
+                                Room::Made => continue,
+                                Room::Unneeded => return Accepting::OnEdge,
+                                Room::Requested => return pause,
+                                Room::None => {}
+                            }
                             let line = format!(
                                 "cannot accept connections: {error}; trying again; raise the limit of \
                                  open files (ulimit -n) or lower --max-connections"

@@ -13,16 +13,19 @@
 //! and a connection with one request cost the same within the noise (1.015 times).
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mio::net::TcpStream;
 
 use crate::mailbox::Mailbox;
-use crate::worker::WorkerMessage;
+use crate::worker::{Shortage, WorkerMessage};
 
 /// A worker that has so many connections may have one more than another, 9 of 8: handing over costs
 /// a wake, and the more there are the evener the hash spreads them.
 const SLACK: usize = 8;
+
+/// Stands for a worker without an idle connection.
+const NEVER: u64 = u64::MAX;
 
 /// The workers of a server, as they see each other.
 #[derive(Debug)]
@@ -30,10 +33,15 @@ pub(crate) struct Balance {
     workers: Vec<Member>,
 }
 
+/// What the others know of a worker. Each has cache lines of its own: it is written once a turn.
 #[derive(Debug)]
+#[repr(align(128))]
 struct Member {
     mailbox: Mailbox<WorkerMessage>,
     connections: AtomicUsize,
+    /// Since when the connection that has been idle longest is idle, in microseconds of the server's
+    /// clock, or [`NEVER`]. At most one turn old.
+    idle_since_us: AtomicU64,
 }
 
 impl Balance {
@@ -41,6 +49,7 @@ impl Balance {
         let workers = mailboxes.into_iter().map(|mailbox| Member {
             mailbox,
             connections: AtomicUsize::new(0),
+            idle_since_us: AtomicU64::new(NEVER),
         });
         Self {
             workers: workers.collect(),
@@ -77,6 +86,38 @@ impl Balance {
         self.workers[worker]
             .connections
             .fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Since when a connection of `worker` has been idle, if there is one.
+    pub(super) fn set_idle_since(&self, worker: usize, since_us: Option<u64>) {
+        let (idle, since_us) = (
+            &self.workers[worker].idle_since_us,
+            since_us.unwrap_or(NEVER),
+        );
+        if idle.load(Ordering::Relaxed) != since_us {
+            idle.store(since_us, Ordering::Relaxed);
+        }
+    }
+
+    /// The worker other than `asking` that has the connection that has been idle longest, and since when.
+    pub(super) fn longest_idle(&self, asking: usize) -> Option<(usize, u64)> {
+        let since = |worker: &Member| worker.idle_since_us.load(Ordering::Relaxed);
+        let others = self.workers.iter().map(since).enumerate();
+        let idle = others.filter(|&(worker, since_us)| worker != asking && since_us != NEVER);
+        idle.min_by_key(|&(_, since_us)| since_us)
+    }
+
+    /// Asks `worker` to close a connection that is idle, for one that `asking` has to accept. False when it
+    /// drains.
+    pub(super) fn ask_for_room(&self, worker: usize, asking: usize, shortage: Shortage) -> bool {
+        let message = |asking| WorkerMessage::RoomWanted(asking, shortage);
+        let offered = self.workers[worker].mailbox.offer(asking, message);
+        offered.is_ok()
+    }
+
+    /// Leaves a message for `worker`.
+    pub(super) fn tell(&self, worker: usize, message: WorkerMessage) {
+        self.workers[worker].mailbox.send(message);
     }
 
     /// The worker that accepted, unless another has clearly fewer connections.

@@ -19,7 +19,9 @@
 mod accept;
 pub(crate) mod balance;
 pub(crate) mod drain;
+mod idle;
 pub(crate) mod listener;
+pub(crate) mod room;
 pub(crate) mod schedule;
 pub(crate) mod slots;
 pub(crate) mod timer;
@@ -35,9 +37,11 @@ use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{Connection, Turn};
+use crate::connection::{Connection, Idleness, Turn};
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
+use crate::reactor::idle::IdleConnections;
+use crate::reactor::room::ShedCount;
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
@@ -59,8 +63,11 @@ pub(crate) struct ServerState {
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: usize,
     pub(crate) balance: Balance,
+    pub(crate) shed: ShedCount,
     pub(crate) drain: DrainCount,
     pub(crate) grace_ms: u64,
+    /// The origin of the clocks of all workers.
+    pub(crate) started: Instant,
 }
 
 /// Whether new connections are taken.
@@ -92,10 +99,12 @@ pub(crate) struct Reactor {
     /// Those whose response is under way and can go on.
     streaming: VecDeque<Token>,
     wheel: Wheel<Token>,
+    idle: IdleConnections,
     scheduler: Scheduler,
     worker: Worker,
     shared: Arc<ServerState>,
-    started: Instant,
+    /// Microseconds since the server began, renewed once a turn.
+    now_us: u64,
     grace_deadline_ms: Option<u64>,
     /// Responses cut by the end of the grace period.
     cut: usize,
@@ -140,10 +149,11 @@ impl Reactor {
             cold: VecDeque::new(),
             streaming: VecDeque::new(),
             wheel: Wheel::new(0),
+            idle: IdleConnections::default(),
             scheduler: Scheduler::default(),
             worker,
             shared,
-            started: Instant::now(),
+            now_us: 0,
             grace_deadline_ms: None,
             cut: 0,
         })
@@ -184,17 +194,22 @@ impl Reactor {
                 self.check_deadline(token);
             }
             self.worker.flush_log();
+            self.publish_idle();
+            self.report_shed(self.now_us);
             if stop {
                 self.count_drain();
             }
             if self.worker.stopping && self.drained() {
+                self.report_shed(u64::MAX);
                 return Ok(self.cut);
             }
         }
     }
 
     fn renew_clock(&mut self) {
-        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = self.shared.started.elapsed();
+        self.now_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let now_ms = self.now_us / 1000;
         self.worker.renew_clock(now_ms);
         self.worker.turn.quantum_bytes = self.scheduler.turn_bytes(now_ms);
     }
@@ -216,6 +231,7 @@ impl Reactor {
             self.grace_deadline_ms,
             log_pending.then_some(self.worker.now_ms + LOG_RETRY_MS),
             self.worker.next_sweep_ms(),
+            self.shared.shed.next_line_us().map(|us| us.div_ceil(1000)),
         ]
         .into_iter()
         .flatten()
@@ -238,6 +254,7 @@ impl Reactor {
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
+        self.idle.forget(token);
         if event.is_readable() || event.is_read_closed() {
             slot.connection.on_readable(event.is_read_closed());
         }
@@ -281,6 +298,8 @@ impl Reactor {
                     }
                 }
                 WorkerMessage::Connection(stream, remote) => self.insert(stream, remote),
+                WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
+                WorkerMessage::RoomAnswered => self.on_room_answered(),
                 WorkerMessage::Content(content, roots) => {
                     self.worker.replace_content(content, &roots);
                 }
@@ -291,6 +310,7 @@ impl Reactor {
     fn remove(&mut self, token: Token) {
         // Dropping the stream closes the descriptor, and with it the registration.
         if self.slots.remove(token).is_some() {
+            self.idle.forget(token);
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
             if matches!(self.accepting, Accepting::After(_)) {
@@ -377,6 +397,11 @@ impl Reactor {
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
+        let idleness = match turn {
+            Turn::Again => Idleness::Busy,
+            _ => slot.connection.idleness(),
+        };
+        self.idle.note(token, idleness, self.now_us);
         if turn == Turn::Again {
             enqueue(&mut self.streaming, token, slot);
         }

@@ -93,6 +93,11 @@ fn token(key: usize, generation: u32) -> Token {
     Token((generation as usize) << KEY_BITS | key)
 }
 
+/// The key in a token: small, and reused by later connections.
+pub(super) fn key(token: Token) -> usize {
+    token.0 & KEY_MASK
+}
+
 /// The generation in a token.
 fn generation(token: Token) -> u32 {
     (token.0 >> KEY_BITS) as u32

@@ -28,6 +28,7 @@ mod precompressed;
 mod ranges;
 mod refused;
 mod representations;
+mod room;
 mod roots;
 mod serve;
 mod sites;

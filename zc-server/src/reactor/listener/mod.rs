@@ -11,10 +11,12 @@ use std::{
     error::Error,
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener},
+    os::fd::AsFd,
 };
 
 use mio::net::{TcpListener, TcpStream};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::{Bind, Network};
@@ -273,6 +275,12 @@ pub(crate) fn accept(listener: &TcpListener) -> Accept {
         }
         Err(error) => classify(error),
     }
+}
+
+/// Whether a connection waits in the queue of `listener`. Where that cannot be told it is assumed.
+pub(crate) fn has_waiting(listener: &TcpListener) -> bool {
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
 }
 
 /// Sorts the errors of [`accept(2)`](https://man7.org/linux/man-pages/man2/accept.2.html) by what
