@@ -9,7 +9,7 @@ mod queue;
 use std::fs::File;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::{fmt, io, thread};
@@ -57,9 +57,16 @@ enum Job {
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
-/// Whether a job is to be done: the one that submitted it decides, until the job commits itself.
+/// Whether a job is to be done: the one that submitted it decides, until the job commits itself. And how far
+/// the job has come.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CancelToken(Arc<AtomicU8>);
+pub(crate) struct CancelToken(Arc<JobState>);
+
+#[derive(Debug, Default)]
+struct JobState {
+    state: AtomicU8,
+    progress: AtomicU64,
+}
 
 const OPEN: u8 = 0;
 const COMMITTED: u8 = 1;
@@ -68,15 +75,21 @@ const CANCELLED: u8 = 2;
 impl CancelToken {
     /// From here on the job is not cancelled any more. False when it was.
     pub(crate) fn commit(&self) -> bool {
-        self.become_from_open(COMMITTED) || self.0.load(Ordering::Acquire) == COMMITTED
+        self.become_from_open(COMMITTED) || self.0.state.load(Ordering::Acquire) == COMMITTED
+    }
+
+    /// The job has come further: who waits for it may go on waiting.
+    pub(crate) fn on_progress(&self) {
+        self.0.progress.fetch_add(1, Ordering::Release);
     }
 
     fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire) == CANCELLED
+        self.0.state.load(Ordering::Acquire) == CANCELLED
     }
 
     fn become_from_open(&self, state: u8) -> bool {
         self.0
+            .state
             .compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
@@ -90,6 +103,11 @@ impl JobHandle {
     /// Cancels the job. False when it has committed itself.
     pub(crate) fn cancel(&self) -> bool {
         self.0.become_from_open(CANCELLED)
+    }
+
+    /// A number that grows with each [progress](CancelToken::on_progress) of the job.
+    pub(crate) fn progress(&self) -> u64 {
+        self.0.0.progress.load(Ordering::Acquire)
     }
 }
 

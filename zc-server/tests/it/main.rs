@@ -14,6 +14,7 @@ mod cork;
 mod curl;
 mod diagnostics;
 mod directories;
+mod disk_timeout;
 mod downloaders;
 mod entity_tags;
 mod hostile;
