@@ -35,4 +35,5 @@ mod serve;
 mod sites;
 mod slow_reader;
 mod types;
+mod unread_output;
 mod updaters;
