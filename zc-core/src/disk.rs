@@ -16,6 +16,10 @@ use crate::priority::set_background_priority;
 /// The device that a range is sent to, so that its pages are read.
 const NULL: &str = "/dev/null";
 
+/// How much [`Fetcher::fetch_with`] reads between two calls of its callback, in bytes: the readahead that
+/// Linux has by default.
+const PIECE_BYTES: u64 = 128 << 10;
+
 /// I/O threads that read ranges of files into the page cache and then call back.
 ///
 /// Use it for ranges that are not [`Hot`](crate::Residency::Hot): hand over the file and the range, go on
@@ -99,7 +103,24 @@ impl Fetcher {
     ///
     /// What `sendfile(2)` or `pread(2)` report of the file.
     pub fn fetch(&self, file: impl AsFd, range: Range<u64>) -> io::Result<u64> {
-        read_into_page_cache(file.as_fd(), self.null.as_fd(), range)
+        read_into_page_cache(file.as_fd(), self.null.as_fd(), range, u64::MAX, |_| {})
+    }
+
+    /// As [`fetch`](Self::fetch), and tells `on_progress` how many bytes have been read so far: after each
+    /// 128 KiB or less, and before the next are waited for. The disk is still asked for the whole range at
+    /// once. With it, a slow disk can be told from one that does not answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch`](Self::fetch).
+    pub fn fetch_with(
+        &self,
+        file: impl AsFd,
+        range: Range<u64>,
+        on_progress: impl FnMut(u64),
+    ) -> io::Result<u64> {
+        let (file, null) = (file.as_fd(), self.null.as_fd());
+        read_into_page_cache(file, null, range, PIECE_BYTES, on_progress)
     }
 }
 
@@ -266,7 +287,8 @@ fn descriptor_panicked() -> io::Error {
     io::Error::other("the owner of the file descriptor panicked")
 }
 
-/// Waits until `range` of `file` was read, or the file ended; answers how many bytes were read.
+/// Waits until `range` of `file` was read, or the file ended; answers how many bytes were read. Tells
+/// `on_progress` the same after each `piece_bytes` or less.
 ///
 /// This is the cheapest of the ways to do it. Measured on ext4, in windows of 2 MiB of files that were not
 /// in memory, medians of 5 rounds on Linux 6.18: `sendfile` to `/dev/null` 42 ms of CPU
@@ -277,6 +299,8 @@ fn read_into_page_cache(
     file: BorrowedFd<'_>,
     null: BorrowedFd<'_>,
     range: Range<u64>,
+    piece_bytes: u64,
+    mut on_progress: impl FnMut(u64),
 ) -> io::Result<u64> {
     // The disk is asked for the whole range at once, and not for a readahead of 128 KiB at a time: a single
     // thread then read files of 64 MiB at 1.74 to 1.81 GB/s instead of 0.91 to 0.96. Where that is
@@ -287,21 +311,29 @@ fn read_into_page_cache(
     }
     let mut offset = range.start;
     while offset < range.end {
-        match crate::sendfile::call(file, null, offset, range.end - offset) {
+        let count = piece_bytes.min(range.end - offset);
+        match crate::sendfile::call(file, null, offset, count) {
             Ok(0) => break,
             Ok(count) => offset += count,
             Err(error) if crate::error::is_refusal(&error) => {
-                offset += read_through(file, offset..range.end)?;
+                let before = offset - range.start;
+                let on_progress = |bytes| on_progress(before + bytes);
+                offset += read_through(file, offset..range.end, on_progress)?;
                 break;
             }
             Err(error) => return Err(error),
         }
+        on_progress(offset - range.start);
     }
     Ok(offset - range.start)
 }
 
 /// The same by `pread` into a buffer.
-fn read_through(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
+fn read_through(
+    file: BorrowedFd<'_>,
+    range: Range<u64>,
+    mut on_progress: impl FnMut(u64),
+) -> io::Result<u64> {
     let mut buffer = CopyBuffer::new();
     let mut offset = range.start;
     while offset < range.end {
@@ -309,6 +341,7 @@ fn read_through(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<u64> {
             0 => break,
             count => offset += count,
         }
+        on_progress(offset - range.start);
     }
     Ok(offset - range.start)
 }

@@ -5,7 +5,10 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -17,32 +20,36 @@ const EXIT_FAILURE: u8 = 1;
 /// Responses were cut: by the end of the grace period, or by a second signal.
 const EXIT_CUT: u8 = 3;
 
+/// How long a line waits for the reader of standard error, before the program goes on without it.
+const SAY_TIMEOUT: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
+    let stderr = Stderr::default();
     let args = Args::from_process();
     if let Some(Command::Etag(args)) = &args.command {
         return write_tags(args);
     }
     for name in Args::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         let name = name.to_string_lossy();
-        say(format_args!(
+        stderr.say(format_args!(
             "zc-server: warning: the environment variable {name} belongs to no option; see --help"
         ));
     }
     let config = match Config::try_from(args) {
         Ok(config) => config,
         Err(error) => {
-            say(format_args!("zc-server: {error}"));
+            stderr.say(format_args!("zc-server: {error}"));
             return ExitCode::from(error.exit_code());
         }
     };
-    match serve(config) {
+    match serve(config, &stderr) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(cut @ Stopped::Cut(_)) => {
-            say(format_args!("zc-server: the grace period ended; {cut}"));
+            stderr.say(format_args!("zc-server: the grace period ended; {cut}"));
             ExitCode::from(EXIT_CUT)
         }
         Err(error) => {
-            say(format_args!("zc-server: {error}"));
+            stderr.say(format_args!("zc-server: {error}"));
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -81,36 +88,38 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<Stopped> {
+fn serve(config: Config, stderr: &Stderr) -> anyhow::Result<Stopped> {
     let root = config.root.path().to_owned();
     // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
     // it stays.
     let _ = std::env::set_current_dir("/");
     let server = Server::bind(config)?;
     for warning in server.warnings() {
-        say(format_args!("zc-server: warning: {warning}"));
+        stderr.say(format_args!("zc-server: warning: {warning}"));
     }
-    answer_signals(server.handle())?;
+    answer_signals(server.handle(), stderr.clone())?;
     let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
-    say(format_args!("zc-server {version} serves {root} at"));
+    stderr.say(format_args!("zc-server {version} serves {root} at"));
     for listening in server.listening() {
-        say(format_args!("  {listening}"));
+        stderr.say(format_args!("  {listening}"));
     }
-    say("press Ctrl-C to stop");
+    stderr.say("press Ctrl-C to stop");
     Ok(server.run()?)
 }
 
 /// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. Other signals that are common
 /// for servers are ignored with a message.
-fn answer_signals(handle: Handle) -> anyhow::Result<()> {
+fn answer_signals(handle: Handle, stderr: Stderr) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let answer = move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => say("zc-server: SIGHUP ignored: there are no log files to reopen"),
-                SIGUSR1 => say("zc-server: SIGUSR1 ignored: there are no log files to reopen"),
-                SIGUSR2 => say("zc-server: SIGUSR2 ignored"),
+                SIGHUP => stderr.say("zc-server: SIGHUP ignored: there are no log files to reopen"),
+                SIGUSR1 => {
+                    stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
+                }
+                SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
                 _ if is_stopping => std::process::exit(EXIT_CUT.into()),
                 _ => {
                     is_stopping = true;
@@ -125,8 +134,68 @@ fn answer_signals(handle: Handle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a line to standard error. Errors are ignored: the terminal may be closed, or nobody reads the
-/// pipe.
-fn say(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+/// Standard error. A clone is another handle of the same.
+///
+/// Nobody may read what it leads to, and then a write to it never ends: a line is written by a thread, and
+/// waited for no longer than [`SAY_TIMEOUT`]. After that, lines are dropped until the writer moves on.
+#[derive(Clone, Default)]
+struct Stderr(Arc<Mutex<Writer>>);
+
+#[derive(Default)]
+enum Writer {
+    /// It has had nothing to write.
+    #[default]
+    New,
+    /// It takes a line, and answers when that is written.
+    Ready(Sender<Line>),
+    /// It has not answered in time.
+    Stuck(Sender<Line>, mpsc::Receiver<()>),
+}
+
+type Line = (String, Sender<()>);
+
+impl Stderr {
+    /// Writes a line. Errors are ignored: the terminal may be closed.
+    fn say(&self, line: impl Display) {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = match std::mem::take(&mut *writer) {
+            Writer::New => match start_writer() {
+                Ok(lines) => lines,
+                // Better without a time limit than not at all.
+                Err(_) => {
+                    let _ = writeln!(io::stderr(), "{line}");
+                    return;
+                }
+            },
+            Writer::Ready(lines) => lines,
+            Writer::Stuck(lines, written) => {
+                if written.try_recv().is_err() {
+                    *writer = Writer::Stuck(lines, written);
+                    return;
+                }
+                lines
+            }
+        };
+        let (done, written) = mpsc::channel();
+        // The thread ends after its senders, and does not panic.
+        let _ = lines.send((line.to_string(), done));
+        *writer = match written.recv_timeout(SAY_TIMEOUT) {
+            Err(RecvTimeoutError::Timeout) => Writer::Stuck(lines, written),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Writer::Ready(lines),
+        };
+    }
+}
+
+fn start_writer() -> io::Result<Sender<Line>> {
+    let (lines, queue) = mpsc::channel::<Line>();
+    thread::Builder::new()
+        .name("zc-stderr".to_owned())
+        .spawn(move || {
+            for (line, done) in queue {
+                let _ = writeln!(io::stderr(), "{line}");
+                // Who said it may have gone on.
+                let _ = done.send(());
+            }
+        })?;
+    Ok(lines)
 }

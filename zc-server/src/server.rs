@@ -1,8 +1,8 @@
 //! Starts the workers, and owns their end.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
@@ -56,6 +56,8 @@ pub struct Handle {
     shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
     mailboxes: Arc<[Mailbox<WorkerMessage>]>,
+    /// When [`Handle::stop`] was first called.
+    stopped_at: Arc<OnceLock<Instant>>,
     /// A handle does not keep the threads of the disk.
     services: Weak<Services>,
 }
@@ -119,6 +121,7 @@ impl Server {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
             mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
+            stopped_at: Arc::default(),
             services: Arc::downgrade(&services),
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
@@ -208,8 +211,14 @@ impl Server {
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
         }
-        if let Some(writer) = log_writer {
-            writer.finish();
+        let grace = Duration::from_millis(handle.shared.grace_ms);
+        let stopped_for = handle
+            .stopped_at
+            .get()
+            .map_or(Duration::ZERO, Instant::elapsed);
+        let unwritten = log_writer.and_then(|log| log.finish(grace.saturating_sub(stopped_for)));
+        if let Some(line) = unwritten {
+            diagnostics.warn(line);
         }
         diagnostics.finish();
         Ok(match result? {
@@ -254,6 +263,7 @@ impl Handle {
     /// Begins the drain: listeners and idle connections close at once, responses under way have
     /// the grace period. Calling it again changes nothing.
     pub fn stop(&self) {
+        self.stopped_at.get_or_init(Instant::now);
         self.shared.stopping.store(true, Ordering::Release);
         for waker in self.wakers.iter() {
             // It fails only when the worker's epoll instance is gone, and then nobody needs waking.

@@ -214,7 +214,11 @@ impl Worker {
     ) -> Option<JobHandle> {
         let (mailbox, token) = (self.mailbox.clone(), self.token);
         let job = move |fetcher: &Fetcher, cancel: &CancelToken| {
-            if let Some(done) = work(fetcher, cancel) {
+            // From the commit on the message is certain to come, and is waited for.
+            if let Some(done) = work(fetcher, cancel)
+                && cancel.commit()
+            {
+                cancel.on_progress();
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };

@@ -38,6 +38,10 @@ const PROMPT: Duration = Duration::from_millis(2);
 /// error can still be told as one.
 const FIRST_BYTES: u64 = 64 * 1024;
 
+/// How much a thread sends before it tells that it has come further, in bytes: as much as one read of a
+/// slow disk brings.
+const PROGRESS_BYTES: u64 = 128 * 1024;
+
 type Piece = HeadThenFile<BytesMut, ProbedTransfer<Arc<FileHandle>>>;
 
 /// A response on its way out.
@@ -303,7 +307,7 @@ impl ResponseBody {
         token: &CancelToken,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
-        let read = self.read_window(fetcher);
+        let read = self.read_window(fetcher, token);
         if let Some(reading) = self.reading.take() {
             reading.over();
         }
@@ -327,12 +331,12 @@ impl ResponseBody {
         budget: u64,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
-        let read = self.read_first(fetcher);
+        let read = self.read_first(fetcher, token);
         if !token.commit() {
             return None;
         }
         let result = match read {
-            Ok(()) => self.advance_through_disk(socket, budget),
+            Ok(()) => self.advance_through_disk(token, socket, budget),
             Err(error) => Err(SendError::from_read_error(error)),
         };
         self.waited(began);
@@ -346,7 +350,7 @@ impl ResponseBody {
 
     /// Reads the next window. Where that was in memory already the file seems to be cold no more, and the
     /// worker looks for itself again.
-    fn read_window(&mut self, fetcher: &Fetcher) -> io::Result<()> {
+    fn read_window(&mut self, fetcher: &Fetcher, token: &CancelToken) -> io::Result<()> {
         let window = self.next_window();
         let (Some(window), Some(body)) = (window, self.piece.body_mut()) else {
             return Ok(());
@@ -354,7 +358,7 @@ impl ResponseBody {
         // Not by a look beforehand: that has the kernel read the last page, on which a readahead breaks
         // when it gets there. It goes on with single pages, which took up to 0.8 ms for each file.
         let before = sleeps();
-        fetcher.fetch(body.source(), window.clone())?;
+        fetcher.fetch_with(body.source(), window.clone(), |_| token.on_progress())?;
         if sleeps() == before && Residency::probe(body.source(), window) == Residency::Hot {
             body.resume_probing();
         }
@@ -362,12 +366,16 @@ impl ResponseBody {
     }
 
     /// Reads the first bytes of the file, unless its head is sent: no error can be told any more then.
-    fn read_first(&self, fetcher: &Fetcher) -> io::Result<()> {
+    fn read_first(&self, fetcher: &Fetcher, token: &CancelToken) -> io::Result<()> {
         let first = self.next_window().filter(|_| self.accepted() == 0);
         match (first, self.piece.body()) {
             (Some(range), Some(body)) => {
                 let end = range.end.min(range.start + FIRST_BYTES);
-                fetcher.fetch(body.source(), range.start..end).map(drop)
+                let first = range.start..end;
+                let on_progress = |_| token.on_progress();
+                fetcher
+                    .fetch_with(body.source(), first, on_progress)
+                    .map(drop)
             }
             _ => Ok(()),
         }
@@ -375,13 +383,20 @@ impl ResponseBody {
 
     fn advance_through_disk(
         &mut self,
+        token: &CancelToken,
         socket: impl AsFd,
         budget: u64,
     ) -> Result<Progress, SendError> {
         let before = self.accepted();
         loop {
-            let left = budget.saturating_sub(self.accepted() - before);
-            match self.piece.advance(&socket, left)? {
+            let so_far = self.accepted();
+            let left = budget.saturating_sub(so_far - before);
+            let answer = self.piece.advance(&socket, left.min(PROGRESS_BYTES))?;
+            if self.accepted() > so_far {
+                token.on_progress();
+            }
+            match answer {
+                Progress::BudgetSpent => {}
                 // Here it may be waited for: the next advance does.
                 Progress::NeedsDisk(_) => {}
                 Progress::Complete if self.take_next_piece() => {}

@@ -56,7 +56,8 @@ pub struct ColdArgs {
 
     /// Time limit for the disk
     ///
-    /// 504 if nothing was sent yet; otherwise the connection is closed.
+    /// How long the disk may answer nothing: a slow file is read for as long as bytes of it arrive. Then 504
+    /// if nothing was sent yet; otherwise the connection is closed.
     #[arg(
         long = "disk-timeout",
         value_name = "TIME",

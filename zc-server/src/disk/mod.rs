@@ -9,7 +9,7 @@ mod queue;
 use std::fs::File;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::{fmt, io, thread};
@@ -85,9 +85,16 @@ enum Job {
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
-/// Whether a job is to be done: the one that submitted it decides, until the job commits itself.
+/// Whether a job is to be done: the one that submitted it decides, until the job commits itself. And how far
+/// the job has come.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CancelToken(Arc<AtomicU8>);
+pub(crate) struct CancelToken(Arc<JobState>);
+
+#[derive(Debug, Default)]
+struct JobState {
+    state: AtomicU8,
+    progress: AtomicU64,
+}
 
 /// The job is in the queue.
 const WAITING: u8 = 0;
@@ -100,6 +107,11 @@ impl CancelToken {
     /// From here on the job is not cancelled any more. False when it was.
     pub(crate) fn commit(&self) -> bool {
         self.set(COMMITTED, |state| state != CANCELLED).is_ok()
+    }
+
+    /// The job has come further: who waits for it may go on waiting.
+    pub(crate) fn on_progress(&self) {
+        self.0.progress.fetch_add(1, Ordering::Release);
     }
 
     /// A thread begins with the job. False when it was cancelled.
@@ -115,6 +127,7 @@ impl CancelToken {
     fn set(&self, state: u8, is_allowed: impl Fn(u8) -> bool) -> Result<u8, u8> {
         let update = |state_now| is_allowed(state_now).then_some(state);
         self.0
+            .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, update)
     }
 }
@@ -139,6 +152,11 @@ impl JobHandle {
             drop(job);
         }
         before.is_ok()
+    }
+
+    /// A number that grows with each [progress](CancelToken::on_progress) of the job.
+    pub(crate) fn progress(&self) -> u64 {
+        self.token.0.progress.load(Ordering::Acquire)
     }
 }
 

@@ -13,8 +13,10 @@
 //!              the threads have too much to do     503, as above
 //! Resolving    a thread has looked it up           Resolved
 //!              the peer is gone                    over
+//!              deadline, the thread is done        Resolving
 //!              deadline                            Sending 504, then lingers
 //! Resolved     its turn                            (head) again, with what is known
+//!              deadline                            Resolved
 //! Draining     the request body has ended          Sending
 //!              more of it is to come               Draining, the connection reads
 //!              malformed, or longer than allowed   Sending 400 or 413, then lingers
@@ -34,15 +36,20 @@
 //!              deadline                            over, reset
 //! Prefetching  the kernel tells                    Prefetched
 //!              the peer is gone                    over
-//!              deadline                            Sending 504, then lingers
-//! Prefetched   it is in memory                     Sending
+//!              deadline, nothing sent yet          Sending 504, then lingers
+//!              deadline                            over, cut
+//! Prefetched   deadline                            Prefetched
+//!              it is in memory                     Sending
 //!              its end alone is in memory          Offloaded
 //!              it cannot be read                   Offloaded, to find out why
 //! Offloaded    a thread has read or sent           Returned
 //!              the peer is gone                    over
+//!              deadline, the thread came further   Offloaded
+//!              deadline, the thread is done        Offloaded
 //!              deadline, nothing sent yet          Sending 504, then lingers
 //!              deadline                            over, cut
-//! Returned     it was read                         Sending
+//! Returned     deadline                            Returned
+//!              it was read                         Sending
 //!              the thread met a full socket        Sending, at the next writable edge
 //!              nothing could be read or sent yet   Sending 500, then lingers
 //!              the end, or an error                as Sending
@@ -103,7 +110,7 @@ enum State {
     Resolving {
         id: ExchangeId,
         pending: Box<PendingLookup>,
-        _job: JobHandle,
+        job: JobHandle,
     },
     /// It has been looked up: the head is to be taken again.
     Resolved {
@@ -186,11 +193,7 @@ impl Exchange {
         worker: &Worker,
     ) -> Self {
         Self {
-            state: State::Resolving {
-                id,
-                pending,
-                _job: job,
-            },
+            state: State::Resolving { id, pending, job },
             deadline_ms: worker.now_ms + worker.timeouts.disk_ms,
         }
     }
@@ -324,13 +327,26 @@ impl Exchange {
         peer: &mut impl Peer,
         worker: &mut Worker,
     ) -> Next {
+        let renewed_ms = worker.now_ms + worker.timeouts.disk_ms;
         match self.state {
-            State::Resolving { .. } | State::Resolved { .. } => Next::Yield(Self::refusing(
+            // The answer has come, and only its turn has not.
+            state @ (State::Resolved { .. } | State::Prefetched { .. } | State::Returned(_)) => {
+                Next::Yield(Self {
+                    state,
+                    deadline_ms: renewed_ms,
+                })
+            }
+            State::Resolving { job, .. } if job.cancel() => Next::Yield(Self::refusing(
                 received,
                 Failure::DiskTimeout.status(),
                 AfterResponse::Linger,
                 worker,
             )),
+            // The thread is done: its message is on the way.
+            state @ State::Resolving { .. } => Next::Wait(Self {
+                state,
+                deadline_ms: renewed_ms,
+            }),
             State::Draining { response, .. } => {
                 let (id, end) = (response.id, response.end);
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
@@ -340,14 +356,19 @@ impl Exchange {
                 response,
                 queued_bytes,
             } => send::on_stall(response, queued_bytes, peer, worker),
-            State::Prefetching { response } | State::Prefetched { response, .. } => {
+            // A part of it is sent: no other response is possible.
+            State::Prefetching { response } if response.body.accepted() > 0 => {
+                offload::warn_of_timeout(response.body.file(), peer, worker);
+                end(*response, Outcome::DiskTimeout, peer, worker);
+                Next::End(Ending::CutOff)
+            }
+            State::Prefetching { response } => {
                 offload::warn_of_timeout(response.body.file(), peer, worker);
                 let (id, end) = (response.id, response.end);
                 let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
                 Next::Yield(Self::refusing_instead(end, id, status, after, worker))
             }
             State::Offloaded(offloaded) => offloaded.on_deadline(peer, worker),
-            State::Returned(returned) => returned.offloaded.on_deadline(peer, worker),
         }
     }
 

@@ -22,6 +22,10 @@ pub(super) struct Offloaded {
     mount: crate::disk::Key,
     end: ResponseEnd,
     job: JobHandle,
+    /// The progress of the job when its deadline was set.
+    progress: u64,
+    /// Whether the thread sends, and not only reads.
+    sends: bool,
     /// What was done before the thread had it.
     before: Figures,
     /// The file that the thread reads.
@@ -88,7 +92,8 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         end,
     } = worker.boxes.empty(response);
     let mut body = Box::new(body);
-    let submitted = if body.is_offloaded() {
+    let sends = body.is_offloaded();
+    let submitted = if sends {
         let socket = match peer.offload_fd() {
             Err(_) if worker.shed_descriptors() => peer.offload_fd(),
             socket => socket,
@@ -134,6 +139,8 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
                 mount,
                 end,
                 job,
+                progress: 0,
+                sends,
                 before,
                 file,
                 writable: false,
@@ -168,9 +175,22 @@ impl Offloaded {
         end_without_body(self.end, outcome, self.before, peer, worker)
     }
 
-    /// The disk has not answered in time. While nothing is sent the client can be told.
-    pub(super) fn on_deadline(self, peer: &mut impl Peer, worker: &mut Worker) -> Next {
-        let was_cancelled = self.job.cancel();
+    /// The deadline has passed. A thread that has come further is waited for, and so is the message of one
+    /// that has read everything. Else the disk has not answered in time, and while nothing is sent the
+    /// client can be told.
+    pub(super) fn on_deadline(
+        mut self: Box<Self>,
+        peer: &mut impl Peer,
+        worker: &mut Worker,
+    ) -> Next {
+        let progress = self.job.progress();
+        let has_moved = progress > std::mem::replace(&mut self.progress, progress);
+        let was_cancelled = !has_moved && self.job.cancel();
+        if has_moved || !was_cancelled && !self.sends {
+            let deadline_ms = worker.now_ms + worker.timeouts.disk_ms;
+            let state = State::Offloaded(self);
+            return Next::Wait(Exchange { state, deadline_ms });
+        }
         warn_of_timeout(self.file.as_ref(), peer, worker);
         if was_cancelled && self.before.head_bytes == 0 {
             let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);

@@ -32,8 +32,10 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// The shortest time between two reports of dropped lines.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long [`Writer::finish`] waits for a reader of standard output that does not read.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long [`Writer::finish`] waits for a reader of standard output that does not read: so long at most,
+/// and at least the second.
+const FINISH_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+const FINISH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// How long the writer pauses where standard output is nonblocking and full.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -204,25 +206,23 @@ impl Drop for Sink {
 }
 
 impl Writer {
-    /// Waits until everything is written. All sinks must be dropped before.
+    /// Waits until everything is written: for `time_left`, but for [`FINISH_TIMEOUT_MAX`] at most and for
+    /// [`FINISH_TIMEOUT_MIN`] at least. All sinks must be dropped before.
     ///
-    /// It returns after [`FINISH_TIMEOUT`] at most. If the reader of standard output does not read, the rest
-    /// is lost, and that is reported on standard error.
-    pub(crate) fn finish(self) {
-        let Some(done) = self.done else { return };
-        if done.recv_timeout(FINISH_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
-            let _ = writeln!(
-                io::stderr(),
-                "zc-server: access log: nobody reads standard output; gave up after {} s, \
-                 {} not written, {} dropped before",
-                FINISH_TIMEOUT.as_secs(),
-                counted(
-                    self.shared.queued_bytes.load(Ordering::Relaxed) as u64,
-                    "byte"
-                ),
-                counted(self.shared.dropped_lines.load(Ordering::Relaxed), "line"),
-            );
+    /// If the reader of standard output does not read, the rest is lost. The line for the operator says so.
+    pub(crate) fn finish(self, time_left: Duration) -> Option<String> {
+        let done = self.done?;
+        let timeout = time_left.clamp(FINISH_TIMEOUT_MIN, FINISH_TIMEOUT_MAX);
+        if done.recv_timeout(timeout) != Err(RecvTimeoutError::Timeout) {
+            return None;
         }
+        let queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;
+        let dropped_lines = self.shared.dropped_lines.load(Ordering::Relaxed);
+        Some(format!(
+            "access log: nobody reads standard output; gave up, {} not written, {} dropped before",
+            counted(queued_bytes, "byte"),
+            counted(dropped_lines, "line"),
+        ))
     }
 }
 
@@ -351,6 +351,9 @@ mod tests {
         *,
     };
 
+    /// It is bounded all the same.
+    const HANG: Duration = Duration::MAX;
+
     #[test]
     fn every_line_of_every_worker_arrives() {
         const WORKERS: usize = 4;
@@ -376,7 +379,7 @@ mod tests {
         for worker in workers {
             worker.join().unwrap();
         }
-        writer.finish();
+        assert_eq!(writer.finish(HANG), None);
         let text = collector.join().unwrap();
         let expected = line(&entry(), LogFormat::Clf);
         assert_eq!(text.len(), expected.len() * WORKERS * LINES);
@@ -414,7 +417,7 @@ mod tests {
         // Now somebody reads: all that was not dropped arrives, in whole lines.
         let collector = thread::spawn(move || text_of(&mut reader));
         drop(sink);
-        writer.finish();
+        assert_eq!(writer.finish(HANG), None);
         let text = collector.join().unwrap();
         assert_eq!(
             text.len() as u64,
@@ -447,7 +450,7 @@ mod tests {
             assert!(sink.queue.is_none());
             assert!(sink.buffer.is_empty());
         }
-        writer.finish();
+        assert_eq!(writer.finish(HANG), None);
     }
 
     #[test]
@@ -461,7 +464,7 @@ mod tests {
         sink.record(&entry());
         sink.flush();
         drop(sink);
-        writer.finish();
+        assert_eq!(writer.finish(HANG), None);
         let said = text_of(&mut troubles);
         let start = "zc-server: access log: 1 line dropped so far; cannot write to standard output: No space";
         assert!(
@@ -477,7 +480,7 @@ mod tests {
         sink.record(&entry());
         sink.flush();
         assert!(sink.buffer.is_empty());
-        writer.finish();
+        assert_eq!(writer.finish(HANG), None);
         assert_eq!(line(&entry(), LogFormat::Off), "");
     }
 }

@@ -190,6 +190,11 @@ impl Reactor {
             self.drive_queued();
             self.worker.sweep();
             self.wheel.expire(self.worker.now_ms, &mut expired);
+            if !expired.is_empty() {
+                // An answer that has come during this turn beats the deadline.
+                self.take_messages();
+                self.take_reads();
+            }
             for token in expired.drain(..) {
                 self.check_deadline(token);
             }

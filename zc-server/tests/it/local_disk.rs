@@ -7,6 +7,7 @@
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::segments::Inbox;
 use crate::harness::{Client, Server, binary, pattern, temp_root, wait_until};
@@ -371,7 +372,7 @@ fn a_client_that_leaves_is_not_waited_for() {
         for client in slow.ask() {
             // A reset, so that nobody can take it for the end of sending alone.
             socket2::SockRef::from(&client.stream)
-                .set_linger(Some(std::time::Duration::ZERO))
+                .set_linger(Some(Duration::ZERO))
                 .expect("a socket");
         }
         for _ in 0..FILES {
@@ -400,4 +401,26 @@ fn the_server_stops_although_the_disk_does_not_answer() {
         let (status, _) = slow.server.take().expect("it runs").wait();
         assert_eq!(status.code(), Some(3));
     }
+}
+
+/// Each read of a window takes less than the limit, and all of them together take several times as long.
+#[test]
+fn a_long_file_on_a_slow_disk_arrives_although_a_window_takes_longer_than_the_limit() {
+    let Some(mut slow) = Slow::start(&["--disk-timeout", "1s"]) else {
+        return;
+    };
+    let delay = Treatment::Delay(Duration::from_millis(200));
+    let mut is_whole = || {
+        slow.forget();
+        let inner = std::fs::File::open(slow.mounted.0.join("long")).expect("a file");
+        posix_fadvise(inner, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("advice");
+        slow.image.treat(Operation::Read, delay);
+        let mut client = slow.server().connect();
+        client.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
+        let response = client.try_response(false);
+        slow.answer();
+        response.is_ok_and(|response| response.status == 200 && response.body == long_body())
+    };
+    // Once more where the machine, and not the disk, takes longer than the limit.
+    assert!((0..5).any(|_| is_whole()), "it never arrived as a whole");
 }

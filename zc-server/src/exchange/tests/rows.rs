@@ -69,12 +69,9 @@ fn a_look_up_that_is_waited_for() {
         step(exchange, &mut FakePeer::gone(), worker),
         "end Close, PeerGone"
     );
-    let (exchange, id) = resolving(worker);
+    let (exchange, _) = resolving(worker);
     let late = "yield Sending 504 Linger";
     assert_eq!(deadline(exchange, &mut peer, worker), late);
-    let (exchange, _) = resolving(worker);
-    let resolved = exchange.on_done(id, found());
-    assert_eq!(deadline(resolved, &mut peer, worker), late);
     let (exchange, _) = resolving(worker);
     assert_eq!(exchange.cut(b"GET /", &mut peer, worker), Ending::Close);
     assert_eq!(worker.completions, [Outcome::Shutdown]);
@@ -261,7 +258,23 @@ fn prefetching_and_what_the_kernel_tells() {
     assert_eq!(step(exchange, &mut peer, worker), "wait Offloaded");
     let (exchange, id) = prefetching(worker);
     let exchange = exchange.on_read(id, Ok(()));
-    assert_eq!(deadline(exchange, &mut peer, worker), late);
+    assert_eq!(
+        deadline(exchange, &mut peer, worker),
+        "yield Prefetched",
+        "the answer has come"
+    );
+    // Its head is sent already: a second one would be taken for a part of the body.
+    let mut response = response(ReadPath::Direct, worker);
+    let sent = response.body.advance(&peer.socket, 0);
+    assert!(response.body.accepted() > 0, "{sent:?}");
+    let exchange = Exchange {
+        state: State::Prefetching { response },
+        deadline_ms: 1,
+    };
+    assert_eq!(
+        deadline(exchange, &mut peer, worker),
+        "end CutOff, DiskTimeout"
+    );
 }
 
 #[test]
@@ -408,10 +421,59 @@ fn what_a_thread_has_left() {
     let exchange = exchange.on_done(id, Done::Carried(body, Ok(Progress::WouldBlock)));
     let worker = &mut fixture.worker;
     assert_eq!(step(exchange, &mut FakePeer::new(), worker), "go Sending");
-    let exchange = returned(&mut fixture, ReadPath::Probe, Ok(Progress::BudgetSpent));
+}
+
+#[test]
+fn an_answer_that_has_come_beats_the_deadline() {
+    let mut fixture = Fixture::new();
+    let mut peer = FakePeer::new();
+    let found = || LookUpAnswer::Found(Found::Nothing(ResolveError::NotFound));
     let worker = &mut fixture.worker;
+    let (exchange, id) = resolving(worker);
+    let resolved = exchange.on_done(id, Done::LookedUp(found()));
+    assert_eq!(deadline(resolved, &mut peer, worker), "yield Resolved");
+    // The message is there and not taken yet.
+    let id = worker.next_exchange();
+    let work = move |_: &_, _: &_| Some(Done::LookedUp(found()));
+    let job = worker
+        .submit(crate::disk::Role::Read, 1, 0, id, work)
+        .expect("room");
+    let exchange = Exchange::resolving(id, Box::default(), job, worker);
+    let message = fixture.next_message();
+    let worker = &mut fixture.worker;
+    worker.now_ms = TIMEOUTS.disk_ms;
+    let next = exchange.on_deadline(b"", &mut peer, worker);
+    assert_eq!(told(&next, worker), "wait Resolving");
+    let (Next::Wait(exchange), WorkerMessage::Done(_, id, done)) = (next, message) else {
+        panic!("the look-up was done");
+    };
+    assert_eq!(exchange.deadline_ms(), 2 * TIMEOUTS.disk_ms);
+    let resolved = exchange.on_done(id, done);
+    assert_eq!(step(resolved, &mut peer, worker), "head");
+
+    for read_path in [ReadPath::Probe, ReadPath::Offload] {
+        let exchange = offloaded(&mut fixture, read_path, &mut peer);
+        let WorkerMessage::Done(_, id, done) = fixture.next_message() else {
+            panic!("a body was offloaded");
+        };
+        let worker = &mut fixture.worker;
+        let next = exchange.on_deadline(b"", &mut peer, worker);
+        assert_eq!(told(&next, worker), "wait Offloaded", "{read_path:?}");
+        let Next::Wait(exchange) = next else {
+            panic!("{next:?}");
+        };
+        let exchange = exchange.on_done(id, done);
+        assert_eq!(deadline(exchange, &mut peer, worker), "yield Returned");
+    }
+    // A thread that has sent something and does not come further is not waited for.
+    let exchange = offloaded(&mut fixture, ReadPath::Offload, &mut peer);
+    fixture.next_message();
+    let worker = &mut fixture.worker;
+    let Next::Wait(exchange) = exchange.on_deadline(b"", &mut peer, worker) else {
+        panic!("it has come further");
+    };
     assert_eq!(
-        deadline(exchange, &mut FakePeer::new(), worker),
+        deadline(exchange, &mut peer, worker),
         "end CutOff, DiskTimeout"
     );
 }
