@@ -1,12 +1,17 @@
 //! The table of mounts of this machine. It tells the mount of a path without a call that could block.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::libc::O_PATH;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{AtFlags, StatxFlags, statx};
+use zc_core::FileSystem;
 
 use crate::disk::Key;
 
@@ -62,7 +67,7 @@ impl LiveTable {
 
     /// Whether there is a mount with this key.
     pub(crate) fn has(&self, key: Key) -> bool {
-        self.lock().table.0.iter().any(|(_, known)| *known == key)
+        self.lock().table.by_key(key).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,34 +81,53 @@ fn has_changed(mountinfo: &File) -> bool {
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
-/// Mount points and keys of their mounts.
+/// Overlays above overlays: the kernel allows no more (`FILESYSTEM_MAX_STACK_DEPTH`).
+const OVERLAY_DEPTH_MAX: usize = 2;
+
+/// The key of mounts that are not in the table, and of those that the kernel has no identifier for, before
+/// Linux 5.8.
+pub(crate) const KEY_UNKNOWN: Key = 0;
+
+/// The key of the mount of `file`: its identifier in the table. No file server is asked.
+pub(crate) fn key_of_file(file: impl AsFd) -> Key {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let told = statx(file, "", flags, StatxFlags::MNT_ID).ok();
+    let told = told.filter(|told| told.stx_mask & StatxFlags::MNT_ID.bits() != 0);
+    told.map_or(KEY_UNKNOWN, |told| told.stx_mnt_id)
+}
+
+/// The mounts at one moment.
 #[derive(Debug, Default)]
-pub(crate) struct MountTable(Vec<(Vec<u8>, Key)>);
+pub(crate) struct MountTable(Vec<TableEntry>);
+
+#[derive(Debug)]
+struct TableEntry {
+    point: Vec<u8>,
+    key: Key,
+    /// The directories that an overlay consists of, as far as they are absolute paths.
+    layers: Vec<PathBuf>,
+}
 
 impl MountTable {
-    /// Without `/proc` all paths have the same key.
-    fn read() -> Self {
+    /// Without `/proc` it is empty.
+    pub(crate) fn read() -> Self {
         Self::parse(&std::fs::read(PATH).unwrap_or_default())
     }
 
     fn parse(text: &[u8]) -> Self {
         let lines = text.split(|&byte| byte == b'\n');
-        let mut mounts: Vec<_> = lines.filter_map(Self::parse_line).collect();
+        let mut mounts: Vec<_> = lines.filter_map(TableEntry::parse).collect();
         // The longest mount point above a path counts, and of equal ones the one mounted last.
         mounts.reverse();
-        mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        mounts.sort_by_key(|entry| std::cmp::Reverse(entry.point.len()));
         Self(mounts)
     }
 
-    /// `ID PARENT MAJOR:MINOR ROOT POINT …`, see proc_pid_mountinfo(5). The identifier is the one of
-    /// `statx(2)` with `STATX_MNT_ID`.
-    fn parse_line(line: &[u8]) -> Option<(Vec<u8>, Key)> {
-        let mut words = line.split(|&byte| byte == b' ');
-        let id = str::from_utf8(words.next()?).ok()?.parse().ok()?;
-        Some((unescape(words.nth(3)?), id))
+    fn by_key(&self, key: Key) -> Option<&TableEntry> {
+        self.0.iter().find(|entry| entry.key == key)
     }
 
-    /// The key of the mount of `path`, which is absolute and without symbolic links; 0 if it is unknown.
+    /// The key of the mount of `path`, which is absolute and without symbolic links.
     fn key_of(&self, path: &Path) -> Key {
         let path = path.as_os_str().as_bytes();
         let is_below = |point: &[u8]| match path.strip_prefix(point) {
@@ -112,9 +136,77 @@ impl MountTable {
         };
         let mut mounts = self.0.iter();
         mounts
-            .find(|(point, _)| is_below(point))
-            .map_or(0, |(_, key)| *key)
+            .find(|entry| is_below(&entry.point))
+            .map_or(KEY_UNKNOWN, |entry| entry.key)
     }
+
+    /// Whether the mount is an overlay, and one of its layers depends on a file server or another program. A
+    /// layer whose path leads nowhere, as in a container, does not count. It may block.
+    pub(crate) fn has_remote_layer(&self, key: Key) -> bool {
+        self.has_remote_layer_within(key, OVERLAY_DEPTH_MAX)
+    }
+
+    fn has_remote_layer_within(&self, key: Key, depth: usize) -> bool {
+        let is_remote = |layer: &PathBuf| {
+            let mut options = File::options();
+            let opened = options.read(true).custom_flags(O_PATH).open(layer);
+            opened.is_ok_and(|directory| {
+                FileSystem::from_fd(&directory).is_ok_and(FileSystem::is_remote)
+                    || depth > 1 && self.has_remote_layer_within(key_of_file(&directory), depth - 1)
+            })
+        };
+        self.by_key(key)
+            .is_some_and(|entry| entry.layers.iter().any(is_remote))
+    }
+}
+
+impl TableEntry {
+    /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS … - TYPE SOURCE OPTIONS`, see proc_pid_mountinfo(5). The
+    /// identifier is the one of `statx(2)` with `STATX_MNT_ID`.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let id = str::from_utf8(words.next()?).ok()?;
+        let key = id.parse().ok()?;
+        let point = unescape(words.nth(3)?);
+        let mut behind = words.skip_while(|word| *word != b"-").skip(1);
+        let layers = match (behind.next(), behind.nth(1)) {
+            (Some(b"overlay"), Some(options)) => layers(options),
+            _ => Vec::new(),
+        };
+        Some(Self { point, key, layers })
+    }
+}
+
+/// The paths in the options of an overlay, as Linux shows them: `lowerdir=TOP:…:BOTTOM` with `\:` for a colon in
+/// a name, or `lowerdir+=` and `datadir+=` for each; and `upperdir=`.
+fn layers(options: &[u8]) -> Vec<PathBuf> {
+    let options = options.split(|&byte| byte == b',');
+    let layers = options.flat_map(|option| {
+        let value = |name: &[u8]| option.strip_prefix(name).map(unescape);
+        let one = value(b"lowerdir+=").or_else(|| value(b"datadir+="));
+        match one.or_else(|| value(b"upperdir=")) {
+            Some(path) => vec![path],
+            None => value(b"lowerdir=").map_or_else(Vec::new, |paths| split_layers(&paths)),
+        }
+    });
+    let layers = layers.map(|path| PathBuf::from(OsString::from_vec(path)));
+    layers.filter(|path| path.is_absolute()).collect()
+}
+
+/// Splits at the colons that have no backslash before them. An empty name, of two colons before a layer of
+/// data alone, is no path.
+fn split_layers(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut layers = vec![Vec::new()];
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        match (byte, layers.last_mut()) {
+            (b':', _) => layers.push(Vec::new()),
+            (b'\\', Some(layer)) => layer.extend(bytes.next()),
+            (_, Some(layer)) => layer.push(byte),
+            (_, None) => {}
+        }
+    }
+    layers
 }
 
 /// Replaces the octal escapes of mountinfo, such as `\040` for a space.
@@ -168,6 +260,35 @@ broken line
             assert_eq!(table.key_of(Path::new(path)), key, "{path}");
         }
         assert_eq!(MountTable::parse(b"").key_of(Path::new("/a")), 0);
+    }
+
+    #[test]
+    fn the_layers_of_an_overlay_are_told_from_its_options() {
+        for (options, expected) in [
+            (
+                "rw,lowerdir=/a:/b,upperdir=/u,workdir=/w",
+                vec!["/a", "/b", "/u"],
+            ),
+            // As mount(8) was given `lowerdir=/l\:x\,y z:/u`.
+            (
+                r"ro,lowerdir=/l\134:x\054y\040z:/u::/data",
+                vec!["/l:x,y z", "/u", "/data"],
+            ),
+            (
+                r"ro,lowerdir+=/a:b,lowerdir+=/c,datadir+=/d",
+                vec!["/a:b", "/c", "/d"],
+            ),
+            ("rw,lowerdir=l/A:l/B,upperdir=A/diff", vec![]),
+            ("rw", vec![]),
+        ] {
+            let line = format!("50 22 0:39 / /m rw shared:7 - overlay none {options}");
+            let table = MountTable::parse(line.as_bytes());
+            let entry = table.by_key(50).expect("a mount");
+            let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+            assert_eq!(entry.layers, expected, "{options}");
+        }
+        let table = MountTable::parse(b"50 22 0:39 / /m rw - ext4 none rw,lowerdir=/a");
+        assert!(table.by_key(50).expect("a mount").layers.is_empty());
     }
 
     #[test]

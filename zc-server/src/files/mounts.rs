@@ -2,13 +2,15 @@
 //! of them.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
+use nix::sys::stat::fstat;
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use zc_core::FileSystem;
 use zc_http::EntityTag;
 
@@ -16,7 +18,7 @@ use crate::disk::{Closer, DiskHandle, Key};
 use crate::files::facts::{CodedContent, SidecarTag};
 use crate::files::file_state::Clock;
 use crate::files::memo::Memo;
-use crate::files::mount_table::LiveTable;
+use crate::files::mount_table::{KEY_UNKNOWN, LiveTable, MountTable, key_of_file};
 
 /// One filesystem.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Mount {
     kind: Kind,
     /// How files of a local disk are read: set by the first file that tells it.
     disk_path: OnceLock<ReadPath>,
-    /// Closes files whose closing may block.
+    /// Closes files on an I/O thread.
     closer: Option<Closer>,
     /// The entity-tags in extended attributes of its files; `None` for a file without one.
     attributes: Memo<Option<Box<EntityTag>>>,
@@ -62,13 +64,15 @@ pub(crate) enum ReadPath {
 }
 
 impl Mount {
-    /// The mount of `file`. It calls `fstatfs(2)`, which may block on a remote filesystem.
+    /// The mount of `file`. It calls `fstatfs(2)`, and looks at the layers of an overlay, which may block on a
+    /// remote filesystem.
     fn new(file: impl AsFd, disk: Option<&DiskHandle>, key: Key) -> Self {
         let file_system = FileSystem::from_fd(file).ok();
         let kind = match file_system {
             Some(kind) if kind.is_remote() => Kind::Remote,
             Some(kind) if kind.is_synthetic() => Kind::Synthetic,
             Some(kind) if kind.is_in_memory() => Kind::Memory,
+            _ if MountTable::read().has_remote_layer(key) => Kind::Remote,
             // An unknown one is treated as a disk, and is probed.
             _ => Kind::Local,
         };
@@ -77,9 +81,7 @@ impl Mount {
             file_system,
             kind,
             disk_path: OnceLock::new(),
-            closer: disk
-                .filter(|_| kind == Kind::Remote)
-                .map(|disk| disk.closer(key)),
+            closer: disk.map(|disk| disk.closer(key)),
             attributes: Memo::default(),
             sidecars: Memo::default(),
             codings: Memo::default(),
@@ -154,10 +156,42 @@ impl Mount {
         }
     }
 
-    /// Closes files of this mount, where closing may block.
-    pub(crate) fn closer(&self) -> Option<&Closer> {
-        self.closer.as_ref()
+    /// Who closes files of this mount.
+    pub(crate) fn closing(&self) -> Closing {
+        match (&self.closer, self.kind) {
+            (None, _) => Closing::Here,
+            (Some(closer), Kind::Remote) => Closing::ByThread(closer.clone()),
+            (Some(closer), _) => Closing::ByThreadIfDeleted(closer.clone()),
+        }
     }
+}
+
+/// Who closes a file.
+#[derive(Debug)]
+pub(crate) enum Closing {
+    /// Whoever drops it.
+    Here,
+    /// An I/O thread: a file server or another program is told.
+    ByThread(Closer),
+    /// An I/O thread if the file is deleted: the last close frees its blocks, which takes seconds where they
+    /// are many. Else whoever drops it.
+    ByThreadIfDeleted(Closer),
+}
+
+impl Closing {
+    pub(crate) fn close(&self, file: File) {
+        match self {
+            Self::ByThread(closer) => closer.close(file),
+            Self::ByThreadIfDeleted(closer) if is_deleted(&file) => closer.close(file),
+            Self::ByThreadIfDeleted(_) | Self::Here => drop(file),
+        }
+    }
+}
+
+/// Whether no name leads to a file of this machine. The kernel has its inode in memory: `fstat(2)` does not
+/// wait.
+fn is_deleted(file: &File) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 /// How files of a filesystem on a disk are read, by what it answers to a probe of `file`: it tells what is
@@ -182,15 +216,12 @@ const UNUSED_MAX: usize = 64;
 
 /// The key of jobs that [read the table of mounts](Mounts::read_table): no mount has it.
 pub(crate) const KEY_OF_TABLE: Key = u64::MAX;
-/// The key of mounts that the kernel has no identifier for, before Linux 5.8.
-const KEY_UNKNOWN: Key = 0;
-
 /// The mounts that files were opened on.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
     met: Mutex<HashMap<MountId, Arc<Mount>>>,
     table: LiveTable,
-    /// Closes files whose closing may block. Without it they are closed where they are dropped.
+    /// Closes files on an I/O thread. Without it they are closed where they are dropped.
     disk: Option<DiskHandle>,
 }
 
@@ -206,7 +237,8 @@ enum MountId {
 impl MountId {
     /// It asks no file server.
     fn of(file: impl AsFd) -> io::Result<Self> {
-        let told = statx_of(file, StatxFlags::MNT_ID | MNT_ID_UNIQUE)?;
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let told = statx(file, "", flags, StatxFlags::MNT_ID | MNT_ID_UNIQUE)?;
         Ok(if told.stx_mask & MNT_ID_UNIQUE.bits() != 0 {
             Self::Unique(told.stx_mnt_id)
         } else {
@@ -220,20 +252,6 @@ impl MountId {
 
 /// Rustix has no name for it.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-
-fn statx_of(file: impl AsFd, wanted: StatxFlags) -> io::Result<Statx> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    Ok(statx(file, "", flags, wanted)?)
-}
-
-/// The key of the mount of `file`: its identifier in the table of mounts.
-fn key_of_file(file: impl AsFd) -> Key {
-    let told = statx_of(file, StatxFlags::MNT_ID);
-    let told = told
-        .ok()
-        .filter(|told| told.stx_mask & StatxFlags::MNT_ID.bits() != 0);
-    told.map_or(KEY_UNKNOWN, |told| told.stx_mnt_id)
-}
 
 impl Mounts {
     pub(crate) fn new(disk: DiskHandle) -> Self {
@@ -295,7 +313,6 @@ impl Mounts {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::unix::fs::FileExt;
 
     use super::*;

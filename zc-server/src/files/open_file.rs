@@ -8,9 +8,8 @@ use std::{fmt, fs, io};
 
 use nix::errno::Errno;
 
-use crate::disk::Closer;
 use crate::files::file_state::{FileState, Stability};
-use crate::files::mounts::Mount;
+use crate::files::mounts::{Closing, Mount};
 use crate::text::OneLine;
 
 /// Whether an open may block.
@@ -46,14 +45,14 @@ pub(crate) struct OpenFile {
 pub(crate) struct FileHandle {
     /// `None` only during the drop.
     file: Option<File>,
-    closer: Option<Closer>,
+    closing: Closing,
 }
 
 impl FileHandle {
     pub(crate) fn new(file: File, mount: &Mount) -> Self {
         Self {
             file: Some(file),
-            closer: mount.closer().cloned(),
+            closing: mount.closing(),
         }
     }
 
@@ -62,7 +61,7 @@ impl FileHandle {
     pub(crate) fn from_file(file: File) -> Self {
         Self {
             file: Some(file),
-            closer: None,
+            closing: Closing::Here,
         }
     }
 
@@ -92,11 +91,8 @@ impl AsFd for FileHandle {
 
 impl Drop for FileHandle {
     fn drop(&mut self) {
-        // Without a closer the drop of the field closes it.
-        if let Some(closer) = &self.closer
-            && let Some(file) = self.file.take()
-        {
-            closer.close(file);
+        if let Some(file) = self.file.take() {
+            self.closing.close(file);
         }
     }
 }
@@ -161,7 +157,51 @@ impl fmt::Display for ResolveError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::mpsc;
+
     use super::*;
+    use crate::disk::Disk;
+    use crate::files::mounts::Mounts;
+
+    /// Whether this process has a descriptor of a file of this state.
+    fn is_open(state: &fs::Metadata) -> bool {
+        let mut descriptors = fs::read_dir("/proc/self/fd").expect("proc(5)");
+        descriptors.any(|descriptor| {
+            let open = descriptor.and_then(|descriptor| fs::metadata(descriptor.path()));
+            open.is_ok_and(|open| (open.dev(), open.ino()) == (state.dev(), state.ino()))
+        })
+    }
+
+    #[test]
+    fn a_thread_closes_a_deleted_file() {
+        let disk = Disk::start(1, 10).expect("a thread");
+        let mounts = Mounts::new(disk.handle());
+        for directory in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
+            let (release, held) = mpsc::channel::<()>();
+            let wait = move |_: &_, _: &_| {
+                let _ = held.recv();
+            };
+            let _busy = disk.submit(1, 0, wait).expect("room");
+            let handle_of = |file: File| {
+                let state = file.metadata().expect("a file");
+                let mount = mounts.mount_of(&file);
+                (FileHandle::new(file, &mount), state)
+            };
+            let named = tempfile::NamedTempFile::new_in(directory).expect("a file");
+            let (handle, named_state) = handle_of(named.reopen().expect("the file"));
+            let _path = named.into_temp_path();
+            drop(handle);
+            assert!(!is_open(&named_state), "{directory}");
+            let (handle, deleted) = handle_of(tempfile::tempfile_in(directory).expect("a file"));
+            drop(handle);
+            assert!(is_open(&deleted), "{directory}");
+            drop(release);
+            while is_open(&deleted) {
+                std::thread::yield_now();
+            }
+        }
+    }
 
     #[test]
     fn an_open_file_is_named_by_the_path_that_it_has() {

@@ -91,7 +91,7 @@ struct OnlyFile {
     /// The last segment of ROOT, where that is a symbolic link with another name.
     given: Option<Vec<u8>>,
     /// Keeps its inode number from being reused.
-    _held: OwnedFd,
+    _held: FileHandle,
 }
 
 impl Root {
@@ -109,7 +109,10 @@ impl Root {
                 let only = OnlyFile {
                     name: name.as_bytes().to_vec(),
                     given: given.map(|given| given.as_bytes().to_vec()),
-                    _held: named.try_clone()?,
+                    _held: FileHandle::new(
+                        File::from(named.try_clone()?),
+                        &mounts.mount_of(&named),
+                    ),
                 };
                 (directory.to_owned(), Some(only))
             }

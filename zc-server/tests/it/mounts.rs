@@ -206,13 +206,13 @@ fn files_of_a_hung_mount_are_closed_by_threads_whatever_is_queued() {
 }
 
 /// Unmounted when it is dropped.
-struct Memory(PathBuf);
+struct Mounted(PathBuf);
 
-impl Memory {
+impl Mounted {
     /// `None` where it may not be mounted.
-    fn mount(point: PathBuf) -> Option<Self> {
+    fn mount(kind: &str, options: &str, point: PathBuf) -> Option<Self> {
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "tmpfs"]).arg(&point);
+        command.args(["-t", kind, "-o", options, kind]).arg(&point);
         let output = command.output().expect("mount of util-linux");
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -223,7 +223,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for Mounted {
     fn drop(&mut self) {
         // The server closes what it has sent in its own time.
         wait_until("it is unmounted", || {
@@ -243,7 +243,7 @@ fn what_was_known_of_a_mount_that_is_gone_is_not_believed_of_another() {
     let point = server.path("hung");
     let device = || std::fs::metadata(&point).expect("a directory").dev();
     for _ in 0..TRIES {
-        let Some(memory) = Memory::mount(point.clone()) else {
+        let Some(memory) = Mounted::mount("tmpfs", "size=1m", point.clone()) else {
             return;
         };
         server.write("hung/0", b"in memory");
@@ -285,4 +285,75 @@ fn a_mount_that_was_made_while_serving_has_a_share_of_its_own() {
     let Hung { mount, server } = hung;
     drop(mount);
     serve_cold(&server);
+}
+
+/// A server of an overlay above a file system that does what it is told, and of another site on a disk.
+struct Overlay {
+    server: Option<Server>,
+    overlay: Option<Mounted>,
+    layer: SlowFs,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        // No process ends that waits for it in the kernel, and it is not unmounted below the overlay.
+        for operation in [Operation::LookUp, Operation::Close] {
+            self.layer.treat(operation, Treatment::Answer);
+        }
+        self.server = None;
+        self.overlay = None;
+    }
+}
+
+impl Overlay {
+    /// `None` where it cannot be mounted.
+    fn start() -> Option<Self> {
+        let directory = root_on_disk();
+        let path = |name: &str| directory.path().join(name);
+        for name in ["upper", "served", "site"] {
+            std::fs::create_dir(path(name)).expect("a directory");
+        }
+        std::fs::write(path("site/hot"), b"hot").expect("a file");
+        let layer = mount(&path("hung"), 2)?;
+        let (upper, lower) = (path("upper"), path("hung"));
+        let options = format!("lowerdir={}:{}", upper.display(), lower.display());
+        let overlay = Mounted::mount("overlay", &options, path("served"))?;
+        let site = format!("other={}", path("site").display());
+        let options = ["--cache-files", "0", "--site", &site];
+        let server = Server::start_with(binary(), root_on_disk(), &path("served"), &options);
+        Some(Self {
+            server: Some(server),
+            overlay: Some(overlay),
+            layer,
+            _directory: directory,
+        })
+    }
+
+    fn serve_hot(&self) {
+        let server = self.server.as_ref().expect("it runs");
+        for _ in 0..HOT {
+            let hot =
+                server.request("GET /hot HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
+            assert_eq!(hot.body, b"hot");
+        }
+    }
+}
+
+#[test]
+fn an_overlay_above_a_mount_that_hangs_holds_no_worker() {
+    let Some(overlay) = Overlay::start() else {
+        return;
+    };
+    let server = overlay.server.as_ref().expect("it runs");
+    assert!(server.get("/0").body == pattern(LENGTH, 0));
+    for operation in [Operation::Close, Operation::LookUp] {
+        overlay.layer.treat(operation, Treatment::Hold);
+        let mut client = server.connect();
+        client.send(b"GET /1 HTTP/1.1\r\nHost: t\r\n\r\n");
+        overlay.layer.wait_until_held(operation, 1);
+        overlay.serve_hot();
+        overlay.layer.treat(operation, Treatment::Answer);
+        assert!(client.response(false).body == pattern(LENGTH, 1));
+    }
 }
