@@ -136,6 +136,11 @@ impl Root {
         self.id
     }
 
+    /// Whether it is on a network filesystem, or one of another program.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.mount.is_remote()
+    }
+
     /// The identity of what its path named when it was opened.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
@@ -183,9 +188,9 @@ impl Root {
         open_mode: OpenMode,
     ) -> Result<Opened, ResolveError> {
         let OpenedFd { fd, stat, now_ns } = self.open_to_read(path, open_mode)?;
+        let mount = self.mount_of(&fd, open_mode);
         match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
-                let mount = self.mount_of(&fd, open_mode);
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
                 }
@@ -197,7 +202,7 @@ impl Root {
                     mount,
                 }))
             }
-            SFlag::S_IFDIR => Ok(Opened::Directory(fd)),
+            SFlag::S_IFDIR => Ok(Opened::Directory(FileHandle::new(File::from(fd), &mount))),
             _ => {
                 self.regular.remove(path);
                 Err(ResolveError::NotFound)
