@@ -65,7 +65,7 @@ use crate::disk::JobHandle;
 use crate::observe::record::RequestRecord;
 use crate::respond::PendingLookup;
 use crate::respond::failure::Failure;
-use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 
 pub(crate) use crate::observe::record::Outcome;
@@ -169,13 +169,14 @@ impl Exchange {
         received: &[u8],
         status: Status,
         after: AfterResponse,
+        asked: Asked,
         worker: &mut Worker,
     ) -> Self {
         let id = worker.next_exchange();
-        let reply = refuse_now(status, Persistence::Close, worker);
+        let reply = refuse_now(status, asked, Persistence::Close, worker);
         let record = worker.log.is_some();
         let record = record.then(|| RequestRecord::from_received(received));
-        let response = kept(reply, id, after, record, worker);
+        let response = kept(reply, id, after, asked, record, worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -213,8 +214,8 @@ impl Exchange {
         after: AfterResponse,
         worker: &mut Worker,
     ) -> Self {
-        let reply = refuse_now(status, Persistence::Close, worker);
-        let response = kept(reply, id, after, end.record, worker);
+        let reply = refuse_now(status, end.asked, Persistence::Close, worker);
+        let response = kept(reply, id, after, end.asked, end.record, worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -325,12 +326,11 @@ impl Exchange {
         worker: &mut Worker,
     ) -> Next {
         match self.state {
-            State::Resolving { .. } | State::Resolved { .. } => Next::Yield(Self::refusing(
-                received,
-                Failure::DiskTimeout.status(),
-                AfterResponse::Linger,
-                worker,
-            )),
+            State::Resolving { pending, .. } | State::Resolved { pending, .. } => {
+                let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
+                let refusing = Self::refusing(received, status, after, pending.asked, worker);
+                Next::Yield(refusing)
+            }
             State::Draining { response, .. } => {
                 let (id, end) = (response.id, response.end);
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);

@@ -16,6 +16,7 @@ mod diagnostics;
 mod directories;
 mod downloaders;
 mod entity_tags;
+mod error_pages;
 mod hostile;
 mod keep_alive;
 mod leases;
