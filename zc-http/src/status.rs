@@ -62,6 +62,27 @@ pub enum Status {
 }
 
 impl Status {
+    /// All errors, by their codes.
+    pub const ERRORS: [Self; 17] = [
+        Self::BadRequest,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::RequestTimeout,
+        Self::PreconditionFailed,
+        Self::ContentTooLarge,
+        Self::UriTooLong,
+        Self::RangeNotSatisfiable,
+        Self::ExpectationFailed,
+        Self::RequestHeaderFieldsTooLarge,
+        Self::InternalServerError,
+        Self::NotImplemented,
+        Self::ServiceUnavailable,
+        Self::GatewayTimeout,
+        Self::HttpVersionNotSupported,
+    ];
+
     /// The three-digit code.
     #[inline]
     pub const fn code(self) -> u16 {

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use globset::{GlobBuilder, GlobMatcher};
 use zc_core::SendMethod;
-use zc_http::is_token;
+use zc_http::{Status, is_token};
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
@@ -177,8 +177,13 @@ pub(crate) fn error_page(text: &str) -> Result<ErrorPage, String> {
     let code = code
         .parse()
         .ok()
-        .filter(|code| (400..=599).contains(code))
-        .ok_or_else(|| format!("the status code must be 400 to 599, not `{code}`; {form}"))?;
+        .filter(|&code| Status::ERRORS.iter().any(|status| status.code() == code))
+        .ok_or_else(|| {
+            let codes = Status::ERRORS
+                .map(|status| status.code().to_string())
+                .join(", ");
+            format!("no response has the status code `{code}`; errors have {codes}; {form}")
+        })?;
     Ok(ErrorPage {
         code,
         file: path_below(file)?,
@@ -465,7 +470,15 @@ mod tests {
         }
         let page = error_page("404=errors/404.html").expect("valid");
         assert_eq!((page.code, page.file), (404, "errors/404.html".into()));
-        for wrong in ["404", "200=a", "x=a", "404=/etc/passwd", "404=", "600=a"] {
+        for wrong in [
+            "404",
+            "200=a",
+            "x=a",
+            "404=/etc/passwd",
+            "404=",
+            "600=a",
+            "418=a",
+        ] {
             assert!(error_page(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", ".", "..", "a/b"] {

@@ -61,8 +61,11 @@ pub struct ServingArgs {
 
     /// Send FILE as the page of status CODE
     ///
-    /// CODE is 400 to 599. FILE is relative to the root, and to the root of each --site; it must exist in
-    /// all of them when the server starts. May be repeated.
+    /// CODE is a status of errors that the server sends: 400, 403 to 406, 408, 412 to 414, 416, 417, 431, 500,
+    /// 501, 503 to 505. FILE is relative to the root, and to the root of each --site; it must exist in all of
+    /// them when the server starts. An error before a request is complete has the page of ROOT. Such an error,
+    /// and one because the disk is busy or slow, has its page if that has at most 64 KiB and can be read
+    /// without waiting for the disk. May be repeated.
     #[arg(
         long = "error-page",
         value_name = "CODE=FILE",

@@ -38,7 +38,7 @@ use crate::body::ResponseBody;
 use crate::connection::input::Input;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
-use crate::respond::response::{AfterResponse, ExchangeId};
+use crate::respond::response::{AfterResponse, Asked, ExchangeId};
 use crate::worker::{Done, Timeouts, Worker};
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
@@ -364,6 +364,7 @@ impl Connection {
                     self.input.bytes(),
                     status,
                     after,
+                    Asked::default(),
                     worker,
                 ))
             }

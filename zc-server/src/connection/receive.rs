@@ -11,7 +11,7 @@ use crate::exchange::{
 };
 use crate::respond::PendingLookup;
 use crate::respond::reply::Place;
-use crate::respond::response::{AfterResponse, ExchangeId, Response};
+use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response};
 use crate::worker::Worker;
 
 /// How many bytes of responses to pipelined requests are gathered before they are sent.
@@ -165,7 +165,7 @@ impl Connection {
             Err(error) => {
                 self.flush(served, worker)?;
                 let (status, after) = (error.status(), AfterResponse::Linger);
-                let exchange = Exchange::refusing(rest, status, after, worker);
+                let exchange = Exchange::refusing(rest, status, after, Asked::default(), worker);
                 let step = Step::Go(State::Exchanging(exchange));
                 return ControlFlow::Break((served.used, step));
             }

@@ -9,8 +9,8 @@ use super::{Completion, Exchange, Outcome, Peer, State};
 use crate::disk::Role;
 use crate::observe::record::RequestRecord;
 use crate::respond::failure::Failure;
-use crate::respond::reply::{Ready, Reply};
-use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::respond::reply::{Moment, Ready, Reply};
+use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
 use crate::worker::{Done, Worker};
 
@@ -94,16 +94,7 @@ pub(crate) fn accept_request<'b>(
         None => (worker.next_exchange(), None),
     };
     let moment = worker.moment(persistence);
-    let parts = ResponderParts {
-        services: &worker.services,
-        content: &worker.content,
-        moment: &moment,
-        roots: &mut worker.roots,
-        cache: &mut worker.cache,
-        buffers: &mut worker.buffers,
-        path: &mut worker.path_buffer,
-    };
-    let reply = match respond(request, pending, parts) {
+    let reply = match respond(request, pending, parts(&moment, worker)) {
         Responded::Reply(reply) => reply,
         Responded::LookUp(pending, look_up) => {
             let work = look_up.work;
@@ -113,7 +104,10 @@ pub(crate) fn accept_request<'b>(
                     let exchange = Exchange::resolving(id, pending, job, worker);
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);
                 }
-                None => refuse_now(Failure::DiskBusy.status(), persistence, worker),
+                None => {
+                    let status = Failure::DiskBusy.status();
+                    refuse_now(status, asked(request, worker), persistence, worker)
+                }
             }
         }
     };
@@ -128,10 +122,12 @@ pub(crate) fn accept_request<'b>(
             })
         }
         (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
-            Accepted::Stream(Response::from_stream(stream, id, after, record))
+            let asked = asked(request, worker);
+            Accepted::Stream(Response::from_stream(stream, id, after, asked, record))
         }
         (reply, RequestBody::Small(drain)) => {
-            let response = Box::new(kept(reply, id, after, record, worker));
+            let asked = asked(request, worker);
+            let response = Box::new(kept(reply, id, after, asked, record, worker));
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
             Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
@@ -139,15 +135,34 @@ pub(crate) fn accept_request<'b>(
     }
 }
 
-pub(super) fn refuse_now(status: Status, persistence: Persistence, worker: &mut Worker) -> Reply {
+fn asked(request: &Request<'_>, worker: &Worker) -> Asked {
+    Asked {
+        root: worker.content.root_of(request),
+        method: request.method,
+    }
+}
+
+/// What the worker lends for a response.
+fn parts<'a>(moment: &'a Moment, worker: &'a mut Worker) -> ResponderParts<'a> {
+    ResponderParts {
+        services: &worker.services,
+        content: &worker.content,
+        moment,
+        roots: &mut worker.roots,
+        cache: &mut worker.cache,
+        buffers: &mut worker.buffers,
+        path: &mut worker.path_buffer,
+    }
+}
+
+pub(super) fn refuse_now(
+    status: Status,
+    asked: Asked,
+    persistence: Persistence,
+    worker: &mut Worker,
+) -> Reply {
     let moment = worker.moment(persistence);
-    refuse(
-        status,
-        &worker.services,
-        &worker.content,
-        &moment,
-        &mut worker.buffers,
-    )
+    refuse(status, asked, parts(&moment, worker))
 }
 
 /// A reply that is not sent at once.
@@ -155,16 +170,18 @@ pub(super) fn kept(
     reply: Reply,
     id: ExchangeId,
     after: AfterResponse,
+    asked: Asked,
     record: Option<RequestRecord<'_>>,
     worker: &mut Worker,
 ) -> Response {
     let ready = match reply {
-        Reply::Stream(stream) => return Response::from_stream(stream, id, after, record),
+        Reply::Stream(stream) => return Response::from_stream(stream, id, after, asked, record),
         Reply::Ready(ready) => ready,
     };
     let end = ResponseEnd {
         status: ready.status,
         after,
+        asked,
         record: record.map(RequestRecord::into_owned),
     };
     let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
@@ -185,6 +202,8 @@ impl ReadyResponse<'_> {
         let end = ResponseEnd {
             status: self.ready.status,
             after: self.after,
+            // It is in memory: nothing takes its place any more.
+            asked: Asked::default(),
             record: self.record.map(RequestRecord::into_owned),
         };
         let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);

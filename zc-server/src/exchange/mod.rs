@@ -72,7 +72,7 @@ use crate::disk::JobHandle;
 use crate::observe::record::RequestRecord;
 use crate::respond::PendingLookup;
 use crate::respond::failure::Failure;
-use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
+use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 
 pub(crate) use crate::observe::record::Outcome;
@@ -176,13 +176,14 @@ impl Exchange {
         received: &[u8],
         status: Status,
         after: AfterResponse,
+        asked: Asked,
         worker: &mut Worker,
     ) -> Self {
         let id = worker.next_exchange();
-        let reply = refuse_now(status, Persistence::Close, worker);
+        let reply = refuse_now(status, asked, Persistence::Close, worker);
         let record = worker.log.is_some();
         let record = record.then(|| RequestRecord::from_received(received));
-        let response = kept(reply, id, after, record, worker);
+        let response = kept(reply, id, after, asked, record, worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -216,8 +217,8 @@ impl Exchange {
         after: AfterResponse,
         worker: &mut Worker,
     ) -> Self {
-        let reply = refuse_now(status, Persistence::Close, worker);
-        let response = kept(reply, id, after, end.record, worker);
+        let reply = refuse_now(status, end.asked, Persistence::Close, worker);
+        let response = kept(reply, id, after, end.asked, end.record, worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -336,12 +337,11 @@ impl Exchange {
                     deadline_ms: renewed_ms,
                 })
             }
-            State::Resolving { job, .. } if job.cancel() => Next::Yield(Self::refusing(
-                received,
-                Failure::DiskTimeout.status(),
-                AfterResponse::Linger,
-                worker,
-            )),
+            State::Resolving { pending, job, .. } if job.cancel() => {
+                let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
+                let refusing = Self::refusing(received, status, after, pending.asked, worker);
+                Next::Yield(refusing)
+            }
             // The thread is done: its message is on the way.
             state @ State::Resolving { .. } => Next::Wait(Self {
                 state,

@@ -2,34 +2,39 @@
 
 use std::sync::Arc;
 
-use zc_http::{Method, Persistence, Status, Version};
+use zc_http::{Status, Version};
 
 use super::pending::LookUpAnswer;
-use super::{Resolved, Responded, Responder};
-use crate::files::content::Content;
+use super::{Resolved, Responded, Responder, ResponderParts};
 use crate::files::lookup::{Found, PREFERENCES, error_page};
 use crate::files::open_file::{OpenMode, ResolveError};
 use crate::files::representation::Representation;
+use crate::files::root::Root;
 use crate::files::roots::CurrentRoot;
-use crate::respond::cache::{CacheEntry, CachedFile, Key as CacheKey};
-use crate::respond::plan::{self, Grant, Plan};
+use crate::respond::cache::{CacheEntry, CachedFile, Key as CacheKey, ResponseCache};
+use crate::respond::plan::{self, Grant, Plan, Problem};
 use crate::respond::render::Framing;
-use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
+use crate::respond::reply::{Buffers, Reply, ReplyBuilder};
+use crate::respond::response::Asked;
 use crate::services::Services;
 use crate::text::OneLine;
 
-/// Answers what could not be parsed or read in time: an error, and the end of the connection.
-pub(crate) fn refuse(
-    status: Status,
-    services: &Services,
-    content: &Content,
-    moment: &Moment,
-    buffers: &mut Buffers,
-) -> Reply {
+/// Answers what could not be parsed or read in time, or waits for a disk that is busy or slow: with the page of
+/// the error if that takes no waiting, else with a line of text.
+pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) -> Reply {
+    let ResponderParts {
+        services,
+        content,
+        moment,
+        roots,
+        cache,
+        buffers,
+        ..
+    } = parts;
     let framing = Framing {
-        method: Method::Get,
+        method: asked.method,
         version: Version::Http11,
-        after: Persistence::Close,
+        after: moment.after,
         now: moment.now,
         lines: &content.rules.lines,
         grant: Grant::NONE,
@@ -43,7 +48,69 @@ pub(crate) fn refuse(
         moment,
         method: content.method,
     };
+    if let Some(page) = content.rules.error_page(status)
+        && let Some(root_path) = content.roots.get(asked.root)
+        && let CurrentRoot::Open(root) =
+            roots.current(asked.root, root_path, services.open_mode(), moment.now_ms)
+        && let Some(reply) = page_at_once(&builder, status, (root, page), cache, buffers)
+    {
+        return reply;
+    }
     builder.reply(&Plan::Message(status), buffers)
+}
+
+/// The reply with a page that can be read without waiting.
+fn page_at_once(
+    builder: &ReplyBuilder<'_>,
+    status: Status,
+    (root, page): (&Root, &[u8]),
+    cache: &mut ResponseCache,
+    buffers: &mut Buffers,
+) -> Option<Reply> {
+    let key = page_key(root, page);
+    if let Some(id) = cache.get(key, builder.moment.now_ms) {
+        let Some(CacheEntry::File(file)) = cache.entry(id) else {
+            return None;
+        };
+        return builder.reply_page_at_once(status.into(), file, buffers);
+    }
+    match error_page(root, page, builder.services.open_mode()) {
+        Found::File(resource) => {
+            let now = builder.moment.now;
+            let representation = Representation::new(*resource, builder.rules, now);
+            let file = CachedFile::new(representation);
+            builder.reply_page_at_once(status.into(), &file, buffers)
+        }
+        Found::Nothing(ResolveError::WouldBlock) => None,
+        Found::Nothing(error) => {
+            warn_pageless(status, (root, page), &error, builder.services);
+            None
+        }
+        _ => None,
+    }
+}
+
+fn page_key<'a>(root: &Root, page: &'a [u8]) -> CacheKey<'a> {
+    CacheKey {
+        root: root.id(),
+        path: page,
+        is_directory: false,
+        preference: PREFERENCES,
+    }
+}
+
+fn warn_pageless(
+    status: Status,
+    (root, page): (&Root, &[u8]),
+    error: &ResolveError,
+    services: &Services,
+) {
+    let (code, path) = (status.code(), root.path_below(page));
+    let line = format!(
+        "cannot open the error page for {code}, `{}`: {error}",
+        OneLine(&path)
+    );
+    services.diagnostics.warn_of_file(line);
 }
 
 impl Responder<'_, '_> {
@@ -56,29 +123,25 @@ impl Responder<'_, '_> {
 
     /// Answers with a plan that has no file; an error has its page.
     pub(super) fn message(self, plan: Plan<'_>) -> Responded {
-        if let Plan::Message(status) = plan {
-            return self.error(status);
+        if let Some(problem) = Problem::of(&plan) {
+            return self.error(problem);
         }
         let builder = self.plain_builder();
         Responded::Reply(builder.reply(&plan, self.buffers))
     }
 
     /// Answers an error: with the page that the site has for it, or with a line of text.
-    pub(super) fn error(mut self, status: Status) -> Responded {
-        let Some(path) = self.content.rules.error_page(status) else {
-            return self.plain_error(status);
+    pub(super) fn error(mut self, problem: impl Into<Problem>) -> Responded {
+        let problem = problem.into();
+        let Some(path) = self.content.rules.error_page(problem.status) else {
+            return self.plain_error(problem);
         };
         let root = match self.root {
             CurrentRoot::Open(root) => root,
-            CurrentRoot::Missing | CurrentRoot::Exhausted => return self.plain_error(status),
+            CurrentRoot::Missing | CurrentRoot::Exhausted => return self.plain_error(problem),
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
-        let key = CacheKey {
-            root: root.id(),
-            path,
-            is_directory: false,
-            preference: PREFERENCES,
-        };
+        let key = page_key(root, path);
         let told = self
             .pending
             .as_mut()
@@ -95,9 +158,9 @@ impl Responder<'_, '_> {
                 let builder = self.plain_builder();
                 match self.cache.entry(id) {
                     Some(CacheEntry::File(file)) => {
-                        Responded::Reply(builder.reply_page(status, file, self.buffers))
+                        Responded::Reply(builder.reply_page(problem, file, self.buffers))
                     }
-                    _ => self.pageless_error(status, &ResolveError::NotFound),
+                    _ => self.pageless_error(problem, &ResolveError::NotFound),
                 }
             }
             Resolved::Uncached(Found::File(resource)) => {
@@ -105,29 +168,25 @@ impl Responder<'_, '_> {
                 let representation = Representation::new(*resource, rules, self.moment.now);
                 let mut file = CachedFile::new(representation);
                 let builder = self.plain_builder();
-                Responded::Reply(builder.reply_page(status, &mut file, self.buffers))
+                Responded::Reply(builder.reply_page(problem, &mut file, self.buffers))
             }
-            Resolved::Uncached(Found::Nothing(error)) => self.pageless_error(status, &error),
-            Resolved::Uncached(_) => self.pageless_error(status, &ResolveError::NotFound),
+            Resolved::Uncached(Found::Nothing(error)) => self.pageless_error(problem, &error),
+            Resolved::Uncached(_) => self.pageless_error(problem, &ResolveError::NotFound),
         }
     }
 
     /// The status stays that of the error, whatever is wrong with its page.
-    pub(super) fn pageless_error(self, status: Status, error: &ResolveError) -> Responded {
+    fn pageless_error(self, problem: Problem, error: &ResolveError) -> Responded {
         if let CurrentRoot::Open(root) = self.root {
-            let page = self.content.rules.error_page(status).unwrap_or_default();
-            let (code, path) = (status.code(), root.path_below(page));
-            let line = format!(
-                "cannot open the error page for {code}, `{}`: {error}",
-                OneLine(&path)
-            );
-            self.services.diagnostics.warn_of_file(line);
+            let page = self.content.rules.error_page(problem.status);
+            let page = page.unwrap_or_default();
+            warn_pageless(problem.status, (root, page), error, self.services);
         }
-        self.plain_error(status)
+        self.plain_error(problem)
     }
 
-    pub(super) fn plain_error(self, status: Status) -> Responded {
+    pub(super) fn plain_error(self, problem: impl Into<Problem>) -> Responded {
         let builder = self.plain_builder();
-        Responded::Reply(builder.reply(&Plan::Message(status), self.buffers))
+        Responded::Reply(builder.reply(&problem.into().message(), self.buffers))
     }
 }

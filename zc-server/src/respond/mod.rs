@@ -26,7 +26,7 @@ use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::respond::cache::{CacheEntry, CachedFile, Id, Key as CacheKey, ResponseCache};
 use crate::respond::failure::Failure;
-use crate::respond::plan::{Override, Plan};
+use crate::respond::plan::{Override, Plan, Problem};
 use crate::respond::render::Framing;
 use crate::respond::reply::{Buffers, Moment, Reply, ReplyBuilder};
 use crate::services::Services;
@@ -77,7 +77,7 @@ enum Resolved {
 /// Answers a request, or says what has to be asked first.
 pub(crate) fn respond(
     request: &Request<'_>,
-    pending: Option<Box<PendingLookup>>,
+    mut pending: Option<Box<PendingLookup>>,
     parts: ResponderParts<'_>,
 ) -> Responded {
     let ResponderParts {
@@ -96,10 +96,10 @@ pub(crate) fn respond(
     let index = content.root_of(request);
     let Some(root_path) = content.roots.get(index) else {
         // A site's place is one of the list.
-        let status = Status::InternalServerError;
-        return Responded::Reply(refuse(status, services, content, moment, buffers));
+        let builder = builder(request, services, content, moment, content.method, None);
+        let plan = Plan::Message(Status::InternalServerError);
+        return Responded::Reply(builder.reply(&plan, buffers));
     };
-    let mut pending = pending;
     let told = pending.as_mut().map(|pending| {
         let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
         (std::mem::take(&mut pending.root), asked_ms)
@@ -285,6 +285,14 @@ impl<'a> Responder<'a, '_> {
         let Some(CacheEntry::File(file)) = self.cache.entry(id) else {
             return self.error(Status::NotFound);
         };
+        if let Some(problem) = problem(
+            self.request,
+            &file.representation,
+            self.content,
+            self.moment,
+        ) {
+            return self.error(problem);
+        }
         let disposition = disposition(
             self.request,
             &file.representation,
@@ -305,6 +313,9 @@ impl<'a> Responder<'a, '_> {
 
     fn loose_file(self, resource: Resource, asked: &RequestTarget, path: &[u8]) -> Responded {
         let representation = Representation::new(resource, &self.content.rules, self.moment.now);
+        if let Some(problem) = problem(self.request, &representation, self.content, self.moment) {
+            return self.error(problem);
+        }
         let disposition = disposition(self.request, &representation, self.root, path, self.content);
         let builder = builder(
             self.request,
@@ -348,6 +359,23 @@ impl<'a> Responder<'a, '_> {
             None,
         )
     }
+}
+
+/// The error that takes the place of `file`, by the fields of the request, if errors of that kind have a page.
+fn problem(
+    request: &Request<'_>,
+    file: &Representation,
+    content: &Content,
+    moment: &Moment,
+) -> Option<Problem> {
+    let kinds = [Status::PreconditionFailed, Status::RangeNotSatisfiable];
+    if kinds
+        .iter()
+        .all(|&kind| content.rules.error_page(kind).is_none())
+    {
+        return None;
+    }
+    Problem::of(&plan::for_file(request, file, moment.now))
 }
 
 fn builder<'a>(

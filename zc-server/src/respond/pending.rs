@@ -12,6 +12,7 @@ use crate::files::mounts::{KEY_OF_TABLE, Mounts};
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
+use crate::respond::response::Asked;
 
 /// What a thread is to look up.
 pub(crate) struct LookUp {
@@ -58,6 +59,8 @@ impl fmt::Debug for LookUp {
 pub(crate) struct PendingLookup {
     /// When it was asked first, in milliseconds of the worker's clock.
     pub(super) asked_ms: Option<u64>,
+    /// What an error depends on that takes the place of the response.
+    pub(crate) asked: Asked,
     /// What was served then: the request is answered from that.
     pub(super) content: Option<Arc<Content>>,
     pub(super) root: PendingRoot,
@@ -130,6 +133,10 @@ impl Responder<'_, '_> {
             .content
             .get_or_insert_with(|| Arc::clone(self.content));
         pending.asked_ms.get_or_insert(self.moment.now_ms);
+        pending.asked = Asked {
+            root: self.content.root_of(self.request),
+            method: self.request.method,
+        };
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));
         }

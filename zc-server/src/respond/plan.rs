@@ -41,9 +41,48 @@ pub(crate) enum Plan<'r> {
     /// 204: what could be done here.
     Options { preflight: bool },
     /// An error, with a file of the site as its body.
-    Page(Status, &'r Representation),
+    Page(Problem, &'r Representation),
     /// Any other answer, with a line of text.
     Message(Status),
+}
+
+/// An error, and what its head tells beside the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: Status,
+    /// The length of the file, for 416.
+    pub(crate) length: Option<u64>,
+}
+
+impl From<Status> for Problem {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            length: None,
+        }
+    }
+}
+
+impl Problem {
+    /// The error that a plan is, if its page is not settled.
+    pub(crate) fn of(plan: &Plan<'_>) -> Option<Self> {
+        match plan {
+            Plan::Message(status) => Some((*status).into()),
+            Plan::Unsatisfiable { length } => Some(Self {
+                status: plan.status(),
+                length: Some(*length),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The same with a line of text.
+    pub(crate) fn message(self) -> Plan<'static> {
+        match self.length {
+            Some(length) => Plan::Unsatisfiable { length },
+            None => Plan::Message(self.status),
+        }
+    }
 }
 
 /// A request that is answered without a look at any file.
@@ -62,7 +101,8 @@ impl Plan<'_> {
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
             Self::Redirect { .. } => Status::MovedPermanently,
             Self::Options { .. } => Status::NoContent,
-            Self::Page(status, _) | Self::Message(status) => *status,
+            Self::Page(problem, _) => problem.status,
+            Self::Message(status) => *status,
         }
     }
 }

@@ -92,8 +92,11 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let rest = listing(head, *format, framing);
             only_head(out, rest)
         }
-        Plan::Page(status, file) => {
-            let head = status_fields(head, *status);
+        Plan::Page(problem, file) => {
+            let head = match problem.length {
+                Some(length) => head.content_range_unsatisfied(length),
+                None => status_fields(head, problem.status),
+            };
             let head = head.field("Content-Type", file.content_type.as_bytes());
             content_encoding(head, file)
                 .number("Content-Length", file.length())
@@ -199,18 +202,21 @@ fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {
 /// The fields of the request that the answer depends on
 /// ([RFC 9110 §12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
 fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
+    let problem = match plan {
+        Plan::Page(problem, _) => Some(problem.status),
+        Plan::Message(status) => Some(*status),
+        _ => None,
+    };
     let (by_coding, by_type) = match plan {
         Plan::Whole(file)
         | Plan::Part(file, _)
         | Plan::Parts(file, _)
         | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
         // Another client might accept what is there.
-        Plan::Message(Status::NotAcceptable) => (true, false),
+        _ if problem == Some(Status::NotAcceptable) => (true, false),
         Plan::Listing(_) => (false, true),
         // One that navigates is sent a page.
-        Plan::Message(Status::NotFound) | Plan::Page(Status::NotFound, _) => {
-            (false, framing.has_routes)
-        }
+        _ if problem == Some(Status::NotFound) => (false, framing.has_routes),
         _ => (false, false),
     };
     match (by_coding, by_type, framing.grant.varies) {

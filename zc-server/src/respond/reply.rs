@@ -14,7 +14,7 @@ use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 use crate::files::rules::Rules;
 use crate::respond::cache::{CachedFile, Hot, Id};
-use crate::respond::plan::{self, Plan};
+use crate::respond::plan::{self, Plan, Problem};
 use crate::respond::prepared::{DATE_BYTES, Prepared, append_range, is_ordinary, not_modified};
 use crate::respond::render::{Framing, Rendered, Rest, render};
 use crate::services::Services;
@@ -23,6 +23,10 @@ use crate::services::Services;
 /// ones are sent by `sendfile` behind a head that is marked `MSG_MORE`. That cost 1.06 times as much with
 /// bodies of 10 KiB, 0.99 times with 16 KiB, 0.91 times with 32 KiB and 0.73 times with 64 KiB.
 const READ_BYTES_MAX: u64 = 16 * 1024;
+
+/// The longest page of an error that is sent where nothing may be waited for, in bytes: what is sent of it later
+/// stays in memory.
+const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// When a request is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
@@ -168,12 +172,40 @@ impl ReplyBuilder<'_> {
     /// The reply that sends `file` as the page of an error.
     pub(crate) fn reply_page(
         &self,
-        status: Status,
+        problem: Problem,
         file: &mut CachedFile,
         buffers: &mut Buffers,
     ) -> Reply {
-        let head = self.write_head(&Plan::Page(status, &file.representation), buffers);
+        let head = self.write_head(&Plan::Page(problem, &file.representation), buffers);
         self.send(head, file, buffers)
+    }
+
+    /// The same where nothing may be waited for: `None` if the page is longer than [`PAGE_BYTES_MAX`], or not
+    /// in memory.
+    pub(crate) fn reply_page_at_once(
+        &self,
+        problem: Problem,
+        file: &CachedFile,
+        buffers: &mut Buffers,
+    ) -> Option<Reply> {
+        let head = self.write_head(&Plan::Page(problem, &file.representation), buffers);
+        let output = &mut buffers.output;
+        let is_there = match (&head.rendered.rest, file.content()) {
+            (Rest::File(_), Some(content)) => {
+                output.extend_from_slice(content);
+                true
+            }
+            (Rest::File(range), None) => {
+                range.end <= PAGE_BYTES_MAX
+                    && append_range(&file.representation, range.clone(), self.services, output)
+            }
+            _ => true,
+        };
+        if !is_there {
+            output.truncate(head.start);
+            return None;
+        }
+        Some(head.ready(file.content().is_none(), buffers))
     }
 
     /// The reply that lists a directory.

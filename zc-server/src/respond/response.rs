@@ -1,6 +1,6 @@
 //! A response that takes more than one call to send, and what is needed when it is over.
 
-use zc_http::Status;
+use zc_http::{Method, Status};
 
 use crate::body::{Figures, InMemory, ResponseBody};
 use crate::disk::Key;
@@ -11,6 +11,24 @@ use crate::respond::reply::Stream;
 /// addressed by it: a connection may be at its next exchange when the answer comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ExchangeId(pub(crate) u64);
+
+/// What an error that takes the place of a response depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The index of the root.
+    pub(crate) root: usize,
+    pub(crate) method: Method,
+}
+
+impl Default for Asked {
+    /// Of what is no request: the first root, whose page it is.
+    fn default() -> Self {
+        Self {
+            root: 0,
+            method: Method::Get,
+        }
+    }
+}
 
 /// What comes after a response that was sent as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +57,7 @@ pub(crate) struct Response {
 pub(crate) struct ResponseEnd {
     pub(crate) status: Status,
     pub(crate) after: AfterResponse,
+    pub(crate) asked: Asked,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'static>>,
 }
@@ -48,6 +67,7 @@ impl Default for ResponseEnd {
         Self {
             status: Status::Ok,
             after: AfterResponse::Close,
+            asked: Asked::default(),
             record: None,
         }
     }
@@ -58,6 +78,7 @@ impl Response {
         stream: Stream,
         id: ExchangeId,
         after: AfterResponse,
+        asked: Asked,
         record: Option<RequestRecord<'_>>,
     ) -> Self {
         let after = match after {
@@ -71,6 +92,7 @@ impl Response {
             end: ResponseEnd {
                 status: stream.status,
                 after,
+                asked,
                 record: record.map(RequestRecord::into_owned),
             },
         }

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::harness::clients::Home;
 use crate::harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
-use crate::harness::{Server, binary, codings, temp_root};
+use crate::harness::{Server, binary, codings, temp_root, wait_until};
 
 const TTLS: [Duration; 2] = [Duration::from_millis(100), Duration::ZERO];
 /// Connections to each server.
@@ -428,4 +429,34 @@ fn precompressed_files_that_come_go_and_age() {
         std::fs::remove_file(sibling(running, path)).expect("the sibling");
     });
     running.end();
+}
+
+/// On tmpfs such a write never changes the modification time.
+#[test]
+fn bytes_written_through_a_mapping_are_seen() {
+    const WRITER: &str = "
+import mmap, sys
+with open(sys.argv[1], 'r+b') as file, mmap.mmap(file.fileno(), 0) as bytes:
+    bytes[0:5] = b'other'
+";
+    if Home::for_clients(&["python3"]).is_none() {
+        return;
+    }
+    let Ok(root) = tempfile::tempdir_in("/dev/shm") else {
+        println!("no /dev/shm: nothing to test");
+        return;
+    };
+    let served = root.path().to_owned();
+    let server = Server::start_with(binary(), root, &served, &["--cache-ttl", "20ms"]);
+    server.write("f", b"first bytes");
+    server.wait_until_settled("/f");
+    for _ in 0..3 {
+        assert_eq!(server.get("/f").body, b"first bytes");
+    }
+    let mut writer = std::process::Command::new("python3");
+    writer.args(["-c", WRITER]).arg(server.path("f"));
+    assert!(writer.status().expect("python3").success());
+    wait_until("the bytes are sent", || {
+        server.get("/f").body == b"other bytes"
+    });
 }

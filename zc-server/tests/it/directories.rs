@@ -137,6 +137,28 @@ fn http_1_0_gets_a_listing_that_ends_with_the_connection() {
 }
 
 #[test]
+fn the_listing_of_a_deep_directory_is_short_and_its_links_hold() {
+    const DEPTH: usize = 1000;
+    let server = Server::start(&[]);
+    let path = "a/".repeat(DEPTH);
+    std::fs::create_dir_all(server.path(&path)).expect("directories");
+    server.write("top", b"x");
+    let response = server.get(&format!("/{path}"));
+    assert_eq!(response.status, 200);
+    assert!(response.body.len() < 64 * 1024, "{}", response.body.len());
+    let page = String::from_utf8(response.body).expect("UTF-8");
+    let links: Vec<usize> = page
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(|link| link.matches("../").count())
+        .collect();
+    // To the root, to those below it, to the last ones, and to the parent.
+    assert_eq!(links[..4], [1000, 999, 998, 997]);
+    assert_eq!(links[4..], [7, 6, 5, 4, 3, 2, 1, 0, 1]);
+}
+
+#[test]
 fn a_listing_can_be_switched_off() {
     let server = Server::start(&["--listing", "off"]);
     server.write("dir/file", b"x");

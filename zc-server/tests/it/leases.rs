@@ -69,7 +69,8 @@ fn body(index: usize) -> Vec<u8> {
 /// A server of some files that its cache holds if it may, and of one that nobody has asked for.
 fn serve(options: &[&str]) -> Option<Server> {
     Home::for_clients(&["python3"])?;
-    let server = Server::start(options);
+    let first = body(0);
+    let server = Server::start_over(&[("0", &first)], options);
     for index in 0..FILES {
         server.write(&index.to_string(), &body(index));
     }
@@ -117,13 +118,15 @@ fn a_file_under_a_lease_is_sent_when_the_lease_is_given_up() {
 
 #[test]
 fn a_lease_that_is_not_given_up_is_504_and_empties_no_cache() {
-    let Some(server) = serve(&["--disk-timeout", "1s"]) else {
+    let Some(server) = serve(&["--disk-timeout", "1s", "--error-page=504=0"]) else {
         return;
     };
     let mut holder = Holder::of(&server.path("leased"));
     ask_for_all(&server);
     let open_before = open_files(&server);
-    assert_eq!(server.get("/leased").status, 504);
+    let response = server.get("/leased");
+    assert_eq!(response.status, 504);
+    assert_eq!(response.body, body(0), "its page");
     holder.expect("asked");
     assert_eq!(
         open_files(&server),

@@ -17,6 +17,7 @@ mod directories;
 mod disk_timeout;
 mod downloaders;
 mod entity_tags;
+mod error_pages;
 mod hostile;
 mod keep_alive;
 mod leases;

@@ -120,6 +120,7 @@ fn response_of(source: &File, read_path: ReadPath, id: ExchangeId) -> Box<Respon
             status: Status::Ok,
             after: AfterResponse::KeepAlive,
             record: None,
+            asked: Asked::default(),
         },
     })
 }

@@ -96,6 +96,8 @@ impl ListingRequest {
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
+        let head_bytes = page::head_bytes_max(&self.path, self.depth);
+        memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
         for entry in directory.iter() {
@@ -114,7 +116,8 @@ impl ListingRequest {
             if listing.entries.len() >= ENTRIES_MAX {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            memory.need(listing.names.len() + name.len() + listing.entries.len() * ENTRY_BYTES)?;
+            let entries_bytes = listing.entries.len() * ENTRY_BYTES;
+            memory.need(head_bytes + listing.names.len() + name.len() + entries_bytes)?;
             listing.push(name, is_directory, &state);
         }
         listing.sort();
@@ -364,6 +367,30 @@ mod tests {
             assert!(parts > 10);
             assert_eq!(at_once, in_parts);
         }
+    }
+
+    #[test]
+    fn the_head_of_a_page_counts_as_memory() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let root = Root::open(temp.path(), Symlinks::Within, Arc::default());
+        let root = Arc::new(root.expect("a root"));
+        let Ok(Opened::Directory(directory)) = root.open_path(b"", OpenMode::MayBlock) else {
+            panic!("no directory");
+        };
+        let memory = Budget::default();
+        let request = ListingRequest {
+            root,
+            directory,
+            path: b"a/".repeat(1000),
+            depth: 1000,
+            hidden: false,
+            view: View::from_query(None, false),
+            memory: memory.clone(),
+        };
+        let mut listing = request.read().expect("it can be read");
+        let mut page = Vec::new();
+        listing.write(&mut page, usize::MAX);
+        assert!(memory.0.load(Memory::Relaxed) >= page.len());
     }
 
     #[test]

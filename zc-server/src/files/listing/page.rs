@@ -25,6 +25,21 @@ pub(crate) struct Row<'a> {
     pub(crate) mtime_seconds: i64,
 }
 
+/// The links of the breadcrumb: to as many directories below the root, and to as many at the end of the path. A
+/// link has 3 bytes for each directory that it leads up, so that links to all of 2,000 directories would have 6
+/// MB.
+const LINKS_FIRST: usize = 3;
+const LINKS_LAST: usize = 8;
+
+/// The most bytes that [`start`] writes.
+pub(crate) fn head_bytes_max(path: &[u8], depth: usize) -> usize {
+    // A byte becomes 6 where it is escaped (`&#x27;`), in the title and in the breadcrumb.
+    let names = 2 * 6 * path.len();
+    let segments = path.split(|&byte| byte == b'/').count();
+    let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
+    STYLE.len() + 2048 + names + ups + 64 * (LINKS_FIRST + LINKS_LAST)
+}
+
 /// Writes what precedes the entries. `path` is the decoded path, empty for the root. `depth` is how many
 /// segments the path of the request has.
 pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
@@ -86,7 +101,7 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     }
 }
 
-/// Writes a link to each directory above. The links are relative, so that they work behind a proxy that
+/// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so that they work behind a proxy that
 /// serves the root under a prefix.
 fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     let segments: Vec<_> = match path {
@@ -98,7 +113,14 @@ fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
         _ => "../".repeat(steps),
     };
     put(out, format_args!("<a href=\"{}\">/</a>", up(depth)));
+    let last = segments.len().saturating_sub(LINKS_LAST);
     for (index, segment) in segments.iter().enumerate() {
+        if (LINKS_FIRST..last).contains(&index) {
+            if index == LINKS_FIRST {
+                out.extend_from_slice("<wbr>…/".as_bytes());
+            }
+            continue;
+        }
         put(
             out,
             format_args!(
@@ -260,6 +282,34 @@ mod tests {
                 !page.contains("<script") && !page.contains("onmouseover=\"x"),
                 "{page}"
             );
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_page_is_short_however_deep_the_directory_is() {
+        for depth in [0, 1, 11, 12, 2000] {
+            let names: Vec<_> = (0..depth).map(|number| format!("'{number}")).collect();
+            let path = names.join("/");
+            let page = written(|out| start(out, path.as_bytes(), depth, view(Format::Html)));
+            assert!(
+                page.len() <= head_bytes_max(path.as_bytes(), depth),
+                "{depth}"
+            );
+            assert!(page.len() < 200_000, "{depth}: {} bytes", page.len());
+            let links = page.matches("<bdi>").count();
+            assert_eq!(links, depth.min(LINKS_FIRST + LINKS_LAST));
+            assert_eq!(page.contains('…'), depth > links);
+            let is_linked = |number: usize| {
+                let up = match depth - 1 - number {
+                    0 => "./".to_owned(),
+                    steps => "../".repeat(steps),
+                };
+                page.contains(&format!("\"{up}\"><bdi>&#x27;{number}</bdi>/"))
+            };
+            let is_shown = |number| number < LINKS_FIRST || number + LINKS_LAST >= depth;
+            for number in 0..depth {
+                assert_eq!(is_linked(number), is_shown(number), "{number} of {depth}");
+            }
         }
     }
 

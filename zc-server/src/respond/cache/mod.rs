@@ -13,6 +13,8 @@
 //! * The entries of a root that was let go are dropped a few at a time.
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
+//! * Bytes that are written through a shared mapping (`mmap(2)`) change no time of the file at once, and on
+//!   tmpfs never. So the bytes that are kept are read again after [`READ_TTLS`] times the time to live.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
 //!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
@@ -35,6 +37,10 @@ use crate::respond::prepared::Prepared;
 
 /// How long an entry is kept that nobody asks for, in milliseconds.
 const UNUSED_MS: u64 = 10_000;
+/// How old the bytes of a file may be that are sent from memory, in times to live.
+const READ_TTLS: u64 = 10;
+/// The same where the time to live is short or none, in milliseconds.
+const READ_MS: u64 = 100;
 /// How often entries are looked through for such, in milliseconds.
 const SWEEP_MS: u64 = 1_000;
 /// How many entries one sweep looks at, at most: about a tenth of a millisecond.
@@ -109,6 +115,8 @@ struct Entry {
     weight: usize,
     /// When the disk was asked, in milliseconds of the worker's clock.
     asked_ms: u64,
+    /// When the bytes of the file were read, if they are kept; or some time before that.
+    read_ms: u64,
     /// When the state of the open file was asked for.
     compared_ms: u64,
     used_ms: u64,
@@ -188,6 +196,7 @@ impl ResponseCache {
             standing,
             weight: 0,
             asked_ms,
+            read_ms: asked_ms,
             compared_ms: asked_ms,
             used_ms: asked_ms,
         };
@@ -214,16 +223,24 @@ impl ResponseCache {
         };
         if entry.standing.is_still(&found) {
             let file_max = self.bounds.file_max;
+            // It is believed for one time to live from now on.
+            let age_max_ms = (READ_TTLS - 1).saturating_mul(self.bounds.ttl_ms);
+            let age_max_ms = age_max_ms.max(READ_MS);
+            let is_old = asked_ms.saturating_sub(entry.read_ms) >= age_max_ms;
             if let CacheEntry::File(file) = &mut entry.standing
-                && file.content().is_none()
+                && (file.content().is_none() || is_old)
                 && file.representation.length() <= file_max
             {
-                // It was not in memory before, and may be now.
+                // It was not in memory before and may be now, or is to be read again.
                 file.whole = None;
+                entry.read_ms = asked_ms;
             }
         } else {
             match CacheEntry::from_found(found, make) {
-                Ok(standing) => entry.standing = standing,
+                Ok(standing) => {
+                    entry.standing = standing;
+                    entry.read_ms = asked_ms;
+                }
                 Err(found) => {
                     self.remove(id);
                     return Err(found);
