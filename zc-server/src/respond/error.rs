@@ -32,6 +32,7 @@ pub(crate) fn refuse(
         after: Persistence::Close,
         now: moment.now,
         lines: &content.rules.lines,
+        own_lines: &content.rules.own_lines,
         grant: Grant::NONE,
         disposition: None,
         has_routes: content.rules.spa.is_some(),

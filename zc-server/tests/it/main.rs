@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod local_disk;
 mod network;
+mod own_pages;
 mod package_managers;
 mod paths;
 mod precompressed;
