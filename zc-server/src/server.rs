@@ -126,7 +126,7 @@ impl Server {
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
-            let cache = ResponseCache::new(cache_bounds(&config, descriptors));
+            let cache = ResponseCache::new(cache_bounds(&config, descriptors, index));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let timeouts = timeouts(&config);
             let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
@@ -302,14 +302,14 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
-/// The share of one worker. All together keep as many files as three of four descriptors: they give
+/// The share of the worker `index`; where there are fewer files than workers, some have none. All together keep as many files as three of four descriptors: they give
 /// them up where connections need them.
-fn cache_bounds(config: &Config, descriptors: u64) -> Bounds {
+fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
     let (cache, workers) = (&config.cache, config.threads.max(1));
     let most = usize::try_from(descriptors / 4 * 3).unwrap_or(usize::MAX);
     let files = cache.files.min(most);
     Bounds {
-        entries: files.div_ceil(workers),
+        entries: files / workers + usize::from(index < files % workers),
         bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) / workers,
         file_max: cache.file_max_bytes,
         ttl_ms: cache.ttl_ms,
@@ -340,4 +340,25 @@ fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
         limit,
     });
     (limit, warning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_workers_together_keep_as_many_files_as_configured() {
+        let mut config = Config::for_root(env!("CARGO_MANIFEST_DIR")).expect("a root");
+        for (threads, files, descriptors, expected) in [
+            (64, 1, 1_000, 1),
+            (64, 100, 1_000, 100),
+            (3, 10, 1_000, 10),
+            (4, 0, 1_000, 0),
+            (4, 1_000, 400, 300),
+        ] {
+            (config.threads, config.cache.files) = (threads, files);
+            let share = |worker| cache_bounds(&config, descriptors, worker).entries;
+            assert_eq!((0..threads).map(share).sum::<usize>(), expected);
+        }
+    }
 }

@@ -11,7 +11,8 @@ use crate::config::CACHE_FILES_DEFAULT;
 pub struct CacheArgs {
     /// Files that the cache keeps open
     ///
-    /// The number for all worker threads together. 0 turns the response cache off.
+    /// The number for all worker threads together, each of which has a cache of its own: with fewer files
+    /// than threads, some threads cache none. 0 turns the response cache off.
     #[arg(
         long = "cache-files",
         value_name = "N",
@@ -24,14 +25,14 @@ pub struct CacheArgs {
 
     /// Memory for cached responses
     ///
-    /// Response heads and the content of small files, for all worker threads together.
+    /// Response heads and the content of small files, for all worker threads together. At most 1TiB.
     #[arg(
         long = "cache-bytes",
         value_name = "SIZE",
         env = "ZC_CACHE_BYTES",
         hide_env_values = true,
         default_value = "128MiB",
-        value_parser = parse::size
+        value_parser = parse::cache_bytes
     )]
     pub bytes: u64,
 

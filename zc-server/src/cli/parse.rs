@@ -11,8 +11,8 @@ use zc_http::{Status, is_token};
 
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
-    Bind, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT, DISK_THREADS_MAX,
-    ParseBindError, THREADS_MAX,
+    Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
+    DISK_THREADS_MAX, ParseBindError, THREADS_MAX,
 };
 
 /// The longest duration, 24 hours: a longer one has the wrong unit.
@@ -84,6 +84,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     text.parse()
         .map(|size: ByteSize| size.as_u64())
         .map_err(|_| "not a size; examples: 64MiB, 100kB, 0".to_owned())
+}
+
+/// Parses the memory of the response cache.
+pub(crate) fn cache_bytes(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes <= CACHE_BYTES_MAX => Ok(bytes),
+        _ => Err(
+            "must be at most 1TiB; the content of large files is in the page cache anyway"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Parses the length of the largest file whose content is cached.

@@ -75,6 +75,8 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--idle-timeout", "0", "must be 1ms to 24h"),
         ("--cache-files", "-1", "must be 0 to"),
         ("--cache-bytes", "12 apples", "64MiB"),
+        ("--cache-bytes", "16EiB", "at most 1TiB"),
+        ("--cache-bytes", "1025GiB", "at most 1TiB"),
         ("--cache-file-max", "65KiB", "at most 64KiB"),
         ("--cache-ttl", "25h", "must be 0, or 1ms to 24h"),
         ("--index", "a/b", "a name without a slash"),

@@ -52,6 +52,8 @@ pub const DISK_THREADS_MAX: usize = 1024;
 pub const CACHE_FILES_DEFAULT: usize = 16_384;
 /// The most open files in the response cache: about as many as a system has descriptors.
 pub const CACHE_FILES_MAX: usize = 10_000_000;
+/// The most memory of the response cache, in bytes: more than all of its files can fill.
+pub const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// Default memory of the response cache: enough for ten thousand small files.
 const CACHE_BYTES_DEFAULT: u64 = 128 << 20;
 /// Default size up to which the content of a file is cached. One send from memory costs less than
@@ -118,7 +120,7 @@ pub struct Config {
 pub struct CacheLimits {
     /// Open files, up to [`CACHE_FILES_MAX`]; 0 turns the cache off.
     pub files: usize,
-    /// Memory for responses and the bytes of small files, in bytes.
+    /// Memory for responses and the bytes of small files, in bytes, up to [`CACHE_BYTES_MAX`].
     pub bytes: u64,
     /// The largest file whose content is cached, in bytes, up to [`CACHE_FILE_MAX_BYTES_LIMIT`]; 0 for empty
     /// files alone.

@@ -14,6 +14,17 @@ use crate::files::mime::{self, Types};
 /// cache. Looking for sidecars each time took 3 % of the CPU of requests for 10,000 files of 4 KiB.
 const SIDECAR_TTLS: i128 = 8;
 
+/// Fields of responses whose body is the server's own, unless they are configured. Nothing but the style of
+/// listings is applied, and nothing is loaded but the icon of the site. Buttons sort a listing.
+const OWN_FIELDS: [(&str, &str); 2] = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+];
+
+/// The hash is that of the style of listings.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src \
+     'sha256-3lbTjXPkc0m6zjNRgy8HxSHvgAmvnuSD1FjA3j1rzXE='; img-src 'self'; form-action 'self'; base-uri 'none'";
+
 /// Rules of how files become responses.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -33,6 +44,8 @@ pub(crate) struct Rules {
     pub(crate) download_query: bool,
     /// Fields of every response, as lines of a head.
     pub(crate) lines: Vec<u8>,
+    /// Fields of responses whose body is the server's own: listings, and messages of errors and redirects.
+    pub(crate) own_lines: Vec<u8>,
     /// Fields of files that a glob matches, each as a line of a head.
     file_lines: Vec<(GlobMatcher, Vec<u8>)>,
     /// Content codings of files themselves, by glob.
@@ -43,11 +56,19 @@ impl Rules {
     pub(crate) fn new(files: &Files, ttl_ms: u64) -> Self {
         let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
+        let is_set = |name: &str| {
+            let is_name = |field: &Field| field.name.eq_ignore_ascii_case(name);
+            let mut fields = files.fields.iter();
+            fields.any(|field| field.glob.is_none() && is_name(field))
+        };
         let line = |field: &Field| format!("{}: {}\r\n", field.name, field.value).into_bytes();
         let mut lines = Vec::new();
         if !files.fields.iter().any(is_server) {
             lines.extend_from_slice(b"Server: zc\r\n");
         }
+        let own_fields = OWN_FIELDS.iter().filter(|(name, _)| !is_set(name));
+        let own_lines =
+            own_fields.flat_map(|(name, value)| format!("{name}: {value}\r\n").into_bytes());
         let (mut file_lines, mut codings) = (Vec::new(), Vec::new());
         for field in &files.fields {
             match &field.glob {
@@ -81,6 +102,7 @@ impl Rules {
             cors: files.cors.clone(),
             download_query: files.download_query,
             lines,
+            own_lines: own_lines.collect(),
             file_lines,
             codings,
         }
@@ -119,4 +141,69 @@ impl Rules {
 
 fn as_path(path: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::files::listing::STYLE;
+
+    /// Base64 of a multiple of three bytes less one, as of a hash of 32 bytes
+    /// ([RFC 4648 §4](https://www.rfc-editor.org/rfc/rfc4648#section-4)).
+    fn base64(bytes: &[u8]) -> String {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let padded = [bytes, &[0]].concat();
+        let mut text: String = padded
+            .chunks(3)
+            .flat_map(|three| {
+                let bits = three
+                    .iter()
+                    .fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+                [18, 12, 6, 0].map(|shift| char::from(alphabet[bits >> shift & 63]))
+            })
+            .collect();
+        text.pop();
+        text + "="
+    }
+
+    #[test]
+    fn the_policy_has_the_hash_of_the_style_of_listings() {
+        let hash = base64(&Sha256::digest(format!("\n{STYLE}")));
+        let source = format!("'sha256-{hash}'");
+        assert!(CONTENT_SECURITY_POLICY.contains(&source), "{source}");
+    }
+
+    #[test]
+    fn configured_fields_replace_those_of_the_server() {
+        let lines = |fields: &[(Option<&str>, &str)]| {
+            let fields = fields.iter().map(|(glob, name)| Field {
+                glob: glob.map(|glob| globset::Glob::new(glob).expect("a glob").compile_matcher()),
+                name: (*name).to_owned(),
+                value: "x".to_owned(),
+            });
+            let files = Files {
+                fields: fields.collect(),
+                ..Files::default()
+            };
+            String::from_utf8(Rules::new(&files, 0).own_lines).expect("ASCII")
+        };
+        let names = |lines: String| -> Vec<String> {
+            let names = lines.lines().filter_map(|line| line.split_once(": "));
+            names.map(|(name, _)| name.to_owned()).collect()
+        };
+        let both = ["X-Content-Type-Options", "Content-Security-Policy"];
+        assert_eq!(names(lines(&[])), both);
+        // That of some files says nothing about the server's own pages.
+        assert_eq!(
+            names(lines(&[(Some("*.html"), "content-security-policy")])),
+            both
+        );
+        assert_eq!(
+            names(lines(&[(None, "content-security-policy")])),
+            both[..1]
+        );
+        assert_eq!(names(lines(&[(None, "x-content-type-options")])), both[1..]);
+    }
 }

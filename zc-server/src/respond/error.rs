@@ -37,6 +37,7 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         after: moment.after,
         now: moment.now,
         lines: &content.rules.lines,
+        own_lines: &content.rules.own_lines,
         grant: Grant::NONE,
         disposition: None,
         has_routes: content.rules.spa.is_some(),

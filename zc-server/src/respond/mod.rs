@@ -396,6 +396,7 @@ fn builder<'a>(
             after: moment.after,
             now: moment.now,
             lines: &content.rules.lines,
+            own_lines: &content.rules.own_lines,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
             has_routes: content.rules.spa.is_some(),

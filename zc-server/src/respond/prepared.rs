@@ -70,6 +70,7 @@ fn head(plan: &Plan<'_>, rules: &Rules, now: HttpTime, bytes: &mut Vec<u8>) -> u
         after: Persistence::KeepAlive,
         now,
         lines: &rules.lines,
+        own_lines: &rules.own_lines,
         grant: plan::grant(rules.cors.as_ref(), None),
         disposition: None,
         has_routes: rules.spa.is_some(),

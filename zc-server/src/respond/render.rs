@@ -29,6 +29,8 @@ pub(crate) struct Framing<'a> {
     pub(crate) now: HttpTime,
     /// Fields of every response, as lines.
     pub(crate) lines: &'a [u8],
+    /// Fields of responses whose body is the server's own, as lines.
+    pub(crate) own_lines: &'a [u8],
     pub(crate) grant: Grant<'a>,
     /// The value of `Content-Disposition`, where the client asks for a download.
     pub(crate) disposition: Option<&'a str>,
@@ -109,15 +111,15 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
         }
         Plan::Unsatisfiable { length } => {
             let head = head.content_range_unsatisfied(*length);
-            text(head, status, framing.method).append(out)
+            text(head, status, framing).append(out)
         }
         Plan::Redirect { location } => {
             let head = head.field("Location", location);
-            text(head, status, framing.method).append(out)
+            text(head, status, framing).append(out)
         }
         Plan::Message(status) => {
             let head = status_fields(head, *status);
-            text(head, *status, framing.method).append(out)
+            text(head, *status, framing).append(out)
         }
     }
 }
@@ -246,6 +248,7 @@ fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
         Format::Json => b"application/json",
     };
     let head = head.field("Content-Type", content_type);
+    let head = head.lines(framing.own_lines);
     let chunked = framing.version != Version::Http10;
     if chunked {
         head.field("Transfer-Encoding", b"chunked").finish();
@@ -287,13 +290,14 @@ fn only_head(out: &[u8], rest: Rest) -> Rendered {
 /// A line of text that says the status; announced by its head, absent in an answer to HEAD.
 struct Text(Option<Status>);
 
-fn text(head: Head<'_>, status: Status, method: Method) -> Text {
+fn text(head: Head<'_>, status: Status, framing: Framing<'_>) -> Text {
     // All codes have three digits.
     let length = "200 \n".len() + status.reason().len();
     head.field("Content-Type", b"text/plain; charset=utf-8")
+        .lines(framing.own_lines)
         .number("Content-Length", length as u64)
         .finish();
-    Text((method != Method::Head).then_some(status))
+    Text((framing.method != Method::Head).then_some(status))
 }
 
 impl Text {

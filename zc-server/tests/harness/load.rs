@@ -159,7 +159,7 @@ fn ask_all_along(
     while !rounds.is_over.load(Ordering::Relaxed) {
         let round_began = Instant::now();
         for (path, answers) in watched.iter().zip(&mut answers) {
-            let (answer, is_whole) = ask(&mut client, path);
+            let (answer, is_whole) = ask(address, &mut client, path);
             if !is_whole {
                 client = connect(address);
             }
@@ -180,14 +180,18 @@ fn connect(address: SocketAddr) -> Client {
     client
 }
 
-fn ask(client: &mut Client, path: &Watched) -> (Answer, bool) {
+fn ask(address: SocketAddr, client: &mut Client, path: &Watched) -> (Answer, bool) {
     let (target, fields) = (&path.target, path.fields);
     let request = format!("GET {target} HTTP/1.1\r\nHost: t\r\n{fields}\r\n");
-    let began = Instant::now();
-    client.send(request.as_bytes());
-    let response = client.try_response(false);
+    let mut began = Instant::now();
+    let response = client.try_request(request.as_bytes()).or_else(|| {
+        // The server has ended the connection after the response before, whose file was changed.
+        *client = connect(address);
+        began = Instant::now();
+        client.try_request(request.as_bytes())
+    });
     let ended = Instant::now();
-    let response = response.as_ref().ok();
+    let response = response.as_ref().and_then(|answer| answer.as_ref().ok());
     let shown = |response| path.states.iter().position(|state| state.is_in(response));
     let answer = Answer {
         began,

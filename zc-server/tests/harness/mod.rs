@@ -358,6 +358,8 @@ impl Drop for Server {
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
+    /// Bytes that have come, of all responses.
+    received: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -382,6 +384,7 @@ impl Client {
         Self {
             stream,
             buffer: Vec::new(),
+            received: 0,
         }
     }
 
@@ -402,11 +405,23 @@ impl Client {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Ok(count) => {
                     self.buffer.extend_from_slice(&chunk[..count]);
+                    self.received += count;
                     return Ok(count);
                 }
                 failed => return failed,
             }
         }
+    }
+
+    /// Sends a request. Its response, or why there is none; `None` where the connection had ended before, and
+    /// nothing came.
+    pub(crate) fn try_request(&mut self, request: &[u8]) -> Option<Result<Response, String>> {
+        let before = self.received;
+        let answer = match self.stream.write_all(request) {
+            Ok(()) => self.try_response(false),
+            Err(error) => Err(error.to_string()),
+        };
+        (answer.is_ok() || self.received > before).then_some(answer)
     }
 
     /// The next response, with as much body as its head announces.

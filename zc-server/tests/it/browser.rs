@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The profile is new, nothing is asked of the network, and a page may play without a click.
-const ALWAYS: [&str; 13] = [
+pub(super) const ALWAYS: [&str; 13] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -32,11 +32,11 @@ const ALWAYS: [&str; 13] = [
 ];
 
 /// How often the browser is begun again when it has crashed.
-const CRASHES_MAX: usize = 5;
+pub(super) const CRASHES_MAX: usize = 5;
 
 /// One page at a time: a browser takes all that a small machine has, and lets pages rest that are not in
 /// front.
-static TURN: Mutex<()> = Mutex::new(());
+pub(super) static TURN: Mutex<()> = Mutex::new(());
 /// The browser, while some test holds it: one takes seconds to begin.
 static RUNNING: Mutex<Weak<Browser>> = Mutex::new(Weak::new());
 
@@ -58,7 +58,7 @@ struct Page {
 }
 
 /// A test that failed in its turn is no reason for the others.
-fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+pub(super) fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

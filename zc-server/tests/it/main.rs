@@ -26,6 +26,7 @@ mod limits;
 mod local_disk;
 mod mounts;
 mod network;
+mod own_pages;
 mod package_managers;
 mod paths;
 mod precompressed;

@@ -9,8 +9,9 @@ use percent_encoding::percent_encode;
 use super::view::{Format, SortKey, View};
 use crate::files::percent::SEGMENT;
 
-/// The style of the page, for small screens and dark mode as well. It loads nothing.
-const STYLE: &str = include_str!("page.css");
+/// The style of the page, for small screens and dark mode as well. It loads nothing. The
+/// `Content-Security-Policy` of listings has its hash.
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// The units of sizes, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
