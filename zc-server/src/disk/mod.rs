@@ -6,6 +6,7 @@
 
 mod queue;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -186,6 +187,11 @@ impl Drop for Disk {
     }
 }
 
+thread_local! {
+    /// Whether this is one of the threads, which may wait.
+    static IS_IO_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A handle of the threads that does not keep them.
 #[derive(Debug, Clone)]
 pub(crate) struct DiskHandle(Arc<Shared>);
@@ -208,9 +214,13 @@ pub(crate) struct Closer {
 }
 
 impl Closer {
-    /// Never waits, and is never refused: as many files wait to be closed as were open. Only where the
-    /// threads end, `file` is closed here and now.
+    /// Has a thread close `file`; one of the threads closes it itself. Who calls it from elsewhere never waits,
+    /// and is never refused: no more files wait to be closed than were open. Only where the threads end,
+    /// `file` is closed here and now.
     pub(crate) fn close(&self, file: File) {
+        if IS_IO_THREAD.get() {
+            return drop(file);
+        }
         let _ = self
             .shared
             .push(self.key, Job::Close(file), Place::NotNeeded, 0);
@@ -275,6 +285,7 @@ impl Shared {
     fn work(self: &Arc<Self>) {
         // A worker that shares the core comes first. Where it is refused, things go as they went.
         let _ = zc_core::set_background_priority();
+        IS_IO_THREAD.set(true);
         self.lock().idle -= 1;
         while let Some((running, job)) = self.next() {
             // The panic hook has reported it. Nothing that the job touched is used afterwards, and

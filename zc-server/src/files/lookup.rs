@@ -3,14 +3,12 @@
 //! Every call to a filesystem before a response is planned is made here. A worker and a disk I/O thread run
 //! the same code.
 
-use std::os::fd::OwnedFd;
-
 use zc_http::{AcceptEncoding, Coding, EntityTag, MediaAcceptance};
 
 use crate::config::files::EntityTags;
 use crate::files::declared::declared_tag;
 use crate::files::mime;
-use crate::files::open_file::{OpenFile, OpenMode, Opened, ResolveError};
+use crate::files::open_file::{FileHandle, OpenFile, OpenMode, Opened, ResolveError};
 use crate::files::precompressed;
 use crate::files::root::Root;
 use crate::files::rules::Rules;
@@ -38,7 +36,7 @@ pub(crate) enum Found {
     /// A directory, for a path without a final slash.
     Redirect,
     /// A directory without an index, which is to be listed.
-    Directory(OwnedFd),
+    Directory(FileHandle),
     /// A file none of whose codings is accepted.
     NotAcceptable,
     Nothing(ResolveError),

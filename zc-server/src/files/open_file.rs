@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::{fmt, fs, io};
 
@@ -27,7 +27,7 @@ pub(crate) enum OpenMode {
 pub(crate) enum Opened {
     File(OpenFile),
     /// A directory, open for reading.
-    Directory(OwnedFd),
+    Directory(FileHandle),
 }
 
 /// An open regular file, with the state that `fstat(2)` gives for this descriptor.
@@ -40,7 +40,7 @@ pub(crate) struct OpenFile {
     pub(crate) mount: Arc<Mount>,
 }
 
-/// An open file. Where closing may block, a disk I/O thread closes it.
+/// An open file or directory. Where closing may block, a disk I/O thread closes it.
 #[derive(Debug)]
 pub(crate) struct FileHandle {
     /// `None` only during the drop.

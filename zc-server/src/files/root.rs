@@ -142,6 +142,11 @@ impl Root {
         self.id
     }
 
+    /// Whether it is on a network filesystem, or one of another program.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.mount.is_remote()
+    }
+
     /// The identity of what its path named when it was opened.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
@@ -194,13 +199,13 @@ impl Root {
         // Read before the state: what is in the past now is in the past of the state.
         let now_ns = coarse_now_ns();
         let stat = fstat(&fd).map_err(ResolveError::from_errno)?;
+        let mount = match open_mode {
+            // It was opened without leaving the mount of the root.
+            OpenMode::CachedOnly => Arc::clone(&self.mount),
+            OpenMode::MayBlock => self.mounts.mount_of(&fd),
+        };
         match kind_of(stat.st_mode) {
             SFlag::S_IFREG => {
-                let mount = match open_mode {
-                    // It was opened without leaving the mount of the root.
-                    OpenMode::CachedOnly => Arc::clone(&self.mount),
-                    OpenMode::MayBlock => self.mounts.mount_of(&fd),
-                };
                 if mount.is_synthetic() {
                     return Err(ResolveError::NotFound);
                 }
@@ -212,7 +217,7 @@ impl Root {
                     mount,
                 }))
             }
-            SFlag::S_IFDIR => Ok(Opened::Directory(fd)),
+            SFlag::S_IFDIR => Ok(Opened::Directory(FileHandle::new(File::from(fd), &mount))),
             _ => Err(ResolveError::NotFound),
         }
     }

@@ -301,6 +301,8 @@ impl WorkerRoot {
     /// Whether the path is known, without blocking, to name the same as before.
     fn is_unchanged(&self, path: &RootPath) -> bool {
         match &self.state {
+            // CIFS and 9p ask the server for the state of a file, though statx(2) is told not to.
+            State::Held(root) if root.is_remote() => false,
             State::Held(root) => match Identity::resolve(&path.path, OpenMode::CachedOnly) {
                 Ok(identity) => identity == root.identity(),
                 // The root is open, and goes on serving.
@@ -319,6 +321,9 @@ impl WorkerRoot {
         let State::Held(root) = &self.state else {
             return false;
         };
+        if root.is_remote() {
+            return false;
+        }
         match Identity::resolve(&path.path, OpenMode::CachedOnly) {
             Ok(identity) => identity != root.identity(),
             Err(error) => Identity::is_missing(&error),

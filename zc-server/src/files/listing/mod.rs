@@ -7,7 +7,7 @@ mod view;
 
 use std::cmp::Ordering;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
@@ -16,7 +16,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::file_state::FileState;
-use crate::files::open_file::{OpenMode, Opened};
+use crate::files::open_file::{FileHandle, OpenMode, Opened};
 use crate::files::root::Root;
 use page::Row;
 use view::SortKey;
@@ -36,7 +36,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>();
 #[derive(Debug)]
 pub(crate) struct ListingRequest {
     pub(crate) root: Arc<Root>,
-    pub(crate) directory: OwnedFd,
+    pub(crate) directory: FileHandle,
     /// The decoded path, empty for the root.
     pub(crate) path: Vec<u8>,
     /// How many directories below the root the URL of the page is, as the client sees it.
@@ -97,7 +97,7 @@ impl ListingRequest {
             _memory: Reservation::new(self.memory.clone()),
         };
         let is_synthetic = self.root.is_synthetic(&self.directory);
-        let mut directory = Dir::from_fd(self.directory.try_clone()?)?;
+        let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
         for entry in directory.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
