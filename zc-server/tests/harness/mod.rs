@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 pub(crate) mod clients;
 pub(crate) mod codings;
 pub(crate) mod load;
+pub(crate) mod mounts;
 pub(crate) mod multipart;
 pub(crate) mod nginx;
 pub(crate) mod segments;
