@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub(crate) mod beside;
 pub(crate) mod clients;
 pub(crate) mod codings;
 pub(crate) mod load;
