@@ -60,7 +60,7 @@ impl Mounted {
         }
     }
 
-    /// Unmounts it, once nobody uses it any more, so that nothing of it is left.
+    /// Unmounts it as soon as it is not in use, so that nothing of it is left.
     pub(crate) fn unmount(self) {
         wait_until("it is unmounted", || {
             match umount2(&self.0, MntFlags::empty()) {
