@@ -394,7 +394,8 @@ mod tests {
         for operation in [Operation::Attributes, Operation::Close] {
             mount.treat_file("held", operation, Treatment::Hold);
             let held = path("held");
-            let reader = thread::spawn(move || std::fs::metadata(&held).and(std::fs::read(held)));
+            let reader =
+                thread::spawn(move || std::fs::metadata(&held).and_then(|_| std::fs::read(held)));
             mount.wait_until_held(operation, 1);
             assert_eq!(std::fs::read(path("fine")).expect("a file"), b"fine");
             assert!(!reader.is_finished(), "{operation:?}");
