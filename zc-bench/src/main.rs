@@ -83,6 +83,9 @@ enum Program {
         /// Length of each file, in bytes
         #[arg(long, default_value_t = 64 << 20)]
         length: u64,
+        /// File to show as image.bin too, for a loop device; the kernel keeps none of its bytes
+        #[arg(long)]
+        image: Option<PathBuf>,
     },
     /// Download or read files until standard input ends
     ///
@@ -193,6 +196,7 @@ fn main() -> anyhow::Result<()> {
             delay_ms,
             files,
             length,
+            image,
         } => {
             lower_priority();
             let mount = SlowFs::mount(point)
@@ -203,6 +207,12 @@ fn main() -> anyhow::Result<()> {
                     length,
                 };
                 mount.add(format!("{index}.bin"), content);
+            }
+            if let Some(image) = image {
+                let bytes = std::fs::read(&image)
+                    .with_context(|| format!("cannot read {}", image.display()))?;
+                mount.add("image.bin", Content::Bytes(bytes.into()));
+                mount.keep_out_of_memory("image.bin");
             }
             let delay = Duration::from_millis(delay_ms);
             mount.treat(Operation::Read, Treatment::Delay(delay));

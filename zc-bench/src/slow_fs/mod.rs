@@ -1,56 +1,33 @@
 //! A file system in user space whose every operation can be made slow, held back, or failed on
-//! command: what object stores, network shares and dying disks do by themselves.
+//! command, whose files can lie about their length, and which can end while it is mounted: what object
+//! stores, network shares and dying disks do by themselves.
 
+mod treatment;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use fuser::{
     BackgroundSession, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
     KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
     ReplyEmpty, ReplyEntry, ReplyOpen, Request, SessionACL,
 };
+use nix::errno::Errno as SystemError;
+use nix::mount::{MntFlags, umount2};
 
-use tree::Tree;
+pub use treatment::{Operation, Treatment};
+use treatment::{Shared, State};
 pub use tree::{Content, pattern};
 
 /// Reads that the kernel may have under way at once: past any number of streams in a test.
 const BACKGROUND_MAX: u16 = 1024;
-
-/// What the kernel asks of the file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Looks a name up in a directory, or asks for the attributes of a file.
-    LookUp,
-    /// Opens a file or a directory.
-    Open,
-    /// Reads bytes of a file.
-    Read,
-    /// Reads entries of a directory.
-    List,
-    /// Closes a descriptor of a file: `close(2)` waits for it.
-    Close,
-}
-
-/// How an operation is treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// It is answered at once.
-    Answer,
-    /// It is answered after this time.
-    Delay(Duration),
-    /// It is not answered until the treatment of its operation changes.
-    Hold,
-    /// It fails with this `errno`.
-    Fail(i32),
-}
 
 /// A mounted file system; unmounted when it is dropped, with every operation still held failed.
 #[derive(Debug)]
@@ -101,18 +78,60 @@ impl SlowFs {
         self.shared.lock().tree.set_content(path.as_ref(), content);
     }
 
-    /// Treats `operation` like this from now on. What was held of it is answered or failed first.
+    /// Every read of the file at `path`, relative to the mount point, comes here from now on: the kernel
+    /// keeps none of its bytes. A descriptor that is open keeps what it had.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    pub fn keep_out_of_memory(&self, path: impl AsRef<Path>) {
+        let mut state = self.shared.lock();
+        let number = state.tree.number(path.as_ref());
+        state.uncached.insert(number);
+    }
+
+    /// Treats `operation` like this from now on, but where a file has a treatment of its own. What was
+    /// held of it is answered or failed first.
     pub fn treat(&self, operation: Operation, treatment: Treatment) {
-        let released = {
-            let mut state = self.shared.lock();
-            state.treatments.insert(operation, treatment);
-            let (released, held) = std::mem::take(&mut state.held)
-                .into_iter()
-                .partition(|(of, _)| *of == operation && treatment != Treatment::Hold);
-            state.held = held;
-            released
-        };
-        self.shared.release(released, treatment);
+        self.shared.set(&[operation], None, treatment);
+    }
+
+    /// The same for every operation.
+    pub fn treat_all(&self, treatment: Treatment) {
+        self.shared.set(&Operation::ALL, None, treatment);
+    }
+
+    /// Treats `operation` like this from now on when it is about the file at `path`, relative to the mount
+    /// point, whatever the others have.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    pub fn treat_file(&self, path: impl AsRef<Path>, operation: Operation, treatment: Treatment) {
+        let number = self.shared.lock().tree.number(path.as_ref());
+        self.shared.set(&[operation], Some(number), treatment);
+    }
+
+    /// Ends the program behind the mount, which stays: what waits for it fails, and every operation fails
+    /// with `ENOTCONN` from now on.
+    ///
+    /// # Errors
+    ///
+    /// What `umount2(2)` says to who may not unmount.
+    pub fn end(&self) -> io::Result<()> {
+        // The kernel cuts the connection first, and then does not unmount what is in use.
+        let root = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_PATH | nix::libc::O_DIRECTORY)
+            .open(&self.point)?;
+        let ended = umount2(&self.point, MntFlags::MNT_FORCE);
+        drop(root);
+        self.shared.lock().held.clear();
+        match ended {
+            Err(SystemError::EBUSY) => Ok(()),
+            Err(errno) => Err(errno.into()),
+            Ok(()) => Err(io::Error::other("it was unmounted")),
+        }
     }
 
     /// Waits until at least `count` operations of this kind are held.
@@ -122,7 +141,10 @@ impl SlowFs {
     /// When none comes for a minute: the test hangs.
     pub fn wait_until_held(&self, operation: Operation, count: usize) {
         let state = self.shared.lock();
-        let held = |state: &State| state.held.iter().filter(|(of, _)| *of == operation).count();
+        let held = |state: &State| {
+            let of_this = state.held.iter().filter(|held| held.operation == operation);
+            of_this.count()
+        };
         let (_state, timeout) = self
             .shared
             .changed
@@ -148,87 +170,10 @@ impl SlowFs {
 
 impl Drop for SlowFs {
     fn drop(&mut self) {
-        for operation in [
-            Operation::LookUp,
-            Operation::Open,
-            Operation::Read,
-            Operation::List,
-            Operation::Close,
-        ] {
-            self.treat(operation, Treatment::Fail(nix::libc::EIO));
-        }
+        self.shared.fail_all();
         // A descriptor that somebody still has must not keep the mount.
-        let _ = nix::mount::umount2(&self.point, nix::mount::MntFlags::MNT_DETACH);
+        let _ = umount2(&self.point, MntFlags::MNT_DETACH);
         drop(self.session.take());
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// Notified when an operation is held.
-    changed: Condvar,
-    mounted_at: SystemTime,
-}
-
-struct State {
-    tree: Tree,
-    treatments: BTreeMap<Operation, Treatment>,
-    held: Vec<(Operation, Answer)>,
-    counts: BTreeMap<Operation, u64>,
-}
-
-/// Sends a reply: the real one, or an error.
-type Answer = Box<dyn FnOnce(Option<Errno>) + Send>;
-
-impl Shared {
-    fn new() -> Self {
-        Self {
-            state: Mutex::new(State {
-                tree: Tree::default(),
-                treatments: BTreeMap::new(),
-                held: Vec::new(),
-                counts: BTreeMap::new(),
-            }),
-            changed: Condvar::new(),
-            mounted_at: SystemTime::now(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn treat(&self, operation: Operation, answer: impl FnOnce(Option<Errno>) + Send + 'static) {
-        let mut state = self.lock();
-        *state.counts.entry(operation).or_default() += 1;
-        let treatment = state.treatments.get(&operation).copied();
-        if treatment == Some(Treatment::Hold) {
-            state.held.push((operation, Box::new(answer)));
-            self.changed.notify_all();
-            return;
-        }
-        drop(state);
-        self.release(
-            vec![(operation, Box::new(answer))],
-            treatment.unwrap_or(Treatment::Answer),
-        );
-    }
-
-    fn release(&self, answers: Vec<(Operation, Answer)>, treatment: Treatment) {
-        for (operation, answer) in answers {
-            match treatment {
-                Treatment::Answer => answer(None),
-                Treatment::Fail(errno) => answer(Some(Errno::from_i32(errno))),
-                Treatment::Delay(time) => {
-                    thread::spawn(move || {
-                        thread::sleep(time);
-                        answer(None);
-                    });
-                }
-                Treatment::Hold => self.lock().held.push((operation, answer)),
-            }
-        }
     }
 }
 
@@ -249,8 +194,10 @@ impl Filesystem for Driver {
             let number = state.tree.child(parent, name.as_bytes());
             number.and_then(|number| state.tree.attributes(INodeNo(number), self.0.mounted_at))
         };
+        // Who looks for what is not there is treated like who looks at the directory.
+        let of = found.map_or(parent, |attributes| attributes.ino);
         self.0
-            .treat(Operation::LookUp, move |error| match (error, found) {
+            .treat(Operation::LookUp, of, move |error| match (error, found) {
                 (Some(errno), _) => reply.error(errno),
                 (None, Some(attributes)) => {
                     reply.entry(&Duration::ZERO, &attributes, Generation(0))
@@ -261,40 +208,60 @@ impl Filesystem for Driver {
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let found = self.0.lock().tree.attributes(number, self.0.mounted_at);
-        self.0
-            .treat(Operation::LookUp, move |error| match (error, found) {
+        self.0.treat(Operation::Attributes, number, move |error| {
+            match (error, found) {
                 (Some(errno), _) => reply.error(errno),
                 (None, Some(attributes)) => reply.attr(&Duration::ZERO, &attributes),
                 (None, None) => reply.error(Errno::ENOENT),
+            }
+        });
+    }
+
+    fn open(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let flags = if self.0.lock().uncached.contains(&number.0) {
+            FopenFlags::FOPEN_DIRECT_IO
+        } else {
+            FopenFlags::empty()
+        };
+        self.0
+            .treat(Operation::Open, number, move |error| match error {
+                Some(errno) => reply.error(errno),
+                None => reply.opened(FileHandle(0), flags),
             });
     }
 
-    fn open(&self, _request: &Request, _number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        self.0.treat(Operation::Open, move |error| match error {
-            Some(errno) => reply.error(errno),
-            None => reply.opened(FileHandle(0), FopenFlags::empty()),
-        });
-    }
-
-    fn opendir(&self, _request: &Request, _number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        self.0.treat(Operation::Open, move |error| match error {
-            Some(errno) => reply.error(errno),
-            None => reply.opened(FileHandle(0), FopenFlags::empty()),
-        });
+    fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.0
+            .treat(Operation::Open, number, move |error| match error {
+                Some(errno) => reply.error(errno),
+                None => reply.opened(FileHandle(0), FopenFlags::empty()),
+            });
     }
 
     fn flush(
         &self,
         _request: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         _handle: FileHandle,
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.0.treat(Operation::Close, move |error| match error {
-            Some(errno) => reply.error(errno),
-            None => reply.ok(),
-        });
+        self.0
+            .treat(Operation::Close, number, |error| end(reply, error));
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.0
+            .treat(Operation::Release, number, |error| end(reply, error));
     }
 
     fn read(
@@ -309,7 +276,7 @@ impl Filesystem for Driver {
         reply: ReplyData,
     ) {
         let shared = Arc::clone(&self.0);
-        self.0.treat(Operation::Read, move |error| {
+        self.0.treat(Operation::Read, number, move |error| {
             let bytes = match error {
                 Some(errno) => return reply.error(errno),
                 None => shared.lock().tree.read(number, offset, size),
@@ -330,7 +297,7 @@ impl Filesystem for Driver {
         mut reply: ReplyDirectory,
     ) {
         let entries = self.0.lock().tree.entries(number);
-        self.0.treat(Operation::List, move |error| {
+        self.0.treat(Operation::List, number, move |error| {
             let entries = match (error, entries) {
                 (Some(errno), _) => return reply.error(errno),
                 (None, None) => return reply.error(Errno::ENOTDIR),
@@ -348,19 +315,17 @@ impl Filesystem for Driver {
     }
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("tree", &self.tree)
-            .field("treatments", &self.treatments)
-            .field("held", &self.held.len())
-            .field("counts", &self.counts)
-            .finish()
+fn end(reply: ReplyEmpty, error: Option<Errno>) {
+    match error {
+        Some(errno) => reply.error(errno),
+        None => reply.ok(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn mounted() -> Option<(tempfile::TempDir, SlowFs)> {
@@ -415,5 +380,74 @@ mod tests {
         mount.treat(Operation::Open, Treatment::Fail(nix::libc::EACCES));
         let error = std::fs::read(&path).expect_err("it fails");
         assert_eq!(error.raw_os_error(), Some(nix::libc::EACCES));
+    }
+
+    #[test]
+    fn one_file_is_held_while_the_others_are_answered() {
+        let Some((_directory, mount)) = mounted() else {
+            return;
+        };
+        for name in ["held", "fine"] {
+            mount.add(name, Content::Bytes(name.as_bytes().into()));
+        }
+        let path = |name: &str| mount.point().join(name);
+        for operation in [Operation::Attributes, Operation::Close] {
+            mount.treat_file("held", operation, Treatment::Hold);
+            let held = path("held");
+            let reader =
+                thread::spawn(move || std::fs::metadata(&held).and_then(|_| std::fs::read(held)));
+            mount.wait_until_held(operation, 1);
+            assert_eq!(std::fs::read(path("fine")).expect("a file"), b"fine");
+            assert!(!reader.is_finished(), "{operation:?}");
+            mount.treat_file("held", operation, Treatment::Answer);
+            assert_eq!(reader.join().expect("no panic").expect("read"), b"held");
+        }
+    }
+
+    #[test]
+    fn lengths_lie() {
+        let Some((_directory, mount)) = mounted() else {
+            return;
+        };
+        let lie = |length, there, excess| Content::Lie {
+            seed: 3,
+            length,
+            there,
+            excess,
+        };
+        mount.add("short", lie(10_000, 6_000, 0));
+        mount.add("long", lie(6_000, 10_000, 0));
+        mount.add("garbage", lie(6_000, 6_000, 100));
+        for name in ["short", "long", "garbage"] {
+            mount.keep_out_of_memory(name);
+        }
+        let path = |name| mount.point().join(name);
+        let length = |name| std::fs::metadata(path(name)).expect("a file").len();
+        assert_eq!([length("short"), length("long")], [10_000, 6_000]);
+        let read = std::fs::read(path("short")).expect("a file");
+        assert!(read == pattern(3, 0, 6_000));
+        let read = std::fs::read(path("long")).expect("a file");
+        assert!(read == pattern(3, 0, 10_000));
+        let error = std::fs::read(path("garbage")).expect_err("more than was asked for");
+        assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));
+    }
+
+    #[test]
+    fn a_mount_whose_program_has_ended_is_not_connected() {
+        let Some((_directory, mount)) = mounted() else {
+            return;
+        };
+        mount.add("f", Content::Bytes(b"hello".as_slice().into()));
+        mount.treat(Operation::Read, Treatment::Hold);
+        let path = mount.point().join("f");
+        let reader = {
+            let path = path.clone();
+            thread::spawn(move || std::fs::read(path))
+        };
+        mount.wait_until_held(Operation::Read, 1);
+        mount.end().expect("we may unmount");
+        reader.join().expect("no panic").expect_err("it failed");
+        let error = std::fs::read(&path).expect_err("nobody is there");
+        assert_eq!(error.raw_os_error(), Some(nix::libc::ENOTCONN));
     }
 }

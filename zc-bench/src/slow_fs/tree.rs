@@ -21,6 +21,20 @@ pub enum Content {
         /// The length in bytes.
         length: u64,
     },
+    /// The bytes of a [`Content::Pattern`], by a file that says one length and is of another.
+    ///
+    /// The kernel asks for what is behind the said length only of files that it keeps no bytes of.
+    Lie {
+        /// As of a pattern.
+        seed: u64,
+        /// The length that the file has by its attributes, in bytes.
+        length: u64,
+        /// How many bytes reading it returns in all.
+        there: u64,
+        /// How many bytes each answer to a read has beyond those that were asked for. The kernel takes
+        /// such an answer for `EIO`.
+        excess: u32,
+    },
 }
 
 /// The `length` bytes at `offset` of the file with this seed.
@@ -78,12 +92,18 @@ impl Tree {
 
     /// Gives the file at `path`, which must be there, another content.
     pub(super) fn set_content(&mut self, path: &Path, content: Content) {
+        let number = self.number(path);
+        self.nodes[number as usize - 1] = Node::File(content);
+    }
+
+    /// The number of the file at `path`, which must be there.
+    pub(super) fn number(&self, path: &Path) -> u64 {
         let mut number = INodeNo::ROOT.0;
         for name in path {
             let child = self.child(INodeNo(number), name.as_bytes());
             number = child.unwrap_or_else(|| panic!("no file {}", path.display()));
         }
-        self.nodes[number as usize - 1] = Node::File(content);
+        number
     }
 
     fn node(&self, number: INodeNo) -> Option<&Node> {
@@ -123,7 +143,9 @@ impl Tree {
         let (kind, perm, size) = match self.node(number)? {
             Node::Directory(_) => (FileType::Directory, 0o755, 0),
             Node::File(Content::Bytes(bytes)) => (FileType::RegularFile, 0o644, bytes.len() as u64),
-            Node::File(Content::Pattern { length, .. }) => (FileType::RegularFile, 0o644, *length),
+            Node::File(Content::Pattern { length, .. } | Content::Lie { length, .. }) => {
+                (FileType::RegularFile, 0o644, *length)
+            }
         };
         Some(FileAttr {
             ino: number,
@@ -156,6 +178,15 @@ impl Tree {
             }
             Content::Pattern { seed, length } => {
                 let count = length.saturating_sub(offset).min(u64::from(size));
+                pattern(*seed, offset, count as usize)
+            }
+            Content::Lie {
+                seed,
+                there,
+                excess,
+                ..
+            } => {
+                let count = there.saturating_sub(offset).min(u64::from(size)) + u64::from(*excess);
                 pattern(*seed, offset, count as usize)
             }
         })

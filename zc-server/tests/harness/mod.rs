@@ -13,9 +13,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub(crate) mod beside;
 pub(crate) mod clients;
 pub(crate) mod codings;
 pub(crate) mod load;
+pub(crate) mod mounts;
 pub(crate) mod multipart;
 pub(crate) mod nginx;
 pub(crate) mod segments;

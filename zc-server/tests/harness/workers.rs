@@ -48,6 +48,29 @@ impl Workers {
         self.0.iter().map(of_one).sum()
     }
 
+    /// Where one of them waits for the queue of a device, if one does: the stack of its calls in the kernel.
+    /// `None` as well where the kernel does not show it, as to who is not root.
+    pub(crate) fn waits_for_a_device(&self) -> Option<String> {
+        let waits = |task: &PathBuf| {
+            let is_blocked = || state(task) == Some('D');
+            let before = is_blocked();
+            let stack = std::fs::read_to_string(task.join("stack")).ok()?;
+            let waits = before && stack.contains("submit_bio") && is_blocked();
+            (waits || stack.contains("blk_mq_get_tag")).then_some(stack)
+        };
+        self.0.iter().find_map(waits)
+    }
+
+    /// What each of them does in the kernel now, for who looks for what hangs.
+    pub(crate) fn stacks(&self) -> String {
+        let of_one = |task: &PathBuf| {
+            let read = |name| std::fs::read_to_string(task.join(name)).unwrap_or_default();
+            let (name, state) = (read("comm"), state(task));
+            format!("{}, state {state:?}:\n{}", name.trim_end(), read("stack"))
+        };
+        self.0.iter().map(of_one).collect()
+    }
+
     /// True when every one of them sleeps in another system call than epoll.
     pub(crate) fn sleep_elsewhere(&self) -> bool {
         let elsewhere = |task: &PathBuf| sleeps_in(task).is_some_and(|call| !is_epoll(call));
@@ -57,13 +80,16 @@ impl Workers {
 
 /// The system call that a thread sleeps in, if it does.
 fn sleeps_in(task: &Path) -> Option<i64> {
-    let read = |name| std::fs::read_to_string(task.join(name)).expect("our child");
-    let call = read("syscall");
+    let call = std::fs::read_to_string(task.join("syscall")).expect("our child");
     let number = call.split_whitespace().next()?.parse().ok();
-    let stat = read("stat");
-    // The state stands behind the name, which may hold anything but is in parentheses.
-    let (_, behind) = stat.rsplit_once(") ").expect("a name");
-    number.filter(|_| behind.starts_with(['S', 'D']))
+    number.filter(|_| matches!(state(task), Some('S' | 'D')))
+}
+
+/// The state of a thread, by its letter in proc_pid_stat(5).
+fn state(task: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+    // It stands behind the name, which may hold anything but is in parentheses.
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 fn is_epoll(call: i64) -> bool {

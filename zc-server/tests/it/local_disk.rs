@@ -5,16 +5,15 @@
 //! device.
 
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
+use crate::harness::mounts::LoopDisk;
 use crate::harness::segments::Inbox;
 use crate::harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc::EIO;
 use nix::sys::signal::Signal;
-use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+use zc_bench::slow_fs::{Operation, Treatment};
 
 const FILES: usize = 8;
 const LENGTH: usize = 64 << 10;
@@ -30,44 +29,14 @@ const WINDOW: usize = 2 << 20;
 struct Slow {
     // Dropped first: a server that reads from the disk keeps it from being unmounted.
     server: Option<Server>,
-    mounted: Mounted,
-    image: SlowFs,
-    directory: tempfile::TempDir,
+    disk: LoopDisk,
+    root: tempfile::TempDir,
 }
 
 impl Drop for Slow {
     fn drop(&mut self) {
         // No process ends that waits for the disk in the kernel.
         self.answer();
-    }
-}
-
-/// Unmounted when it is dropped.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // What the kernel has of a ring outlives the process for a moment.
-        wait_until("the disk is unmounted", || {
-            let output = Command::new("umount").arg(&self.0).output();
-            output.is_ok_and(|output| output.status.success())
-        });
-    }
-}
-
-/// Whether the command does what it is told; else it says why not.
-fn succeeds(command: &mut Command) -> bool {
-    match command.output() {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            println!("nothing to test: {command:?}: {said}");
-            false
-        }
-        Err(error) => {
-            println!("nothing to test: {command:?}: {error}");
-            false
-        }
     }
 }
 
@@ -80,47 +49,18 @@ fn long_body() -> Vec<u8> {
     pattern(2 * WINDOW + 100_003, 39)
 }
 
-/// An image with the files of the root. `None` where that cannot be made.
-fn image(directory: &Path) -> Option<Vec<u8>> {
-    let files = directory.join("files");
-    std::fs::create_dir(&files).expect("a directory");
-    std::fs::write(files.join("hot"), b"hot").expect("a file");
-    std::fs::write(files.join("long"), long_body()).expect("a file");
-    for index in 0..FILES {
-        std::fs::write(files.join(index.to_string()), body(index)).expect("a file");
-    }
-    let image = directory.join("image");
-    std::fs::File::create(&image)
-        .and_then(|file| file.set_len(16 << 20))
-        .expect("room");
-    let mut make = Command::new("/usr/sbin/mkfs.ext4");
-    make.args(["-q", "-O", "^has_journal", "-d"]);
-    succeeds(make.arg(&files).arg(&image)).then(|| std::fs::read(image).expect("a file"))
-}
-
 impl Slow {
     /// `None` where FUSE, loop devices or ext4 cannot be used.
     fn start(options: &[&str]) -> Option<Self> {
-        let directory = temp_root();
-        let bytes = image(directory.path())?;
-        let [outer, inner] = ["outer", "inner"].map(|name| directory.path().join(name));
-        std::fs::create_dir(&outer).expect("a directory");
-        std::fs::create_dir(&inner).expect("a directory");
-        let mount = match SlowFs::mount(&outer) {
-            Ok(mount) => mount,
-            Err(error) => {
-                println!("no FUSE here ({error}): nothing to test");
-                return None;
+        let root = temp_root();
+        let disk = LoopDisk::mount(root.path(), 16 << 20, |files| {
+            std::fs::write(files.join("hot"), b"hot").expect("a file");
+            std::fs::write(files.join("long"), long_body()).expect("a file");
+            for index in 0..FILES {
+                std::fs::write(files.join(index.to_string()), body(index)).expect("a file");
             }
-        };
-        mount.add("image", Content::Bytes(bytes.into()));
-        let mut command = Command::new("mount");
-        command.args(["-o", "loop,ro"]);
-        if !succeeds(command.arg(outer.join("image")).arg(&inner)) {
-            return None;
-        }
-        let mounted = Mounted(inner.clone());
-        let server = Server::start_with(binary(), temp_root(), &inner, options);
+        })?;
+        let server = Server::start_with(binary(), temp_root(), root.path(), options);
         // Names and lengths are known from here on, and what is hot is in memory; once more where the
         // machine takes longer than the disk may.
         wait_until("what is hot", || server.get("/hot").body == b"hot");
@@ -129,22 +69,11 @@ impl Slow {
                 server.head_with(&format!("/{index}"), "").status == 200
             });
         }
-        let slow = Self {
+        Some(Self {
             server: Some(server),
-            mounted,
-            image: mount,
-            directory,
-        };
-        slow.forget();
-        Some(slow)
-    }
-
-    /// What the outer file system has read ahead must not answer for it.
-    fn forget(&self) {
-        let outer = self.directory.path().join("outer/image");
-        let outer = std::fs::File::open(outer).expect("a file");
-        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
-        posix_fadvise(outer, 0, 0, advice).expect("advice");
+            disk,
+            root,
+        })
     }
 
     fn server(&mut self) -> &mut Server {
@@ -153,19 +82,19 @@ impl Slow {
 
     /// One request for each file, on a connection of its own, of which the disk has some.
     fn ask(&mut self) -> Vec<Client> {
-        self.image.treat(Operation::Read, Treatment::Hold);
+        self.disk.device.treat(Operation::Read, Treatment::Hold);
         let ask = |index| {
             let mut client = self.server().connect();
             client.send(format!("GET /{index} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
             client
         };
         let clients = (0..FILES).map(ask).collect();
-        self.image.wait_until_held(Operation::Read, 1);
+        self.disk.device.wait_until_held(Operation::Read, 1);
         clients
     }
 
     fn answer(&self) {
-        self.image.treat(Operation::Read, Treatment::Answer);
+        self.disk.device.treat(Operation::Read, Treatment::Answer);
     }
 
     fn serve_hot(&mut self) {
@@ -234,13 +163,12 @@ fn what_was_sent_of_a_long_file_is_at_the_client_before_the_disk_answers() {
     };
     let body = long_body();
     // The first window is in memory, and nothing is read ahead.
-    let file = std::fs::File::open(slow.mounted.0.join("long")).expect("a file");
+    let file = std::fs::File::open(slow.root.path().join("long")).expect("a file");
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("advice");
     file.read_exact_at(&mut vec![0; WINDOW], 0)
         .expect("a window");
     assert_eq!(slow.server().head_with("/long", "").status, 200);
-    slow.forget();
-    slow.image.treat(Operation::Read, Treatment::Hold);
+    slow.disk.device.treat(Operation::Read, Treatment::Hold);
     let mut inbox = Inbox::connect(slow.server());
     inbox.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
     wait_until("a thread waits for the second window", || {
@@ -265,14 +193,13 @@ fn a_file_whose_end_alone_is_in_memory_is_waited_for() {
             return;
         };
         for index in 0..FILES {
-            let path = slow.mounted.0.join(index.to_string());
+            let path = slow.root.path().join(index.to_string());
             let file = std::fs::File::open(path).expect("a file");
             let last = LENGTH as u64 - 1;
             file.read_exact_at(&mut [0], last).expect("its last byte");
             let there = zc_core::Residency::probe(&file, last..last + 1);
             assert_eq!(there, zc_core::Residency::Hot, "{index}");
         }
-        slow.forget();
         let clients = slow.ask();
         slow.serve_hot();
         assert!(clients.iter().all(|client| client.buffered() == 0));
@@ -353,7 +280,9 @@ fn a_disk_that_fails_is_500() {
         let Some(mut slow) = Slow::start(way) else {
             return;
         };
-        slow.image.treat(Operation::Read, Treatment::Fail(EIO));
+        slow.disk
+            .device
+            .treat(Operation::Read, Treatment::Fail(EIO));
         for index in 0..FILES {
             assert_eq!(slow.server().get(&format!("/{index}")).status, 500);
         }
@@ -411,10 +340,9 @@ fn a_long_file_on_a_slow_disk_arrives_although_a_window_takes_longer_than_the_li
     };
     let delay = Treatment::Delay(Duration::from_millis(200));
     let mut is_whole = || {
-        slow.forget();
-        let inner = std::fs::File::open(slow.mounted.0.join("long")).expect("a file");
+        let inner = std::fs::File::open(slow.root.path().join("long")).expect("a file");
         posix_fadvise(inner, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("advice");
-        slow.image.treat(Operation::Read, delay);
+        slow.disk.device.treat(Operation::Read, delay);
         let mut client = slow.server().connect();
         client.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
         let response = client.try_response(false);
