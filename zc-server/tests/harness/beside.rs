@@ -119,7 +119,8 @@ impl Holdings {
             // The kernel's own, of a ring.
             .filter(|name| !name.starts_with("iou-"))
             .collect();
-        let is_of_disk = |name: &&String| name.starts_with("zc-disk");
+        let is_of_disk =
+            |name: &&String| name.starts_with("zc-disk") || name.starts_with("zc-read");
         let disk_threads = names.iter().filter(is_of_disk).count();
         let status = std::fs::read_to_string(format!("{process}/status")).expect("our child");
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

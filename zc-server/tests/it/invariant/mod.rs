@@ -182,7 +182,8 @@ impl<B: BadMount> Site<B> {
         self.serve_others();
         hot.wait_for(HOT);
         hot.stop();
-        assert!(now.disk_threads <= DISK_THREADS, "{now:?}");
+        // As many look up and list as read.
+        assert!(now.disk_threads <= 2 * DISK_THREADS, "{now:?}");
         assert!(now.threads <= before.threads, "{now:?}, {before:?}");
         assert!(
             now.memory_kib <= before.memory_kib + MEMORY_KIB,
