@@ -5,25 +5,38 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use zc_core::{FileSystem, Progress, Residency, SinkKind, Transfer};
 
 /// Enough to find out, in bytes; it fits every socket buffer.
 const SAMPLE_BYTES: u64 = 4096;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let paths: Vec<_> = std::env::args_os().skip(1).collect();
-    anyhow::ensure!(!paths.is_empty(), "usage: which_path FILE…");
-    for path in paths {
-        let path = std::path::Path::new(&path);
-        tell(path, io::stdout()).with_context(|| path.display().to_string())?;
+    if paths.is_empty() {
+        eprintln!("usage: which_path FILE…");
+        return ExitCode::from(2);
     }
-    Ok(())
+    let mut code = ExitCode::SUCCESS;
+    for path in paths {
+        if let Err(error) = tell(Path::new(&path), io::stdout()) {
+            eprintln!("which_path: {error:#}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }
 
-pub(crate) fn tell(path: &std::path::Path, mut out: impl Write) -> anyhow::Result<()> {
-    let file = File::open(path)?;
+pub(crate) fn tell(path: &Path, mut out: impl Write) -> anyhow::Result<()> {
+    let name = path.display();
+    let metadata = path.metadata();
+    let metadata = metadata.with_context(|| format!("cannot open {name}; give a file"))?;
+    // Before it is opened: opening a named pipe waits.
+    ensure!(metadata.is_file(), "{name} is not a regular file");
+    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
     let length = file.metadata()?.len();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut peer = TcpStream::connect(listener.local_addr()?)?;

@@ -146,7 +146,8 @@ pub use sendfile::{CALL_BYTES_MAX, sendfile};
 pub use splice::splice;
 pub use transfer::Transfer;
 
-/// The examples of the READMEs and of the book, compiled.
+/// The examples of the READMEs and of the book, compiled. Those of the book with the feature that one of
+/// them needs: lines that rustdoc hides would show elsewhere.
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../README.md")]
@@ -155,6 +156,7 @@ mod documents {
     #[doc = include_str!("../../README.md")]
     mod of_the_repository {}
 
+    #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
     #[doc = include_str!("../../docs/src/zc-core.md")]
     mod of_the_book {}
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::copy::CopyBuffer;
@@ -76,6 +77,8 @@ pub struct Receive<F> {
     /// Bytes promised and not yet accepted by the file.
     remaining: u64,
     method: ReceiveMethod,
+    /// Whether the file was found to be open without `O_APPEND`.
+    is_checked: bool,
     /// Whether the next bytes go by splice.
     splices: bool,
     pool: PipePool,
@@ -137,6 +140,7 @@ impl<F: AsFd> Receive<F> {
             offset,
             remaining: length,
             method: ReceiveMethod::Auto,
+            is_checked: false,
             splices: true,
             pool: pool.clone(),
             pipe: None,
@@ -184,10 +188,12 @@ impl<F: AsFd> Receive<F> {
     /// * [`Progress::SourceTruncated`]: the peer ended before the promised length. `offset` is the place in
     ///   the file; everything before it has been written.
     ///
-    /// Do not open the file with `O_APPEND`: `splice` refuses it, and `pwrite` on Linux appends to it
-    /// whatever the offset.
-    ///
     /// # Errors
+    ///
+    /// A file that is open with `O_APPEND` is refused by the first call, with an error of kind
+    /// [`ReceiveErrorKind::File`], before anything is taken from the source: on Linux, `pwrite` appends to such
+    /// a file whatever the offset, see
+    /// [`pwrite(2)`](https://man7.org/linux/man-pages/man2/pwrite.2.html#BUGS).
     ///
     /// [`ReceiveError`] says how many bytes the **file** accepted in this call before it failed. After
     /// a failure of the file (`ENOSPC`, `EDQUOT`, `EIO` …) the bytes that had left the source are kept
@@ -195,6 +201,9 @@ impl<F: AsFd> Receive<F> {
     /// [`ReceiveMethod::Auto`], a refusal of `splice` and a pool without a pipe are no errors: the receive
     /// continues by copying and keeps the reason.
     pub fn advance(&mut self, source: impl AsFd, budget: u64) -> Result<Progress, ReceiveError> {
+        if !self.is_checked {
+            self.check()?;
+        }
         let result = self.drive(source.as_fd(), budget);
         if self.piped() == 0 {
             self.pipe = None;
@@ -203,6 +212,26 @@ impl<F: AsFd> Receive<F> {
             self.buffer = None;
         }
         result
+    }
+
+    /// Refuses a file whose writes would not go to the offset.
+    fn check(&mut self) -> Result<(), ReceiveError> {
+        let refused = match fcntl(&self.sink, FcntlArg::F_GETFL).map(OFlag::from_bits_retain) {
+            Ok(flags) if !flags.contains(OFlag::O_APPEND) => {
+                self.is_checked = true;
+                return Ok(());
+            }
+            Ok(_) => io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the file is open with O_APPEND; open it without",
+            ),
+            Err(errno) => errno.into(),
+        };
+        Err(ReceiveError {
+            written: 0,
+            kind: ReceiveErrorKind::File,
+            source: refused,
+        })
     }
 
     fn drive(&mut self, source: BorrowedFd<'_>, budget: u64) -> Result<Progress, ReceiveError> {

@@ -46,6 +46,21 @@ fn which_path_answers_where_the_filesystem_is_not_told() {
     assert_eq!(refused, PORTABLE, "{told}");
 }
 
+#[test]
+fn which_path_says_in_one_line_what_cannot_be_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines = Vec::new();
+    for (path, said) in [
+        (directory.path().join("none"), "give a file: No such file"),
+        (directory.path().to_owned(), "is not a regular file"),
+    ] {
+        let error = which_path::tell(&path, &mut lines).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(said) && !error.contains('\n'), "{error}");
+    }
+    assert_eq!(lines, b"");
+}
+
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_io().build().unwrap()
 }

@@ -20,6 +20,7 @@ use common::{
     tcp_pair, unix_pair, wait_until_hung_up,
 };
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, send};
 use socket2::SockRef;
 use zc_core::{PipePool, Progress, Receive, ReceiveErrorKind, ReceiveMethod, SourceTruncated};
@@ -131,15 +132,51 @@ fn what_follows_the_promised_bytes_stays_in_the_socket() {
 }
 
 #[test]
-fn auto_copies_into_an_appending_file_and_loses_nothing() {
+fn a_file_open_for_appending_is_refused_before_anything_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("appended");
+    std::fs::write(&path, b"before").unwrap();
+    let file = File::options().append(true).open(&path).unwrap();
+    for &method in RECEIVE_METHODS {
+        let (mut sender, mut source) = unix_pair(None);
+        sender.write_all(b"kept").unwrap();
+        let pool = pool();
+        let mut receive = Receive::new(&file, 0, 4, &pool).with_method(method);
+        for _ in 0..2 {
+            let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
+            assert_eq!((error.written, error.kind), (0, ReceiveErrorKind::File));
+            assert_eq!(
+                error.source.to_string(),
+                "the file is open with O_APPEND; open it without"
+            );
+        }
+        assert_eq!((receive.unwritten(), pool.alive()), (0, 0));
+        drop(sender);
+        wait_until_hung_up(&source);
+        let mut left = Vec::new();
+        source.read_to_end(&mut left).unwrap();
+        assert_same_bytes(&left, b"kept");
+    }
+    assert_same_bytes(&std::fs::read(&path).unwrap(), b"before");
+}
+
+/// Makes splice refuse the file: it is opened for appending after a receive has looked at it.
+fn make_splice_refuse(receive: &mut Receive<&File>, source: &UnixStream, file: &File) {
+    let looked = advance(receive, source, 0).unwrap();
+    assert_eq!(looked, Progress::BudgetSpent);
+    fcntl(file, FcntlArg::F_SETFL(OFlag::O_APPEND)).unwrap();
+}
+
+#[test]
+fn auto_copies_where_splice_refuses_the_file_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = patterned(150_000, 11);
-    let path = directory.path().join("appended");
-    let mut options = File::options();
-    let file = options.create(true).append(true).open(&path).unwrap();
+    let path = directory.path().join("refusing");
+    let file = File::create(&path).unwrap();
     let (sender, source) = unix_pair(None);
     let pool = pool();
     let mut receive = Receive::new(&file, 0, 150_000, &pool);
+    make_splice_refuse(&mut receive, &source, &file);
     std::thread::scope(|scope| {
         scope.spawn(|| send_in_pieces(&sender, &bytes, &PIECES));
         wait_until_readable(&source);
@@ -160,13 +197,13 @@ fn auto_copies_into_an_appending_file_and_loses_nothing() {
 #[test]
 fn a_named_splice_is_refused_aloud_and_keeps_what_it_took() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("appended");
-    let mut options = File::options();
-    let file = options.create(true).append(true).open(&path).unwrap();
+    let path = directory.path().join("refusing");
+    let file = File::create(&path).unwrap();
     let (mut sender, mut source) = unix_pair(None);
     sender.write_all(b"kept").unwrap();
     let pool = pool();
     let mut receive = Receive::new(&file, 0, 4, &pool).with_method(ReceiveMethod::Splice);
+    make_splice_refuse(&mut receive, &source, &file);
     let error = advance(&mut receive, &source, u64::MAX).unwrap_err();
     assert_eq!((error.written, error.kind), (0, ReceiveErrorKind::Refused));
     assert_eq!(errno_of(&error.source), refusal(Errno::EINVAL));

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use zc_core::FileSystem;
+
 /// The video of the study, in bytes.
 pub(crate) const VIDEO_BYTES: u64 = 300_000_000;
 /// Small files of which there are many.
@@ -95,6 +97,13 @@ impl Fixtures {
         }
     }
 
+    /// Whether they are on tmpfs or its like, where no file is ever cold.
+    pub(crate) fn are_in_memory(&self) -> bool {
+        let directory = File::open(self.root());
+        let found = directory.and_then(FileSystem::from_fd);
+        found.is_ok_and(FileSystem::is_in_memory)
+    }
+
     /// The directory that is served.
     pub(crate) fn root(&self) -> &Path {
         self.directory.path()
@@ -121,5 +130,24 @@ impl Fixtures {
             left -= count as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_on_tmpfs_are_known_to_be_in_memory() {
+        let on_disk = env!("CARGO_MANIFEST_DIR");
+        for (parent, is_in_memory) in [("/dev/shm", true), (on_disk, false)] {
+            let directory = tempfile::Builder::new().tempdir_in(parent);
+            let directory = directory.expect("a directory");
+            assert_eq!(
+                Fixtures { directory }.are_in_memory(),
+                is_in_memory,
+                "{parent}"
+            );
+        }
     }
 }

@@ -32,6 +32,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::artifacts::{self, root};
@@ -58,28 +59,28 @@ pub(crate) struct Options {
     #[arg(long)]
     full: bool,
 
-    /// Check in under a minute that everything can be measured; the figures mean nothing
+    /// Check in about a minute that everything can be measured; the figures mean nothing
     #[arg(long, conflicts_with_all = ["quick", "full"])]
     trial: bool,
 
-    /// Run only these sections; may be repeated
+    /// Run only these sections, separated by commas
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// Measure only these other servers, or none [default: all that are installed; with --quick nginx
-    /// and lighttpd]
-    #[arg(long, value_delimiter = ',')]
+    /// Measure only these other servers, separated by commas, or none [default: all that are installed;
+    /// with --quick nginx and lighttpd]
+    #[arg(long, value_delimiter = ',', value_parser = peer_names())]
     peers: Option<Vec<String>>,
 
-    /// Rounds of each comparison [default: 3, 5 or 7]
-    #[arg(long)]
+    /// Rounds of each comparison, 1 to 1000 [default: 3, 5 or 7]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
     rounds: Option<u32>,
 
     /// Directory for the report [default: target/bench; with --render, that of REPORT.json]
     #[arg(long)]
     out: Option<PathBuf>,
 
-    /// Directory for the served files, with 5 GB free [default: the temporary directory]
+    /// Directory for the served files, on a disk with 5 GB free [default: $TMPDIR, or /tmp]
     #[arg(long)]
     files: Option<PathBuf>,
 
@@ -94,6 +95,8 @@ pub(crate) struct Options {
 
 /// In place of the names of other servers.
 const NO_PEERS: &str = "none";
+/// What `--rounds` may be.
+const ROUNDS_MAX: i64 = 1000;
 /// The longest reason in a report.
 const WHY_CHARS_MAX: usize = 300;
 
@@ -127,9 +130,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         println!("report: {}", out.join("report.html").display());
         return Ok(());
     }
+    // Before anything is built: that takes minutes.
+    let others = options.others()?;
+    let files = options.files()?;
     let built = build(options.depth())?;
 
-    let mut bench = Bench::new(&options, arguments, &built)?;
+    let mut bench = Bench::new(&options, arguments, &built, &files)?;
+    bench.choose_others(others);
     let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
     bench.say(&plan.line());
     bench.progress.plan(plan);
@@ -149,6 +156,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         None => {}
     }
     Ok(())
+}
+
+fn peer_names() -> PossibleValuesParser {
+    let names = OTHERS.iter().map(|peer| peer.name);
+    PossibleValuesParser::new(names.chain([NO_PEERS]))
 }
 
 /// Builds the programs of a run, and answers where they are.
@@ -172,6 +184,41 @@ impl Options {
             Some(chosen) => Ok(chosen),
             None => Ok(artifacts::target_directory()?.join("bench")),
         }
+    }
+
+    /// The directory below which the served files are made.
+    fn files(&self) -> anyhow::Result<PathBuf> {
+        let files = self.files.clone().unwrap_or_else(std::env::temp_dir);
+        if files.is_dir() {
+            return Ok(files);
+        }
+        bail!(
+            "{} is not a directory; give one on a disk with 5 GB free: --files DIR",
+            files.display()
+        );
+    }
+
+    /// The other servers that are wanted, and those that `--quick` leaves out: none where the sections
+    /// measure none.
+    fn others(&self) -> anyhow::Result<(Vec<Peer>, Vec<Peer>)> {
+        let named = self.peers.as_deref().unwrap_or_default();
+        if named.len() > 1 && named.iter().any(|name| name == NO_PEERS) {
+            bail!("--peers {NO_PEERS} leaves out all other servers; name no server beside it");
+        }
+        if !self.sections().iter().any(|section| section.has_others()) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let is_wanted = |peer: &Peer| match &self.peers {
+            Some(names) => names.iter().any(|name| name == peer.name),
+            None => !self.quick || QUICK_PEERS.contains(&peer.name),
+        };
+        let (wanted, left_out) = OTHERS.into_iter().partition(is_wanted);
+        let left_out = if self.peers.is_none() {
+            left_out
+        } else {
+            Vec::new()
+        };
+        Ok((wanted, left_out))
     }
 
     fn sections(&self) -> Vec<Section> {
@@ -203,18 +250,26 @@ impl Bench {
         options: &Options,
         arguments: &[String],
         built: &BTreeMap<String, PathBuf>,
+        files: &Path,
     ) -> anyhow::Result<Self> {
         // First of all: threads of before would stay outside.
-        let machine = arena::enter();
+        let mut machine = arena::enter();
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let times = options.times();
-        let parent = options.files.clone().unwrap_or_else(std::env::temp_dir);
-        println!("creating the served files in {}", parent.display());
-        let fixtures = Fixtures::make(&parent, times.size)
-            .with_context(|| format!("cannot create the served files in {}", parent.display()))?;
+        println!("creating the served files in {}", files.display());
+        let fixtures = Fixtures::make(files, times.size).with_context(|| {
+            let files = files.display();
+            format!(
+                "cannot create the served files in {files}; give another directory: --files DIR"
+            )
+        })?;
+        machine.files_in_memory = fixtures.are_in_memory();
+        if machine.files_in_memory && options.sections().contains(&Section::Cold) {
+            eprintln!("warning: {}", report::warnings::FILES_IN_MEMORY);
+        }
         let scratch = tempfile::Builder::new()
             .prefix("zc-bench-peers-")
             .tempdir()?;
@@ -222,7 +277,7 @@ impl Bench {
             let found = built.get(name).cloned();
             found.with_context(|| format!("cargo did not build {name}"))
         };
-        let mut bench = Self {
+        Ok(Self {
             times,
             programs: Programs {
                 server: program("zc-server")?,
@@ -244,38 +299,17 @@ impl Bench {
             stop,
             progress: Progress::new(),
             _scratch: scratch,
-        };
-        bench.choose_others(options)?;
-        Ok(bench)
+        })
     }
 
-    fn choose_others(&mut self, options: &Options) -> anyhow::Result<()> {
-        let names: Vec<_> = OTHERS.iter().map(|peer| peer.name).collect();
-        let quick: Vec<String> = QUICK_PEERS.map(str::to_owned).to_vec();
-        let nobody = Vec::new();
-        let chosen = match options.peers.as_deref() {
-            None if options.quick => Some(&quick),
-            Some([name]) if name == NO_PEERS => Some(&nobody),
-            _ => options.peers.as_ref(),
-        };
-        for name in chosen.into_iter().flatten() {
-            if !names.contains(&name.as_str()) {
-                bail!(
-                    "unknown server `{name}`; use {}, or only {NO_PEERS}",
-                    names.join(", ")
-                );
-            }
-        }
-        let (wanted, left_out): (Vec<Peer>, Vec<Peer>) = OTHERS.iter().partition(|peer| {
-            chosen.is_none_or(|names| names.iter().any(|name| name == peer.name))
-        });
+    fn choose_others(&mut self, (wanted, left_out): (Vec<Peer>, Vec<Peer>)) {
         for peer in wanted {
             match peer.is_here() {
                 Ok(()) => self.others.push(peer),
                 Err(skipped) => self.skip(skipped),
             }
         }
-        if options.peers.is_none() && !left_out.is_empty() {
+        if !left_out.is_empty() {
             let names: Vec<&str> = left_out.iter().map(|peer| peer.name).collect();
             self.skip(Skipped {
                 what: names.join(", "),
@@ -283,7 +317,6 @@ impl Bench {
                 mend: Some("cargo xtask bench".to_owned()),
             });
         }
-        Ok(())
     }
 
     /// Runs all sections, even if one fails. Answers the first failure.
@@ -367,12 +400,53 @@ fn commit() -> String {
 mod tests {
     use super::*;
 
+    fn parsed(arguments: &[&str]) -> Result<Options, clap::Error> {
+        let name = ["cargo xtask bench"];
+        Options::try_parse_from(name.iter().chain(arguments))
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_before_anything_is_built() {
+        for (arguments, said) in [
+            (["--rounds", "0"], "0 is not in 1..=1000"),
+            (["--rounds", "1001"], "1001 is not in 1..=1000"),
+            (
+                ["--peers", "nginx,ngnix"],
+                "a similar value exists: 'nginx'",
+            ),
+        ] {
+            let error = parsed(&arguments).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        let options = parsed(&["--peers", "none,nginx"]).expect("options");
+        assert!(options.others().is_err());
+        let options = parsed(&["--files", "/proc/none"]).expect("options");
+        let error = options.files().expect_err("no directory").to_string();
+        assert!(error.contains("/proc/none") && error.contains("--files DIR"));
+    }
+
+    #[test]
+    fn other_servers_are_told_of_where_a_section_measures_them() {
+        let names = |arguments: &[&str]| {
+            let (wanted, left_out) = parsed(arguments)
+                .and_then(|options| options.others().map_err(|error| panic!("{error}")))
+                .expect("options");
+            let names = |peers: Vec<Peer>| -> Vec<&str> {
+                peers.into_iter().map(|peer| peer.name).collect()
+            };
+            (names(wanted), names(left_out).len())
+        };
+        assert_eq!(names(&["--quick"]), (vec!["nginx", "lighttpd"], 6));
+        assert_eq!(names(&["--quick", "--only", "study,micro"]), (vec![], 0));
+        assert_eq!(names(&["--quick", "--peers", "go"]), (vec!["go"], 0));
+        assert_eq!(names(&["--peers", "none"]), (vec![], 0));
+        assert_eq!(names(&["--only", "idle"]).0.len(), OTHERS.len());
+    }
+
     #[test]
     fn a_saved_report_is_rendered_beside_itself_unless_told_otherwise() {
         let out = |arguments: &[&str]| {
-            let name = ["cargo xtask bench"];
-            let all = name.iter().chain(arguments);
-            let options = Options::try_parse_from(all).expect("options");
+            let options = parsed(arguments).expect("options");
             options.out().expect("a directory")
         };
         let render = ["--render", "saved/report.json"];

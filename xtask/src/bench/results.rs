@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::section::Section;
+
 /// Raised when a reader of older files would misread newer ones.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -37,10 +39,32 @@ impl Results {
         rounds.max().unwrap_or(0)
     }
 
+    /// Whether it was a trial, whose figures mean nothing.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.command.iter().any(|word| word == "--trial")
+    }
+
+    /// The sections with figures.
+    pub(crate) fn sections(&self) -> Vec<&'static str> {
+        let has = |section: &Section| match section {
+            Section::Micro => !self.micro.is_empty(),
+            Section::Study => !self.study.is_empty(),
+            Section::Sizes => !self.samples.is_empty(),
+            Section::Cold => !self.cold.is_empty(),
+            Section::Idle => !self.idle.is_empty(),
+        };
+        let sections = Section::ALL.into_iter().filter(has);
+        sections.map(Section::name).collect()
+    }
+
     /// Reads a `report.json`.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "cannot read {}; give a report.json of an earlier run",
+                path.display()
+            )
+        })?;
         let results: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is not a report of cargo xtask bench", path.display()))?;
         if results.format != FORMAT {
@@ -73,6 +97,9 @@ pub(crate) struct Machine {
     /// Whether the client of the cold part went before what else ran on its core.
     #[serde(default)]
     pub(crate) urgent_client: bool,
+    /// Whether the served files were on tmpfs or its like. Earlier runs did not look.
+    #[serde(default)]
+    pub(crate) files_in_memory: bool,
     /// What could not be had, and what that means.
     pub(crate) notes: Vec<String>,
 }

@@ -45,6 +45,14 @@ impl Section {
         first.to_uppercase() + rest
     }
 
+    /// Whether it measures other servers. The Go program of the study is none of them.
+    pub(crate) fn has_others(self) -> bool {
+        match self {
+            Self::Sizes | Self::Cold | Self::Idle => true,
+            Self::Micro | Self::Study => false,
+        }
+    }
+
     /// The heading in a report.
     pub(crate) fn heading(self) -> String {
         let what = match self {

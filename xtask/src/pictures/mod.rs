@@ -8,6 +8,7 @@ mod latency;
 mod listing;
 mod newest;
 mod study;
+mod tables;
 
 use std::path::Path;
 
@@ -18,11 +19,10 @@ use crate::artifacts::root;
 use grid::{Grid, Theme};
 use newest::Newest;
 
-/// Where they are, from the root of the repository.
+/// Where the pictures are, from the root of the repository.
 const IMAGES: &str = "docs/src/images";
-const FIGURES: &str = "docs/src/figures";
 
-/// Writes the pictures and tables of the newest results in zc-bench/results/.
+/// Writes the pictures of the newest results in zc-bench/results/, and their tables on pages of the book.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask pictures",
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 /// Writes all files, and answers their paths.
 fn write(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut written = Vec::new();
-    for Made { path, text } in made(&Newest::read(root)?) {
+    for Made { path, text } in made(root, &Newest::read(root)?)? {
         let file = root.join(&path);
         let directory = file.parent().unwrap_or(root);
         std::fs::create_dir_all(directory)
@@ -88,7 +88,7 @@ fn write(root: &Path) -> anyhow::Result<Vec<String>> {
 
 /// The paths of the files that are missing or not of the newest results.
 pub(crate) fn stale(root: &Path) -> anyhow::Result<Vec<String>> {
-    let made = made(&Newest::read(root)?).into_iter();
+    let made = made(root, &Newest::read(root)?)?.into_iter();
     let stale = made.filter(|made| {
         std::fs::read_to_string(root.join(&made.path))
             .ok()
@@ -99,7 +99,7 @@ pub(crate) fn stale(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// All files.
-fn made(newest: &Newest) -> Vec<Made> {
+fn made(root: &Path, newest: &Newest) -> anyhow::Result<Vec<Made>> {
     let pictures: [(&str, Grid); 4] = [
         ("cpu-per-request", cpu::few(newest)),
         ("cpu-per-request-all", cpu::all(newest)),
@@ -112,16 +112,9 @@ fn made(newest: &Newest) -> Vec<Made> {
             text: grid.svg(theme),
         })
     });
-    let tables = [
-        ("cpu", cpu::table(newest)),
-        ("latency", latency::table(newest)),
-        ("study", study::table(newest)),
-    ];
-    let tables = tables.map(|(name, text)| Made {
-        path: format!("{FIGURES}/{name}.md"),
-        text,
-    });
-    pictures.chain(tables).collect()
+    let mut made: Vec<Made> = pictures.collect();
+    made.extend(tables::pages(root, newest)?);
+    Ok(made)
 }
 
 #[cfg(test)]
@@ -139,6 +132,7 @@ mod tests {
             let text = serde_json::to_string(results).expect("JSON");
             std::fs::write(directory.join(name), text).expect("a file");
         }
+        tables::write_empty(root.path());
         root
     }
 
@@ -147,12 +141,17 @@ mod tests {
         let root = repository(&[("a.json", full())]);
         let stale = || stale(root.path()).expect("results");
         let all = stale();
-        assert_eq!(all.len(), 11, "{all:?}");
+        assert_eq!(all.len(), 10, "{all:?}");
         assert_eq!(write(root.path()).expect("written"), all);
         assert_eq!(stale(), [""; 0]);
-        let table = root.path().join("docs/src/figures/cpu.md");
-        std::fs::write(&table, "| 1 KiB | 1 |\n").expect("a table");
-        assert_eq!(stale(), ["docs/src/figures/cpu.md"]);
+        let page = root.path().join("docs/src/compared.md");
+        let text = std::fs::read_to_string(&page).expect("a page");
+        assert!(text.contains("\n| 1 KiB | 10.2 |"), "{text}");
+        std::fs::write(&page, text.replace("| 10.2 |", "| 1 |")).expect("a page");
+        assert_eq!(stale(), ["docs/src/compared.md"]);
+        // What people write around a table is theirs.
+        std::fs::write(&page, format!("# Compared\n{text}")).expect("a page");
+        assert_eq!(stale(), [""; 0]);
         write(root.path()).expect("written");
         let newer = Results {
             date: "2027-01-01T00:00:00Z".to_owned(),
@@ -166,7 +165,8 @@ mod tests {
     #[test]
     fn pictures_of_the_committed_results_are_small() {
         let newest = Newest::read(&root()).expect("results");
-        for Made { path, text } in made(&newest) {
+        let made = made(&root(), &newest).expect("pages");
+        for Made { path, text } in made.into_iter().filter(|made| made.path.ends_with("svg")) {
             assert!(text.len() < 20_000, "{path}: {}", text.len());
             assert!(!text.contains("NaN") && !text.contains("inf"), "{path}");
         }

@@ -11,7 +11,9 @@ use crate::bench::report::ratios::{
 };
 use crate::bench::report::tables::Table;
 use crate::bench::results::{Results, Study};
-use crate::bench::study::{CONNECTIONS, THREADS};
+use crate::bench::study::{CONNECTIONS, THREADS, mean};
+
+const MIB: f64 = (1 << 20) as f64;
 
 /// What one method took.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,8 @@ struct Figures {
     cpu_seconds_per_gb: f64,
     gb_per_second: f64,
     latency_ms: Option<f64>,
+    /// MiB resident, and page faults per second; not published.
+    memory: Option<(f64, f64)>,
 }
 
 impl Figures {
@@ -29,6 +33,10 @@ impl Figures {
             cpu_seconds_per_gb: cpu_seconds_per_gb(study),
             gb_per_second: study.wrk.bytes_per_second / 1e9,
             latency_ms: study.wrk.latency_mean_us.map(|us| us / 1e3),
+            memory: Some((
+                mean(&study.seconds, |second| second.resident_bytes as f64) / MIB,
+                mean(&study.seconds, |second| second.minor_faults as f64),
+            )),
         }
     }
 
@@ -38,6 +46,7 @@ impl Figures {
             cpu_seconds_per_gb: cpu_percent / 100.0 / gb_per_second,
             gb_per_second,
             latency_ms: Some(latency_ms),
+            memory: None,
         }
     }
 }
@@ -48,17 +57,26 @@ struct Pair {
     is_published: bool,
     copy: Figures,
     sendfile: Figures,
+    /// Other methods of the program, with their names.
+    others: Vec<(&'static str, Figures)>,
 }
 
 /// The pairs that there are: the published one in any case.
 fn pairs(results: &Results) -> Vec<Pair> {
-    let measured = |program, copy: &str, sendfile: &str| {
-        let find = |method: &str| results.study.iter().find(|study| study.method == method);
+    let find = |method: &str| {
+        let found = results.study.iter().find(|study| study.method == method);
+        found.map(Figures::measured)
+    };
+    let measured = |program, copy, sendfile, others: &[&'static str]| {
+        let others = others.iter();
         Some(Pair {
             program,
             is_published: false,
-            copy: Figures::measured(find(copy)?),
-            sendfile: Figures::measured(find(sendfile)?),
+            copy: find(copy)?,
+            sendfile: find(sendfile)?,
+            others: others
+                .filter_map(|name| Some((*name, find(name)?)))
+                .collect(),
         })
     };
     let published = Pair {
@@ -66,9 +84,10 @@ fn pairs(results: &Results) -> Vec<Pair> {
         is_published: true,
         copy: Figures::published(CPU_PERCENT.0, GB_PER_SECOND.0, LATENCY_MS.0),
         sendfile: Figures::published(CPU_PERCENT.1, GB_PER_SECOND.1, LATENCY_MS.1),
+        others: Vec::new(),
     };
-    let ours = measured("zc, here", "io", "sendfile");
-    let go = measured("The study's Go program, here", "go io", "go sendfile");
+    let ours = measured("zc, here", "io", "sendfile", &["splice", "auto"]);
+    let go = measured("The study's Go program, here", "go io", "go sendfile", &[]);
     [Some(published), ours, go].into_iter().flatten().collect()
 }
 
@@ -148,12 +167,15 @@ pub(super) fn grid(newest: &Newest) -> Grid {
 pub(super) fn table(newest: &Newest) -> String {
     let results = &newest.study;
     let row = |name: String, figures: &Figures, is_published| {
+        let (resident, faults) = figures.memory.unzip();
         vec![
             name,
             told_cpu(figures, is_published),
             told_per_gb(figures, is_published),
             decimals(figures.gb_per_second),
             or_none(figures.latency_ms),
+            or_none(resident),
+            or_none(faults),
         ]
     };
     let rows = pairs(results).into_iter().flat_map(|pair| {
@@ -162,10 +184,11 @@ pub(super) fn table(newest: &Newest) -> String {
             is_published,
             copy,
             sendfile,
+            others,
         } = pair;
         let over = |of: fn(&Figures) -> f64| ratio(of(&sendfile) / of(&copy));
         let latency = sendfile.latency_ms.zip(copy.latency_ms);
-        [
+        let mut rows = vec![
             row(format!("{program}: copy loop"), &copy, is_published),
             row(format!("{program}: sendfile"), &sendfile, is_published),
             vec![
@@ -174,18 +197,27 @@ pub(super) fn table(newest: &Newest) -> String {
                 over(|of| of.cpu_seconds_per_gb),
                 over(|of| of.gb_per_second),
                 latency.map_or_else(|| NONE.to_owned(), |(sent, copied)| ratio(sent / copied)),
+                String::new(),
+                String::new(),
             ],
-        ]
+        ];
+        let others = others.iter();
+        rows.extend(
+            others.map(|(name, figures)| row(format!("{program}: {name}"), figures, is_published)),
+        );
+        rows
     });
     let head = [
         "",
         "CPU, of one core",
         "CPU, s per GB",
-        "GB/s",
+        "throughput, GB/s",
         "mean latency, ms",
+        "resident, MiB",
+        "page faults/s",
     ];
     format!(
-        "{}\n\nThe published CPU per GB is derived from the published CPU and rate. {}\n",
+        "{}\n\nThe published CPU per GB is derived from the published CPU and throughput. {}\n",
         table_alone(&Table::new(&head, rows.collect())),
         line(results)
     )
@@ -202,6 +234,7 @@ mod tests {
         results.study = vec![
             study("io", 100.0, 2.0, 2e6),
             study("sendfile", 50.0, 4.0, 1e6),
+            study("splice", 25.0, 4.0, 1e6),
         ];
         Newest {
             study: results,
@@ -229,10 +262,11 @@ mod tests {
     fn the_table_has_both_and_their_ratio() {
         let table = table(&newest());
         for row in [
-            "| Published: copy loop | 480–500 % | 0.84 | 5.86 | 1,480 |\n",
-            "| Published: sendfile / copy loop | 0.24 | 0.15 | 1.63 | 0.38 |\n",
-            "| zc, here: sendfile | 50.5 % | 0.126 | 4.00 | 1,000 |\n",
-            "| zc, here: sendfile / copy loop | 0.50 | 0.25 | 2.00 | 0.50 |\n",
+            "| Published: copy loop | 480–500 % | 0.84 | 5.86 | 1,480 | – | – |\n",
+            "| Published: sendfile / copy loop | 0.24 | 0.15 | 1.63 | 0.38 |  |  |\n",
+            "| zc, here: sendfile | 50.5 % | 0.126 | 4.00 | 1,000 | 4.00 | 10.0 |\n",
+            "| zc, here: sendfile / copy loop | 0.50 | 0.25 | 2.00 | 0.50 |  |  |\n",
+            "| zc, here: splice | 25.2 % | 0.0631 | 4.00 | 1,000 | 4.00 | 10.0 |\n",
         ] {
             assert!(table.contains(row), "{row}: {table}");
         }

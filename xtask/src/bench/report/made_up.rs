@@ -22,6 +22,7 @@ pub(crate) fn empty() -> Results {
             private_network: true,
             pinned: true,
             urgent_client: true,
+            files_in_memory: false,
             notes: Vec::new(),
         },
         ..Results::default()

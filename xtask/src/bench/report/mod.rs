@@ -11,7 +11,7 @@ pub(crate) mod numbers;
 mod pictures;
 pub(crate) mod ratios;
 pub(crate) mod tables;
-mod warnings;
+pub(crate) mod warnings;
 
 use std::path::Path;
 

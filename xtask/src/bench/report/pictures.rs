@@ -161,7 +161,7 @@ pub(crate) fn study_by_method(results: &Results) -> Vec<Rows> {
                 latency.collect(),
             )
         },
-        chart("Transfer rate", "GB/s", Scale::FromZero, rate.collect()),
+        chart("Throughput", "GB/s", Scale::FromZero, rate.collect()),
     ]
 }
 

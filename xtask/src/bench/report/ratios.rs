@@ -1,4 +1,4 @@
-//! The study in figures: sendfile over copying, ours and as published.
+//! The study in figures: sendfile over the copy loop, ours and as published.
 
 use super::numbers::{NONE, decimals, ratio};
 use crate::bench::results::{Results, Study};
@@ -17,7 +17,7 @@ pub(crate) const SOURCE: Source = Source {
     code: "https://github.com/probablysamir/zero-copy-go",
 };
 
-/// A figure that is compared: as published of copying and of sendfile, and as measured here.
+/// A figure that is compared: as published of the copy loop and of sendfile, and as measured here.
 struct Kind {
     name: &'static str,
     published: (f64, f64),
@@ -49,7 +49,7 @@ const KINDS: [Kind; 4] = [
         of: cpu_seconds_per_gb,
     },
     Kind {
-        name: "transfer rate",
+        name: "throughput",
         published: GB_PER_SECOND,
         told: |rate| format!("{} GB/s", ratio(rate)),
         of: |study| study.wrk.bytes_per_second,
@@ -69,8 +69,8 @@ pub(crate) fn cpu_range(percent: f64) -> String {
 
 /// What the columns of the rows below are.
 pub(crate) const HEAD: [&str; 6] = [
-    "sendfile over copying",
-    "published, copying",
+    "sendfile / copy loop",
+    "published, copy loop",
     "published, sendfile",
     "ratio, published",
     "ratio, here",
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::bench::report::made_up::{empty, study};
 
-    /// A copying run, and one of sendfile, which take so much of a core for 2 GB/s.
+    /// A run of the copy loop, and one of sendfile, which take so much of a core for 2 GB/s.
     fn results() -> Results {
         Results {
             study: vec![
@@ -141,14 +141,7 @@ mod tests {
                 "0.20",
                 "–",
             ],
-            [
-                "transfer rate",
-                "5.86 GB/s",
-                "9.54 GB/s",
-                "1.63",
-                "1.00",
-                "–",
-            ],
+            ["throughput", "5.86 GB/s", "9.54 GB/s", "1.63", "1.00", "–"],
             ["mean latency", "1,480 ms", "568 ms", "0.38", "1.00", "–"],
         ];
         assert_eq!(rows(&results()), expected);
@@ -178,12 +171,9 @@ mod tests {
         assert_eq!(names(&without_bytes), ["CPU", "mean latency"]);
         let mut without_seconds = results();
         without_seconds.study[1].seconds.clear();
-        assert_eq!(names(&without_seconds), ["transfer rate", "mean latency"]);
+        assert_eq!(names(&without_seconds), ["throughput", "mean latency"]);
         let mut without_latency = results();
         without_latency.study[0].wrk.latency_mean_us = None;
-        assert_eq!(
-            names(&without_latency),
-            ["CPU", "CPU per GB", "transfer rate"]
-        );
+        assert_eq!(names(&without_latency), ["CPU", "CPU per GB", "throughput"]);
     }
 }

@@ -15,6 +15,10 @@ const FULL: f64 = 0.95;
 /// And one below this is not.
 const FREE: f64 = 0.9;
 
+/// Where nothing is cold.
+pub(crate) const FILES_IN_MEMORY: &str = "the served files are on tmpfs, where they are never cold; the \
+     figures of cold mean nothing. Use --files DIR with a directory on a disk";
+
 /// All of it, one thing after the other.
 pub(crate) fn warnings(results: &Results) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -22,7 +26,11 @@ pub(crate) fn warnings(results: &Results) -> Vec<String> {
         let rest = "This report has the measurements up to then.";
         warnings.push(format!("The run was interrupted. {rest}"));
     }
-    if results.command.iter().any(|word| word == "--trial") {
+    if results.machine.files_in_memory && !results.cold.is_empty() {
+        let (first, rest) = FILES_IN_MEMORY.split_at(1);
+        warnings.push(format!("{}{rest}.", first.to_uppercase()));
+    }
+    if results.is_trial() {
         warnings.push("This was a trial run: its figures mean nothing.".to_owned());
     }
     warnings.extend(of_other_programs(results));
@@ -184,6 +192,19 @@ mod tests {
             "{found:?}"
         );
         assert!(found[1].ends_with("its figures mean nothing."), "{found:?}");
+    }
+
+    #[test]
+    fn cold_files_in_memory_are_told_where_they_were_measured() {
+        let mut results = full();
+        results.machine.files_in_memory = true;
+        let told = warnings(&results);
+        assert!(
+            told[0].starts_with("The served files are on tmpfs,"),
+            "{told:?}"
+        );
+        results.cold.clear();
+        assert_eq!(warnings(&results), Vec::<String>::new());
     }
 
     #[test]

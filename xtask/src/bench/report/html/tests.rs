@@ -36,7 +36,7 @@ fn everything_that_was_measured_is_on_the_page() {
         "Memory over time",
         "Page faults over time",
         "Latency",
-        "Transfer rate",
+        "Throughput",
         "Memory of an idle connection",
     ] {
         assert!(
