@@ -177,12 +177,11 @@ impl Worker {
     }
 
     /// Has `work` done by a thread that may wait, for an exchange of the connection that is driven.
-    /// What it answers arrives in the mailbox. `mount` and `read_bytes` are those of
+    /// What it answers arrives in the mailbox. `mount` is the key of
     /// [`Disk::submit`](crate::disk::Disk::submit). `None` when too much is waiting already.
     pub(crate) fn submit(
         &self,
         mount: Key,
-        read_bytes: u64,
         exchange: ExchangeId,
         work: impl FnOnce(&Fetcher, &CancelToken) -> Option<Done> + Send + 'static,
     ) -> Option<JobHandle> {
@@ -192,7 +191,7 @@ impl Worker {
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };
-        self.services.disk.submit(mount, read_bytes, job).ok()
+        self.services.disk.submit(mount, job).ok()
     }
 
     /// Has the kernel tell when the byte at `at` of `file`, which was requested of the disk, is in memory.

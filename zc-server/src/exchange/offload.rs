@@ -77,7 +77,6 @@ pub(super) fn after_prefetch(
 fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -> Next {
     let before = response.figures();
     let file = response.body.file().cloned();
-    let read_bytes = response.body.large_window_bytes();
     let Response {
         id,
         body,
@@ -101,20 +100,15 @@ fn offload(response: Box<Response>, peer: &mut impl Peer, worker: &mut Worker) -
                 return end_without_body(end, Outcome::Failed, before, peer, worker);
             }
         };
-        worker.submit(mount, 0, id, move |fetcher, cancel: &CancelToken| {
+        worker.submit(mount, id, move |fetcher, cancel: &CancelToken| {
             let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
             Some(Done::Carried(body, result))
         })
     } else {
-        worker.submit(
-            mount,
-            read_bytes,
-            id,
-            move |fetcher, cancel: &CancelToken| {
-                let result = body.read_and_wait(fetcher, cancel)?;
-                Some(Done::Carried(body, result))
-            },
-        )
+        worker.submit(mount, id, move |fetcher, cancel: &CancelToken| {
+            let result = body.read_and_wait(fetcher, cancel)?;
+            Some(Done::Carried(body, result))
+        })
     };
     match submitted {
         Some(job) => {

@@ -154,7 +154,7 @@ fn draining(framing: zc_http::BodyFraming, worker: &mut Worker) -> Exchange {
 
 fn resolving(worker: &mut Worker) -> (Exchange, ExchangeId) {
     let id = worker.next_exchange();
-    let job = worker.submit(1, 0, id, |_, _| None).expect("room");
+    let job = worker.submit(1, id, |_, _| None).expect("room");
     let exchange = Exchange::resolving(id, Box::default(), job, worker);
     (exchange, id)
 }

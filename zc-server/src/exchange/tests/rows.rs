@@ -332,7 +332,7 @@ fn offloaded_to_a_thread() {
 fn offloaded_to_a_thread_that_does_not_answer_in_time() {
     let mut fixture = Fixture::new();
     let (release, held) = std::sync::mpsc::channel::<()>();
-    let busy = fixture.worker.submit(1, 0, ExchangeId(0), move |_, _| {
+    let busy = fixture.worker.submit(1, ExchangeId(0), move |_, _| {
         let _ = held.recv();
         None
     });
