@@ -95,7 +95,7 @@ impl Window {
         let range = offset..offset.saturating_add(bytes);
         self.probed = range.end;
         let may_probe = is_rest || self.probing == Probing::On;
-        if may_probe && self.is_hot(source, range.clone()) {
+        if may_probe && self.is_hot(source, range.clone(), is_rest) {
             return None;
         }
         self.probing = Probing::Off;
@@ -103,11 +103,12 @@ impl Window {
         Some(range)
     }
 
-    fn is_hot(&self, source: impl AsFd, range: Range<u64>) -> bool {
-        let residency = if self.is_quiet {
-            Residency::probe_whole(source, range)
-        } else {
-            Residency::probe(source, range)
+    fn is_hot(&self, source: impl AsFd, range: Range<u64>, is_rest: bool) -> bool {
+        let residency = match (self.is_quiet, is_rest) {
+            (false, _) => Residency::probe(source, range),
+            // It was waited for, so that nothing of it is being read.
+            (true, true) => Residency::peek(source, range),
+            (true, false) => Residency::probe_whole(source, range),
         };
         residency == Residency::Hot
     }

@@ -202,13 +202,12 @@ impl Worker {
     }
 
     /// Has `work` done by a thread that may wait, for an exchange of the connection that is driven.
-    /// What it answers arrives in the mailbox. `mount` and `read_bytes` are those of [`Disk::submit`](crate::disk::Disk::submit). `None`
-    /// when too much is waiting already.
+    /// What it answers arrives in the mailbox. `mount` is the key of
+    /// [`Disk::submit`](crate::disk::Disk::submit). `None` when too much is waiting already.
     pub(crate) fn submit(
         &self,
         role: Role,
         mount: Key,
-        read_bytes: u64,
         exchange: ExchangeId,
         work: impl FnOnce(&Fetcher, &CancelToken) -> Option<Done> + Send + 'static,
     ) -> Option<JobHandle> {
@@ -226,7 +225,7 @@ impl Worker {
             Role::Read => &self.services.readers,
             Role::Other => &self.services.disk,
         };
-        threads.submit(mount, read_bytes, job).ok()
+        threads.submit(mount, job).ok()
     }
 
     /// Has the kernel tell when what was requested of the disk is in memory. False when that is not possible.

@@ -17,9 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
-use zc_core::{
-    Fetcher, HeadThenFile, PREFETCH_BYTES, ProbedTransfer, Progress, Report, Residency, SendError,
-};
+use zc_core::{Fetcher, HeadThenFile, ProbedTransfer, Progress, Report, Residency, SendError};
 
 pub(crate) use change::{Change, Promise};
 pub(crate) use parts::{MultipartBody, NextPart, Source};
@@ -437,15 +435,6 @@ impl ResponseBody {
         let over = std::mem::replace(&mut self.piece, next);
         self.done.add(&over);
         true
-    }
-
-    /// How much of the file is waited for next, in bytes; 0 where that is so little that the waiting takes
-    /// longer than the reading.
-    pub(crate) fn large_window_bytes(&self) -> u64 {
-        self.next_window()
-            .map(|window| window.end - window.start)
-            .filter(|bytes| *bytes > PREFETCH_BYTES)
-            .unwrap_or(0)
     }
 
     /// Whether every byte of files goes by a thread.

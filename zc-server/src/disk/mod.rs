@@ -8,11 +8,9 @@ mod queue;
 
 use std::cell::Cell;
 use std::fs::File;
-use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use std::{fmt, io, thread};
 
 use zc_core::Fetcher;
@@ -66,8 +64,6 @@ struct Queue {
     threads: usize,
     /// Those of them that wait for work, or have not begun to look for it.
     idle: usize,
-    /// Whether one of the idle looks again when throttled reads may begin.
-    has_timer: bool,
 }
 
 /// What a thread does: it is lent what reads files, and told whether the job was cancelled.
@@ -172,15 +168,13 @@ impl Disk {
     /// one, and of each mount so many that others find a place; what comes on top is refused, and its
     /// request answered with 503.
     pub(crate) fn start(role: Role, threads_max: usize, queue_max: usize) -> io::Result<Self> {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let disk = Self(Arc::new(Shared {
             queue: Mutex::new(Queue {
-                jobs: FairQueue::new(threads_max, queue_max, cores),
+                jobs: FairQueue::new(threads_max, queue_max),
                 stopping: false,
                 threads_max,
                 threads: 1,
                 idle: 1,
-                has_timer: false,
             }),
             changed: Condvar::new(),
             fetcher: Fetcher::new()?,
@@ -190,13 +184,11 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Has `work` done on a thread that may wait; `key` is the mount that it waits for, and
-    /// `read_bytes` how much of a file it reads, 0 where that is little. Never blocks, apart from a
-    /// short lock.
+    /// Has `work` done on a thread that may wait; `key` is the mount that it waits for. Never blocks, apart
+    /// from a short lock.
     pub(crate) fn submit(
         &self,
         key: Key,
-        read_bytes: u64,
         work: impl FnOnce(&Fetcher, &CancelToken) + Send + 'static,
     ) -> Result<JobHandle, QueueFull> {
         let token = CancelToken::default();
@@ -204,7 +196,7 @@ impl Disk {
             work: Box::new(work),
             token: token.clone(),
         };
-        match self.0.push(key, job, Place::Needed, read_bytes) {
+        match self.0.push(key, job, Place::Needed) {
             Ok(id) => Ok(JobHandle {
                 token,
                 shared: Arc::clone(&self.0),
@@ -270,7 +262,7 @@ impl Closer {
         }
         let _ = self
             .shared
-            .push(self.key, Job::Close(file), Place::NotNeeded, 0);
+            .push(self.key, Job::Close(file), Place::NotNeeded);
     }
 }
 
@@ -280,34 +272,24 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `read_bytes` is what the job reads of a file and waits for, if that is much.
-    fn push(
-        self: &Arc<Self>,
-        key: Key,
-        job: Job,
-        place: Place,
-        read_bytes: u64,
-    ) -> Result<JobId, Job> {
+    fn push(self: &Arc<Self>, key: Key, job: Job, place: Place) -> Result<JobId, Job> {
         let mut queue = self.lock();
         if queue.stopping {
             return Err(job);
         }
-        let id = queue.jobs.push(key, job, place, read_bytes)?;
-        self.call_for_threads(queue, Instant::now());
+        let id = queue.jobs.push(key, job, place)?;
+        self.call_for_threads(queue);
         Ok(id)
     }
 
-    /// Sees to it that somebody takes what is runnable, and that somebody looks again when reads that are
-    /// throttled may begin: who works may do so for ever.
-    fn call_for_threads(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
-        let runnable = queue.jobs.runnable(now);
-        let are_throttled = queue.jobs.throttled_for(now).is_some();
-        let wanted = runnable + usize::from(are_throttled);
-        let wants_thread = wanted > queue.idle && queue.threads < queue.threads_max;
+    /// Sees to it that somebody takes what is queued: who works may do so for ever.
+    fn call_for_threads(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        let queued = queue.jobs.queued();
+        let wants_thread = queued > queue.idle && queue.threads < queue.threads_max;
         let index = queue.threads;
         queue.threads += usize::from(wants_thread);
         // Else there is nobody to wake: who works looks at the queue when it is done.
-        let is_awaited = queue.idle > 0 && (runnable > 0 || are_throttled && !queue.has_timer);
+        let is_awaited = queue.idle > 0 && queued > 0;
         queue.idle += usize::from(wants_thread);
         drop(queue);
         if is_awaited {
@@ -344,10 +326,9 @@ impl Shared {
 
     /// A job is done. Others may have become runnable; one of them this thread takes.
     fn finish(&self, running: Running) {
-        let now = Instant::now();
         let mut queue = self.lock();
         queue.jobs.finish(running);
-        let is_awaited = queue.idle > 0 && queue.jobs.runnable(now) > 1;
+        let is_awaited = queue.idle > 0 && queue.jobs.queued() > 1;
         drop(queue);
         if is_awaited {
             self.changed.notify_one();
@@ -360,26 +341,13 @@ impl Shared {
             if queue.stopping {
                 return None;
             }
-            let now = Instant::now();
-            if let Some(next) = queue.jobs.pop(now) {
-                self.call_for_threads(queue, now);
+            if let Some(next) = queue.jobs.pop() {
+                self.call_for_threads(queue);
                 return Some(next);
             }
-            let throttled_for = queue.jobs.throttled_for(now).filter(|_| !queue.has_timer);
             queue.idle += 1;
-            queue = match throttled_for {
-                Some(time) => {
-                    queue.has_timer = true;
-                    let waited = self.changed.wait_timeout(queue, time);
-                    let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-                    queue.has_timer = false;
-                    queue
-                }
-                None => {
-                    let waited = self.changed.wait(queue);
-                    waited.unwrap_or_else(PoisonError::into_inner)
-                }
-            };
+            let waited = self.changed.wait(queue);
+            queue = waited.unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;
         }
     }

@@ -12,12 +12,12 @@ fn a_job_that_panics_ends_no_thread() {
         let panic = |_: &Fetcher, _: &CancelToken| {
             std::panic::resume_unwind(Box::new("on purpose"));
         };
-        let handle = disk.submit(1, 0, panic);
+        let handle = disk.submit(1, panic);
         handles.push(handle.expect("room"));
     }
     let (did, done) = mpsc::channel();
     let work = move |_: &Fetcher, _: &CancelToken| did.send(7).expect("heard");
-    handles.push(disk.submit(1, 0, work).expect("room"));
+    handles.push(disk.submit(1, work).expect("room"));
     assert_eq!(done.recv(), Ok(7));
 }
 
@@ -31,7 +31,7 @@ fn threads_run_at_background_priority() {
         let policy = behind_name.split_whitespace().nth(38).map(str::to_owned);
         told.send(policy).expect("heard");
     };
-    let _job = disk.submit(1, 0, work).expect("room");
+    let _job = disk.submit(1, work).expect("room");
     // SCHED_BATCH, see proc(5).
     assert_eq!(policy.recv().expect("told").as_deref(), Some("3"));
 }
@@ -50,7 +50,7 @@ fn there_are_as_many_threads_as_are_needed_and_no_more() {
             did.send(()).expect("heard");
             let _ = held.lock().expect("no panic").recv();
         };
-        handles.push(disk.submit(mount, 0, work).expect("room"));
+        handles.push(disk.submit(mount, work).expect("room"));
     }
     for _ in 0..THREADS {
         begun.recv().expect("as many as there are threads");
@@ -73,16 +73,16 @@ fn a_cancelled_job_is_not_done() {
         began.send(()).expect("heard");
         let _ = held.recv();
     };
-    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    let _blocking = disk.submit(1, blocking).expect("room");
     begun.recv().expect("the thread is taken");
     let (did, done) = mpsc::channel();
     let noted = |word: &'static str| {
         let did = did.clone();
         move |_: &Fetcher, _: &CancelToken| did.send(word).expect("heard")
     };
-    let cancelled = disk.submit(1, 0, noted("cancelled")).expect("room");
-    let dropped = disk.submit(1, 0, noted("dropped")).expect("room");
-    let _kept = disk.submit(1, 0, noted("kept")).expect("room");
+    let cancelled = disk.submit(1, noted("cancelled")).expect("room");
+    let dropped = disk.submit(1, noted("dropped")).expect("room");
+    let _kept = disk.submit(1, noted("kept")).expect("room");
     assert!(cancelled.cancel());
     drop(dropped);
     drop(release);
@@ -99,12 +99,12 @@ fn a_job_that_is_cancelled_before_its_turn_leaves_with_all_that_it_holds() {
         began.send(()).expect("heard");
         let _ = held.recv();
     };
-    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    let _blocking = disk.submit(1, blocking).expect("room");
     begun.recv().expect("the thread is taken");
     let file = Arc::new(tempfile::tempfile().expect("a file"));
     let submit = || {
         let file = Arc::clone(&file);
-        disk.submit(1, 0, move |_: &Fetcher, _: &CancelToken| drop(file))
+        disk.submit(1, move |_: &Fetcher, _: &CancelToken| drop(file))
     };
     for _ in 0..100 {
         let jobs = [submit(), submit()].map(|job| job.expect("half of the places"));
@@ -126,10 +126,10 @@ fn closing_finds_a_full_queue_open() {
         began.send(()).expect("heard");
         let _ = held.recv();
     };
-    let _blocking = disk.submit(1, 0, blocking).expect("room");
+    let _blocking = disk.submit(1, blocking).expect("room");
     begun.recv().expect("the thread is taken");
-    let _full = disk.submit(1, 0, |_, _| ()).expect("room");
-    assert!(disk.submit(1, 0, |_, _| ()).is_err());
+    let _full = disk.submit(1, |_, _| ()).expect("room");
+    assert!(disk.submit(1, |_, _| ()).is_err());
     let (reader, writer) = io::pipe().expect("a pipe");
     let writer = File::from(std::os::fd::OwnedFd::from(writer));
     disk.handle().closer(1).close(writer);
@@ -157,59 +157,4 @@ fn a_job_is_either_committed_or_cancelled() {
     let token = CancelToken::default();
     assert_eq!(token.cancel(), Ok(WAITING));
     assert!(!token.take() && !token.commit());
-}
-
-/// As much as a window: a read that is throttled.
-const LONG_BYTES: u64 = 2 << 20;
-
-#[test]
-fn reads_that_wait_for_others_begin_without_their_end() {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let reads = 2 * cores + 2;
-    // As many as half of the threads may be of one mount.
-    let disk = Disk::start(Role::Read, 2 * reads, 100).expect("a thread");
-    let (release, held) = mpsc::channel::<()>();
-    let held = Arc::new(Mutex::new(held));
-    let (did, begun) = mpsc::channel();
-    let mut handles = Vec::new();
-    for _ in 0..reads {
-        let (held, did) = (Arc::clone(&held), did.clone());
-        let work = move |_: &Fetcher, _: &CancelToken| {
-            did.send(()).expect("heard");
-            let _ = held.lock().expect("no panic").recv();
-        };
-        handles.push(disk.submit(1, LONG_BYTES, work).expect("room"));
-    }
-    for _ in 0..reads {
-        begun.recv().expect("all of them, though none ends");
-    }
-    drop(release);
-}
-
-#[test]
-fn long_reads_are_throttled_and_other_work_passes_them() {
-    const HOURS_BYTES: u64 = 1 << 42;
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let disk = Disk::start(Role::Read, 2 * cores + THREADS, 100).expect("a thread");
-    {
-        let mut queue = disk.0.lock();
-        for mount in 0..cores as Key {
-            let job = Job::Close(tempfile::tempfile().expect("a file"));
-            let pushed = queue
-                .jobs
-                .push(100 + mount, job, Place::Needed, HOURS_BYTES);
-            assert!(pushed.is_ok());
-            // Begun, by nobody who would end it.
-            assert!(queue.jobs.pop(Instant::now()).is_some());
-        }
-    }
-    let (did, done) = mpsc::channel();
-    let noted = |word: &'static str| {
-        let did = did.clone();
-        move |_: &Fetcher, _: &CancelToken| did.send(word).expect("heard")
-    };
-    let _read = disk.submit(1, LONG_BYTES, noted("read")).expect("room");
-    let _other = disk.submit(1, 0, noted("other")).expect("room");
-    assert_eq!(done.recv(), Ok("other"));
-    assert_eq!(disk.0.lock().jobs.queued(), 1);
 }

@@ -99,7 +99,7 @@ pub(crate) fn accept_request<'b>(
         Responded::LookUp(pending, look_up) => {
             let work = look_up.work;
             let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
-            match worker.submit(Role::Other, look_up.mount, 0, id, work) {
+            match worker.submit(Role::Other, look_up.mount, id, work) {
                 Some(job) => {
                     let exchange = Exchange::resolving(id, pending, job, worker);
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);

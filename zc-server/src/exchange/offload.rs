@@ -84,7 +84,6 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
     response.body.await_read();
     let before = response.figures();
     let file = response.body.file().cloned();
-    let read_bytes = response.body.large_window_bytes();
     let Response {
         id,
         body,
@@ -112,7 +111,6 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         worker.submit(
             Role::Other,
             mount,
-            0,
             id,
             move |fetcher, cancel: &CancelToken| {
                 let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
@@ -123,7 +121,6 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         worker.submit(
             Role::Read,
             mount,
-            read_bytes,
             id,
             move |fetcher, cancel: &CancelToken| {
                 let result = body.read_and_wait(fetcher, cancel)?;

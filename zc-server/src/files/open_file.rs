@@ -199,7 +199,7 @@ mod tests {
             let wait = move |_: &_, _: &_| {
                 let _ = held.recv();
             };
-            let _busy = disk.submit(1, 0, wait).expect("room");
+            let _busy = disk.submit(1, wait).expect("room");
             let handle_of = |file: File| {
                 let state = file.metadata().expect("a file");
                 let mount = mounts.mount_of(&file);

@@ -156,7 +156,7 @@ fn draining(framing: zc_http::BodyFraming, worker: &mut Worker) -> Exchange {
 fn resolving(worker: &mut Worker) -> (Exchange, ExchangeId) {
     let id = worker.next_exchange();
     let job = worker
-        .submit(crate::disk::Role::Read, 1, 0, id, |_, _| None)
+        .submit(crate::disk::Role::Read, 1, id, |_, _| None)
         .expect("room");
     let exchange = Exchange::resolving(id, Box::default(), job, worker);
     (exchange, id)

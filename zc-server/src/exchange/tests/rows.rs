@@ -347,7 +347,7 @@ fn offloaded_to_a_thread_that_does_not_answer_in_time() {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let busy = fixture
         .worker
-        .submit(crate::disk::Role::Read, 1, 0, ExchangeId(0), move |_, _| {
+        .submit(crate::disk::Role::Read, 1, ExchangeId(0), move |_, _| {
             let _ = held.recv();
             None
         });
@@ -436,7 +436,7 @@ fn an_answer_that_has_come_beats_the_deadline() {
     let id = worker.next_exchange();
     let work = move |_: &_, _: &_| Some(Done::LookedUp(found()));
     let job = worker
-        .submit(crate::disk::Role::Read, 1, 0, id, work)
+        .submit(crate::disk::Role::Read, 1, id, work)
         .expect("room");
     let exchange = Exchange::resolving(id, Box::default(), job, worker);
     let message = fixture.next_message();
