@@ -44,6 +44,8 @@ pub(crate) enum Plan<'r> {
     Page(Status, &'r Representation),
     /// Any other answer, with a line of text.
     Message(Status),
+    /// 400: the `method` parameter of the query names no method. The text says which there are.
+    UnknownMethod,
 }
 
 /// A request that is answered without a look at any file.
@@ -51,6 +53,7 @@ pub(crate) enum Plan<'r> {
 pub(crate) enum EarlyResponse {
     Options { preflight: bool },
     Message(Status),
+    UnknownMethod,
 }
 
 impl Plan<'_> {
@@ -62,6 +65,7 @@ impl Plan<'_> {
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
             Self::Redirect { .. } => Status::MovedPermanently,
             Self::Options { .. } => Status::NoContent,
+            Self::UnknownMethod => Status::BadRequest,
             Self::Page(status, _) | Self::Message(status) => *status,
         }
     }
@@ -72,6 +76,7 @@ impl From<EarlyResponse> for Plan<'_> {
         match unlooked {
             EarlyResponse::Options { preflight } => Self::Options { preflight },
             EarlyResponse::Message(status) => Self::Message(status),
+            EarlyResponse::UnknownMethod => Self::UnknownMethod,
         }
     }
 }
