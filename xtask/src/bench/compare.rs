@@ -13,7 +13,23 @@ use super::stats::CLAIM_COUNT_MIN;
 /// in any of the other.
 pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
     let (before, after) = (Results::read(a)?, Results::read(b)?);
-    let common = Common::of(&before, &after)?;
+    for (path, results) in [(a, &before), (b, &after)] {
+        ensure!(
+            !results.is_trial(),
+            "{} is of --trial, whose figures mean nothing; give a report of another run",
+            path.display()
+        );
+    }
+    let common = Common::of(&before, &after);
+    ensure!(
+        !common.both.is_empty(),
+        "nothing to compare: both reports need the section sizes with a scenario and server in common; {} \
+         has {}, {} has {}",
+        a.display(),
+        told(&before),
+        b.display(),
+        told(&after)
+    );
     println!(
         "from {} ({}) to {} ({})",
         before.commit, before.date, after.commit, after.date
@@ -21,10 +37,10 @@ pub(crate) fn run(a: &Path, b: &Path) -> anyhow::Result<()> {
     if before.machine.cpu != after.machine.cpu || before.machine.kernel != after.machine.kernel {
         println!("the machines differ; absolute figures cannot be compared");
     }
-    println!("compared: {}", common.both.join("; "));
+    println!("compared:\n  {}", common.both.join("\n  "));
     for (path, only) in [(a, common.before), (b, common.after)] {
         if !only.is_empty() {
-            println!("only in {}: {}", path.display(), only.join("; "));
+            println!("only in {}:\n  {}", path.display(), only.join("\n  "));
         }
     }
     let changes = changes(&before, &after);
@@ -48,11 +64,7 @@ struct Common {
 }
 
 impl Common {
-    fn of(before: &Results, after: &Results) -> anyhow::Result<Self> {
-        ensure!(
-            !before.is_trial() && !after.is_trial(),
-            "a report of --trial cannot be compared: its figures mean nothing"
-        );
+    fn of(before: &Results, after: &Results) -> Self {
         let mut common = Self::default();
         for scenario in &SCENARIOS {
             let [old, new] = [before, after].map(|results| servers(results, scenario.id));
@@ -72,14 +84,7 @@ impl Common {
                 }
             }
         }
-        ensure!(
-            !common.both.is_empty(),
-            "nothing to compare: the section sizes of both reports is compared; the first report has {}, \
-             the second {}",
-            told(before),
-            told(after)
-        );
-        Ok(common)
+        common
     }
 }
 
@@ -136,25 +141,30 @@ mod tests {
             before: vec!["1 KiB (nginx)".to_owned(), "10 KiB (zc)".to_owned()],
             after: vec!["1 KiB (go)".to_owned()],
         };
-        assert_eq!(Common::of(&before, &after).expect("a part"), wanted);
+        assert_eq!(Common::of(&before, &after), wanted);
     }
 
     #[test]
     fn reports_without_a_common_figure_and_trials_are_refused() {
-        let before = sizes(&[("1k", "zc")]);
-        let mut after = empty();
-        after.cold.push(cold("fuse", "zc", 1, 0));
-        let told = |before: &Results, after: &Results| {
-            let refused = Common::of(before, after).expect_err("nothing in common");
-            refused.to_string()
+        let directory = tempfile::tempdir().expect("a directory");
+        let written = |name: &str, results: &Results| {
+            let path = directory.path().join(name);
+            let text = serde_json::to_string(results).expect("JSON");
+            std::fs::write(&path, text).expect("a file");
+            path
         };
-        let said = told(&before, &after);
-        assert!(
-            said.ends_with("the first report has sizes, the second cold"),
-            "{said}"
-        );
-        let mut trial = before.clone();
+        let mut cold_only = empty();
+        cold_only.cold.push(cold("fuse", "zc", 1, 0));
+        let mut trial = sizes(&[("1k", "zc")]);
         trial.command = vec!["--trial".to_owned()];
-        assert!(told(&before, &trial).starts_with("a report of --trial"));
+        let a = written("a.json", &sizes(&[("1k", "zc")]));
+        let b = written("b.json", &cold_only);
+        let trial = written("trial.json", &trial);
+        let told = |b: &Path| run(&a, b).expect_err("refused").to_string();
+        assert!(told(&b).contains("a.json has sizes, "), "{}", told(&b));
+        assert!(told(&b).ends_with("b.json has cold"), "{}", told(&b));
+        assert!(told(&trial).contains("trial.json is of --trial"));
+        assert!(told(&directory.path().join("c.json")).contains("c.json; give a report.json"));
+        run(&a, &a).expect("they have all in common");
     }
 }

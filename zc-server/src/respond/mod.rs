@@ -415,14 +415,15 @@ fn examine(
     if let Some(unlooked) = plan::without_a_look(request) {
         return Err(unlooked);
     }
-    let bad_request = plan::EarlyResponse::Message(Status::BadRequest);
     let (Target::Origin { path, query } | Target::Absolute { path, query, .. }) = request.target
     else {
-        return Err(bad_request);
+        return Err(plan::EarlyResponse::Message(Status::BadRequest));
     };
     let method = match plan::method_override(query) {
         Override::Method(method) if content.method_override => method,
-        Override::Unknown if content.method_override => return Err(bad_request),
+        Override::Unknown if content.method_override => {
+            return Err(plan::EarlyResponse::UnknownMethod);
+        }
         _ => content.method,
     };
     let path = decode_path(path, path_buffer)

@@ -44,6 +44,8 @@ pub(crate) enum Plan<'r> {
     Page(Problem, &'r Representation),
     /// Any other answer, with a line of text.
     Message(Status),
+    /// 400: the `method` parameter of the query names no method. The text says which there are.
+    UnknownMethod,
 }
 
 /// An error, and what its head tells beside the status.
@@ -90,6 +92,7 @@ impl Problem {
 pub(crate) enum EarlyResponse {
     Options { preflight: bool },
     Message(Status),
+    UnknownMethod,
 }
 
 impl Plan<'_> {
@@ -101,6 +104,7 @@ impl Plan<'_> {
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
             Self::Redirect { .. } => Status::MovedPermanently,
             Self::Options { .. } => Status::NoContent,
+            Self::UnknownMethod => Status::BadRequest,
             Self::Page(problem, _) => problem.status,
             Self::Message(status) => *status,
         }
@@ -112,6 +116,7 @@ impl From<EarlyResponse> for Plan<'_> {
         match unlooked {
             EarlyResponse::Options { preflight } => Self::Options { preflight },
             EarlyResponse::Message(status) => Self::Message(status),
+            EarlyResponse::UnknownMethod => Self::UnknownMethod,
         }
     }
 }

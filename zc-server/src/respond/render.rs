@@ -121,6 +121,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let head = status_fields(head, *status);
             text(head, *status, framing).append(out)
         }
+        Plan::UnknownMethod => text_and_more(head, status, UNKNOWN_METHOD, framing).append(out),
     }
 }
 
@@ -287,25 +288,33 @@ fn only_head(out: &[u8], rest: Rest) -> Rendered {
     }
 }
 
-/// A line of text that says the status; announced by its head, absent in an answer to HEAD.
-struct Text(Option<Status>);
+/// What a query that names no method is answered with, below the status.
+const UNKNOWN_METHOD: &str = "unknown method; use auto, sendfile, splice, copy or io\n";
+
+/// A line of text that says the status, and more of it if there is; announced by its head, absent in an answer
+/// to HEAD.
+struct Text(Option<(Status, &'static str)>);
 
 fn text(head: Head<'_>, status: Status, framing: Framing<'_>) -> Text {
+    text_and_more(head, status, "", framing)
+}
+
+fn text_and_more(head: Head<'_>, status: Status, more: &'static str, framing: Framing<'_>) -> Text {
     // All codes have three digits.
-    let length = "200 \n".len() + status.reason().len();
+    let length = "200 \n".len() + status.reason().len() + more.len();
     head.field("Content-Type", b"text/plain; charset=utf-8")
         .lines(framing.own_lines)
         .number("Content-Length", length as u64)
         .finish();
-    Text((framing.method != Method::Head).then_some(status))
+    Text((framing.method != Method::Head).then_some((status, more)))
 }
 
 impl Text {
     fn append(self, out: &mut Vec<u8>) -> Rendered {
         let rendered = only_head(out, Rest::Nothing);
-        if let Self(Some(status)) = self {
+        if let Self(Some((status, more))) = self {
             // A buffer that grows takes all.
-            let _ = writeln!(out, "{status}");
+            let _ = write!(out, "{status}\n{more}");
         }
         rendered
     }

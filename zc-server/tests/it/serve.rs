@@ -261,7 +261,12 @@ fn errors_have_their_status() {
     }
     let unknown = Server::start(&["--method-override"]);
     unknown.write("f", b"x");
-    assert_eq!(unknown.get("/f?method=mmap").status, 400);
+    let refused = unknown.get("/f?method=mmap");
+    assert_eq!(refused.status, 400);
+    assert_eq!(
+        String::from_utf8_lossy(&refused.body),
+        "400 Bad Request\nunknown method; use auto, sendfile, splice, copy or io\n"
+    );
     assert_eq!(
         server.get("/f?method=mmap").status,
         200,
