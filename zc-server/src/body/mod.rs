@@ -236,8 +236,10 @@ impl ResponseBody {
                 stopped => return Ok(stopped),
             }
             if !self.take_next_piece() {
-                // Where the file system may be waited for, a thread has compared.
-                if self.read_path != ReadPath::Offload {
+                // What is sent at once, right after its head was made, was not changed meanwhile. Where the file
+                // system may be waited for, a thread has compared.
+                let is_sent_at_once = before == 0 && self.cold.windows == 0;
+                if !is_sent_at_once && self.read_path != ReadPath::Offload {
                     self.compare();
                 }
                 return Ok(Progress::Complete);
