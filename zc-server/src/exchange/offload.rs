@@ -108,25 +108,17 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
                 return end_without_body(end, Outcome::Failed, before, peer, worker);
             }
         };
-        worker.submit(
-            Role::Other,
-            mount,
-            id,
-            move |fetcher, cancel: &CancelToken| {
-                let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
-                Some(Done::Carried(body, result))
-            },
-        )
+        let work = move |fetcher: &_, cancel: &CancelToken| {
+            let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
+            Some(Done::Carried(body, result))
+        };
+        worker.submit(Role::Other, mount, id, work)
     } else {
-        worker.submit(
-            Role::Read,
-            mount,
-            id,
-            move |fetcher, cancel: &CancelToken| {
-                let result = body.read_and_wait(fetcher, cancel)?;
-                Some(Done::Carried(body, result))
-            },
-        )
+        let work = move |fetcher: &_, cancel: &CancelToken| {
+            let result = body.read_and_wait(fetcher, cancel)?;
+            Some(Done::Carried(body, result))
+        };
+        worker.submit(Role::Read, mount, id, work)
     };
     match submitted {
         Some(job) => {
