@@ -104,8 +104,8 @@ const GATES: [Gate; 17] = [
     // As CONTRIBUTING.md has it.
     gate("test", Runs::Full, "test --workspace"),
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
-    gate("no-cache", Runs::Full, CACHE_TESTS).with("ZC_TEST_CACHE_FILES", "0"),
-    gate("small-cache", Runs::Full, CACHE_TESTS).with("ZC_TEST_CACHE_FILES", "1"),
+    gate("no-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "0"),
+    gate("small-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "1"),
     // What a run of the bench leaves behind when it is interrupted.
     gate(
         "bench-interrupted",

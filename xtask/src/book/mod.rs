@@ -160,7 +160,7 @@ fn run_pages(root: &Path, chosen: &[String]) -> anyhow::Result<()> {
     if runner.isolation == commands::Isolation::Shared {
         println!("note: no network namespace is permitted here; ports are those of this machine");
     }
-    let is_required = std::env::var_os("ZC_REQUIRE_CLIENTS").is_some_and(|value| value == "1");
+    let is_required = std::env::var_os("TEST_REQUIRE_CLIENTS").is_some_and(|value| value == "1");
     let mut faults = Vec::new();
     for page in pages {
         let path = root.join(&page);

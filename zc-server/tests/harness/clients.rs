@@ -84,10 +84,10 @@ impl Home {
     }
 }
 
-/// Says that a program is missing, which is a failure with `ZC_REQUIRE_CLIENTS=1` in the
+/// Says that a program is missing, which is a failure with `TEST_REQUIRE_CLIENTS=1` in the
 /// environment, as in `.ci/run`.
 pub(crate) fn say_missing(program: &str) {
-    let required = std::env::var_os("ZC_REQUIRE_CLIENTS").is_some_and(|value| value == "1");
+    let required = std::env::var_os("TEST_REQUIRE_CLIENTS").is_some_and(|value| value == "1");
     assert!(!required, "{program} is not here, and required");
     println!("{program} is not here: nothing to test");
 }

@@ -86,7 +86,7 @@ pub(crate) fn binary() -> Command {
         command.env(limit, "10m");
     }
     // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.
-    if let Some(files) = std::env::var_os("ZC_TEST_CACHE_FILES") {
+    if let Some(files) = std::env::var_os("TEST_CACHE_FILES") {
         command.env("ZC_CACHE_FILES", files);
     }
     command
