@@ -21,9 +21,10 @@
 //! | copy from file to file | [`copy_file`] |
 //! | send without waiting for the disk | [`ProbedTransfer`] |
 //! | find out whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
+//! | look at the page cache while a device answers late or not at all | [`Residency::peek`], [`Residency::probe_whole`] |
 //! | let I/O threads wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
 //! | be told without a thread when uncached data has been loaded, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
-//! | run I/O threads at background priority, beside an event loop | [`set_background_priority`] |
+//! | run I/O threads at background priority, beside an event loop | [`set_background_priority`], [`set_batch_priority`], [`set_event_loop_priority`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! All of them take the source first and the sink second, as anything that implements [`AsFd`], and

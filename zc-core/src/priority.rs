@@ -25,8 +25,8 @@ const SLICE_NS: u64 = 100_000;
 ///
 /// Without it, I/O threads that wake up together after a slow read delay an event loop on their core by
 /// milliseconds, because the scheduler owes each of them as much as the loop. `SCHED_IDLE` would delay the
-/// loop no less, and starve the threads beside other programs: beside two busy threads on its core, work of
-/// 8 ms took 4.5 s with `SCHED_IDLE`, 0.75 s with this priority and 0.025 s with the usual one.
+/// loop a little less, and starve the threads beside other programs: beside two busy threads on its core, work
+/// of 8 ms took 4.5 s with `SCHED_IDLE`, 0.75 to 0.92 s with this priority and 0.025 s with the usual one.
 ///
 /// # Errors
 ///
@@ -51,9 +51,9 @@ pub fn set_batch_priority() -> io::Result<()> {
 }
 
 /// Asks the scheduler for the shortest slices, 0.1 ms, for the calling thread and no other. Use it for an
-/// event loop: it then gets a core sooner when it wakes up, and its share of the CPU stays the same. It needs no
-/// privilege, and has an effect since Linux 6.12. A thread whose policy is not `SCHED_OTHER` keeps its
-/// slices.
+/// event loop: it then gets a core sooner when it wakes up, and its share of the CPU stays the same. It
+/// needs no privilege, and has an effect since Linux 6.12. A thread whose policy is not `SCHED_OTHER` keeps
+/// its slices.
 ///
 /// # Errors
 ///

@@ -111,9 +111,9 @@ impl Residency {
     /// the queue of the device, which may be full. [`Hot`](Self::Hot) includes pages that are being read: to
     /// tell these, probe afterwards. [`Cold`](Self::Cold) means that at least one page is absent.
     ///
-    /// It costs about 0.4 µs and 17 ns for each page of 4 KiB. The kernel answers only a process that owns the file or may
-    /// write to it, or is root; other processes get [`Unknown`](Self::Unknown), and so do all before Linux
-    /// 6.5.
+    /// It costs about 0.4 µs and 17 ns for each page of 4 KiB. The kernel answers only a process that owns the
+    /// file or may write to it, or is root; other processes get [`Unknown`](Self::Unknown), and so do all
+    /// before Linux 6.5.
     pub fn peek(file: impl AsFd, range: Range<u64>) -> Self {
         if range.is_empty() {
             return Self::Hot;

@@ -89,8 +89,8 @@ pub(crate) fn preadv2_nowait(file: impl AsFd, buffer: &mut [u8], offset: u64) ->
     unsafe { preadv2(file, &[vector], offset) }
 }
 
-/// Reads `bytes` of `file` from `offset` on, as [`preadv2_nowait`] does, and throws them away: each piece overwrites
-/// the one before it in `scratch`. The answer is how many were in memory. `bytes` above
+/// Reads `bytes` of `file` from `offset` on, as [`preadv2_nowait`] does, and throws them away: each piece
+/// overwrites the one before it in `scratch`. The answer is how many were in memory. `bytes` above
 /// `1024 * scratch.len()` are not read.
 ///
 /// # Errors

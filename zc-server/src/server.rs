@@ -302,8 +302,8 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
-/// The share of the worker `index`; where there are fewer files than workers, some have none. All together keep as many files as three of four descriptors: they give
-/// them up where connections need them.
+/// The share of the worker `index`; where there are fewer files than workers, some have none. All together
+/// keep as many files as three of four descriptors: they give them up where connections need them.
 fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
     let (cache, workers) = (&config.cache, config.threads.max(1));
     let most = usize::try_from(descriptors / 4 * 3).unwrap_or(usize::MAX);

@@ -236,8 +236,8 @@ impl ResponseBody {
                 stopped => return Ok(stopped),
             }
             if !self.take_next_piece() {
-                // What is sent at once, right after its head was made, was not changed meanwhile. Where the file
-                // system may be waited for, a thread has compared.
+                // What is sent at once, right after its head was made, was not changed meanwhile. Where the
+                // file system may be waited for, a thread has compared.
                 let is_sent_at_once = before == 0 && self.cold.windows == 0;
                 if !is_sent_at_once && self.read_path != ReadPath::Offload {
                     self.compare();
@@ -250,8 +250,11 @@ impl ResponseBody {
         }
     }
 
-    /// Counts the next window among the reads that are under way on its mount.
+    /// Counts the next window among the reads that are under way on its mount, unless a thread makes them all.
     pub(crate) fn await_read(&mut self) {
+        if self.is_offloaded() {
+            return;
+        }
         let bytes = self.next_window().map(|window| window.end - window.start);
         if let (None, Some(bytes), Some(body)) = (&self.reading, bytes, self.piece.body()) {
             self.reading = Some(body.source().gate().begin(bytes));

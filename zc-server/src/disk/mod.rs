@@ -2,7 +2,8 @@
 //!
 //! A pool of closures, fair between mounts. Who submits one goes on, and holds a [`JobHandle`]: dropping it
 //! cancels the job, unless the job has [committed](CancelToken::commit) itself. A cancelled job that has not
-//! begun leaves the queue at once, with all that it holds. A job tells its outcome by its own means. A thread is started when there is work and none is idle.
+//! begun leaves the queue at once, with all that it holds. A job tells its outcome by its own means. A thread
+//! is started when there is work and none is idle.
 
 mod queue;
 

@@ -27,8 +27,10 @@ struct State {
     /// Open to be told of changes. `None` without `/proc`.
     watched: Option<File>,
     table: MountTable,
-    /// Whether it is being read again.
-    is_stale: bool,
+    /// How often the kernel has told of a change.
+    changes: u64,
+    /// How often it had when the table was read.
+    changes_read: u64,
 }
 
 impl Default for LiveTable {
@@ -39,7 +41,8 @@ impl Default for LiveTable {
         Self(Mutex::new(State {
             watched,
             table: MountTable::read(),
-            is_stale: false,
+            changes: 0,
+            changes_read: 0,
         }))
     }
 }
@@ -50,19 +53,30 @@ impl LiveTable {
     pub(crate) fn key_of(&self, path: &Path) -> Option<Key> {
         let mut state = self.lock();
         // Under the lock: the kernel tells of each change once.
-        state.is_stale |= state.watched.as_ref().is_some_and(has_changed);
-        (!state.is_stale).then(|| state.table.key_of(path))
+        state.changes += u64::from(state.watched.as_ref().is_some_and(has_changed));
+        state.is_current().then(|| state.table.key_of(path))
     }
 
     /// Reads it again if it has changed. It may block.
     pub(crate) fn read_again(&self) {
-        if !self.lock().is_stale {
-            return;
-        }
-        let table = MountTable::read();
+        self.read_with(MountTable::read);
+    }
+
+    fn read_with(&self, read: impl FnOnce() -> MountTable) {
+        let changes = {
+            let state = self.lock();
+            if state.is_current() {
+                return;
+            }
+            state.changes
+        };
+        let table = read();
         let mut state = self.lock();
-        state.table = table;
-        state.is_stale = false;
+        // A change that came meanwhile has it read once more, and a thread that was faster has read a later one.
+        if changes > state.changes_read {
+            state.table = table;
+            state.changes_read = changes;
+        }
     }
 
     /// Whether there is a mount with this key.
@@ -72,6 +86,12 @@ impl LiveTable {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_current(&self) -> bool {
+        self.changes == self.changes_read
     }
 }
 
@@ -243,6 +263,30 @@ mod tests {
 42 22 0:52 / /srv rw - tmpfs tmpfs rw
 broken line
 ";
+
+    #[test]
+    fn a_change_while_the_table_is_read_has_it_read_once_more() {
+        let table = LiveTable(Mutex::new(State {
+            watched: None,
+            table: MountTable::default(),
+            changes: 1,
+            changes_read: 0,
+        }));
+        let key = || table.key_of(Path::new("/srv"));
+        assert_eq!(key(), None);
+        table.read_with(|| {
+            table.lock().changes += 1;
+            MountTable::default()
+        });
+        assert_eq!(key(), None);
+        table.read_with(|| {
+            // A thread that is faster reads what there is now.
+            table.read_with(|| MountTable::parse(TABLE.as_bytes()));
+            MountTable::default()
+        });
+        assert_eq!(key(), Some(42));
+        table.read_with(|| panic!("nothing has changed"));
+    }
 
     #[test]
     fn the_nearest_mount_above_a_path_counts() {

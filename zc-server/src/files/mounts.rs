@@ -226,6 +226,7 @@ const UNUSED_MAX: usize = 64;
 
 /// The key of jobs that [read the table of mounts](Mounts::read_table): no mount has it.
 pub(crate) const KEY_OF_TABLE: Key = u64::MAX;
+
 /// The mounts that files were opened on.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {

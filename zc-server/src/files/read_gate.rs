@@ -11,7 +11,7 @@
 use std::fs;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,10 @@ const READS_MAX: u64 = 256;
 
 /// A device that takes longer than this for a read answers late.
 const LATE: Duration = Duration::from_millis(50);
+/// For how long the gate stays closed after a late answer.
+const LATE_FOR_MS: u64 = 1_000;
+/// When abandoned reads are taken for over, if none is awaited: a device that hangs has some that are.
+const ABANDONED_FOR_MS: u64 = 10_000;
 
 /// How many reads of a mount are under way, and how long they take.
 #[derive(Debug)]
@@ -41,10 +45,12 @@ pub(crate) struct ReadGate {
     abandoned: AtomicU64,
     /// The gate is open below this number.
     reads_max: u64,
-    /// Whether the last read that is over took longer than [`LATE`].
-    was_late: AtomicBool,
-    /// When the first of the awaited reads began, or the last one ended that is over, in milliseconds of
-    /// [`now_ms`].
+    // Times are in milliseconds of `now_ms`.
+    /// When the last read was abandoned.
+    abandoned_ms: AtomicU64,
+    /// Until when the gate is closed because a read took longer than [`LATE`].
+    late_until_ms: AtomicU64,
+    /// When the first of the awaited reads began, or the last one ended that is over.
     moved_ms: AtomicU64,
 }
 
@@ -54,7 +60,8 @@ impl Default for ReadGate {
             awaited: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             reads_max: READS_MAX_DEFAULT,
-            was_late: AtomicBool::new(false),
+            abandoned_ms: AtomicU64::new(0),
+            late_until_ms: AtomicU64::new(0),
             moved_ms: AtomicU64::new(0),
         }
     }
@@ -74,17 +81,30 @@ impl ReadGate {
 
     /// Whether a worker may begin another read.
     pub(crate) fn is_open(&self) -> bool {
-        let awaited = self.awaited.load(Ordering::Relaxed);
-        let under_way = awaited + self.abandoned.load(Ordering::Relaxed);
-        under_way < self.reads_max
-            && !self.was_late.load(Ordering::Relaxed)
-            && (awaited == 0 || !self.stands_still())
+        self.is_open_at(now_ms)
     }
 
-    /// Whether no read has ended for a while, of those that are under way.
-    fn stands_still(&self) -> bool {
-        let moved_ms = self.moved_ms.load(Ordering::Relaxed);
-        u128::from(now_ms().saturating_sub(moved_ms)) > LATE.as_millis()
+    /// The same by another clock, which is not read while no read is under way and none was late.
+    fn is_open_at(&self, now_ms: impl Fn() -> u64) -> bool {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let (awaited, abandoned) = (load(&self.awaited), load(&self.abandoned));
+        let late_until_ms = load(&self.late_until_ms);
+        if awaited + abandoned + late_until_ms == 0 {
+            return true;
+        }
+        let now_ms = now_ms();
+        if late_until_ms > 0 && now_ms >= late_until_ms {
+            self.late_until_ms.store(0, Ordering::Relaxed);
+        }
+        let since = |value: &AtomicU64| now_ms.saturating_sub(load(value));
+        let is_forgotten = awaited == 0 && since(&self.abandoned_ms) > ABANDONED_FOR_MS;
+        if abandoned > 0 && is_forgotten {
+            self.abandoned.store(0, Ordering::Relaxed);
+        }
+        let under_way = awaited + if is_forgotten { 0 } else { abandoned };
+        // Of those that are awaited, none has ended for a while.
+        let stands_still = awaited > 0 && u128::from(since(&self.moved_ms)) > LATE.as_millis();
+        under_way < self.reads_max && now_ms >= late_until_ms && !stands_still
     }
 
     /// Whether a worker may probe `range` of `file`: the gate is open, or there is nothing to be read.
@@ -119,9 +139,12 @@ impl AwaitedRead {
     /// The device has answered.
     pub(crate) fn over(mut self) {
         let gate = &self.gate;
-        let was_late = self.began.elapsed() > LATE;
-        gate.was_late.store(was_late, Ordering::Relaxed);
-        gate.moved_ms.store(now_ms(), Ordering::Relaxed);
+        let now_ms = now_ms();
+        if self.began.elapsed() > LATE {
+            gate.late_until_ms
+                .store(now_ms + LATE_FOR_MS, Ordering::Relaxed);
+        }
+        gate.moved_ms.store(now_ms, Ordering::Relaxed);
         gate.abandoned.store(0, Ordering::Relaxed);
         gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
         self.reads = 0;
@@ -130,8 +153,11 @@ impl AwaitedRead {
 
 impl Drop for AwaitedRead {
     fn drop(&mut self) {
-        self.gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
-        self.gate.abandoned.fetch_add(self.reads, Ordering::Relaxed);
+        if self.reads > 0 {
+            self.gate.abandoned_ms.store(now_ms(), Ordering::Relaxed);
+            self.gate.awaited.fetch_sub(self.reads, Ordering::Relaxed);
+            self.gate.abandoned.fetch_add(self.reads, Ordering::Relaxed);
+        }
     }
 }
 
@@ -189,19 +215,47 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_closes_it_until_a_prompt_one() {
+    fn abandoned_reads_are_forgotten_in_time_unless_one_is_awaited() {
+        let gate = gate(3);
+        for _ in 0..3 {
+            drop(gate.begin(1));
+        }
+        let later = || now_ms() + 2 * ABANDONED_FOR_MS;
+        let awaited = gate.begin(1);
+        assert!(!gate.is_open_at(later));
+        awaited.over();
+        for _ in 0..3 {
+            drop(gate.begin(1));
+        }
+        assert!(!gate.is_open());
+        assert!(gate.is_open_at(later));
+        assert!(gate.is_open());
+    }
+
+    #[test]
+    fn a_late_answer_closes_it_for_a_while() {
         let gate = gate(9);
         let mut late = gate.begin(1);
         late.began = late.began.checked_sub(2 * LATE).expect("a clock");
         late.over();
         assert!(!gate.is_open());
-        gate.begin(1).over();
+        assert!(gate.is_open_at(|| now_ms() + 2 * LATE_FOR_MS));
         assert!(gate.is_open());
     }
 
     #[test]
+    fn a_read_that_does_not_end_closes_it() {
+        let gate = gate(9);
+        let read = gate.begin(1);
+        assert!(!gate.is_open_at(|| now_ms() + 1_000));
+        read.over();
+        assert!(gate.is_open_at(|| now_ms() + 1_000));
+    }
+
+    #[test]
     fn a_closed_gate_lets_files_in_memory_pass() {
-        let gate = gate(0);
+        let gate = gate(1);
+        let _under_way = gate.begin(1);
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
         file.set_len(1 << 20).expect("a sparse file");
         assert!(!gate.lets_probe(&file, 0..1 << 20));

@@ -325,8 +325,8 @@ impl Root {
         let resolve = resolve | RESOLVE_CACHED | ResolveFlag::RESOLVE_NO_XDEV;
         match openat2(&self.directory, as_path(path), how(flags, resolve)) {
             Ok(fd) => Ok(fd),
-            // EAGAIN: not in memory, a rename is under way, or another process has a lease. EXDEV: another mount, or a link that
-            // may lead back. EINVAL: a kernel before 5.12 does not know the flag.
+            // EAGAIN: not in memory, a rename is under way, or another process has a lease. EXDEV: another
+            // mount, or a link that may lead back. EINVAL: a kernel before 5.12 does not know the flag.
             Err(Errno::EAGAIN | Errno::EXDEV | Errno::EINVAL | Errno::EINTR) => {
                 Err(ResolveError::WouldBlock)
             }

@@ -112,11 +112,12 @@ pub(crate) fn append_range(
         ReadPath::Probe | ReadPath::Prefetched => {
             opened.file.lets_probe(range.clone()) && {
                 let read = zc_core::read_resident(&opened.file, room, range.start);
-                if read.is_err() {
-                    // The kernel reads it now, and nobody waits for that.
+                let is_whole = read.is_ok_and(|count| count == room.len());
+                if !is_whole {
+                    // The kernel reads the rest now, and nobody waits for that.
                     drop(opened.file.gate().begin(range.end - range.start));
                 }
-                read.is_ok_and(|count| count == room.len())
+                is_whole
             }
         }
         ReadPath::Offload => false,

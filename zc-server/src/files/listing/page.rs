@@ -102,8 +102,8 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     }
 }
 
-/// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so that they work behind a proxy that
-/// serves the root under a prefix.
+/// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so
+/// that they work behind a proxy that serves the root under a prefix.
 fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     let segments: Vec<_> = match path {
         [] => Vec::new(),
