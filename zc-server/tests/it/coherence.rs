@@ -5,9 +5,10 @@
 //! and one that looks at the disk for each request. What is changed first is kept by both.
 
 use std::fs::{File, FileTimes, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -434,10 +435,13 @@ fn precompressed_files_that_come_go_and_age() {
 /// On tmpfs such a write never changes the modification time.
 #[test]
 fn bytes_written_through_a_mapping_are_seen() {
+    // The first write to a page moves the time of the file, and those after it do not.
     const WRITER: &str = "
 import mmap, sys
 with open(sys.argv[1], 'r+b') as file, mmap.mmap(file.fileno(), 0) as bytes:
-    bytes[0:5] = b'other'
+    for line in sys.stdin:
+        bytes[0:5] = line[0:5].encode()
+        print('written', flush=True)
 ";
     if Home::for_clients(&["python3"]).is_none() {
         return;
@@ -447,16 +451,35 @@ with open(sys.argv[1], 'r+b') as file, mmap.mmap(file.fileno(), 0) as bytes:
         return;
     };
     let served = root.path().to_owned();
-    let server = Server::start_with(binary(), root, &served, &["--cache-ttl", "20ms"]);
-    server.write("f", b"first bytes");
+    // One worker, so that no other one reads the file for the first time.
+    let options = ["--cache-ttl", "20ms", "--threads", "1"];
+    let server = Server::start_with(binary(), root, &served, &options);
+    server.write("f", b"empty bytes");
+    let mut writer = std::process::Command::new("python3")
+        .args(["-c", WRITER])
+        .arg(server.path("f"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut input = writer.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(writer.stdout.take().expect("a pipe"));
+    let mut write = |line: &str| {
+        input.write_all(line.as_bytes()).expect("it reads");
+        output.read_line(&mut String::new()).expect("it answers");
+        let file = std::fs::metadata(server.path("f")).expect("the file");
+        file.modified().expect("a time")
+    };
+    let before = write("first\n");
     server.wait_until_settled("/f");
+    let mut client = server.connect();
     for _ in 0..3 {
-        assert_eq!(server.get("/f").body, b"first bytes");
+        assert_eq!(client.get("/f").body, b"first bytes");
     }
-    let mut writer = std::process::Command::new("python3");
-    writer.args(["-c", WRITER]).arg(server.path("f"));
-    assert!(writer.status().expect("python3").success());
+    assert_eq!(write("other\n"), before);
     wait_until("the bytes are sent", || {
-        server.get("/f").body == b"other bytes"
+        client.get("/f").body == b"other bytes"
     });
+    drop(input);
+    assert!(writer.wait().expect("our child").success());
 }

@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
+use crate::harness::mounts::slow_fs;
 use crate::harness::segments::Inbox;
 use crate::harness::{Server, binary, pattern, temp_root, wait_until};
 use nix::libc;
-use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};
+use zc_bench::slow_fs::{self, Content, Operation, Treatment};
 
 const SEED: u64 = 97;
 
@@ -26,12 +27,8 @@ fn what_was_sent_is_at_the_client_before_a_slow_file_system_answers() {
     let root = temp_root();
     let point = root.path().join("slow");
     std::fs::create_dir(&point).expect("a directory");
-    let mount = match SlowFs::mount(&point) {
-        Ok(mount) => mount,
-        Err(error) => {
-            println!("no FUSE here ({error}): nothing to test");
-            return;
-        }
+    let Some(mount) = slow_fs(&point) else {
+        return;
     };
     // Longer than what is read while the disk answers.
     let length = 4 << 30;

@@ -7,10 +7,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::harness::mounts::slow_fs;
 use crate::harness::{Client, Server, binary, binary_in, pattern, temp_root};
 use nix::libc::EIO;
 use nix::sys::signal::Signal;
-use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
+use zc_bench::slow_fs::{Content, Operation, Treatment};
 
 /// The user and group `nobody` of every Linux: the tests may run as root, whom no mode stops.
 const NOBODY: u32 = 65_534;
@@ -107,12 +108,8 @@ fn the_page_of_an_error_that_has_gone_is_named_once() {
 #[test]
 fn a_disk_that_fails_or_does_not_answer_is_told_with_the_file() {
     let root = temp_root();
-    let mount = match SlowFs::mount(root.path()) {
-        Ok(mount) => mount,
-        Err(error) => {
-            println!("no FUSE here ({error}): nothing to test");
-            return;
-        }
+    let Some(mount) = slow_fs(root.path()) else {
+        return;
     };
     for name in ["unopened", "unread", "hung", "dir/file"] {
         let (seed, length) = (1, 500_000);

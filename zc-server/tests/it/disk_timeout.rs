@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use zc_bench::slow_fs::{self, Content, Operation, SlowFs, Treatment};
+use zc_bench::slow_fs::{self, Content, Operation, Treatment};
 
+use crate::harness::mounts::slow_fs;
 use crate::harness::{Server, binary, temp_root};
 
 /// The time limit, and a part of it that each read takes.
@@ -19,12 +20,8 @@ fn a_disk_that_is_slow_but_answers_is_waited_for() {
     let root = temp_root();
     let point = root.path().join("slow");
     std::fs::create_dir(&point).expect("a directory");
-    let mount = match SlowFs::mount(&point) {
-        Ok(mount) => mount,
-        Err(error) => {
-            println!("no FUSE here ({error}): nothing to test");
-            return;
-        }
+    let Some(mount) = slow_fs(&point) else {
+        return;
     };
     let content = |seed| Content::Pattern {
         seed,

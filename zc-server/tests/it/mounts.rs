@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::harness::mounts::slow_fs;
 use crate::harness::{Client, Server, binary, pattern, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
@@ -108,13 +109,7 @@ fn serve_cold(server: &Server) {
 
 /// `None` where FUSE cannot be used.
 fn mount(point: &Path, files: usize) -> Option<SlowFs> {
-    let mount = match SlowFs::mount(point) {
-        Ok(mount) => mount,
-        Err(error) => {
-            println!("no FUSE here ({error}): nothing to test");
-            return None;
-        }
-    };
+    let mount = slow_fs(point)?;
     for index in 0..files {
         let bytes = pattern(LENGTH, index as u64);
         mount.add(index.to_string(), Content::Bytes(bytes.into()));

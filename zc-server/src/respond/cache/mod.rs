@@ -13,8 +13,8 @@
 //! * The entries of a root that was let go are dropped a few at a time.
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
-//! * Bytes that are written through a shared mapping (`mmap(2)`) change no time of the file at once, and on
-//!   tmpfs never. So the bytes that are kept are read again after [`READ_TTLS`] times the time to live.
+//! * Of writes through a shared mapping (`mmap(2)`) the first one to a page moves the time of the file, and
+//!   no later one does until the page is written back, which on tmpfs it never is. So the bytes that are kept are read again after [`READ_TTLS`] times the time to live.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
 //!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
