@@ -106,8 +106,14 @@ impl Window {
     fn is_hot(&self, source: impl AsFd, range: Range<u64>, is_rest: bool) -> bool {
         let residency = match (self.is_quiet, is_rest) {
             (false, _) => Residency::probe(source, range),
-            // It was waited for, so that nothing of it is being read.
-            (true, true) => Residency::peek(source, range),
+            // It was waited for, so that nothing of it is being read, and its ends stand for what is between.
+            (true, true) => {
+                let last = range.end - 1;
+                match Residency::peek(&source, range.start..range.start + 1) {
+                    Residency::Hot => Residency::peek(source, last..range.end),
+                    other => other,
+                }
+            }
             (true, false) => Residency::probe_whole(source, range),
         };
         residency == Residency::Hot

@@ -16,10 +16,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::stat::{fstat, major, minor};
-use zc_core::Residency;
+use zc_core::{PREFETCH_BYTES, Residency};
 
-/// What counts as one read, in bytes: what most devices take in one request.
-const READ_BYTES: u64 = 256 << 10;
+/// What counts as one read, in bytes, where the device does not tell how long a request may be.
+const READ_BYTES_DEFAULT: u64 = 256 << 10;
 
 /// The part of a device's queue that reads may take while workers probe: a quarter.
 const QUEUE_SHARE: u64 = 4;
@@ -28,8 +28,10 @@ const READS_MAX_DEFAULT: u64 = 32;
 /// The most, however long the queue is.
 const READS_MAX: u64 = 256;
 
-/// A device that takes longer than this for a read answers late.
+/// A device that takes longer than this for a short read answers late.
 const LATE: Duration = Duration::from_millis(50);
+/// A longer read may take its time, and a thread that makes it may wait for a core.
+const SHORT_BYTES: u64 = PREFETCH_BYTES;
 /// For how long the gate stays closed after a late answer.
 const LATE_FOR_MS: u64 = 1_000;
 /// When abandoned reads are taken for over, if none is awaited: a device that hangs has some that are.
@@ -45,10 +47,12 @@ pub(crate) struct ReadGate {
     abandoned: AtomicU64,
     /// The gate is open below this number.
     reads_max: u64,
+    /// What counts as one read, in bytes: the longest request of the device.
+    read_bytes: u64,
     // Times are in milliseconds of `now_ms`.
     /// When the last read was abandoned.
     abandoned_ms: AtomicU64,
-    /// Until when the gate is closed because a read took longer than [`LATE`].
+    /// Until when the gate is closed because a short read took longer than [`LATE`].
     late_until_ms: AtomicU64,
     /// When the first of the awaited reads began, or the last one ended that is over.
     moved_ms: AtomicU64,
@@ -60,6 +64,7 @@ impl Default for ReadGate {
             awaited: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             reads_max: READS_MAX_DEFAULT,
+            read_bytes: READ_BYTES_DEFAULT,
             abandoned_ms: AtomicU64::new(0),
             late_until_ms: AtomicU64::new(0),
             moved_ms: AtomicU64::new(0),
@@ -70,11 +75,13 @@ impl Default for ReadGate {
 impl ReadGate {
     /// The gate of the mount that `file` is on.
     pub(crate) fn of_device(file: impl AsFd) -> Self {
-        let places = fstat(file).ok().and_then(|stat| queue_places(stat.st_dev));
+        let device = fstat(file).ok().map(|stat| stat.st_dev);
+        let told = |name| device.and_then(|device| queue_setting(device, name));
         Self {
-            reads_max: places.map_or(READS_MAX_DEFAULT, |places| {
+            reads_max: told("nr_requests").map_or(READS_MAX_DEFAULT, |places| {
                 (places / QUEUE_SHARE).clamp(1, READS_MAX)
             }),
+            read_bytes: told("max_sectors_kb").map_or(READ_BYTES_DEFAULT, |kib| kib.max(4) << 10),
             ..Self::default()
         }
     }
@@ -114,14 +121,14 @@ impl ReadGate {
 
     /// A read of `bytes` is under way, until what is returned is [over](AwaitedRead::over).
     pub(crate) fn begin(self: &Arc<Self>, bytes: u64) -> AwaitedRead {
-        let reads = bytes.div_ceil(READ_BYTES).max(1);
+        let reads = bytes.div_ceil(self.read_bytes).max(1);
         if self.awaited.fetch_add(reads, Ordering::Relaxed) == 0 {
             self.moved_ms.store(now_ms(), Ordering::Relaxed);
         }
         AwaitedRead {
             gate: Arc::clone(self),
             reads,
-            began: Instant::now(),
+            began: (bytes <= SHORT_BYTES).then(Instant::now),
         }
     }
 }
@@ -132,7 +139,8 @@ impl ReadGate {
 pub(crate) struct AwaitedRead {
     gate: Arc<ReadGate>,
     reads: u64,
-    began: Instant,
+    /// When it began, if it is short.
+    began: Option<Instant>,
 }
 
 impl AwaitedRead {
@@ -140,7 +148,7 @@ impl AwaitedRead {
     pub(crate) fn over(mut self) {
         let gate = &self.gate;
         let now_ms = now_ms();
-        if self.began.elapsed() > LATE {
+        if self.began.is_some_and(|began| began.elapsed() > LATE) {
             gate.late_until_ms
                 .store(now_ms + LATE_FOR_MS, Ordering::Relaxed);
         }
@@ -167,12 +175,13 @@ fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many requests the queue of a block device takes; `None` for what is no block device.
-fn queue_places(device: u64) -> Option<u64> {
+/// A number that the request queue of a block device is set to; `None` for what is no block device. See
+/// [queue-sysfs](https://docs.kernel.org/block/queue-sysfs.html).
+fn queue_setting(device: u64, name: &str) -> Option<u64> {
     let device = format!("/sys/dev/block/{}:{}", major(device), minor(device));
     // The queue of a partition is that of its disk.
     ["queue", "../queue"].iter().find_map(|queue| {
-        let told = fs::read_to_string(format!("{device}/{queue}/nr_requests"));
+        let told = fs::read_to_string(format!("{device}/{queue}/{name}"));
         told.ok()?.trim().parse().ok()
     })
 }
@@ -193,7 +202,7 @@ mod tests {
     #[test]
     fn the_gate_closes_at_its_bound_and_opens_when_reads_are_over() {
         let gate = gate(9);
-        let large = gate.begin(8 * READ_BYTES);
+        let large = gate.begin(8 * gate.read_bytes);
         assert!(gate.is_open());
         let small = gate.begin(1);
         assert!(!gate.is_open());
@@ -236,7 +245,7 @@ mod tests {
     fn a_late_answer_closes_it_for_a_while() {
         let gate = gate(9);
         let mut late = gate.begin(1);
-        late.began = late.began.checked_sub(2 * LATE).expect("a clock");
+        late.began = Instant::now().checked_sub(2 * LATE);
         late.over();
         assert!(!gate.is_open());
         assert!(gate.is_open_at(|| now_ms() + 2 * LATE_FOR_MS));

@@ -14,7 +14,8 @@
 //! * An entry that nobody has asked for in [`UNUSED_MS`] is dropped: a deleted file holds its disk
 //!   space as long as somebody has it open.
 //! * Of writes through a shared mapping (`mmap(2)`) the first one to a page moves the time of the file, and
-//!   no later one does until the page is written back, which on tmpfs it never is. So the bytes that are kept are read again after [`READ_TTLS`] times the time to live.
+//!   no later one does until the page is written back, which on tmpfs it never is. So the bytes that are
+//!   kept are read again after [`READ_TTLS`] times the time to live.
 //! * Where only the descriptor is kept and not the bytes, the state of the open file is asked for
 //!   once in a millisecond, so that no head speaks of bytes that were overwritten longer ago.
 
