@@ -22,7 +22,7 @@
 //! | send without waiting for the disk | [`ProbedTransfer`] |
 //! | find out whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
 //! | look at the page cache while a device answers late or not at all | [`Residency::peek`], [`Residency::probe_whole`] |
-//! | let I/O threads wait for the disk | [`DiskPool`], or threads of your own with a [`Fetcher`] |
+//! | let I/O threads wait for the disk | [`Fetcher`], on threads of your own |
 //! | be told without a thread when uncached data has been loaded, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`], [`set_batch_priority`], [`set_event_loop_priority`] |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
@@ -101,8 +101,8 @@
 mod blocking;
 mod copy;
 mod cork;
-mod disk;
 mod error;
+mod fetcher;
 mod file_copy;
 mod head;
 mod method;
@@ -127,8 +127,8 @@ mod window;
 pub use blocking::{copy, copy_range};
 pub use copy::COPY_BUFFER_BYTES;
 pub use cork::CORK_BYTES_MIN;
-pub use disk::{DiskPool, Fetcher, QueueFull};
 pub use error::{ReceiveError, ReceiveErrorKind, SendError, SendErrorKind};
+pub use fetcher::Fetcher;
 pub use file_copy::{FileCopyReport, copy_file, copy_file_range};
 pub use head::{Body, Follows, HeadThenFile, send_head};
 pub use method::{Fallback, Reason, SendMethod, SendPath};

@@ -12,8 +12,8 @@ use crate::{Progress, Report, SendError, SendPath, Transfer};
 /// else on that thread waits with it. A probed transfer sends window by window. It
 /// [probes](crate::Residency::probe) both ends of a window first. If the window is not known to be in
 /// memory, [`advance`](Self::advance) returns [`Progress::NeedsDisk`] with its range. The caller then has
-/// the range read elsewhere, by a [`DiskPool`](crate::DiskPool) or a thread with a
-/// [`Fetcher`](crate::Fetcher), and advances again; or it advances at once, and waits. The `advance` after
+/// the range read elsewhere, by a thread with a [`Fetcher`](crate::Fetcher),
+/// and advances again; or it advances at once, and waits. The `advance` after
 /// `NeedsDisk` sends the window without another probe.
 ///
 /// After a cold window, all later windows count as cold without a probe, until the caller

@@ -17,7 +17,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use zc_core::{
-    Body, CORK_BYTES_MIN, DiskPool, HeadThenFile, ProbedTransfer, Progress, SendErrorKind,
+    Body, CORK_BYTES_MIN, Fetcher, HeadThenFile, ProbedTransfer, Progress, SendErrorKind,
     SourceTruncated, Transfer,
 };
 
@@ -244,7 +244,7 @@ fn before_the_disk_is_waited_for_everything_accepted_leaves() {
     file.write_all(&body).unwrap();
     file.sync_all().unwrap();
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
-    let pool = DiskPool::new(1, 1).unwrap();
+    let fetcher = Fetcher::new().unwrap();
     for &method in METHODS {
         let (sender, mut inbox) = pair(None);
         let transfer = Transfer::new(&file, 0, LONG as u64).with_method(method);
@@ -266,12 +266,7 @@ fn before_the_disk_is_waited_for_everything_accepted_leaves() {
                     assert_uncorked(&sender);
                     // The disk answers when the peer has all that went before.
                     inbox.read_until(send.accepted());
-                    let (done, wait) = std::sync::mpsc::channel();
-                    let fetched = pool.fetch(file.try_clone().unwrap(), range, move |answer| {
-                        done.send(answer).unwrap();
-                    });
-                    assert!(fetched.is_ok());
-                    wait.recv().unwrap().unwrap();
+                    fetcher.fetch(&file, range).unwrap();
                 }
                 other => panic!("{other:?}"),
             }

@@ -5,13 +5,12 @@
 mod common;
 
 use std::fs::File;
-use std::sync::mpsc;
 
 use common::{Inbox, METHODS, advance, assert_same_bytes, errno_of, tcp_pair};
 use nix::errno::Errno;
 use nix::libc::EIO;
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment, pattern};
-use zc_core::{DiskPool, Progress, SendErrorKind, Transfer, copy_file};
+use zc_core::{Fetcher, Progress, SendErrorKind, Transfer, copy_file};
 
 const SEED: u64 = 200;
 /// Far more than the kernel reads ahead of a transfer on FUSE.
@@ -94,34 +93,14 @@ fn a_transfer_says_the_error_of_the_disk_and_goes_on_when_it_is_healed() {
 }
 
 #[test]
-fn a_fetch_tells_its_callback_the_error_of_the_disk() {
+fn a_fetch_ends_with_the_error_of_the_disk() {
     let Some(disk) = Disk::new() else { return };
-    let pool = DiskPool::new(1, 1).unwrap();
+    let fetcher = Fetcher::new().unwrap();
     disk.fail();
-    let (told, answers) = mpsc::channel();
-    let fetched = pool.fetch(disk.open(), 0..LENGTH, move |answer| {
-        told.send(answer).unwrap();
-    });
-    assert!(fetched.is_ok());
-    let error = answers.recv().unwrap().unwrap_err();
+    let error = fetcher.fetch(disk.open(), 0..LENGTH).unwrap_err();
     assert_eq!(errno_of(&error), Errno::EIO);
-}
-
-#[test]
-fn a_fetch_that_the_disk_holds_back_holds_back_nobody_else() {
-    let Some(disk) = Disk::new() else { return };
-    disk.mount.treat(Operation::Read, Treatment::Hold);
-    let pool = DiskPool::new(1, 1).unwrap();
-    let (told, answers) = mpsc::channel();
-    let fetched = pool.fetch(disk.open(), 0..LENGTH, move |answer| {
-        told.send(answer).unwrap();
-    });
-    assert!(fetched.is_ok());
-    disk.mount.wait_until_held(Operation::Read, 1);
-    // The thread of the pool waits for the disk, and this one can do what it likes.
-    assert!(answers.try_recv().is_err());
     disk.heal();
-    assert_eq!(answers.recv().unwrap().unwrap(), LENGTH);
+    assert_eq!(fetcher.fetch(disk.open(), 0..LENGTH).unwrap(), LENGTH);
 }
 
 #[test]

@@ -8,13 +8,11 @@ use std::net::TcpStream;
 use std::ops::Range;
 #[cfg(not(feature = "portable"))]
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use common::{Inbox, PORTABLE, advance, assert_same_bytes, patterned, tcp_pair};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, ProbedTransfer, Progress, Residency, SendMethod, Transfer};
+use zc_core::{Fetcher, ProbedTransfer, Progress, Residency, SendMethod, Transfer};
 
 /// What one question is about, in bytes.
 const WINDOW: u64 = 64 << 10;
@@ -143,7 +141,7 @@ fn after_a_cold_window_nothing_is_probed_until_the_caller_resumes_probing() {
 }
 
 #[test]
-fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
+fn a_cold_file_is_asked_for_window_by_window_and_fetched() {
     let bytes = patterned(1 << 20, 91);
     // A real disk: temporary directories may be memory, which is never cold.
     let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -151,7 +149,7 @@ fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
     drop_from_cache(&file);
     let told = Residency::probe(&file, 0..bytes.len() as u64) != Residency::Unknown;
     assert!(!PORTABLE || !told, "nobody can tell there");
-    let pool = DiskPool::new(1, 4).unwrap();
+    let fetcher = Fetcher::new().unwrap();
     let (sender, reader) = tcp_pair(None, None);
     let mut inbox = Inbox::new(reader);
     let mut transfer = ProbedTransfer::new(Transfer::new(&file, 0, bytes.len() as u64), WINDOW);
@@ -164,13 +162,7 @@ fn a_cold_file_is_asked_for_window_by_window_and_fetched_by_the_pool() {
                 questions += 1;
                 assert_eq!(range.start, transfer.offset());
                 assert_eq!(range.end - range.start, WINDOW);
-                let (done, wait) = mpsc::channel();
-                let fetched = pool.fetch(file.try_clone().unwrap(), range, move |answer| {
-                    done.send(answer).unwrap();
-                });
-                assert!(fetched.is_ok());
-                let answer = wait.recv_timeout(Duration::from_secs(60)).unwrap();
-                assert_eq!(answer.unwrap(), WINDOW);
+                assert_eq!(fetcher.fetch(&file, range).unwrap(), WINDOW);
             }
             other => panic!("{other:?}"),
         }

@@ -119,14 +119,9 @@ fn a_policy_asks_once_for_each_kind_of_sink() {
 #[test]
 fn a_refused_sendfile_is_fetched_by_reading() {
     let file = file_of(&patterned(100_000, 103));
-    // The threads of a pool inherit the filter of the one that makes it.
     refusing(&[libc::SYS_sendfile], Errno::EPERM, || {
-        let pool = zc_core::DiskPool::new(1, 1).unwrap();
-        let (done, wait) = std::sync::mpsc::channel();
-        let file = file.try_clone().unwrap();
-        let fetched = pool.fetch(file, 0..100_000, move |answer| done.send(answer).unwrap());
-        assert!(fetched.is_ok());
-        assert_eq!(wait.recv().unwrap().unwrap(), 100_000);
+        let fetcher = zc_core::Fetcher::new().unwrap();
+        assert_eq!(fetcher.fetch(&file, 0..100_000).unwrap(), 100_000);
     });
 }
 

@@ -1,4 +1,4 @@
-//! What is in memory is told from what is not, and the disk pool brings in what is not.
+//! What is in memory is told from what is not, and a fetch brings in what is not.
 //!
 //! The files are on the disk of the build directory: `/tmp` is often memory, which has no cold
 //! pages.
@@ -8,20 +8,13 @@ mod common;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
 use common::{PORTABLE, patterned};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use zc_core::{DiskPool, PREFETCH_BYTES, Residency, read_resident};
-
-/// A hung test ends here, and fails; a working one never waits this long.
-const HANG: Duration = Duration::from_secs(60);
+use zc_core::{Fetcher, PREFETCH_BYTES, Residency, read_resident};
 
 const PAGE: u64 = 4096;
 
@@ -79,32 +72,9 @@ fn pages(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         .map(|offset| offset..offset + PAGE)
 }
 
-/// Brings a range in and waits for the callback.
-#[track_caller]
-fn fetched(
-    pool: &DiskPool,
-    file: impl AsFd + Send + 'static,
-    range: Range<u64>,
-) -> io::Result<u64> {
-    let (sender, receiver) = mpsc::channel();
-    pool.fetch(file, range, move |result| sender.send(result).unwrap())
-        .unwrap();
-    receiver.recv_timeout(HANG).expect("a callback")
-}
-
-/// A callback that says when it runs, and then keeps its thread until told to go on.
-fn occupying() -> (
-    impl FnOnce(io::Result<u64>) + Send + 'static,
-    Receiver<()>,
-    Sender<()>,
-) {
-    let (running, is_running) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel();
-    let done = move |_| {
-        running.send(()).unwrap();
-        may_go_on.recv_timeout(HANG).expect("the test tells");
-    };
-    (done, is_running, go_on)
+/// Brings a range in.
+fn fetched(file: impl AsFd, range: Range<u64>) -> io::Result<u64> {
+    Fetcher::new().unwrap().fetch(file, range)
 }
 
 #[test]
@@ -174,13 +144,12 @@ fn prefetch_reads_the_middle_where_the_beginning_is_in_memory() {
 }
 
 #[test]
-fn an_evicted_file_is_cold_until_the_pool_brought_it_in() {
+fn an_evicted_file_is_cold_until_it_is_fetched() {
     let file = file_on_disk();
     let residency = told(&file);
-    // Where nobody can tell, the pool reads all the same.
+    // Where nobody can tell, it is read all the same.
     assert_eq!(evicted(&file), residency == Residency::Hot);
-    let pool = DiskPool::new(1, 1).unwrap();
-    let bytes = fetched(&pool, file.try_clone().unwrap(), 0..LENGTH).unwrap();
+    let bytes = fetched(&file, 0..LENGTH).unwrap();
     assert_eq!(bytes, LENGTH);
     assert_eq!(Residency::probe(&file, 0..LENGTH), residency);
     for page in pages(0..LENGTH) {
@@ -231,12 +200,8 @@ fn each_end_of_a_range_counts() {
     // Without readahead only what is asked for comes in, so that one end can be hot alone.
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
     let middle = LENGTH / 2;
-    let pool = DiskPool::new(1, 1).unwrap();
     let window = middle..middle + 2 * PAGE;
-    assert_eq!(
-        fetched(&pool, file.try_clone().unwrap(), window.clone()).unwrap(),
-        2 * PAGE
-    );
+    assert_eq!(fetched(&file, window.clone()).unwrap(), 2 * PAGE);
     assert_eq!(Residency::probe(&file, window.clone()), Residency::Hot);
     assert_eq!(Residency::probe(&file, 0..window.end), Residency::Cold);
     assert_eq!(
@@ -251,8 +216,7 @@ fn an_empty_range_is_hot_and_fetches_nothing() {
     assert_eq!(Residency::probe(&pipe, 7..7), Residency::Hot);
     let reversed = Range { start: 7, end: 3 };
     assert_eq!(Residency::probe(&pipe, reversed.clone()), Residency::Hot);
-    let pool = DiskPool::new(1, 1).unwrap();
-    assert_eq!(fetched(&pool, pipe, reversed).unwrap(), 0);
+    assert_eq!(fetched(&pipe, reversed).unwrap(), 0);
 }
 
 #[test]
@@ -285,21 +249,19 @@ fn a_file_in_memory_is_never_cold() {
     let residency = Residency::probe(&file, 0..PAGE);
     println!("tmpfs answers {residency:?}");
     assert_ne!(residency, Residency::Cold);
-    let pool = DiskPool::new(1, 1).unwrap();
-    assert_eq!(fetched(&pool, file, 0..PAGE).unwrap(), PAGE);
+    assert_eq!(fetched(&file, 0..PAGE).unwrap(), PAGE);
 }
 
 #[test]
 fn a_range_beyond_the_end_gives_a_short_count() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(2, 4).unwrap();
+    let file = file_on_disk();
     for (range, expected) in [
         (LENGTH - 10..LENGTH + 10, 10),
         (5..u64::MAX, LENGTH - 5),
         (LENGTH..LENGTH + 1, 0),
         (3..4, 1),
     ] {
-        let bytes = fetched(&pool, Arc::clone(&file), range.clone()).unwrap();
+        let bytes = fetched(&file, range.clone()).unwrap();
         assert_eq!(bytes, expected, "{range:?}");
     }
 }
@@ -316,206 +278,27 @@ fn what_sendfile_refuses_is_read_through_a_buffer() {
         println!("skipped: this kernel sends /proc/self/pagemap by sendfile");
         return;
     }
-    let pool = DiskPool::new(1, 1).unwrap();
     // More than one buffer, and not a multiple of one.
     let range = 8..8 + 3 * zc_core::COPY_BUFFER_BYTES as u64 + 16;
     let expected = range.end - range.start;
-    assert_eq!(fetched(&pool, file, range).unwrap(), expected);
+    assert_eq!(fetched(&file, range).unwrap(), expected);
     // A file shorter than the buffer.
     let version = std::fs::read("/proc/version").unwrap();
     let file = File::open("/proc/version").unwrap();
     assert_eq!(
-        fetched(&pool, file, 1..1 << 20).unwrap(),
+        fetched(&file, 1..1 << 20).unwrap(),
         version.len() as u64 - 1
     );
 }
 
 #[test]
-fn an_error_of_the_file_reaches_the_callback() {
-    let pool = DiskPool::new(1, 1).unwrap();
+fn a_fetch_reports_the_error_of_the_file() {
     let directory = File::open("/").unwrap();
-    let error = fetched(&pool, directory, 0..1).unwrap_err();
+    let error = fetched(&directory, 0..1).unwrap_err();
     assert_eq!(common::errno_of(&error), nix::errno::Errno::EISDIR);
     let unreadable = File::options().write(true).open("/dev/null").unwrap();
-    let error = fetched(&pool, unreadable, 0..1).unwrap_err();
+    let error = fetched(&unreadable, 0..1).unwrap_err();
     assert_eq!(common::errno_of(&error), nix::errno::Errno::EBADF);
-}
-
-#[test]
-fn the_queue_is_bounded_and_gives_everything_back() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(1, 2).unwrap();
-    let (done, is_running, go_on) = occupying();
-    pool.fetch(Arc::clone(&file), 0..1, done).unwrap();
-    is_running.recv_timeout(HANG).unwrap();
-    assert_eq!(pool.queued(), 0, "what runs is not queued");
-
-    let (sender, receiver) = mpsc::channel();
-    for length in [10, 20] {
-        let sender = sender.clone();
-        pool.fetch(Arc::clone(&file), 0..length, move |result| {
-            sender.send(result).unwrap();
-        })
-        .unwrap();
-    }
-    assert_eq!(pool.queued(), 2);
-    let refused = pool
-        .fetch(Arc::clone(&file), 7..9, move |result| {
-            sender.send(result).unwrap();
-        })
-        .unwrap_err();
-    assert_eq!(pool.queued(), 2);
-    assert_eq!(refused.to_string(), "the queue of the disk pool is full");
-    assert_eq!(refused.range, 7..9);
-    assert!(Arc::ptr_eq(&refused.file, &file));
-    (refused.done)(Ok(30));
-
-    go_on.send(()).unwrap();
-    let counts: Vec<u64> = (0..3)
-        .map(|_| receiver.recv_timeout(HANG).unwrap().unwrap())
-        .collect();
-    assert_eq!(counts, [30, 10, 20], "in order");
-    assert_eq!(pool.queued(), 0);
-}
-
-#[test]
-fn threads_work_side_by_side() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(3, 3).unwrap();
-    // All three run at once, or the last never says so.
-    let occupied: Vec<_> = (0..3)
-        .map(|_| {
-            let (done, is_running, go_on) = occupying();
-            pool.fetch(Arc::clone(&file), 0..LENGTH, done).unwrap();
-            (is_running, go_on)
-        })
-        .collect();
-    for (is_running, _) in &occupied {
-        is_running.recv_timeout(HANG).unwrap();
-    }
-    for (_, go_on) in &occupied {
-        go_on.send(()).unwrap();
-    }
-}
-
-#[test]
-fn dropping_the_pool_finishes_what_runs_and_tells_what_waits() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(1, 3).unwrap();
-    let (sender, receiver) = mpsc::channel();
-    let (running, is_running) = mpsc::channel();
-    let (cancelled, are_cancelled) = mpsc::channel();
-    let first = sender.clone();
-    pool.fetch(Arc::clone(&file), 0..LENGTH, move |result| {
-        running.send(()).unwrap();
-        // Ends only when the others were told, which only the drop does.
-        for _ in 0..3 {
-            are_cancelled.recv_timeout(HANG).expect("the others");
-        }
-        first.send(result).unwrap();
-    })
-    .unwrap();
-    is_running.recv_timeout(HANG).unwrap();
-    for index in 0..3 {
-        let (sender, cancelled) = (sender.clone(), cancelled.clone());
-        pool.fetch(Arc::clone(&file), 0..LENGTH, move |result| {
-            sender.send(result).unwrap();
-            cancelled.send(()).unwrap();
-            // One that panics keeps neither the next nor the drop.
-            assert_ne!(index, 1, "a panic on purpose");
-        })
-        .unwrap();
-    }
-    drop(sender);
-    drop(pool);
-    // The drop has waited, so everything is here already, and every callback is gone.
-    let results: Vec<_> = receiver.try_iter().collect();
-    assert_eq!(results.len(), 4);
-    let (last, others) = results.split_last().unwrap();
-    assert_eq!(*last.as_ref().unwrap(), LENGTH);
-    for other in others {
-        assert_eq!(other.as_ref().unwrap_err().kind(), ErrorKind::Interrupted);
-    }
-    assert_eq!(Arc::strong_count(&file), 1, "no descriptor is kept");
-}
-
-#[test]
-fn a_callback_may_drop_the_pool() {
-    let file = Arc::new(file_on_disk());
-    let pool = Arc::new(Mutex::new(Some(DiskPool::new(2, 4).unwrap())));
-    let (sender, receiver) = mpsc::channel();
-    let owner = Arc::clone(&pool);
-    let guard = pool.lock().unwrap();
-    guard
-        .as_ref()
-        .unwrap()
-        .fetch(file, 0..PAGE, move |result| {
-            let pool = owner.lock().unwrap().take();
-            drop(pool);
-            sender.send(result).unwrap();
-        })
-        .unwrap();
-    drop(guard);
-    assert_eq!(receiver.recv_timeout(HANG).unwrap().unwrap(), PAGE);
-}
-
-#[test]
-fn a_panic_in_a_callback_does_not_end_the_thread() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(1, 8).unwrap();
-    let (sender, receiver) = mpsc::channel();
-    for _ in 0..3 {
-        let sender = sender.clone();
-        pool.fetch(Arc::clone(&file), 0..1, move |_| {
-            sender.send(thread::current().id()).unwrap();
-            panic!("a panic on purpose");
-        })
-        .unwrap();
-    }
-    let threads: Vec<_> = (0..3)
-        .map(|_| receiver.recv_timeout(HANG).unwrap())
-        .collect();
-    assert!(threads.iter().all(|id| *id == threads[0]));
-    assert_ne!(threads[0], thread::current().id());
-    assert_eq!(fetched(&pool, Arc::clone(&file), 0..PAGE).unwrap(), PAGE);
-}
-
-/// A descriptor that cannot be had.
-struct Broken;
-
-impl AsFd for Broken {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        panic!("a panic on purpose");
-    }
-}
-
-#[test]
-fn a_panic_of_the_descriptor_is_an_error_of_the_fetch() {
-    let pool = DiskPool::new(1, 1).unwrap();
-    let error = fetched(&pool, Broken, 0..1).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Other);
-    assert_eq!(fetched(&pool, file_on_disk(), 0..PAGE).unwrap(), PAGE);
-}
-
-#[test]
-fn the_descriptor_is_dropped_before_the_callback() {
-    let file = Arc::new(file_on_disk());
-    let pool = DiskPool::new(1, 1).unwrap();
-    let weak = Arc::downgrade(&file);
-    let (sender, receiver) = mpsc::channel();
-    pool.fetch(file, 0..PAGE, move |_| {
-        sender.send(weak.strong_count()).unwrap();
-    })
-    .unwrap();
-    assert_eq!(receiver.recv_timeout(HANG).unwrap(), 0);
-}
-
-#[test]
-fn a_pool_of_nothing_is_refused() {
-    for (threads, queue_max) in [(0, 1), (1, 0)] {
-        let error = DiskPool::new(threads, queue_max).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    }
 }
 
 #[test]
