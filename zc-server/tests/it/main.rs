@@ -7,6 +7,7 @@
 mod harness;
 
 mod browser;
+mod busy_cores;
 mod changing_files;
 mod coherence;
 mod cold;
