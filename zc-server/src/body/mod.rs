@@ -564,18 +564,25 @@ mod tests {
 
     #[test]
     fn the_worker_looks_again_after_a_window_that_was_in_memory() {
-        let length = 3 * WINDOW_BYTES;
+        let windows = 8;
+        let length = windows * WINDOW_BYTES;
         let (mut file, mut body, socket) = cold(length, ReadPath::Probe);
         io::copy(&mut file, &mut io::sink()).expect("a file");
         if Residency::probe(&file, 0..length) == Residency::Unknown {
             println!("the filesystem of the build directory does not tell what is in memory");
             return;
         }
-        let asked = body.advance(&socket, WINDOW_BYTES).expect("a socket");
-        assert!(matches!(asked, Progress::NeedsDisk(_)), "{asked:?}");
-        assert_eq!(read(&mut body), Progress::BudgetSpent);
-        let rest = body.advance(&socket, u64::MAX);
-        assert_eq!(rest.expect("a socket"), Progress::Complete);
+        let mut asked = 0;
+        loop {
+            match body.advance(&socket, u64::MAX).expect("a socket") {
+                Progress::Complete => break,
+                Progress::NeedsDisk(_) => asked += 1,
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(read(&mut body), Progress::BudgetSpent);
+        }
+        // Once, unless the thread had to wait for something else, as for memory.
+        assert!((1..windows).contains(&asked), "{asked} of {windows}");
         assert_eq!(body.accepted(), length);
     }
 
