@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
 use crate::cork::Cork;
-use crate::{CORK_BYTES_MIN, ProbedTransfer, Progress, Report, SendError, Tally, Transfer};
+use crate::{CORK_BYTES_MIN, ProbedTransfer, Progress, Report, SendError, Slots, Tally, Transfer};
 
 /// Whether more bytes follow the ones being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,13 @@ pub trait Body: sealed::Sealed {
     /// [`ProbedTransfer::probe_next_window`]. A [`Transfer`] does not probe, and returns `None`.
     fn probe_next_window(&mut self) -> Option<Range<u64>>;
 
+    /// Reads the next bytes into memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transfer::read`].
+    fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError>;
+
     /// Promised bytes that the sink has not accepted yet.
     fn remaining(&self) -> u64;
 
@@ -88,6 +95,10 @@ impl<F: AsFd> Body for Transfer<F> {
         None
     }
 
+    fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError> {
+        self.read(slots)
+    }
+
     fn remaining(&self) -> u64 {
         self.remaining()
     }
@@ -104,6 +115,10 @@ impl<F: AsFd> Body for ProbedTransfer<F> {
 
     fn probe_next_window(&mut self) -> Option<Range<u64>> {
         self.probe_next_window()
+    }
+
+    fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError> {
+        self.read(slots)
     }
 
     fn remaining(&self) -> u64 {
@@ -239,6 +254,32 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
                 sent: error.sent + (self.head_sent - before) as u64,
                 ..error
             }),
+        }
+    }
+
+    /// Reads head and body into `slots` instead of sending them, for a caller that has to change them on their
+    /// way, as TLS does. What was read counts as accepted.
+    ///
+    /// [`Progress::BudgetSpent`] means that the slots are full. As with [`advance`](Self::advance), the first
+    /// window of a [`ProbedTransfer`] is probed before the head is taken. On [`Progress::NeedsDisk`] the slots
+    /// have what comes before the window.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transfer::read`].
+    pub fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError> {
+        if self.head_sent == 0
+            && let Some(range) = self.body.as_mut().and_then(B::probe_next_window)
+        {
+            return Ok(Progress::NeedsDisk(range));
+        }
+        self.head_sent += slots.put(&self.head.as_ref()[self.head_sent..]);
+        if self.head_sent < self.head.as_ref().len() {
+            return Ok(Progress::BudgetSpent);
+        }
+        match &mut self.body {
+            None => Ok(Progress::Complete),
+            Some(body) => body.read(slots),
         }
     }
 

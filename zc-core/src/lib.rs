@@ -19,6 +19,7 @@
 //! | send a head and a body together | [`HeadThenFile`] |
 //! | receive into a file | [`Receive`] |
 //! | copy from file to file | [`copy_file`] |
+//! | have the bytes in memory, to change them on their way | [`HeadThenFile::read`], [`Transfer::read`] |
 //! | send without waiting for the disk | [`ProbedTransfer`] |
 //! | find out whether a range is in memory | [`Residency::probe`], [`Residency::prefetch`] |
 //! | look at the page cache while a device answers late or not at all | [`Residency::peek`], [`Residency::probe_whole`] |
@@ -118,6 +119,7 @@ mod residency;
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 mod ring;
 mod sendfile;
+mod slots;
 mod splice;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
@@ -144,6 +146,7 @@ pub use residency::{PREFETCH_BYTES, Residency, read_resident};
 #[cfg(all(feature = "io-uring", target_os = "linux", not(feature = "portable")))]
 pub use ring::{Completion, DiskRing};
 pub use sendfile::{CALL_BYTES_MAX, sendfile};
+pub use slots::Slots;
 pub use splice::splice;
 pub use transfer::Transfer;
 

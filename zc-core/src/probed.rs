@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 
 use crate::window::{BATCH_BYTES, Window};
-use crate::{Progress, Report, SendError, SendPath, Transfer};
+use crate::{Progress, Report, SendError, SendPath, Slots, Transfer};
 
 /// A [`Transfer`] that probes the page cache before it sends, and so does not wait for the disk.
 ///
@@ -141,6 +141,30 @@ impl<F: AsFd> ProbedTransfer<F> {
             self.window.stopped_at(self.offset());
         }
         answer
+    }
+
+    /// [Reads](Transfer::read) into `slots`, and stops with [`Progress::NeedsDisk`] before a window that is not
+    /// known to be in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transfer::read`].
+    pub fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError> {
+        loop {
+            if self.remaining() > 0 && slots.is_full() {
+                self.window.stopped_at(self.offset());
+                return Ok(Progress::BudgetSpent);
+            }
+            if let Some(range) = self.probe_for(u64::MAX) {
+                return Ok(Progress::NeedsDisk(range));
+            }
+            let limit = self.window.end().saturating_sub(self.offset());
+            match self.transfer.read_within(slots, limit)? {
+                // The end of the window, or of the slots.
+                Progress::BudgetSpent => {}
+                stopped => return Ok(stopped),
+            }
+        }
     }
 
     fn is_at_window_end(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::copy::CopyBuffer;
 use crate::pipe::{PipePool, PooledPipe};
 use crate::policy::{self, FileSystem, Policy, SinkKind};
-use crate::{Fallback, Progress, Report, SendError, SendMethod, SendPath, SourceTruncated};
+use crate::{Fallback, Progress, Report, SendError, SendMethod, SendPath, Slots, SourceTruncated};
 
 /// A range of a file on its way to a sink, resumable at any byte.
 ///
@@ -286,6 +286,49 @@ impl<F: AsFd> Transfer<F> {
             route => route,
         };
         Ok(Progress::Complete)
+    }
+
+    /// Reads the next bytes into `slots` instead of sending them, for a caller that has to change them on their
+    /// way, as TLS does. What was read counts as sent, by [`SendPath::Copy`].
+    ///
+    /// [`Progress::BudgetSpent`] means that the slots are full and that more is left.
+    ///
+    /// # Errors
+    ///
+    /// What `preadv(2)` reports. What this call has read before stands in the slots, and is counted.
+    pub fn read(&mut self, slots: &mut Slots<'_, '_>) -> Result<Progress, SendError> {
+        self.read_within(slots, u64::MAX)
+    }
+
+    /// The same for `limit` bytes at most; [`Progress::BudgetSpent`] also means that they were read.
+    pub(crate) fn read_within(
+        &mut self,
+        slots: &mut Slots<'_, '_>,
+        limit: u64,
+    ) -> Result<Progress, SendError> {
+        self.route = Route::Copy(None);
+        let mut left = limit.min(self.remaining);
+        while left > 0 && !slots.is_full() {
+            self.report.copy.calls += 1;
+            let read = slots
+                .read_at(&self.source, self.offset, left)
+                .map_err(SendError::from_read_error)?;
+            if read == 0 {
+                return Ok(Progress::SourceTruncated(SourceTruncated {
+                    offset: self.offset,
+                    missing: self.remaining,
+                }));
+            }
+            self.offset += read;
+            self.remaining -= read;
+            left -= read;
+            self.report.copy.bytes += read;
+        }
+        Ok(if self.remaining == 0 {
+            Progress::Complete
+        } else {
+            Progress::BudgetSpent
+        })
     }
 
     /// One send of at most `count` bytes. `left` is how many the call of `advance` may still send;
