@@ -32,6 +32,8 @@
 #[doc(hidden)]
 pub mod bench;
 mod body;
+#[cfg(feature = "tls")]
+mod certificates;
 mod cli;
 pub mod config;
 mod connection;
@@ -50,6 +52,10 @@ pub mod tagging;
 mod text;
 mod worker;
 
+#[cfg(feature = "tls")]
+pub use certificates::{CertificateError, CertificateWarning};
+#[cfg(feature = "tls")]
+pub use cli::TlsArgs;
 pub use cli::{
     Args, CacheArgs, ColdArgs, Command, EtagArgs, IoUring, LimitArgs, ListeningArgs, Precompressed,
     ServingArgs, Switch, TagStore,

@@ -107,14 +107,15 @@ fn serve(config: Config, stderr: &Stderr) -> anyhow::Result<Stopped> {
     Ok(server.run()?)
 }
 
-/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. Other signals that are common
-/// for servers are ignored with a message.
+/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. With HTTPS, SIGHUP has the
+/// certificates read again. Other signals that are common for servers are ignored with a message.
 fn answer_signals(handle: Handle, stderr: Stderr) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let answer = move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
             match signal {
+                SIGHUP if reload_certificates(&handle) => {}
                 SIGHUP => stderr.say("zc-server: SIGHUP ignored: there are no log files to reopen"),
                 SIGUSR1 => {
                     stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
@@ -132,6 +133,17 @@ fn answer_signals(handle: Handle, stderr: Stderr) -> anyhow::Result<()> {
         .name("zc-signals".to_owned())
         .spawn(answer)?;
     Ok(())
+}
+
+/// Has the certificates of HTTPS read again; the server itself says what came of it. `false` where there are none.
+fn reload_certificates(handle: &Handle) -> bool {
+    #[cfg(feature = "tls")]
+    return !matches!(handle.reload_certificates(), Ok(false));
+    #[cfg(not(feature = "tls"))]
+    return {
+        let _ = handle;
+        false
+    };
 }
 
 /// Standard error. A clone is another handle of the same.

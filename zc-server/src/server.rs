@@ -9,6 +9,8 @@ use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
 
+#[cfg(feature = "tls")]
+use crate::certificates::{Acceptor, CertificateError};
 use crate::config::{Config, LogFormat};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
@@ -90,6 +92,8 @@ impl Server {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let services = Services::start(&config, diagnostics.clone()).map_err(StartError::Disk)?;
+        #[cfg(feature = "tls")]
+        let services = with_acceptor(services, &config)?;
         let services = Arc::new(services);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics)?;
         let content = Arc::new(content);
@@ -97,6 +101,9 @@ impl Server {
             .map_err(StartError::Bind)?;
         let qdisc = bound.workers[0].first().and_then(unpaced_under);
         let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
+        let warnings = std::iter::empty();
+        #[cfg(feature = "tls")]
+        let warnings = warnings.chain(certificate_warnings(&services));
         let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
@@ -144,7 +151,7 @@ impl Server {
         Ok(Self {
             reactors,
             listening: bound.listening,
-            warnings: unpaced.into_iter().chain(too_few).collect(),
+            warnings: warnings.chain(unpaced).chain(too_few).collect(),
             handle,
             log_writer,
             diagnostics,
@@ -161,6 +168,17 @@ impl Server {
     #[must_use]
     pub fn warnings(&self) -> &[StartWarning] {
         &self.warnings
+    }
+
+    /// The SHA-256 of each certificate of HTTPS in the order of the configuration, as browsers show it.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<String> {
+        let services = self.handle.services.upgrade();
+        let acceptor = services
+            .as_ref()
+            .and_then(|services| services.acceptor.as_ref());
+        acceptor.map(Acceptor::fingerprints).unwrap_or_default()
     }
 
     /// A handle that can stop this server.
@@ -260,6 +278,21 @@ impl Handle {
         Ok(())
     }
 
+    /// Reads the files of all certificates, keys and authorities again, and says on standard error what came of
+    /// it. Connections that are open go on with what they have. `false` where there is no HTTPS.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with each file that cannot be used. The earlier one stays in use.
+    #[cfg(feature = "tls")]
+    pub fn reload_certificates(&self) -> Result<bool, Vec<CertificateError>> {
+        let services = self.services.upgrade();
+        let acceptor = services
+            .as_ref()
+            .and_then(|services| services.acceptor.as_ref());
+        acceptor.map_or(Ok(false), |acceptor| acceptor.reload().map(|()| true))
+    }
+
     /// Begins the drain: listeners and idle connections close at once, responses under way have
     /// the grace period. Calling it again changes nothing.
     pub fn stop(&self) {
@@ -270,6 +303,21 @@ impl Handle {
             let _ = waker.wake();
         }
     }
+}
+
+/// The same, with HTTPS if it is configured.
+#[cfg(feature = "tls")]
+fn with_acceptor(mut services: Services, config: &Config) -> Result<Services, StartError> {
+    if let Some(tls) = &config.tls {
+        services.acceptor = Some(Acceptor::start(tls, services.diagnostics.clone())?);
+    }
+    Ok(services)
+}
+
+#[cfg(feature = "tls")]
+fn certificate_warnings(services: &Services) -> Vec<StartWarning> {
+    let warnings = services.acceptor.iter().flat_map(Acceptor::warnings);
+    warnings.cloned().map(StartWarning::Certificate).collect()
 }
 
 /// What each worker begins with.

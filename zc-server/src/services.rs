@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use zc_core::{PipePool, Policy};
 
+#[cfg(feature = "tls")]
+use crate::certificates::Acceptor;
 use crate::config::Config;
 use crate::disk::{Disk, Role};
 use crate::files::listing;
@@ -32,6 +34,9 @@ pub(crate) struct Services {
     /// The memory of all listings being sent.
     pub(crate) listings: listing::Budget,
     pub(crate) diagnostics: Diagnostics,
+    /// What handshakes of HTTPS are made with; `None` where there is no certificate.
+    #[cfg(feature = "tls")]
+    pub(crate) acceptor: Option<Acceptor>,
 }
 
 impl Services {
@@ -51,6 +56,8 @@ impl Services {
             may_use_io_uring: config.offload_cold_reads && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
+            #[cfg(feature = "tls")]
+            acceptor: None,
         })
     }
 

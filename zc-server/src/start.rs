@@ -4,6 +4,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+#[cfg(feature = "tls")]
+use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
 use crate::files::content::ContentError;
 use crate::reactor::listener::BindError;
 use crate::text::OneLine;
@@ -30,6 +32,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
     },
+    /// HTTPS cannot start: a certificate, a key or a file beside them is wrong.
+    #[cfg(feature = "tls")]
+    Certificate(CertificateError),
     /// The disk I/O threads could not be started.
     Disk(io::Error),
     /// A thread or an epoll instance could not be created, or `epoll_wait(2)` failed.
@@ -55,10 +60,22 @@ impl From<ContentError> for StartError {
     }
 }
 
+#[cfg(feature = "tls")]
+impl From<AcceptorError> for StartError {
+    fn from(error: AcceptorError) -> Self {
+        match error {
+            AcceptorError::Certificate(error) => Self::Certificate(error),
+            AcceptorError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Certificate(error) => error.fmt(f),
             Self::Root { path, error } if error.raw_os_error() == Some(nix::libc::ENOSYS) => {
                 write!(
                     f,
@@ -96,6 +113,8 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Bind(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Certificate(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
             Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
             Self::WorkerPanicked => None,
@@ -112,6 +131,9 @@ pub enum StartWarning {
         /// The default queueing discipline.
         qdisc: String,
     },
+    /// A certificate, or a file beside it, needs attention.
+    #[cfg(feature = "tls")]
+    Certificate(CertificateWarning),
     /// The limit of open files is too low for the connections that are allowed.
     Descriptors {
         /// The connections that are allowed.
@@ -126,6 +148,8 @@ pub enum StartWarning {
 impl fmt::Display for StartWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(feature = "tls")]
+            Self::Certificate(warning) => warning.fmt(f),
             Self::Unpaced { qdisc } => write!(
                 f,
                 "bbr uses twice the CPU without the queueing discipline fq, and net.core.default_qdisc is \

@@ -27,6 +27,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
     &[("text", Below), ("pool", Below), ("mailbox", Below)],
     &[("config", Below)],
     &[("observe", Below), ("disk", Below)],
+    &[("certificates", Only(&["config", "observe", "text"]))],
     &[("files", Below)],
     &[("services", Below)],
     &[("body", Below)],

@@ -8,8 +8,14 @@ use clap::{Arg, Command, CommandFactory, error::ErrorKind};
 use super::{Args, HELP_COLUMNS_MAX};
 
 /// The options by heading, in their order.
-const HEADINGS: [(&str, &str); 6] = [
+const HEADINGS: &[(&str, &str)] = &[
     ("Listening", "bind threads congestion defer-accept"),
+    #[cfg(feature = "tls")]
+    (
+        "HTTPS",
+        "tls-cert tls-key tls-self-signed tls-bind tls-min tls-client-ca tls-ocsp handshake-timeout ktls \
+         redirect-http acme-webroot hsts tls-key-log",
+    ),
     (
         "Serving",
         "index symlinks spa error-page site cache-control header cors cors-headers download-query mime \
@@ -79,7 +85,9 @@ fn every_option_is_under_its_heading_in_order() {
         let text = help(&[words]);
         let lines: Vec<&str> = text.lines().collect();
         let place = |line: &str| lines.iter().position(|other| *other == line);
-        let places = HEADINGS.map(|(heading, _)| place(&format!("{heading}:")));
+        let places = HEADINGS.iter();
+        let places = places.map(|(heading, _)| place(&format!("{heading}:")));
+        let places: Vec<_> = places.collect();
         assert!(places.iter().all(Option::is_some), "{text}");
         assert!(places.is_sorted() && places.last() < Some(&place("Examples:")));
     }

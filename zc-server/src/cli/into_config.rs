@@ -3,6 +3,8 @@
 use zc_http::Coding;
 
 use super::choice::{IoUring, Precompressed, Switch};
+#[cfg(feature = "tls")]
+use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::{Args, ServingArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
@@ -17,11 +19,23 @@ impl TryFrom<Args> for Config {
     /// A root cannot be served, an address or a site is given twice, or values contradict each other.
     /// The message says what to change, and [`ConfigError::exit_code`] the code to exit with.
     fn try_from(args: Args) -> Result<Self, ConfigError> {
-        refuse_repeated(&args.listening.binds)?;
+        #[cfg(feature = "tls")]
+        let tls = into_tls::tls_from(&args.tls, std::env::var_os(KEY_LOG_VARIABLE))?;
+        let named = args.listening.binds.iter().map(|&bind| ("--bind", bind));
+        #[cfg(feature = "tls")]
+        let named = named.chain(tls.iter().flat_map(|tls| {
+            let binds = tls.binds.iter();
+            binds.map(|&bind| ("--tls-bind", bind))
+        }));
+        refuse_repeated(&named.collect::<Vec<_>>())?;
         let files = files_from(&args.serving)?;
         Ok(Self {
             root: ServedRoot::open(&args.root)?,
             files,
+            #[cfg(feature = "tls")]
+            tls,
+            #[cfg(feature = "tls")]
+            acme_webroot: into_tls::acme_webroot_from(&args.tls)?,
             binds: args.listening.binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
             method: args.serving.method,
@@ -51,13 +65,13 @@ impl TryFrom<Args> for Config {
 }
 
 /// Refuses two options that listen on the same address: the second one could not be bound.
-fn refuse_repeated(binds: &[Bind]) -> Result<(), ConfigError> {
-    for (index, &other) in binds.iter().enumerate() {
-        let common = |&one: &Bind| Some((one, one.common(other)?));
-        if let Some((one, address)) = binds[..index].iter().find_map(common) {
+fn refuse_repeated(binds: &[(&'static str, Bind)]) -> Result<(), ConfigError> {
+    for (index, &(option, other)) in binds.iter().enumerate() {
+        let common = |&(first, one): &(&'static str, Bind)| Some((first, one, one.common(other)?));
+        if let Some((first, one, address)) = binds[..index].iter().find_map(common) {
             return Err(ConfigError::BindRepeated {
-                one,
-                other,
+                one: format!("{first} {one}"),
+                other: format!("{option} {other}"),
                 address,
             });
         }

@@ -9,11 +9,15 @@ mod cold;
 mod environment;
 mod etag;
 mod into_config;
+#[cfg(feature = "tls")]
+mod into_tls;
 mod limits;
 mod listening;
 mod mistakes;
 pub(crate) mod parse;
 mod serving;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::path::PathBuf;
 
@@ -27,6 +31,8 @@ pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
 pub use serving::ServingArgs;
+#[cfg(feature = "tls")]
+pub use tls::TlsArgs;
 
 /// The widest line of the help, in columns.
 const HELP_COLUMNS_MAX: usize = 80;
@@ -52,9 +58,11 @@ Environment:
   Each option has a variable, which is used if the option is not on the
   command line. An empty variable counts as not set. The variable of an option
   that may be repeated has one value per line. The values of --bind, --index,
-  --precompressed, --cors and --cors-headers can also be separated by commas.
-  An option without a value is set by on, and not set by off: ZC_HIDDEN=on.
-  --cors and --spa without a value are ZC_CORS=* and ZC_SPA=index.html.
+  --precompressed, --cors, --cors-headers, --tls-bind and --tls-self-signed can
+  also be separated by commas. An option without a value is set by on, and not
+  set by off: ZC_HIDDEN=on. --cors, --spa, --hsts and --tls-self-signed without
+  a value are ZC_CORS=*, ZC_SPA=index.html, ZC_HSTS=31536000 and
+  ZC_TLS_SELF_SIGNED=localhost.
 
 Examples:
   zc-server
@@ -87,6 +95,11 @@ pub struct Args {
     /// Options of the listening sockets.
     #[command(flatten)]
     pub listening: ListeningArgs,
+
+    /// Options of HTTPS.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Options of what is served, and of the responses.
     #[command(flatten)]
@@ -130,3 +143,5 @@ pub enum Command {
 mod help_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "tls"))]
+mod tls_tests;

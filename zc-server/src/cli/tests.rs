@@ -7,12 +7,12 @@ use crate::config::Bind;
 use crate::config::files::CORS_REQUEST_FIELDS;
 use zc_core::SendMethod;
 
-fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
+pub(super) fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
     parsed_with(words, &[])
 }
 
 /// The same with these variables in the environment.
-fn parsed_with(words: &[&str], variables: &[(&str, &str)]) -> Result<Args, clap::Error> {
+pub(super) fn parsed_with(words: &[&str], variables: &[(&str, &str)]) -> Result<Args, clap::Error> {
     let words: Vec<_> = ["zc-server"]
         .iter()
         .chain(words)
@@ -187,7 +187,7 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 /// Two values of each option that may be repeated.
-const SAMPLES: [(&str, [&str; 2]); 10] = [
+const SAMPLES: &[(&str, [&str; 2])] = &[
     ("--bind", ["127.0.0.1:1", "[::1]:2"]),
     ("--index", ["index.html", "home.htm"]),
     ("--precompressed", ["zst", "br"]),
@@ -198,6 +198,16 @@ const SAMPLES: [(&str, [&str; 2]); 10] = [
     ("--cors", ["https://a.example", "https://b.example"]),
     ("--cors-headers", ["X-A", "X-B"]),
     ("--mime", ["log=text/x-log", "md=text/plain"]),
+    #[cfg(feature = "tls")]
+    ("--tls-cert", ["/a,b.pem", "/c.pem"]),
+    #[cfg(feature = "tls")]
+    ("--tls-key", ["/a,b.key", "/c.key"]),
+    #[cfg(feature = "tls")]
+    ("--tls-ocsp", ["/a,b.ocsp", "/c.ocsp"]),
+    #[cfg(feature = "tls")]
+    ("--tls-bind", ["127.0.0.1:1", "[::1]:2"]),
+    #[cfg(feature = "tls")]
+    ("--tls-self-signed", ["a.example", "*.b.example"]),
 ];
 
 #[test]
@@ -212,12 +222,12 @@ fn a_variable_has_a_value_on_each_line_for_every_option_that_may_be_repeated() {
         let [one, two] = samples.unwrap_or_else(|| panic!("no sample of {long}")).1;
         let words = [one, two].map(|value| format!("{long}={value}"));
         // What one of them is for.
-        let cors = if long == "--cors-headers" {
-            &["--cors"][..]
-        } else {
-            &[]
+        let cause: &[&str] = match &*long {
+            "--cors-headers" => &["--cors"],
+            "--tls-key" => &["--tls-cert=/a.pem"],
+            _ => &[],
         };
-        let typed = parsed(&[&[&*words[0], &*words[1]], cors].concat()).expect("valid");
+        let typed = parsed(&[&[&*words[0], &*words[1]], cause].concat()).expect("valid");
         let has_commas = option.get_value_delimiter() == Some(',');
         assert_eq!(has_commas, !one.contains(',') && long != "--mime", "{long}");
         let mut texts = vec![
@@ -230,7 +240,7 @@ fn a_variable_has_a_value_on_each_line_for_every_option_that_may_be_repeated() {
             texts.push(format!(" {one} , {two} ,\n"));
         }
         for text in texts {
-            let read = parsed_with(cors, &[(&variable, &text)]).expect(&text);
+            let read = parsed_with(cause, &[(&variable, &text)]).expect(&text);
             assert_eq!(
                 format!("{read:?}"),
                 format!("{typed:?}"),

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use super::bind::Bind;
 use crate::text::OneLine;
+#[cfg(feature = "tls")]
+use crate::text::counted;
 
 /// Why a configuration cannot be served. Displayed in one line that says what to change.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ pub enum ConfigError {
     },
     /// The same address and port is to be listened on twice.
     BindRepeated {
-        /// The one that is named first.
-        one: Bind,
-        /// The one that is named then.
-        other: Bind,
+        /// The option that is given first, with its value.
+        one: String,
+        /// The option that is given then.
+        other: String,
         /// The address that both have.
         address: SocketAddr,
     },
@@ -52,6 +53,47 @@ pub enum ConfigError {
     },
     /// `--precompressed` has `off` beside codings.
     PrecompressedOffBesideOthers,
+    /// An option that needs a certificate is given without one.
+    #[cfg(feature = "tls")]
+    CertificateMissing {
+        /// The option, with its value.
+        option: String,
+    },
+    /// There are not as many keys as certificates.
+    #[cfg(feature = "tls")]
+    KeyCount {
+        /// How often `--tls-cert` is given.
+        certificates: usize,
+        /// How often `--tls-key` is given.
+        keys: usize,
+    },
+    /// There are more OCSP responses than certificates.
+    #[cfg(feature = "tls")]
+    OcspCount {
+        /// How often `--tls-cert` is given.
+        certificates: usize,
+        /// How often `--tls-ocsp` is given.
+        responses: usize,
+    },
+    /// `--tls-key-log` is given, and the variable that names its file is not set.
+    #[cfg(feature = "tls")]
+    KeyLogFileUnset,
+    /// The directory of `--acme-webroot` is missing, or no directory.
+    #[cfg(feature = "tls")]
+    AcmeWebroot {
+        /// The directory as given.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A path is relative, and the directory that the program was started in cannot be read.
+    #[cfg(feature = "tls")]
+    CurrentDirectory {
+        /// The path as given.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 impl ConfigError {
@@ -65,6 +107,13 @@ impl ConfigError {
             Self::BindRepeated { .. }
             | Self::SiteRepeated { .. }
             | Self::PrecompressedOffBesideOthers => 2,
+            #[cfg(feature = "tls")]
+            Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
+            #[cfg(feature = "tls")]
+            Self::CertificateMissing { .. }
+            | Self::KeyCount { .. }
+            | Self::OcspCount { .. }
+            | Self::KeyLogFileUnset => 2,
         }
     }
 }
@@ -103,7 +152,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
             Self::BindRepeated { one, other, .. } if one == other => {
-                write!(f, "--bind {one} is given twice; remove one")
+                write!(f, "{one} is given twice; remove one")
             }
             Self::BindRepeated {
                 one,
@@ -111,7 +160,7 @@ impl fmt::Display for ConfigError {
                 address,
             } => write!(
                 f,
-                "--bind {one} and --bind {other} both listen on {address}; remove one"
+                "{one} and {other} both listen on {address}; remove one"
             ),
             Self::SiteRepeated { host } => {
                 write!(f, "--site {host} is given twice; remove one")
@@ -119,7 +168,59 @@ impl fmt::Display for ConfigError {
             Self::PrecompressedOffBesideOthers => f.write_str(
                 "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",
             ),
+            #[cfg(feature = "tls")]
+            tls => fmt_tls(tls, f),
         }
+    }
+}
+
+/// What is wrong with the options of HTTPS.
+#[cfg(feature = "tls")]
+fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    use ConfigError::{
+        AcmeWebroot, CertificateMissing, CurrentDirectory, KeyCount, KeyLogFileUnset, OcspCount,
+    };
+    match error {
+        CertificateMissing { option } => write!(
+            f,
+            "{} needs a certificate; add --tls-cert and --tls-key, or --tls-self-signed",
+            OneLine(option.as_ref())
+        ),
+        KeyCount { certificates, keys } => {
+            let certificates = counted(*certificates as u64, "certificate");
+            let keys = counted(*keys as u64, "key");
+            write!(
+                f,
+                "there are {certificates} (--tls-cert) and {keys} (--tls-key); \
+                 give each certificate its key, in the same order"
+            )
+        }
+        OcspCount {
+            certificates,
+            responses,
+        } => {
+            let certificates = counted(*certificates as u64, "certificate");
+            let responses = counted(*responses as u64, "OCSP response");
+            write!(
+                f,
+                "there are {certificates} (--tls-cert) and {responses} (--tls-ocsp); \
+                 give at most one for each certificate, in the same order"
+            )
+        }
+        KeyLogFileUnset => f.write_str(
+            "--tls-key-log: the environment variable SSLKEYLOGFILE is not set; set it to the path of a file",
+        ),
+        AcmeWebroot { path, error } => write!(
+            f,
+            "--acme-webroot `{}` cannot be served: {error}; name a directory",
+            OneLine(path)
+        ),
+        CurrentDirectory { path, error } => write!(
+            f,
+            "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
+            OneLine(path)
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -128,6 +229,8 @@ impl Error for ConfigError {
         match self {
             Self::RootUnreadable { error, .. } => Some(error),
             Self::Site { error, .. } => Some(error.as_ref()),
+            #[cfg(feature = "tls")]
+            Self::AcmeWebroot { error, .. } | Self::CurrentDirectory { error, .. } => Some(error),
             _ => None,
         }
     }

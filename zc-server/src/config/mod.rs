@@ -8,6 +8,8 @@ mod error;
 pub mod files;
 mod network;
 mod root;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -24,6 +26,8 @@ pub use error::ConfigError;
 use files::Files;
 pub use network::{Congestion, Network};
 pub use root::ServedRoot;
+#[cfg(feature = "tls")]
+pub(crate) use root::absolute;
 
 /// The default port.
 const PORT_DEFAULT: u16 = 8080;
@@ -80,6 +84,13 @@ pub struct Config {
     pub root: ServedRoot,
     /// Where to listen.
     pub binds: Vec<Bind>,
+    /// HTTPS; `None` where there is no certificate.
+    #[cfg(feature = "tls")]
+    pub tls: Option<tls::Tls>,
+    /// A directory whose `.well-known/acme-challenge/` is served on [`binds`](Self::binds) in place of that of the
+    /// roots: what a certificate authority asks for (RFC 8555, section 8.3).
+    #[cfg(feature = "tls")]
+    pub acme_webroot: Option<std::path::PathBuf>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
     /// How file bytes reach the socket.
@@ -166,6 +177,10 @@ impl Config {
         Ok(Self {
             root: ServedRoot::open(root.as_ref())?,
             binds: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)).into()],
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            acme_webroot: None,
             threads: threads_default(),
             method: SendMethod::Auto,
             method_override: false,

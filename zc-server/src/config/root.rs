@@ -56,7 +56,7 @@ impl ServedRoot {
 
 /// The path from `/` on. A relative one starts at the current directory as the shell names it (`PWD`), with
 /// its symbolic links: a server that is started in `current`, a link, serves what that link names.
-fn absolute(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     if path.is_absolute() || path.as_os_str().is_empty() {
         return Ok(path.to_owned());
     }

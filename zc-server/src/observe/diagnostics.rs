@@ -71,7 +71,7 @@ impl Diagnostics {
         Self::start_to(io::stderr())
     }
 
-    fn start_to(output: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start_to(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, messages) = mpsc::sync_channel(QUEUE_LINES_MAX);
         let shared = Arc::new(Shared::default());
         let writer = Writer {
