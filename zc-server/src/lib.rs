@@ -50,6 +50,8 @@ mod services;
 mod start;
 pub mod tagging;
 mod text;
+#[cfg(feature = "tls")]
+mod tls;
 mod worker;
 
 #[cfg(feature = "tls")]

@@ -5,13 +5,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 use zc_core::DiskRing;
 
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Config, LogFormat};
+use crate::config::{Bind, Config, LogFormat, Scheme};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -19,7 +18,7 @@ use crate::observe::access_log;
 use crate::observe::diagnostics::Diagnostics;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
-use crate::reactor::listener::{Listening, bind_all, unpaced_under};
+use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
 use crate::reactor::room::ShedCount;
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
@@ -97,9 +96,10 @@ impl Server {
         let services = Arc::new(services);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics)?;
         let content = Arc::new(content);
-        let bound = bind_all(&config.binds, config.threads.max(1), &config.network)
-            .map_err(StartError::Bind)?;
-        let qdisc = bound.workers[0].first().and_then(unpaced_under);
+        let (binds, workers) = (binds_of(&config), config.threads.max(1));
+        let bound = bind_all(&binds, workers, &config.network).map_err(StartError::Bind)?;
+        let qdisc = bound.workers[0].first();
+        let qdisc = qdisc.and_then(|listener| unpaced_under(&listener.socket));
         let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
         let warnings = std::iter::empty();
         #[cfg(feature = "tls")]
@@ -305,6 +305,17 @@ impl Handle {
     }
 }
 
+/// Where to listen, and what is spoken there.
+fn binds_of(config: &Config) -> Vec<(Bind, Scheme)> {
+    let plain = config.binds.iter().map(|&bind| (bind, Scheme::Http));
+    #[cfg(feature = "tls")]
+    let plain = {
+        let secure = config.tls.iter().flat_map(|tls| &tls.binds);
+        plain.chain(secure.map(|&bind| (bind, Scheme::Https)))
+    };
+    plain.collect()
+}
+
 /// The same, with HTTPS if it is configured.
 #[cfg(feature = "tls")]
 fn with_acceptor(mut services: Services, config: &Config) -> Result<Services, StartError> {
@@ -322,14 +333,14 @@ fn certificate_warnings(services: &Services) -> Vec<StartWarning> {
 
 /// What each worker begins with.
 struct Seat {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     poll: Poll,
     waker: Arc<Waker>,
     mailbox: Mailbox<WorkerMessage>,
 }
 
 impl Seat {
-    fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
+    fn new(listeners: Vec<Listener>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self {
@@ -344,6 +355,8 @@ impl Seat {
 fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         header_ms: config.header_timeout_ms,
+        #[cfg(feature = "tls")]
+        handshake_ms: (config.tls.as_ref()).map_or(0, |tls| tls.handshake_timeout_ms),
         idle_ms: config.idle_timeout_ms,
         send_ms: config.send_timeout_ms,
         disk_ms: config.disk_timeout_ms,

@@ -11,6 +11,7 @@ use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{HttpTime, Limits, Persistence};
 
 use crate::body::{Prefetch, ResponseBody};
+use crate::config::Scheme;
 use crate::disk::{CancelToken, JobHandle, Key, Role};
 use crate::files::content::Content;
 use crate::files::open_file::FileHandle;
@@ -35,6 +36,8 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
     pub(crate) header_ms: u64,
+    #[cfg(feature = "tls")]
+    pub(crate) handshake_ms: u64,
     pub(crate) idle_ms: u64,
     pub(crate) send_ms: u64,
     pub(crate) disk_ms: u64,
@@ -46,7 +49,7 @@ pub(crate) enum WorkerMessage {
     /// What a thread has done for an exchange of a connection.
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
-    Connection(TcpStream, SocketAddr),
+    Connection(TcpStream, SocketAddr, Scheme),
     /// Another worker, this one by number, has a connection to accept and no room for it.
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
@@ -328,6 +331,8 @@ pub(crate) mod testing {
     /// The limits of time of the worker, in milliseconds: each another one, so that a deadline tells
     /// whose it is.
     pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+        #[cfg(feature = "tls")]
+        handshake_ms: 2_000,
         header_ms: 1_000,
         idle_ms: 2_000,
         send_ms: 4_000,

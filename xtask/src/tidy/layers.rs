@@ -27,7 +27,10 @@ const LAYERS: &[&[(&str, Knows)]] = &[
     &[("text", Below), ("pool", Below), ("mailbox", Below)],
     &[("config", Below)],
     &[("observe", Below), ("disk", Below)],
-    &[("certificates", Only(&["config", "observe", "text"]))],
+    &[
+        ("certificates", Only(&["config", "observe", "text"])),
+        ("tls", Only(&["observe"])),
+    ],
     &[("files", Below)],
     &[("services", Below)],
     &[("body", Below)],

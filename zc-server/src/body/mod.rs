@@ -7,7 +7,10 @@
 //! thread [sends too](ResponseBody::advance_and_wait).
 
 mod change;
+mod figures;
 mod parts;
+#[cfg(feature = "tls")]
+mod read;
 
 use std::io;
 use std::ops::Range;
@@ -20,6 +23,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{Fetcher, HeadThenFile, ProbedTransfer, Progress, Report, Residency, SendError};
 
 pub(crate) use change::{Change, Promise};
+pub(crate) use figures::{Cold, Figures, InMemory};
 pub(crate) use parts::{MultipartBody, NextPart, Source};
 
 use crate::disk::CancelToken;
@@ -63,15 +67,9 @@ pub(crate) struct ResponseBody {
     prefetch_began: Option<Instant>,
     /// The read that is under way, or is waited for next.
     reading: Option<AwaitedRead>,
-}
-
-/// What had to be waited for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Cold {
-    /// How often a thread carried the response on, or a request to the disk was waited for.
-    pub(crate) windows: u64,
-    /// How long that took, in all; the waiting for a thread does not count.
-    pub(crate) time: Duration,
+    /// What was read of it to be sealed.
+    #[cfg(feature = "tls")]
+    filled: read::Filled,
 }
 
 /// What was requested of the disk.
@@ -83,57 +81,14 @@ pub(crate) struct Prefetch {
     pub(crate) reading: AwaitedRead,
 }
 
-/// What was done of a response.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Figures {
-    /// Bytes of the head that the socket accepted.
-    pub(crate) head_bytes: u64,
-    /// Bytes of the body that the socket accepted.
-    pub(crate) body_bytes: u64,
-    /// What was done of files, if there were any.
-    pub(crate) report: Option<Report>,
-    /// Whether body that went out as bytes was read from a file for this response.
-    pub(crate) was_read: bool,
-    /// Times that the socket was full.
-    pub(crate) would_blocks: u64,
-    pub(crate) cold: Cold,
-}
-
 /// What was accepted of pieces that are over.
 #[derive(Debug, Default)]
 struct Done {
     bytes: u64,
     would_blocks: u64,
+    /// Calls that sent what was read to be sealed.
+    writes: u64,
     report: Option<Report>,
-}
-
-/// A response that is in memory as a whole, one part behind the other.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct InMemory {
-    pub(crate) head_bytes: usize,
-    pub(crate) body_bytes: usize,
-    /// Whether its body was read from a file for this response.
-    pub(crate) was_read: bool,
-}
-
-impl InMemory {
-    /// Bytes of head and body.
-    pub(crate) fn length(&self) -> usize {
-        self.head_bytes + self.body_bytes
-    }
-
-    /// The figures when the socket has accepted `accepted` bytes without being full.
-    pub(crate) fn figures(&self, accepted: usize) -> Figures {
-        let head_bytes = accepted.min(self.head_bytes);
-        Figures {
-            head_bytes: head_bytes as u64,
-            body_bytes: (accepted - head_bytes) as u64,
-            report: None,
-            was_read: self.was_read,
-            would_blocks: 0,
-            cold: Cold::default(),
-        }
-    }
 }
 
 impl Default for ResponseBody {
@@ -163,6 +118,8 @@ impl ResponseBody {
             change: None,
             prefetch_began: None,
             reading: None,
+            #[cfg(feature = "tls")]
+            filled: read::Filled::default(),
         }
     }
 
@@ -182,6 +139,7 @@ impl ResponseBody {
                 bytes: accepted as u64,
                 // The socket was full, or nobody has asked it yet.
                 would_blocks: u64::from(accepted > 0),
+                writes: 0,
                 report: None,
             },
             read_path: ReadPath::Direct,
@@ -191,6 +149,8 @@ impl ResponseBody {
             change: None,
             prefetch_began: None,
             reading: None,
+            #[cfg(feature = "tls")]
+            filled: read::Filled::default(),
         }
     }
 
@@ -226,27 +186,37 @@ impl ResponseBody {
             {
                 return Ok(Progress::NeedsDisk(range));
             }
-            if let Some(body) = self.piece.body_mut() {
-                let is_quiet = !body.source().gate().is_open();
-                body.set_quiet(is_quiet);
-            }
+            self.set_quiet();
             let left = budget.saturating_sub(self.accepted() - before);
             match self.piece.advance(&socket, left)? {
                 Progress::Complete => {}
                 stopped => return Ok(stopped),
             }
             if !self.take_next_piece() {
-                // What is sent at once, right after its head was made, was not changed meanwhile. Where the
-                // file system may be waited for, a thread has compared.
-                let is_sent_at_once = before == 0 && self.cold.windows == 0;
-                if !is_sent_at_once && self.read_path != ReadPath::Offload {
-                    self.compare();
-                }
+                self.compare_unless_at_once(before);
                 return Ok(Progress::Complete);
             }
             if self.accepted() - before >= budget {
                 return Ok(Progress::BudgetSpent);
             }
+        }
+    }
+
+    /// While the device answers late, probes begin no reads.
+    fn set_quiet(&mut self) {
+        if let Some(body) = self.piece.body_mut() {
+            let is_quiet = !body.source().gate().is_open();
+            body.set_quiet(is_quiet);
+        }
+    }
+
+    /// Compares the file at the end of a response of which `before` bytes had gone before this call. What is
+    /// sent at once, right after its head was made, was not changed meanwhile. Where the file system may be
+    /// waited for, a thread has compared.
+    fn compare_unless_at_once(&mut self, before: u64) {
+        let is_sent_at_once = before == 0 && self.cold.windows == 0;
+        if !is_sent_at_once && self.read_path != ReadPath::Offload {
+            self.compare();
         }
     }
 
@@ -454,6 +424,7 @@ impl ResponseBody {
             head_bytes: accepted.min(self.head_bytes),
             body_bytes: accepted.saturating_sub(self.head_bytes),
             report: self.report(),
+            writes: self.done.writes,
             was_read: self.was_read,
             would_blocks: self.done.would_blocks + self.piece.would_blocks(),
             cold: self.cold,
@@ -462,7 +433,11 @@ impl ResponseBody {
 
     /// Bytes of head and body that the socket accepted; it grows exactly when there is progress.
     pub(crate) fn accepted(&self) -> u64 {
-        self.done.bytes + self.piece.accepted()
+        let accepted = self.done.bytes + self.piece.accepted();
+        // What was read of it to be sealed has not gone yet.
+        #[cfg(feature = "tls")]
+        let accepted = accepted - self.filled.rest().len() as u64;
+        accepted
     }
 
     fn report(&self) -> Option<Report> {

@@ -109,7 +109,6 @@ impl Acceptor {
     }
 
     /// The configuration for the next handshake. What has begun goes on with the one that it began with.
-    #[cfg_attr(not(test), expect(dead_code, reason = "handshakes are on their way"))]
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         let current = self.shared.current.read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))

@@ -21,7 +21,7 @@ use std::{
 use clap::ValueEnum;
 use zc_core::SendMethod;
 
-pub use bind::{Bind, ParseBindError};
+pub use bind::{Bind, ParseBindError, Scheme};
 pub use error::ConfigError;
 use files::Files;
 pub use network::{Congestion, Network};

@@ -22,14 +22,16 @@
 //! ```
 
 mod input;
+mod plain;
 mod receive;
-mod transport;
+#[cfg(feature = "tls")]
+mod secure;
+pub(crate) mod transport;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use mio::net::TcpStream;
 use mio::{Registry, Token};
 use zc_core::{Progress, SendError};
 use zc_http::Status;
@@ -38,6 +40,7 @@ use crate::body::ResponseBody;
 use crate::connection::input::Input;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
+use crate::observe::record::Client;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
 use crate::worker::{Done, Timeouts, Worker};
 
@@ -124,23 +127,35 @@ enum Step {
 }
 
 impl Peer for Link {
-    fn remote(&self) -> SocketAddr {
-        self.remote
+    fn client(&self) -> Client<'_> {
+        Client {
+            remote: self.remote,
+            tls: self.transport.tls_info(),
+        }
     }
 
     fn is_gone(&self) -> bool {
         self.is_gone
     }
 
-    fn send(&mut self, body: &mut ResponseBody, budget: u64) -> Result<Progress, SendError> {
-        self.transport.send_body(body, budget)
+    fn send(
+        &mut self,
+        body: &mut ResponseBody,
+        budget: u64,
+        sealed: &mut Vec<u8>,
+    ) -> Result<Progress, SendError> {
+        self.transport.send_body(body, budget, sealed)
+    }
+
+    fn byte_cost(&self) -> u64 {
+        self.transport.byte_cost()
     }
 
     fn unacknowledged_bytes(&self) -> u64 {
         self.transport.unacknowledged_bytes()
     }
 
-    fn offload_fd(&self) -> io::Result<OwnedFd> {
+    fn offload_fd(&self) -> io::Result<Option<OwnedFd>> {
         self.transport.offload_fd()
     }
 }
@@ -157,20 +172,28 @@ impl Link {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        transport: Transport,
         remote: SocketAddr,
         now_ms: u64,
         timeouts: Timeouts,
     ) -> Self {
+        #[cfg(feature = "tls")]
+        let first_ms = if transport.is_handshaking() {
+            timeouts.handshake_ms
+        } else {
+            timeouts.header_ms
+        };
+        #[cfg(not(feature = "tls"))]
+        let first_ms = timeouts.header_ms;
         Self {
             link: Link {
-                transport: Transport::plain(stream),
+                transport,
                 remote,
                 is_gone: false,
             },
             input: Input::default(),
             state: State::Receiving {
-                deadline_ms: now_ms + timeouts.header_ms,
+                deadline_ms: now_ms + first_ms,
             },
             was_cold: false,
         }
@@ -239,6 +262,17 @@ impl Connection {
         self.link.transport.has_nothing_to_read()
     }
 
+    /// Whether its TLS handshake is not over yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.link.transport.is_handshaking()
+    }
+
+    /// To be called before it is dropped while it is idle.
+    pub(crate) fn finish(&mut self) {
+        // Where the socket is full, the peer sees the end of the connection alone.
+        self.link.transport.finish();
+    }
+
     /// Whether its requests are for cold files, as far as the last one tells.
     pub(crate) fn was_cold(&self) -> bool {
         self.was_cold
@@ -288,6 +322,10 @@ impl Connection {
     }
 
     fn step(&mut self, state: State, allowance: &mut Allowance, worker: &mut Worker) -> Step {
+        let is_sending = matches!(state, State::Exchanging(_));
+        if !is_sending && self.link.transport.flush().is_err() {
+            return Step::Closed;
+        }
         match state {
             State::Idle { .. } | State::Receiving { .. } => self.receive(state, allowance, worker),
             State::Exchanging(exchange) => {
@@ -335,14 +373,15 @@ impl Connection {
     /// What comes after a response that was sent as a whole. `None` when the next request may be
     /// taken; `has_more` tells whether bytes of it are there.
     fn after(&mut self, after: AfterResponse, has_more: bool, worker: &Worker) -> Option<Step> {
-        match after {
+        let may_close = match after {
             AfterResponse::KeepAlive => return None,
-            AfterResponse::Close => return Some(Step::Closed),
+            AfterResponse::Close => true,
             // Closed with bytes unread, the socket would answer with a reset.
-            AfterResponse::Finish if !has_more && !self.link.transport.may_have_bytes() => {
-                return Some(Step::Closed);
-            }
-            AfterResponse::Finish | AfterResponse::Linger => {}
+            AfterResponse::Finish => !has_more && !self.link.transport.may_have_bytes(),
+            AfterResponse::Linger => false,
+        };
+        if may_close && self.link.transport.finish() {
+            return Some(Step::Closed);
         }
         Some(match self.link.transport.close_write() {
             Ok(()) => {
@@ -371,10 +410,11 @@ impl Connection {
             State::Exchanging(exchange) => {
                 exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
             }
-            State::Idle { .. }
-            | State::Receiving { .. }
-            | State::Lingering { .. }
-            | State::Closed => Next::End(Ending::Close),
+            State::Idle { .. } | State::Receiving { .. } => {
+                self.finish();
+                Next::End(Ending::Close)
+            }
+            State::Lingering { .. } | State::Closed => Next::End(Ending::Close),
         };
         let mut allowance = Allowance {
             responses: 1,

@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 
+#[cfg(feature = "tls")]
+use zc_http::Status;
 use zc_http::{Parse, parse};
 
 use super::transport::{Fill, Written};
 use super::{Allowance, Connection, State, Step};
 use crate::exchange::{
-    Accepted, AcceptedWait, Exchange, Next, Outcome, ReadyResponse, accept_request, begin,
+    Accepted, AcceptedWait, Exchange, Next, Outcome, Peer, ReadyResponse, accept_request, begin,
 };
 use crate::respond::PendingLookup;
 use crate::respond::reply::Place;
@@ -75,6 +77,14 @@ impl Connection {
         let bytes = match self.link.transport.fill(scratch) {
             Ok(Fill::Bytes(bytes)) => bytes,
             Ok(Fill::WouldBlock) => return self.wait_for_bytes(state, worker),
+            #[cfg(feature = "tls")]
+            Ok(Fill::Established) => {
+                return Step::Go(State::Receiving {
+                    deadline_ms: worker.now_ms + worker.timeouts.header_ms,
+                });
+            }
+            #[cfg(feature = "tls")]
+            Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
             Ok(Fill::Closed) | Err(_) => return Step::Closed,
         };
         // The time of a head runs from its first byte: later bytes do not move it.
@@ -97,9 +107,10 @@ impl Connection {
         }
     }
 
-    fn wait_for_bytes(&self, state: State, worker: &Worker) -> Step {
+    fn wait_for_bytes(&mut self, state: State, worker: &Worker) -> Step {
         // The server drains, and of a request nothing has come.
         if worker.stopping && self.input.is_empty() {
+            self.finish();
             Step::Closed
         } else {
             Step::Wait(state)
@@ -254,8 +265,11 @@ impl Connection {
 
     fn send_alone(&mut self, answer: Answered<'_>, worker: &mut Worker) -> Flow {
         let ready = answer.response.ready;
-        let written = self.link.transport.send_bytes(worker.bytes_of(&ready));
-        if written.accepted == ready.length() {
+        let mut sealed = std::mem::take(&mut worker.buffers.sealed);
+        let bytes = worker.bytes_of(&ready);
+        let written = self.link.transport.send_bytes(bytes, &mut sealed);
+        worker.buffers.sealed = sealed;
+        if written.is_whole(ready.length()) {
             worker.drop_output_of(&ready);
             self.observe_whole(answer, worker);
             return ControlFlow::Continue(());
@@ -273,14 +287,24 @@ impl Connection {
             return ControlFlow::Continue(());
         }
         let mut output = std::mem::take(&mut worker.buffers.output);
-        let Written { accepted, error } = self.link.transport.send_bytes(&output);
+        let sealed = &mut worker.buffers.sealed;
+        let written = self.link.transport.send_bytes(&output, sealed);
+        let taken = written.is_whole(output.len());
+        let Written {
+            accepted,
+            is_held,
+            error,
+        } = written;
         let mut start = 0;
         let mut flow = ControlFlow::Continue(());
         for answer in served.gathered.drain(..) {
             let end = start + answer.response.ready.length();
-            if end > accepted {
+            // Of what is held, nothing but the end is known.
+            let is_last = end == output.len();
+            if end > accepted || is_last && !taken {
                 let written = Written {
-                    accepted: accepted - start,
+                    accepted: accepted.min(end) - start,
+                    is_held,
                     error,
                 };
                 let request_end = answer.request_end;
@@ -298,8 +322,8 @@ impl Connection {
 
     fn observe_whole(&self, answer: Answered<'_>, worker: &mut Worker) {
         let accepted = answer.response.ready.length();
-        let (remote, outcome) = (self.link.remote, Outcome::Complete);
-        answer.response.observe(remote, accepted, outcome, worker);
+        let (client, outcome) = (self.link.client(), Outcome::Complete);
+        answer.response.observe(client, accepted, outcome, worker);
     }
 
     /// What becomes of a response, `bytes`, that the socket did not take as a whole.
@@ -315,15 +339,15 @@ impl Connection {
             let exchange = response.rest(bytes, accepted, &self.link, worker);
             return Step::Wait(State::Exchanging(exchange));
         };
-        let remote = self.link.remote;
+        let client = self.link.client();
         let outcome = if error.is_peer_gone() {
             Outcome::PeerGone
         } else {
-            let line = format!("response to {remote} failed: {error}");
+            let line = format!("response to {} failed: {error}", client.remote);
             worker.services.diagnostics.warn(line);
             Outcome::Failed
         };
-        response.observe(remote, accepted, outcome, worker);
+        response.observe(client, accepted, outcome, worker);
         Step::Closed
     }
 
@@ -347,8 +371,20 @@ impl Connection {
                 Step::Go(state)
             }
             Ok(Fill::WouldBlock) => Step::Wait(state),
+            // The handshake was over before the request whose body is read.
+            #[cfg(feature = "tls")]
+            Ok(Fill::Established | Fill::NotTls(_)) => Step::Closed,
             Ok(Fill::Closed) | Err(_) => Step::Closed,
         }
+    }
+
+    /// The answer to a peer that speaks HTTP where it should speak TLS, in plain.
+    #[cfg(feature = "tls")]
+    fn refuse_plain(&mut self, bytes: &[u8], worker: &mut Worker) -> Step {
+        self.link.transport.give_up_tls();
+        let (status, after) = (Status::BadRequest, AfterResponse::Linger);
+        let exchange = Exchange::refusing(bytes, status, after, Asked::default(), worker);
+        Step::Go(State::Exchanging(exchange))
     }
 }
 

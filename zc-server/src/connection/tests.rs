@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream as StdTcpStream};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
+
 use super::*;
 use crate::observe::record::Outcome;
 use crate::worker::testing::{Fixture, TIMEOUTS};
@@ -33,7 +35,8 @@ impl Scene {
         let client = StdTcpStream::connect(listener.local_addr().expect("bound")).expect("us");
         let (stream, remote) = listener.accept().expect("the client");
         stream.set_nonblocking(true).expect("a socket");
-        let connection = Connection::new(TcpStream::from_std(stream), remote, 0, TIMEOUTS);
+        let transport = Transport::plain(TcpStream::from_std(stream));
+        let connection = Connection::new(transport, remote, 0, TIMEOUTS);
         let mut scene = Self {
             fixture,
             connection,

@@ -1,188 +1,211 @@
 //! The socket of a connection. Whatever reads it, writes it or ends it does so here.
 
-use std::io::{self, Read};
-use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-use zc_core::{HeadThenFile, Progress, SendError, Transfer};
+use mio::{Registry, Token};
+use zc_core::{Progress, SendError};
 
+pub(crate) use super::plain::{Fill, Written};
+
+use super::plain::Plain;
+#[cfg(feature = "tls")]
+use super::secure::Secure;
 use crate::body::ResponseBody;
+use crate::observe::record::TlsInfo;
 
-/// How bytes go between the server and the peer.
+/// How bytes go between the server and the peer: as they are, or in TLS records.
 #[derive(Debug)]
-pub(crate) enum Transport {
-    /// As they are.
-    Plain(Plain),
+pub(crate) struct Transport {
+    socket: Plain,
+    #[cfg(feature = "tls")]
+    tls: Option<Box<Secure>>,
 }
 
-/// A TCP socket.
-#[derive(Debug)]
-pub(crate) struct Plain {
-    stream: TcpStream,
-    readiness: Readiness,
-}
-
-/// What a read could bring, as the edges told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readiness {
-    /// Nothing until the next edge.
-    Drained,
-    Readable,
-    /// The peer has ended its side: every read says something, in the end that it is over.
-    Ending,
-}
-
-/// What one read brought.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fill<'s> {
-    Bytes(&'s [u8]),
-    /// Nothing now.
-    WouldBlock,
-    /// The peer has sent everything it will send.
-    Closed,
-}
-
-/// What the socket took of some bytes.
-#[derive(Debug)]
-pub(crate) struct Written {
-    pub(crate) accepted: usize,
-    /// What went wrong; `None` where the socket took all, or is full.
-    pub(crate) error: Option<SendError>,
-}
+/// What sealing a byte by AES-128-GCM costs beside what sending it costs by `sendfile(2)`.
+#[cfg(feature = "tls")]
+const TLS_BYTE_COST: u64 = 2;
 
 impl Transport {
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self::Plain(Plain {
-            stream,
-            readiness: Readiness::Readable,
-        })
+        Self {
+            socket: Plain::new(stream),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(stream: TcpStream, session: crate::tls::Session) -> Self {
+        Self {
+            socket: Plain::new(stream),
+            tls: Some(Box::new(Secure::new(session))),
+        }
+    }
+
+    /// Goes on without TLS, because the peer does.
+    #[cfg(feature = "tls")]
+    pub(crate) fn give_up_tls(&mut self) {
+        self.tls = None;
+    }
+
+    /// What was agreed on, with TLS and once its handshake is over.
+    pub(crate) fn tls_info(&self) -> Option<&TlsInfo> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.info();
+        }
+        None
+    }
+
+    /// Whether bytes are there that the socket does not know of any more.
+    fn has_received(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.has_received();
+        }
+        false
+    }
+
+    /// Whether the TLS handshake is not over yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.is_handshaking();
+        }
+        false
     }
 
     /// Has `registry` tell of both directions, under `token`, for as long as the socket is open.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let Self::Plain(plain) = self;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut plain.stream, token, interest)
+        self.socket.register(registry, token)
     }
 
     /// A readable edge; `ending` when it says that the peer has ended its side.
     pub(crate) fn on_readable(&mut self, ending: bool) {
-        let Self::Plain(plain) = self;
-        if ending {
-            plain.readiness = Readiness::Ending;
-        } else if plain.readiness == Readiness::Drained {
-            plain.readiness = Readiness::Readable;
-        }
+        self.socket.on_readable(ending);
     }
 
     /// Whether a read brings nothing before the next edge.
     pub(crate) fn is_drained(&self) -> bool {
-        let Self::Plain(plain) = self;
-        plain.readiness == Readiness::Drained
+        self.socket.is_drained() && !self.has_received()
     }
 
     /// Whether bytes may be there that nobody has read.
     pub(crate) fn may_have_bytes(&self) -> bool {
-        let Self::Plain(plain) = self;
-        plain.readiness == Readiness::Readable
+        self.socket.may_have_bytes() || self.has_received()
     }
 
     /// Whether no bytes are there, as the kernel tells now; also when the peer has ended its side.
     pub(crate) fn has_nothing_to_read(&self) -> bool {
-        let Self::Plain(plain) = self;
-        !matches!(plain.stream.peek(&mut [0]), Ok(1..))
+        !self.has_received() && self.socket.has_nothing_to_read()
     }
 
     /// Reads once, into `scratch`.
     pub(crate) fn fill<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
-        let Self::Plain(plain) = self;
-        plain.fill(scratch)
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.fill(&mut self.socket, scratch);
+        }
+        self.socket.fill(scratch)
     }
 
-    /// Sends bytes that are in memory, as many as the socket takes.
-    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> Written {
-        let Self::Plain(plain) = self;
-        let mut send = HeadThenFile::<_, Transfer<BorrowedFd<'_>>>::with_optional_body(bytes, None);
-        let error = send.advance(&plain.stream, 0).err();
+    /// Sends what the transport holds of what it took. False when the socket is full before the end.
+    pub(crate) fn flush(&mut self) -> Result<bool, SendError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.flush(&mut self.socket);
+        }
+        Ok(true)
+    }
+
+    /// Sends bytes that are in memory, as many as the socket takes. `sealed` is memory for TLS records.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, clippy::ptr_arg))]
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) -> Written {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.send_bytes(&mut self.socket, bytes, sealed);
+        }
+        let (accepted, error) = self.socket.send(bytes);
         Written {
-            // At most as many as there are.
-            accepted: send.accepted() as usize,
+            accepted,
+            is_held: false,
             error,
         }
     }
 
-    /// Sends of a response until it ends, stops or has sent `budget` bytes.
+    /// Sends of a response until it ends, stops or has sent `budget` bytes. `sealed` is memory for TLS
+    /// records.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, clippy::ptr_arg))]
     pub(crate) fn send_body(
         &mut self,
         body: &mut ResponseBody,
         budget: u64,
+        sealed: &mut Vec<u8>,
     ) -> Result<Progress, SendError> {
-        let Self::Plain(plain) = self;
-        body.advance(&plain.stream, budget)
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.send_body(&mut self.socket, body, budget, sealed);
+        }
+        body.advance(&self.socket.stream, budget)
     }
 
-    /// What the kernel holds for the peer, sent or not, and has no acknowledgement of, in bytes.
+    /// What sending a byte costs, in times of what it costs by `sendfile(2)`.
+    pub(crate) fn byte_cost(&self) -> u64 {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return TLS_BYTE_COST;
+        }
+        1
+    }
+
+    /// What is held for the peer, sent or not, and has no acknowledgement, in bytes.
     pub(crate) fn unacknowledged_bytes(&self) -> u64 {
-        let Self::Plain(plain) = self;
-        zc_core::send_queue_bytes(&plain.stream).unwrap_or(0)
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return self.socket.unacknowledged_bytes() + tls.held_bytes();
+        }
+        self.socket.unacknowledged_bytes()
     }
 
-    /// Another descriptor of the socket, for a thread that sends.
-    pub(crate) fn offload_fd(&self) -> io::Result<OwnedFd> {
-        let Self::Plain(plain) = self;
-        plain.stream.as_fd().try_clone_to_owned()
+    /// Another descriptor of the socket, for a thread that sends. `None` where a thread may only read, since
+    /// what is sent has to be sealed.
+    pub(crate) fn offload_fd(&self) -> io::Result<Option<OwnedFd>> {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return Ok(None);
+        }
+        self.socket.as_fd().try_clone_to_owned().map(Some)
     }
 
     /// Tells the peer that nothing more comes.
     pub(crate) fn close_write(&mut self) -> io::Result<()> {
-        let Self::Plain(plain) = self;
-        plain.stream.shutdown(Shutdown::Write)
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.close_write(&mut self.socket);
+        }
+        self.socket.close_write()
+    }
+
+    /// To be called before a socket is closed whose responses were all sent. False when the socket has no room
+    /// for the end of the TLS connection.
+    pub(crate) fn finish(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.finish(&mut self.socket);
+        }
+        true
     }
 
     /// Ends the connection for the peer, whoever else has a descriptor of it.
     pub(crate) fn cut_off(&mut self) {
-        let Self::Plain(plain) = self;
-        // Refused only on a socket that is gone already.
-        let _ = plain.stream.shutdown(Shutdown::Both);
+        self.socket.cut_off();
     }
 
     /// Lets the kernel drop what the peer does not take when the socket is closed, instead of keeping it
     /// for minutes.
     pub(crate) fn reset_on_close(&mut self) {
-        let Self::Plain(plain) = self;
-        // Refused only on a socket that is gone already.
-        let _ = socket2::SockRef::from(&plain.stream).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl Plain {
-    fn fill<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
-        loop {
-            match self.stream.read(scratch) {
-                Ok(0) => return Ok(Fill::Closed),
-                Ok(count) => {
-                    // Fewer than there was room for: nothing is left until the next edge.
-                    if count < scratch.len() {
-                        self.on_drained();
-                    }
-                    return Ok(Fill::Bytes(&scratch[..count]));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.on_drained();
-                    return Ok(Fill::WouldBlock);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn on_drained(&mut self) {
-        if self.readiness == Readiness::Readable {
-            self.readiness = Readiness::Drained;
-        }
+        self.socket.reset_on_close();
     }
 }

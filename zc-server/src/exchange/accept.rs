@@ -1,13 +1,12 @@
 //! A complete head → its response, or what the response waits for.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, State};
 use crate::disk::Role;
-use crate::observe::record::RequestRecord;
+use crate::observe::record::{Client, RequestRecord};
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
@@ -219,13 +218,13 @@ impl ReadyResponse<'_> {
     /// It ended, with `accepted` of its bytes at the socket.
     pub(crate) fn observe(
         self,
-        remote: SocketAddr,
+        client: Client<'_>,
         accepted: usize,
         outcome: Outcome,
         worker: &mut Worker,
     ) {
         worker.observe(Completion {
-            remote,
+            client,
             status: Some(self.ready.status),
             outcome,
             figures: self.ready.bytes.figures(accepted),

@@ -1,6 +1,5 @@
 //! The end of an exchange: each ends here, once, with or without an access log.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use zc_core::{Progress, Report, SendError, SendPath};
@@ -10,14 +9,14 @@ use super::{Ending, Next, Peer};
 use crate::body::{Change, Figures};
 use crate::files::open_file::file_named;
 use crate::observe::access_log::LogEntry;
-use crate::observe::record::{Outcome, RequestRecord};
+use crate::observe::record::{Client, Outcome, RequestRecord};
 use crate::respond::response::{AfterResponse, Response, ResponseEnd};
 use crate::worker::Worker;
 
 /// An exchange that is over.
 #[derive(Debug)]
 pub(crate) struct Completion<'b> {
-    pub(crate) remote: SocketAddr,
+    pub(crate) client: Client<'b>,
     /// `None` where the request was given up before it had an answer.
     pub(crate) status: Option<Status>,
     pub(crate) outcome: Outcome,
@@ -47,13 +46,13 @@ impl Worker {
     pub(crate) fn observe_unanswered(
         &mut self,
         received: &[u8],
-        remote: SocketAddr,
+        client: Client<'_>,
         outcome: Outcome,
     ) {
         let record = self.log.is_some();
         let record = record.then(|| RequestRecord::from_received(received));
         self.observe(Completion {
-            remote,
+            client,
             status: None,
             outcome,
             figures: Figures::default(),
@@ -63,12 +62,12 @@ impl Worker {
 }
 
 /// The line of the access log.
-fn entry<'e>(completion: &Completion<'_>, record: &'e RequestRecord<'_>) -> LogEntry<'e> {
+fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogEntry<'e> {
     let figures = &completion.figures;
     let report = figures.report;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     LogEntry {
-        remote: completion.remote,
+        client: completion.client,
         time: SystemTime::now(),
         request_line: &record.request_line,
         host: &record.host,
@@ -77,9 +76,14 @@ fn entry<'e>(completion: &Completion<'_>, record: &'e RequestRecord<'_>) -> LogE
         status: completion.status.map(Status::code),
         head_bytes: figures.head_bytes,
         body_bytes: figures.body_bytes,
-        send_path: send_path(figures),
+        send_path: match (send_path(figures), completion.client.tls) {
+            (path, None) => path,
+            ("none", Some(_)) => "none",
+            ("memory", Some(_)) => "tls-memory",
+            (_, Some(_)) => "tls-copy",
+        },
         fallback: report.and_then(|report| report.fallback.map(|fallback| fallback.to_string())),
-        calls: report.as_ref().map_or(0, Report::calls),
+        calls: report.as_ref().map_or(0, Report::calls) + figures.writes,
         would_blocks: figures.would_blocks,
         cold_windows: figures.cold.windows,
         disk_micros: micros(figures.cold.time),
@@ -110,7 +114,7 @@ pub(super) fn over(
     let (file, change) = (response.body.file(), response.body.change());
     let warn = |what: &str, why: &dyn std::fmt::Display| {
         let file = file_named(file.map(AsRef::as_ref));
-        let line = format!("response to {} {what}: {file}{why}", peer.remote());
+        let line = format!("response to {} {what}: {file}{why}", peer.client().remote);
         worker.services.diagnostics.warn(line);
     };
     let outcome = match answer {
@@ -148,7 +152,7 @@ pub(super) fn end(
     worker: &mut Worker,
 ) -> Next {
     worker.observe(Completion {
-        remote: peer.remote(),
+        client: peer.client(),
         status: Some(response.end.status),
         outcome,
         figures: response.figures(),
@@ -167,7 +171,7 @@ pub(super) fn end_without_body(
     worker: &mut Worker,
 ) -> Next {
     worker.observe(Completion {
-        remote: peer.remote(),
+        client: peer.client(),
         status: Some(end.status),
         outcome,
         figures,

@@ -61,7 +61,6 @@ mod offload;
 mod send;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use zc_core::{Progress, SendError};
@@ -69,7 +68,7 @@ use zc_http::{Drain, Persistence, Status};
 
 use crate::body::ResponseBody;
 use crate::disk::JobHandle;
-use crate::observe::record::RequestRecord;
+use crate::observe::record::{Client, RequestRecord};
 use crate::respond::PendingLookup;
 use crate::respond::failure::Failure;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
@@ -85,15 +84,22 @@ pub(crate) use send::begin;
 
 /// The connection, as its exchange sees it.
 pub(crate) trait Peer {
-    fn remote(&self) -> SocketAddr;
+    fn client(&self) -> Client<'_>;
     /// Whether it takes nothing any more. No event tells of it again.
     fn is_gone(&self) -> bool;
-    /// Sends of a response until it ends, stops or has sent `budget` bytes.
-    fn send(&mut self, body: &mut ResponseBody, budget: u64) -> Result<Progress, SendError>;
+    /// Sends of a response until it ends, stops or has sent `budget` bytes. `sealed` is memory for TLS records.
+    fn send(
+        &mut self,
+        body: &mut ResponseBody,
+        budget: u64,
+        sealed: &mut Vec<u8>,
+    ) -> Result<Progress, SendError>;
+    /// What sending a byte costs, in times of what it costs by `sendfile(2)`.
+    fn byte_cost(&self) -> u64;
     /// What the kernel holds for it, sent or not, and has no acknowledgement of.
     fn unacknowledged_bytes(&self) -> u64;
-    /// Another descriptor of the socket, for a thread.
-    fn offload_fd(&self) -> io::Result<OwnedFd>;
+    /// Another descriptor of the socket, for a thread that sends; `None` where a thread may only read.
+    fn offload_fd(&self) -> io::Result<Option<OwnedFd>>;
 }
 
 /// One request and its response, under way.
@@ -291,7 +297,7 @@ impl Exchange {
         let deadline_ms = self.deadline_ms;
         let next = match self.state {
             State::Resolving { .. } if peer.is_gone() => {
-                worker.observe_unanswered(received, peer.remote(), Outcome::PeerGone);
+                worker.observe_unanswered(received, peer.client(), Outcome::PeerGone);
                 Next::End(Ending::Close)
             }
             State::Resolved { id, pending } => Next::TakeHead(id, pending),
@@ -377,7 +383,7 @@ impl Exchange {
         match self.state {
             // A request that waits for a look-up has no response yet, and is cut all the same.
             State::Resolving { .. } | State::Resolved { .. } => {
-                worker.observe_unanswered(received, peer.remote(), Outcome::Shutdown);
+                worker.observe_unanswered(received, peer.client(), Outcome::Shutdown);
                 Ending::Close
             }
             State::Draining { response, .. }

@@ -1,6 +1,7 @@
 //! What is not in memory, waited for: by the kernel's word, or by a thread that reads or sends.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use zc_core::{Progress, SendError};
@@ -24,7 +25,7 @@ pub(super) struct Offloaded {
     job: JobHandle,
     /// The progress of the job when its deadline was set.
     progress: u64,
-    /// Whether the thread sends, and not only reads.
+    /// Whether the thread sends, and does not only read.
     sends: bool,
     /// What was done before the thread had it.
     before: Figures,
@@ -91,25 +92,20 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         end,
     } = worker.boxes.empty(response);
     let mut body = Box::new(body);
-    let sends = body.is_offloaded();
-    let submitted = if sends {
-        let socket = match peer.offload_fd() {
-            Err(_) if worker.shed_descriptors() => peer.offload_fd(),
-            socket => socket,
+    let mut sends = false;
+    let submitted = if body.is_offloaded() {
+        let Ok(socket) = socket_of(peer, worker) else {
+            return end_without_body(end, Outcome::Failed, before, peer, worker);
         };
-        let socket = match socket {
-            Ok(socket) => socket,
-            Err(error) => {
-                let line = format!(
-                    "response to {} failed: cannot duplicate its socket for a disk I/O thread: {error}",
-                    peer.remote()
-                );
-                worker.services.diagnostics.warn(line);
-                return end_without_body(end, Outcome::Failed, before, peer, worker);
-            }
-        };
+        sends = socket.is_some();
         let work = move |fetcher: &_, cancel: &CancelToken| {
-            let result = body.advance_and_wait(fetcher, cancel, &socket, WINDOW_BYTES)?;
+            let result = match &socket {
+                Some(socket) => body.advance_and_wait(fetcher, cancel, socket, WINDOW_BYTES)?,
+                #[cfg(feature = "tls")]
+                None => body.fill_and_wait(cancel)?,
+                #[cfg(not(feature = "tls"))]
+                None => return None,
+            };
             Some(Done::Carried(body, result))
         };
         worker.submit(Role::Other, mount, id, work)
@@ -143,6 +139,21 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         }
         None => end_without_body(end, Outcome::Failed, before, peer, worker),
     }
+}
+
+/// The socket for a thread that sends; `None` where a thread may only read. Warns where there can be none.
+fn socket_of(peer: &impl Peer, worker: &mut Worker) -> io::Result<Option<OwnedFd>> {
+    let socket = match peer.offload_fd() {
+        Err(_) if worker.shed_descriptors() => peer.offload_fd(),
+        socket => socket,
+    };
+    socket.inspect_err(|error| {
+        let line = format!(
+            "response to {} failed: cannot duplicate its socket for a disk I/O thread: {error}",
+            peer.client().remote
+        );
+        worker.services.diagnostics.warn(line);
+    })
 }
 
 impl Offloaded {
@@ -237,7 +248,7 @@ impl Returned {
             Err(error) if !has_sent && !error.is_peer_gone() => {
                 let file = file_named(file.as_deref());
                 let error = io::Error::from(error);
-                let line = format!("cannot read for {}: {file}{error}", peer.remote());
+                let line = format!("cannot read for {}: {file}{error}", peer.client().remote);
                 worker.services.diagnostics.warn(line);
                 let (status, after) = (Failure::Read.status(), AfterResponse::Linger);
                 let end = response.end;
@@ -256,7 +267,7 @@ pub(super) fn warn_of_timeout(
     let file = file_named(file.map(AsRef::as_ref));
     let line = format!(
         "{file}the disk did not answer within --disk-timeout, for {}",
-        peer.remote()
+        peer.client().remote
     );
     worker.services.diagnostics.warn(line);
 }

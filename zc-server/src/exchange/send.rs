@@ -68,9 +68,11 @@ fn send(
 ) -> Sent {
     let body = &mut response.body;
     let before = body.accepted();
-    let answer = peer.send(body, worker.turn.quantum_bytes);
+    let byte_cost = peer.byte_cost();
+    let budget = worker.turn.quantum_bytes / byte_cost;
+    let answer = peer.send(body, budget, &mut worker.buffers.sealed);
     let accepted = body.accepted() - before;
-    worker.turn.streamed_bytes += accepted;
+    worker.turn.streamed_bytes += accepted * byte_cost;
     // An edge without progress moves neither the deadline nor what the queue is measured by.
     let (deadline_ms, queued_bytes) = if accepted > 0 {
         (worker.now_ms + worker.timeouts.send_ms, 0)

@@ -1,9 +1,11 @@
 //! The entries of the access log, and their formats.
 
-use std::{io::Write, net::SocketAddr, time::SystemTime};
+use std::io::Write;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use super::record::{Client, TlsInfo};
 use crate::config::LogFormat;
 
 /// What the access log has of one response.
@@ -12,7 +14,7 @@ pub(crate) struct LogEntry<'a> {
     /// When the response ended.
     pub(crate) time: SystemTime,
     /// The peer.
-    pub(crate) remote: SocketAddr,
+    pub(crate) client: Client<'a>,
     /// The request line as received, without its line end. Empty if none came.
     pub(crate) request_line: &'a [u8],
     /// The host as received: the authority of the target, or the `Host` field. Empty if there is neither.
@@ -27,7 +29,8 @@ pub(crate) struct LogEntry<'a> {
     pub(crate) head_bytes: u64,
     /// Bytes of the body that the socket accepted.
     pub(crate) body_bytes: u64,
-    /// The send path of the body: `sendfile`, `splice`, `copy`, `memory` or `none`.
+    /// The send path of the body: `sendfile`, `splice`, `copy`, `memory` or `none`, or over TLS `tls-copy` or
+    /// `tls-memory`.
     pub(crate) send_path: &'static str,
     /// Why another send path than the configured one was taken, if so.
     pub(crate) fallback: Option<String>,
@@ -77,10 +80,30 @@ pub(crate) fn format(entry: &LogEntry<'_>, format: LogFormat, out: &mut Vec<u8>)
     out.push(b'\n');
 }
 
+/// Version, cipher, name and resumption; without TLS all of them are `null`.
+fn json_tls(out: &mut Vec<u8>, tls: Option<&TlsInfo>) {
+    let Some(tls) = tls else {
+        let absent = format_args!(",\"tls\":null,\"cipher\":null,\"sni\":null,\"resumed\":null");
+        return put(out, absent);
+    };
+    put(
+        out,
+        format_args!(",\"tls\":\"{}\",\"cipher\":\"{}\"", tls.version, tls.cipher),
+    );
+    match &tls.server_name {
+        Some(name) => json_text(out, "sni", name.as_bytes()),
+        None => out.extend_from_slice(b",\"sni\":null"),
+    }
+    put(out, format_args!(",\"resumed\":{}", tls.is_resumed));
+}
+
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
 fn common(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
-    put(out, format_args!("{} - - [{time}] \"", entry.remote.ip()));
+    put(
+        out,
+        format_args!("{} - - [{time}] \"", entry.client.remote.ip()),
+    );
     escape_or_dash(entry.request_line, out);
     match entry.status {
         Some(status) => put(out, format_args!("\" {status} ")),
@@ -112,9 +135,10 @@ fn json(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
         format_args!(
             "{{\"time\":\"{:.6}\",\"remote\":\"{}\"",
             timestamp(entry.time),
-            entry.remote
+            entry.client.remote
         ),
     );
+    json_tls(out, entry.client.tls);
     json_text(out, "host", entry.host);
     json_text(out, "method", method);
     json_text(out, "target", target);
@@ -199,7 +223,8 @@ fn timestamp(time: SystemTime) -> Timestamp {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{net::Ipv6Addr, time::Duration};
+    use std::net::{Ipv6Addr, SocketAddr};
+    use std::time::Duration;
 
     use serde_json::Value;
 
@@ -209,7 +234,10 @@ pub(crate) mod tests {
         LogEntry {
             // The example of Apache's manual, 2000-10-10 20:55:36 UTC.
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
-            remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
+            client: Client {
+                remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
+                tls: None,
+            },
             request_line: b"GET /apache_pb.gif HTTP/1.0",
             host: b"www.example.com:8080",
             referer: b"http://www.example.com/start.html",
@@ -230,7 +258,10 @@ pub(crate) mod tests {
 
     fn hostile() -> LogEntry<'static> {
         LogEntry {
-            remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+            client: Client {
+                remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+                tls: None,
+            },
             request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
             host: b"",
             referer: b"",
@@ -301,6 +332,7 @@ pub(crate) mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
+            "tls": null, "cipher": null, "sni": null, "resumed": null,
             "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
             "bytes": 2326, "send_path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
@@ -320,6 +352,27 @@ pub(crate) mod tests {
             (&value["referer"], &value["host"]),
             (&Value::Null, &Value::Null)
         );
+    }
+
+    #[test]
+    fn json_tells_of_tls() {
+        let mut tls = TlsInfo {
+            version: "1.3",
+            cipher: "TLS13_AES_128_GCM_SHA256",
+            server_name: Some("a.example".into()),
+            is_resumed: true,
+        };
+        let value = |tls: &TlsInfo| -> Value {
+            let mut entry = entry();
+            entry.client.tls = Some(tls);
+            serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap()
+        };
+        let fields =
+            |value: &Value| ["tls", "cipher", "sni", "resumed"].map(|name| value[name].clone());
+        let expected = serde_json::json!(["1.3", tls.cipher, "a.example", true]);
+        assert_eq!(Value::from(fields(&value(&tls)).to_vec()), expected);
+        tls.server_name = None;
+        assert_eq!(fields(&value(&tls))[2], Value::Null);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the access log tells of a request, kept while its response is under way.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use zc_http::Request;
@@ -14,6 +15,28 @@ pub(crate) struct RequestRecord<'b> {
     pub(crate) host: Cow<'b, [u8]>,
     pub(crate) referer: Cow<'b, [u8]>,
     pub(crate) user_agent: Cow<'b, [u8]>,
+}
+
+/// Who a response is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client<'c> {
+    pub(crate) remote: SocketAddr,
+    /// `None` without TLS.
+    pub(crate) tls: Option<&'c TlsInfo>,
+}
+
+/// What both sides of a TLS connection agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsInfo {
+    /// `1.2` or `1.3`.
+    pub(crate) version: &'static str,
+    /// The name of the cipher suite, as in the [registry of
+    /// IANA](https://www.iana.org/assignments/tls-parameters/#tls-parameters-4).
+    pub(crate) cipher: &'static str,
+    /// The name that the client asked for.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Whether the client has resumed an earlier session.
+    pub(crate) is_resumed: bool,
 }
 
 /// How an exchange ended, in the words of the access log.

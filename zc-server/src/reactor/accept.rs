@@ -7,8 +7,12 @@ use mio::net::TcpStream;
 
 use super::room::Room;
 use super::{Accepting, Reactor, Slot};
+use crate::config::Scheme;
+use crate::connection::transport::Transport;
 use crate::connection::{Connection, Turn};
 use crate::reactor::listener::{Accept, accept};
+#[cfg(feature = "tls")]
+use crate::tls::Session;
 use crate::worker::Shortage;
 
 /// Connections accepted from one listener in one turn.
@@ -49,11 +53,12 @@ impl Reactor {
                     Room::Requested | Room::None => return pause,
                 }
             }
-            match accept(&self.listeners[index]) {
+            match accept(&self.listeners[index].socket) {
                 Accept::Connection(stream, remote) => {
-                    let placed = self.shared.balance.place(stream, remote, self.index);
-                    if let Some(stream) = placed {
-                        self.insert(stream, remote);
+                    let scheme = self.listeners[index].scheme;
+                    let balance = &self.shared.balance;
+                    if let Some(stream) = balance.place(stream, remote, scheme, self.index) {
+                        self.insert(stream, remote, scheme);
                     }
                 }
                 other => {
@@ -85,9 +90,16 @@ impl Reactor {
 
     /// The first turn of a connection comes before its registration: the request is there already
     /// more often than not, and a connection that has no second one is never registered.
-    pub(super) fn insert(&mut self, stream: TcpStream, remote: SocketAddr) {
+    ///
+    /// A TLS handshake costs as much as many requests, and has its turn when it is one of few.
+    pub(super) fn insert(&mut self, stream: TcpStream, remote: SocketAddr, scheme: Scheme) {
+        let Some(transport) = self.transport(stream, scheme) else {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            self.shared.balance.end(self.index);
+            return;
+        };
         let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
-        let connection = Connection::new(stream, remote, now_ms, timeouts);
+        let connection = Connection::new(transport, remote, now_ms, timeouts);
         let token = self.slots.insert(|_| Slot {
             connection,
             queued: false,
@@ -97,7 +109,10 @@ impl Reactor {
             return;
         };
         self.worker.token = token;
-        let turn = slot.connection.drive(&mut self.worker);
+        let turn = match scheme {
+            Scheme::Http => slot.connection.drive(&mut self.worker),
+            Scheme::Https => Turn::Wait,
+        };
         if turn == Turn::Closed {
             self.remove(token);
             return;
@@ -112,5 +127,20 @@ impl Reactor {
             return;
         }
         self.after_turn(token, turn);
+    }
+
+    /// `None` where there can be no TLS.
+    fn transport(&self, stream: TcpStream, scheme: Scheme) -> Option<Transport> {
+        match scheme {
+            Scheme::Http => Some(Transport::plain(stream)),
+            #[cfg(feature = "tls")]
+            Scheme::Https => {
+                let acceptor = self.worker.services.acceptor.as_ref()?;
+                let session = Session::new(&acceptor.current()).ok()?;
+                Some(Transport::tls(stream, session))
+            }
+            #[cfg(not(feature = "tls"))]
+            Scheme::Https => None,
+        }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mio::net::TcpStream;
 
+use crate::config::Scheme;
 use crate::mailbox::Mailbox;
 use crate::worker::{Shortage, WorkerMessage};
 
@@ -62,6 +63,7 @@ impl Balance {
         &self,
         stream: TcpStream,
         remote: SocketAddr,
+        scheme: Scheme,
         accepted_by: usize,
     ) -> Option<TcpStream> {
         let chosen = self.choose(accepted_by);
@@ -70,7 +72,7 @@ impl Balance {
         if chosen == accepted_by {
             return Some(stream);
         }
-        let message = |stream| WorkerMessage::Connection(stream, remote);
+        let message = |stream| WorkerMessage::Connection(stream, remote, scheme);
         match self.workers[chosen].mailbox.offer(stream, message) {
             Ok(()) => None,
             Err(stream) => {
@@ -160,7 +162,7 @@ mod tests {
         for _ in 0..9 {
             let stream = std::net::TcpStream::connect(address).expect("us");
             let stream = TcpStream::from_std(stream);
-            kept += usize::from(balance.place(stream, address, 1).is_some());
+            kept += usize::from(balance.place(stream, address, Scheme::Http, 1).is_some());
         }
         let arrived = |mailbox: &Mailbox<WorkerMessage>| mailbox.take().len();
         assert_eq!(kept, 3);
@@ -176,7 +178,7 @@ mod tests {
         for count in 1..=4 {
             let stream = std::net::TcpStream::connect(address).expect("us");
             let stream = TcpStream::from_std(stream);
-            assert!(balance.place(stream, address, 1).is_some());
+            assert!(balance.place(stream, address, Scheme::Http, 1).is_some());
             let load = |worker: usize| balance.workers[worker].connections.load(Ordering::Relaxed);
             assert_eq!((load(0), load(1)), (0, count));
         }

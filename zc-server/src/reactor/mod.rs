@@ -33,7 +33,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -41,6 +40,7 @@ use crate::connection::{Connection, Idleness, Turn};
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::idle::IdleConnections;
+use crate::reactor::listener::Listener;
 use crate::reactor::room::ShedCount;
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
@@ -51,6 +51,8 @@ use crate::worker::{Worker, WorkerMessage};
 const RING: Token = Token(u32::MAX as usize - 1);
 /// Readiness events taken from the kernel in one call.
 const EVENTS_MAX: usize = 512;
+/// TLS handshakes that go on between two polls. A step of one takes about 0.1 ms.
+const HANDSHAKES_MAX: usize = 4;
 /// Such batches from one listener before it is closed; more than its queue holds.
 const DRAIN_BATCHES_MAX: usize = 32;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
@@ -89,12 +91,14 @@ pub(crate) struct Reactor {
     /// Its place among the workers.
     index: usize,
     poll: Poll,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     accepting: Accepting,
     slots: Slots<Slot>,
     /// Those with a request, or that something has happened to.
     ready: VecDeque<Token>,
-    /// The same, where the last response was of a cold file.
+    /// Those whose TLS handshake goes on.
+    handshakes: VecDeque<Token>,
+    /// The same as the ready ones, where the last response was of a cold file.
     cold: VecDeque<Token>,
     /// Those whose response is under way and can go on.
     streaming: VecDeque<Token>,
@@ -125,13 +129,13 @@ impl Reactor {
     pub(crate) fn new(
         index: usize,
         poll: Poll,
-        mut listeners: Vec<TcpListener>,
+        mut listeners: Vec<Listener>,
         worker: Worker,
         shared: Arc<ServerState>,
     ) -> io::Result<Self> {
         for (number, listener) in listeners.iter_mut().enumerate() {
             poll.registry()
-                .register(listener, Token(number), Interest::READABLE)?;
+                .register(&mut listener.socket, Token(number), Interest::READABLE)?;
         }
         if let Some(ring) = &worker.ring {
             let descriptor = ring.as_fd().as_raw_fd();
@@ -146,6 +150,7 @@ impl Reactor {
             accepting: Accepting::NextTurn,
             slots: Slots::new(),
             ready: VecDeque::new(),
+            handshakes: VecDeque::new(),
             cold: VecDeque::new(),
             streaming: VecDeque::new(),
             wheel: Wheel::new(0),
@@ -220,7 +225,7 @@ impl Reactor {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        let queues = [&self.ready, &self.cold, &self.streaming];
+        let queues = [&self.ready, &self.handshakes, &self.cold, &self.streaming];
         let is_idle = queues.iter().all(|queue| queue.is_empty());
         if !is_idle || self.accepting == Accepting::NextTurn {
             return Some(Duration::ZERO);
@@ -271,6 +276,8 @@ impl Reactor {
         }
         if slot.connection.is_sending() {
             enqueue(&mut self.streaming, token, slot);
+        } else if slot.connection.is_handshaking() {
+            enqueue(&mut self.handshakes, token, slot);
         } else if slot.connection.was_cold() {
             enqueue(&mut self.cold, token, slot);
         } else {
@@ -302,7 +309,9 @@ impl Reactor {
                         }
                     }
                 }
-                WorkerMessage::Connection(stream, remote) => self.insert(stream, remote),
+                WorkerMessage::Connection(stream, remote, scheme) => {
+                    self.insert(stream, remote, scheme);
+                }
                 WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
                 WorkerMessage::RoomAnswered => self.on_room_answered(),
                 WorkerMessage::Content(content, roots) => {
@@ -330,6 +339,11 @@ impl Reactor {
         let requests = self.ready.len();
         for _ in 0..requests {
             if let Some(token) = self.ready.pop_front() {
+                self.drive(token);
+            }
+        }
+        for _ in 0..self.handshakes.len().min(HANDSHAKES_MAX) {
+            if let Some(token) = self.handshakes.pop_front() {
                 self.drive(token);
             }
         }

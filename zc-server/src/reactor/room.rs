@@ -94,7 +94,7 @@ impl ShedCount {
 impl Reactor {
     /// Has the connection closed that has been idle longest, of all workers, if one waits at the listener.
     pub(super) fn make_room(&mut self, listener: usize, shortage: Shortage) -> Room {
-        if !has_waiting(&self.listeners[listener]) {
+        if !has_waiting(&self.listeners[listener].socket) {
             return Room::Unneeded;
         }
         let own_us = self.oldest_idle_us();
@@ -149,8 +149,10 @@ impl Reactor {
         {
             self.idle.forget(token);
             // One of which bytes have come since is not idle: the next poll tells of them.
-            let slot = self.slots.get_mut(token);
-            if slot.is_some_and(|slot| slot.connection.has_nothing_to_read()) {
+            if let Some(slot) = self.slots.get_mut(token)
+                && slot.connection.has_nothing_to_read()
+            {
+                slot.connection.finish();
                 self.remove(token);
                 self.shared.shed.add(shortage);
                 return true;

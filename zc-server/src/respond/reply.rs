@@ -91,6 +91,8 @@ impl Ready {
 pub(crate) struct Buffers {
     /// Responses, one behind the other, until they are sent.
     pub(crate) output: Vec<u8>,
+    /// TLS records, until they are sent.
+    pub(crate) sealed: Vec<u8>,
     /// Taken by a [`Stream`] for its head, and given back by whoever has sent it.
     pub(crate) head: BytesMut,
 }

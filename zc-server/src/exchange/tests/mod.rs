@@ -5,6 +5,7 @@ mod rows;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -68,27 +69,39 @@ impl FakePeer {
 }
 
 impl Peer for FakePeer {
-    fn remote(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 9))
+    fn client(&self) -> Client<'_> {
+        Client {
+            remote: SocketAddr::from(([127, 0, 0, 1], 9)),
+            tls: None,
+        }
     }
 
     fn is_gone(&self) -> bool {
         self.is_gone
     }
 
-    fn send(&mut self, body: &mut ResponseBody, budget: u64) -> Result<Progress, SendError> {
+    fn send(
+        &mut self,
+        body: &mut ResponseBody,
+        budget: u64,
+        _: &mut Vec<u8>,
+    ) -> Result<Progress, SendError> {
         match self.answers.pop_front() {
             Some(progress) => Ok(progress),
             None => body.advance(&self.socket, budget.max(1)),
         }
     }
 
+    fn byte_cost(&self) -> u64 {
+        1
+    }
+
     fn unacknowledged_bytes(&self) -> u64 {
         self.unacknowledged_bytes
     }
 
-    fn offload_fd(&self) -> io::Result<OwnedFd> {
-        self.socket.as_fd().try_clone_to_owned()
+    fn offload_fd(&self) -> io::Result<Option<OwnedFd>> {
+        self.socket.as_fd().try_clone_to_owned().map(Some)
     }
 }
 

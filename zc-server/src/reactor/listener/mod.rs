@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::config::{Bind, Network};
+use crate::config::{Bind, Network, Scheme};
 
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
@@ -32,8 +32,15 @@ const DEFER_ACCEPT_SECONDS: u16 = 1;
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// For each worker, one listener for each address, in the order of `listening`.
-    pub(crate) workers: Vec<Vec<TcpListener>>,
+    pub(crate) workers: Vec<Vec<Listener>>,
     pub(crate) listening: Vec<Listening>,
+}
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) scheme: Scheme,
 }
 
 /// An address that is listened on. Displayed as where to find the server.
@@ -43,11 +50,13 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Whether an address of IPv6 takes connections by IPv4 as well.
     pub takes_ipv4: bool,
+    /// What is spoken there.
+    pub scheme: Scheme,
 }
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}/", self.address)?;
+        write!(f, "{}://{}/", self.scheme, self.address)?;
         if !self.address.ip().is_unspecified() {
             return Ok(());
         }
@@ -65,7 +74,7 @@ impl fmt::Display for Listening {
 ///
 /// If an address cannot be listened on; the message names it and the mend.
 pub(crate) fn bind_all(
-    binds: &[Bind],
+    binds: &[(Bind, Scheme)],
     workers: usize,
     network: &Network,
 ) -> Result<Bound, BindError> {
@@ -73,29 +82,29 @@ pub(crate) fn bind_all(
         workers: (0..workers).map(|_| Vec::new()).collect(),
         listening: Vec::with_capacity(binds.len()),
     };
-    for &bind in binds {
+    for &(bind, scheme) in binds {
+        let mut listen = |address, takes_ipv4| bound.listen(address, takes_ipv4, scheme, network);
         match bind {
             Bind::Address(address) => {
-                let has_port = |other: &&Bind| other.is_ipv4() && other.port() == address.port();
+                let has_port =
+                    |(other, _): &&(Bind, _)| other.is_ipv4() && other.port() == address.port();
                 let beside = binds.iter().find(has_port).filter(|_| address.port() != 0);
                 let takes_ipv4 = address.ip() == Ipv6Addr::UNSPECIFIED && beside.is_none();
-                bound.listen(address, takes_ipv4, network)?;
+                listen(address, takes_ipv4)?;
             }
             Bind::Loopback(port) => {
-                let v4 = bound.listen((Ipv4Addr::LOCALHOST, port).into(), false, network);
+                let v4 = listen((Ipv4Addr::LOCALHOST, port).into(), false);
                 // What one has of the other is its port.
                 let port = v4.as_ref().map_or(port, SocketAddr::port);
-                let v6 = bound.listen((Ipv6Addr::LOCALHOST, port).into(), false, network);
+                let v6 = listen((Ipv6Addr::LOCALHOST, port).into(), false);
                 one_of(v4, v6)?;
             }
-            Bind::Everywhere(port) => {
-                match bound.listen((Ipv6Addr::UNSPECIFIED, port).into(), true, network) {
-                    Err(error) if error.is_absent() => {
-                        bound.listen((Ipv4Addr::UNSPECIFIED, port).into(), false, network)?;
-                    }
-                    listening => drop(listening?),
+            Bind::Everywhere(port) => match listen((Ipv6Addr::UNSPECIFIED, port).into(), true) {
+                Err(error) if error.is_absent() => {
+                    listen((Ipv4Addr::UNSPECIFIED, port).into(), false)?;
                 }
-            }
+                listening => drop(listening?),
+            },
         }
     }
     Ok(bound)
@@ -119,6 +128,7 @@ impl Bound {
         &mut self,
         requested: SocketAddr,
         takes_ipv4: bool,
+        scheme: Scheme,
         network: &Network,
     ) -> Result<SocketAddr, BindError> {
         let failed = |error| BindError {
@@ -139,11 +149,15 @@ impl Bound {
             listeners.push(TcpListener::from_std(listener));
         }
         for (worker, listener) in self.workers.iter_mut().zip(listeners) {
-            worker.push(listener);
+            worker.push(Listener {
+                socket: listener,
+                scheme,
+            });
         }
         self.listening.push(Listening {
             address,
             takes_ipv4,
+            scheme,
         });
         Ok(address)
     }

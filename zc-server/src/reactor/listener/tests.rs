@@ -21,7 +21,8 @@ fn any_port() -> SocketAddr {
 
 /// Listens on these addresses.
 fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
-    let binds: Vec<_> = addresses.iter().copied().map(Bind::Address).collect();
+    let with_scheme = |&address| (Bind::Address(address), Scheme::Http);
+    let binds: Vec<_> = addresses.iter().map(with_scheme).collect();
     bind_all(&binds, workers, &EAGER)
 }
 
@@ -53,7 +54,7 @@ fn every_worker_has_every_address_and_one_port() {
     for listeners in &bound.workers {
         let actual: Vec<_> = listeners
             .iter()
-            .map(|one| one.local_addr().unwrap())
+            .map(|one| one.socket.local_addr().unwrap())
             .collect();
         assert_eq!(actual, [bound.address(0), bound.address(1)]);
         assert!(actual.iter().all(|address| address.port() != 0));
@@ -104,7 +105,7 @@ fn connections_are_spread_over_the_workers() {
     // A client is connected a moment before its connection is in the queue.
     while accepted.iter().sum::<usize>() < clients.len() && Instant::now() < deadline {
         for (worker, listeners) in bound.workers.iter().enumerate() {
-            if let Accept::Connection(..) = accept(&listeners[0]) {
+            if let Accept::Connection(..) = accept(&listeners[0].socket) {
                 accepted[worker] += 1;
             }
         }
@@ -117,7 +118,7 @@ fn connections_are_spread_over_the_workers() {
 #[test]
 fn accepted_sockets_need_no_further_calls() {
     let bound = bind(&[any_port()], 1).unwrap();
-    let listener = &bound.workers[0][0];
+    let listener = &bound.workers[0][0].socket;
     assert!(matches!(accept(listener), Accept::WouldBlock));
     let client = StdTcpStream::connect(bound.address(0)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -147,7 +148,11 @@ fn v6_and_v4_wildcards_stand_side_by_side() {
         for v4 in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
             match bind(&[v6, (v4, port).into()], 2) {
                 Ok(bound) => {
-                    assert!(SockRef::from(&bound.workers[1][0]).only_v6().unwrap());
+                    assert!(
+                        SockRef::from(&bound.workers[1][0].socket)
+                            .only_v6()
+                            .unwrap()
+                    );
                     assert!(!bound.listening[0].takes_ipv4);
                 }
                 // Somebody was faster.
@@ -157,7 +162,11 @@ fn v6_and_v4_wildcards_stand_side_by_side() {
         }
         let alone = bind(&[v6], 2);
         if let Ok(bound) = alone {
-            assert!(!SockRef::from(&bound.workers[1][0]).only_v6().unwrap());
+            assert!(
+                !SockRef::from(&bound.workers[1][0].socket)
+                    .only_v6()
+                    .unwrap()
+            );
             return;
         }
     }
@@ -197,11 +206,13 @@ fn congestion_control_is_inherited_and_one_that_is_missing_is_named() {
         congestion: Congestion::Cubic,
         ..EAGER
     };
-    let bound = bind_all(&[any_port().into()], 2, &network).unwrap();
+    let bound = bind_all(&[(any_port().into(), Scheme::Http)], 2, &network).unwrap();
     for listeners in &bound.workers {
-        let name = SockRef::from(&listeners[0]).tcp_congestion().unwrap();
+        let name = SockRef::from(&listeners[0].socket)
+            .tcp_congestion()
+            .unwrap();
         assert!(name.starts_with(b"cubic"), "{name:?}");
-        assert_eq!(unpaced_under(&listeners[0]), None);
+        assert_eq!(unpaced_under(&listeners[0].socket), None);
     }
     assert!(message(Errno::ENOENT).contains("choose another one with --congestion"));
 }

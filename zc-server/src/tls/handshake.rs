@@ -1,0 +1,203 @@
+//! The handshake, by rustls, from bytes that came to bytes that are to be sent.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::kernel::KernelConnection;
+use rustls::server::{
+    ClientHello, ResolvesServerCert, ServerConnectionData, UnbufferedServerConnection,
+};
+use rustls::sign::CertifiedKey;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig};
+
+use crate::observe::record::TlsInfo;
+
+/// A handshake that is under way.
+pub(super) struct Handshake {
+    connection: UnbufferedServerConnection,
+    names: Arc<NameRecorder>,
+    /// What came and is not done with.
+    incoming: Vec<u8>,
+    /// Requests that came behind the end of the handshake, in plain.
+    early: Vec<u8>,
+}
+
+/// How far a handshake came.
+pub(super) enum Advanced {
+    /// More has to come.
+    Blocked,
+    /// The peer has ended it.
+    Closed,
+    Failed,
+    /// The keys are there.
+    Over(Box<Agreed>),
+}
+
+/// What both sides agreed on.
+pub(super) struct Agreed {
+    pub(super) keys: KernelConnection<ServerConnectionData>,
+    pub(super) secrets: ExtractedSecrets,
+    pub(super) info: TlsInfo,
+    /// Records that came behind it.
+    pub(super) incoming: Vec<u8>,
+    /// What came behind it, in plain.
+    pub(super) early: Vec<u8>,
+}
+
+impl Handshake {
+    /// A handshake as `config` says. Its certificate is chosen by the resolver of `config`.
+    pub(super) fn new(config: &ServerConfig) -> Result<Self, rustls::Error> {
+        let names = Arc::new(NameRecorder {
+            resolver: Arc::clone(&config.cert_resolver),
+            name: OnceLock::new(),
+        });
+        let mut config = config.clone();
+        config.cert_resolver = Arc::clone(&names) as Arc<dyn ResolvesServerCert>;
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(Arc::new(config))?,
+            names,
+            incoming: Vec::new(),
+            early: Vec::new(),
+        })
+    }
+
+    /// Whether nothing has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.incoming.is_empty() && self.names.name.get().is_none()
+    }
+
+    /// Goes on with `bytes`, which came. What is to be sent is appended to `output`.
+    pub(super) fn advance(
+        mut self: Box<Self>,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+    ) -> (Option<Box<Self>>, Advanced) {
+        self.incoming.extend_from_slice(bytes);
+        let advanced = loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.connection.process_tls_records(&mut self.incoming);
+            let advanced = match state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    let start = output.len();
+                    // Told of by an error is how much room it takes.
+                    let room = match data.encode(&mut []) {
+                        Err(EncodeError::InsufficientSize(size)) => size.required_size,
+                        _ => 0,
+                    };
+                    output.resize(start + room, 0);
+                    let written = data.encode(&mut output[start..]).unwrap_or(0);
+                    output.truncate(start + written);
+                    None
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    None
+                }
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(Ok(record)) = traffic.next_record() {
+                        discard += record.discard;
+                        self.early.extend_from_slice(record.payload);
+                    }
+                    None
+                }
+                Ok(ConnectionState::WriteTraffic(_)) => {
+                    self.incoming.drain(..discard);
+                    return (None, self.finish());
+                }
+                Ok(ConnectionState::BlockedHandshake) => Some(Advanced::Blocked),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Advanced::Closed),
+                // Early data is not accepted, and there are no other states.
+                Ok(_) => Some(Advanced::Failed),
+                Err(_) => {
+                    self.incoming.drain(..discard);
+                    self.encode_alert(output);
+                    return (None, Advanced::Failed);
+                }
+            };
+            self.incoming.drain(..discard);
+            if let Some(advanced) = advanced {
+                break advanced;
+            }
+        };
+        (Some(self), advanced)
+    }
+
+    /// After an error: the alert that tells the peer.
+    fn encode_alert(&mut self, output: &mut Vec<u8>) {
+        // The alert comes before anything else is looked at, but rustls must find what it has looked at before.
+        let UnbufferedStatus { state, .. } =
+            self.connection.process_tls_records(&mut self.incoming);
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = state {
+            let start = output.len();
+            output.resize(start + ALERT_BYTES_MAX, 0);
+            let written = data.encode(&mut output[start..]).unwrap_or(0);
+            output.truncate(start + written);
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Advanced {
+        let Self {
+            connection,
+            names,
+            incoming,
+            early,
+        } = *self;
+        let info = info(&connection, names.name.get().cloned());
+        match (connection.dangerous_into_kernel_connection(), info) {
+            (Ok((secrets, keys)), Some(info)) => Advanced::Over(Box::new(Agreed {
+                keys,
+                secrets,
+                info,
+                incoming,
+                early,
+            })),
+            _ => Advanced::Failed,
+        }
+    }
+}
+
+/// Room for a sealed alert.
+const ALERT_BYTES_MAX: usize = 64;
+
+fn info(connection: &CommonState, server_name: Option<Box<str>>) -> Option<TlsInfo> {
+    let version = match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => "1.3",
+        _ => "1.2",
+    };
+    let cipher = connection.negotiated_cipher_suite()?.suite();
+    Some(TlsInfo {
+        version,
+        cipher: cipher.as_str().unwrap_or("unknown"),
+        is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        server_name,
+    })
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("incoming", &self.incoming.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Chooses the certificate, and keeps the name that the client asked for: rustls does not tell it afterwards.
+#[derive(Debug)]
+struct NameRecorder {
+    resolver: Arc<dyn ResolvesServerCert>,
+    name: OnceLock<Box<str>>,
+}
+
+impl ResolvesServerCert for NameRecorder {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = hello.server_name() {
+            self.name.get_or_init(|| name.into());
+        }
+        self.resolver.resolve(hello)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.resolver.only_raw_public_keys()
+    }
+}

@@ -1,0 +1,26 @@
+//! TLS on a connection: bytes that came → requests, responses → bytes to be sent. No socket is touched here.
+//!
+//! rustls makes the handshake. At its end it gives up the keys, and from then on the record layer is
+//! [ours](record): what is sent is sealed in place, so that a file is read to where its record goes out from.
+//!
+//! ```text
+//! state        event                          next
+//! -----------  -----------------------------  ------------------------------------------------
+//! Handshaking  more has to come               Handshaking
+//!              the keys are there             Open
+//!              no TLS                         Over; the first bytes are given back
+//!              it fails                       Over, with an alert
+//! Open         a request                      Open
+//!              KeyUpdate                      Open, with the next keys
+//!              close_notify                   Open, nothing comes any more
+//!              anything else, or a forgery    Over, with an alert
+//!              closed by us                   Over, with close_notify
+//! ```
+
+mod handshake;
+mod record;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use session::{Failed, RECORD_BYTES_MAX, Received, Session};

@@ -1,0 +1,436 @@
+//! Our side of TLS against rustls' client, in memory.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rustls::client::ClientConnection;
+use rustls::crypto::aws_lc_rs::{cipher_suite as suites, default_provider};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    AlertDescription, ClientConfig, ContentType, ProtocolVersion, RootCertStore, ServerConfig,
+    SupportedCipherSuite,
+};
+use zc_core::Progress;
+
+use super::record::Sealer;
+use super::session::{Failed, Received, Session};
+
+/// Every version with every cipher.
+const SUITES: [SupportedCipherSuite; 6] = [
+    suites::TLS13_AES_128_GCM_SHA256,
+    suites::TLS13_AES_256_GCM_SHA384,
+    suites::TLS13_CHACHA20_POLY1305_SHA256,
+    suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    suites::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+];
+const TLS13_SUITE: SupportedCipherSuite = SUITES[0];
+/// As long as that of a worker.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// Both ends of a connection, and what is on its way between them.
+struct Scene {
+    session: Session,
+    client: ClientConnection,
+    /// What the client has opened. Reading it ends with would-block where the peer has not closed.
+    opened: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key");
+    let chain = vec![pair.cert.der().clone()];
+    let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
+    let mut roots = RootCertStore::empty();
+    roots.add(chain[0].clone()).expect("a certificate");
+    let mut provider = default_provider();
+    provider.cipher_suites = vec![suite];
+    let provider = Arc::new(provider);
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS12, &TLS13][..])
+        .or_else(|_| {
+            ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[suite.version()])
+        })
+        .expect("a version")
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::Pkcs8(key))
+        .expect("a pair");
+    server.enable_secret_extraction = true;
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[suite.version()])
+        .expect("a version")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.enable_secret_extraction = true;
+    (server, client)
+}
+
+impl Scene {
+    fn new(suite: SupportedCipherSuite) -> Self {
+        let (server, client) = configs(suite);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+        client.set_buffer_limit(None);
+        Self {
+            session: Session::new(&server).expect("a session"),
+            client,
+            opened: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+        }
+    }
+
+    /// One whose handshake is over.
+    fn established(suite: SupportedCipherSuite) -> Self {
+        let mut scene = Self::new(suite);
+        while scene.session.is_handshaking() {
+            let bytes = scene.client_output();
+            let received = scene.receive(&bytes).expect("a handshake");
+            assert!(
+                received.is_empty() && !bytes.is_empty(),
+                "nothing but the handshake"
+            );
+            scene.carry_to_client();
+        }
+        scene
+    }
+
+    fn client_output(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.client.wants_write() {
+            self.client.write_tls(&mut bytes).expect("memory");
+        }
+        bytes
+    }
+
+    fn carry_to_client(&mut self) {
+        let output = self.session.output().to_vec();
+        self.session.on_taken(output.len());
+        self.deliver(&output);
+    }
+
+    fn deliver(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            self.client.read_tls(&mut bytes).expect("memory");
+            self.client.process_new_packets().expect("records");
+            let _ = self.client.reader().read_to_end(&mut self.opened);
+        }
+    }
+
+    /// The session gets these bytes, in reads as the socket would make them. Answers the plaintext.
+    fn receive(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+        let mut plain = Vec::new();
+        loop {
+            let mut received = self.session.next(&mut self.scratch)?;
+            if received == Received::Nothing {
+                if bytes.is_empty() {
+                    return Ok(plain);
+                }
+                let (now, later) = bytes.split_at(bytes.len().min(SCRATCH_BYTES));
+                self.scratch[..now.len()].copy_from_slice(now);
+                bytes = later;
+                received = self.session.receive(&mut self.scratch, now.len())?;
+            }
+            match received {
+                Received::Plain(count) => plain.extend_from_slice(&self.scratch[..count]),
+                Received::Nothing | Received::Established => {}
+                Received::Closed => {
+                    assert!(bytes.is_empty());
+                    return Ok(plain);
+                }
+                Received::NotTls(_) => panic!("it is TLS"),
+            }
+        }
+    }
+
+    /// The session seals these bytes, the client opens them.
+    fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        let mut sent = 0;
+        loop {
+            self.session.renew_keys().expect("keys");
+            self.carry_to_client();
+            let sealing = self.session.seal_from(&mut sealed, 4, |slots| {
+                sent += slots.put(&bytes[sent..]);
+                Ok(Progress::BudgetSpent)
+            });
+            let (_, length) = sealing.expect("a record");
+            let (now, kept) = sealed[..length].split_at(length / 3);
+            self.deliver(now);
+            self.session.keep(kept);
+            self.carry_to_client();
+            if sent == bytes.len() {
+                return std::mem::take(&mut self.opened);
+            }
+        }
+    }
+
+    /// What the client would seal, for records that it would not send.
+    fn sealer_of_client(self) -> (Session, Sealer) {
+        let version = self.client.protocol_version().expect("it is open");
+        let secrets = self.client.dangerous_extract_secrets().expect("keys");
+        let (sequence, secrets) = secrets.tx;
+        let sealer = Sealer::new(version, (sequence, &secrets)).expect("a cipher");
+        (self.session, sealer)
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index * 7 + index / 251) as u8)
+        .collect()
+}
+
+/// What the session makes of these records.
+fn received(session: &mut Session, records: &[u8]) -> Result<Received, Failed> {
+    let mut scratch = vec![0; SCRATCH_BYTES];
+    scratch[..records.len()].copy_from_slice(records);
+    session.receive(&mut scratch, records.len())
+}
+
+#[test]
+fn bytes_come_and_go_with_every_version_and_cipher() {
+    for suite in SUITES {
+        let mut scene = Scene::established(suite);
+        let info = scene.session.info().expect("it is open").clone();
+        assert_eq!(Some(info.cipher), suite.suite().as_str());
+        let is_tls13 = suite.version().version == ProtocolVersion::TLSv1_3;
+        assert_eq!(info.version, if is_tls13 { "1.3" } else { "1.2" });
+        assert_eq!(info.server_name.as_deref(), Some("localhost"));
+        assert!(!info.is_resumed);
+        for length in [1, 100, 16_384, 16_385, 70_000, 0, 300_000] {
+            let bytes = pattern(length);
+            scene.client.writer().write_all(&bytes).expect("memory");
+            let records = scene.client_output();
+            assert!(
+                scene.receive(&records).expect("records") == bytes,
+                "{suite:?}"
+            );
+            assert!(scene.send(&bytes) == bytes, "{suite:?} {length}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_drips_is_understood() {
+    for suite in [SUITES[0], SUITES[3]] {
+        let mut scene = Scene::new(suite);
+        let mut plain = Vec::new();
+        scene
+            .client
+            .writer()
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .expect("memory");
+        while plain.is_empty() {
+            for byte in scene.client_output() {
+                plain.extend(scene.receive(&[byte]).expect("a handshake"));
+            }
+            scene.carry_to_client();
+        }
+        assert_eq!(plain, b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(scene.send(b"ok"), b"ok");
+    }
+}
+
+#[test]
+fn requests_right_behind_the_handshake_are_not_lost() {
+    for suite in SUITES {
+        for length in [20, 40_000] {
+            let mut scene = Scene::new(suite);
+            let request = pattern(length);
+            // It goes out with the last flight of the client.
+            scene.client.writer().write_all(&request).expect("memory");
+            let mut plain = Vec::new();
+            while plain.len() < length {
+                let bytes = scene.client_output();
+                assert!(!bytes.is_empty(), "{suite:?}: {} of {length}", plain.len());
+                plain.extend(scene.receive(&bytes).expect("records"));
+                scene.carry_to_client();
+            }
+            assert!(plain == request);
+            assert_eq!(scene.send(b"ok"), b"ok");
+        }
+    }
+}
+
+#[test]
+fn keys_are_renewed_when_the_client_wants_it() {
+    let mut scene = Scene::established(TLS13_SUITE);
+    for _ in 0..3 {
+        scene.client.refresh_traffic_keys().expect("TLS 1.3");
+        scene
+            .client
+            .writer()
+            .write_all(b"a request")
+            .expect("memory");
+        let records = scene.client_output();
+        assert_eq!(scene.receive(&records).expect("records"), b"a request");
+        // The client opens them with its next keys alone.
+        assert_eq!(scene.send(b"a response"), b"a response");
+    }
+}
+
+#[test]
+fn both_sides_close() {
+    for suite in SUITES {
+        let mut scene = Scene::established(suite);
+        scene
+            .client
+            .writer()
+            .write_all(b"the last")
+            .expect("memory");
+        scene.client.send_close_notify();
+        let records = scene.client_output();
+        assert_eq!(scene.receive(&records).expect("records"), b"the last");
+        assert_eq!(scene.session.next(&mut scene.scratch), Ok(Received::Closed));
+        // What it asked for it still gets.
+        assert_eq!(scene.send(b"a response"), b"a response");
+        scene.session.close();
+        let output = scene.session.output().to_vec();
+        scene.client.read_tls(&mut &output[..]).expect("memory");
+        let state = scene.client.process_new_packets().expect("records");
+        assert!(state.peer_has_closed());
+    }
+}
+
+#[test]
+fn a_forged_record_ends_the_connection_with_an_alert() {
+    for suite in SUITES {
+        let mut scene = Scene::established(suite);
+        scene
+            .client
+            .writer()
+            .write_all(b"a request")
+            .expect("memory");
+        let mut records = scene.client_output();
+        *records.last_mut().expect("a record") ^= 1;
+        assert_eq!(scene.receive(&records), Err(Failed));
+        assert_eq!(scene.session.next(&mut scene.scratch), Err(Failed));
+        let output = scene.session.output().to_vec();
+        scene.client.read_tls(&mut &output[..]).expect("memory");
+        let error = scene.client.process_new_packets().expect_err("an alert");
+        assert_eq!(
+            error,
+            rustls::Error::AlertReceived(AlertDescription::BadRecordMac)
+        );
+        let sealing = scene
+            .session
+            .seal_from(&mut Vec::new(), 1, |_| Ok(Progress::Complete));
+        assert!(sealing.is_err());
+    }
+}
+
+#[test]
+fn what_a_client_may_not_send_ends_the_connection() {
+    let update = |request| [24, 0, 0, 1, request];
+    let handshake = ContentType::Handshake;
+    for suite in [SUITES[0], SUITES[3]] {
+        let is_tls13 = suite.version().version == ProtocolVersion::TLSv1_3;
+        for (content_type, bytes, is_allowed) in [
+            (handshake, &update(0)[..], is_tls13),
+            (handshake, &update(2), false),
+            (handshake, &update(0)[..4], false),
+            (handshake, &[update(0), update(0)].concat(), false),
+            // HelloRequest, and a ClientHello: renegotiation.
+            (handshake, &[0, 0, 0, 0], false),
+            (handshake, &[1, 0, 0, 2, 3, 3], false),
+            (ContentType::ChangeCipherSpec, &[1], false),
+            (ContentType::Alert, &[1], false),
+            (ContentType::Alert, &[1, 0, 0], false),
+            // user_canceled: close_notify follows.
+            (ContentType::Alert, &[1, 90], true),
+            (ContentType::Unknown(99), &[1], false),
+        ] {
+            let (mut session, mut sealer) = Scene::established(suite).sealer_of_client();
+            let mut record = Vec::new();
+            sealer
+                .seal_into(content_type, bytes, &mut record)
+                .expect("a record");
+            let expected = if is_allowed {
+                Ok(Received::Nothing)
+            } else {
+                Err(Failed)
+            };
+            assert_eq!(
+                received(&mut session, &record),
+                expected,
+                "{suite:?} {content_type:?} {bytes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn records_that_say_nothing_are_bounded() {
+    let (mut session, mut sealer) = Scene::established(TLS13_SUITE).sealer_of_client();
+    let mut empty = || {
+        let (_, length) = sealer.layout(0);
+        let mut record = vec![0; length];
+        sealer
+            .seal(ContentType::ApplicationData, &mut record)
+            .expect("a record");
+        record
+    };
+    for _ in 0..32 {
+        assert_eq!(received(&mut session, &empty()), Ok(Received::Nothing));
+    }
+    assert_eq!(received(&mut session, &empty()), Err(Failed));
+}
+
+#[test]
+fn a_record_that_is_too_long_is_refused_by_its_header() {
+    for (suite, length, is_refused) in [
+        (SUITES[0], 16_384 + 256, false),
+        (SUITES[0], 16_384 + 257, true),
+        (SUITES[3], 16_384 + 2048, false),
+        (SUITES[3], 16_384 + 2049, true),
+    ] {
+        let mut scene = Scene::established(suite);
+        let [high, low] = u16::to_be_bytes(length);
+        let answer = scene.receive(&[23, 3, 3, high, low]);
+        assert_eq!(answer.is_err(), is_refused, "{suite:?} {length}");
+    }
+    // In TLS 1.3 nothing comes in plain.
+    let mut scene = Scene::established(TLS13_SUITE);
+    assert_eq!(scene.receive(&[21, 3, 3, 0, 2, 1, 0]), Err(Failed));
+}
+
+#[test]
+fn what_is_no_tls_is_given_back() {
+    let mut scene = Scene::new(TLS13_SUITE);
+    let request = b"GET / HTTP/1.1\r\n\r\n";
+    scene.scratch[..request.len()].copy_from_slice(request);
+    let received = scene.session.receive(&mut scene.scratch, request.len());
+    assert_eq!(received, Ok(Received::NotTls(request.len())));
+    assert!(scene.session.output().is_empty());
+    // What begins like TLS is not.
+    let mut scene = Scene::new(TLS13_SUITE);
+    assert_eq!(scene.receive(&[22, 3, 1, 0, 5, 1, 2, 3, 4, 5]), Err(Failed));
+}
+
+#[test]
+fn nobody_who_prints_a_session_sees_its_keys() {
+    let scene = Scene::established(TLS13_SUITE);
+    let printed = format!("{:?}", scene.session);
+    let (_, sealer) = scene.sealer_of_client();
+    let printed = format!("{printed}{sealer:?}");
+    assert!(printed.contains("TLS13_AES_128_GCM_SHA256"), "{printed}");
+    assert!(
+        !printed.contains("key") && !printed.contains("iv"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_suite_that_nobody_shares_ends_in_an_alert() {
+    let mut scene = Scene::new(SUITES[1]);
+    let (_, client) = configs(SUITES[0]);
+    let name = ServerName::try_from("localhost").expect("a name");
+    scene.client = ClientConnection::new(Arc::new(client), name).expect("a client");
+    let hello = scene.client_output();
+    assert_eq!(scene.receive(&hello), Err(Failed));
+    let alert = scene.session.output();
+    assert_eq!(alert[..5], [21, 3, 3, 0, 2]);
+    assert_eq!(alert[6], u8::from(AlertDescription::HandshakeFailure));
+}
