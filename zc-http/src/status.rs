@@ -22,6 +22,8 @@ pub enum Status {
     PartialContent = 206,
     /// 301: the resource has another target, named in `Location`.
     MovedPermanently = 301,
+    /// 308: at another URI from now on, by the same method.
+    PermanentRedirect = 308,
     /// 304: the client's copy is still good.
     NotModified = 304,
     /// 400: the request breaks the protocol.
@@ -96,6 +98,7 @@ impl Status {
             Self::NoContent => "No Content",
             Self::PartialContent => "Partial Content",
             Self::MovedPermanently => "Moved Permanently",
+            Self::PermanentRedirect => "Permanent Redirect",
             Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
             Self::Forbidden => "Forbidden",

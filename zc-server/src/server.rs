@@ -61,6 +61,7 @@ pub struct Handle {
     stopped_at: Arc<OnceLock<Instant>>,
     /// A handle does not keep the threads of the disk.
     services: Weak<Services>,
+    https_port: Option<u16>,
 }
 
 /// How a server ended.
@@ -94,10 +95,11 @@ impl Server {
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, &config)?;
         let services = Arc::new(services);
-        let (content, roots) = Content::open(&config, &services.mounts, &diagnostics)?;
-        let content = Arc::new(content);
         let (binds, workers) = (binds_of(&config), config.threads.max(1));
         let bound = bind_all(&binds, workers, &config.network).map_err(StartError::Bind)?;
+        let https_port = https_port(&bound.listening);
+        let (content, roots) = Content::open(&config, &services.mounts, &diagnostics, https_port)?;
+        let content = Arc::new(content);
         let qdisc = bound.workers[0].first();
         let qdisc = qdisc.and_then(|listener| unpaced_under(&listener.socket));
         let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
@@ -130,6 +132,7 @@ impl Server {
             mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
             stopped_at: Arc::default(),
             services: Arc::downgrade(&services),
+            https_port,
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
@@ -268,7 +271,12 @@ impl Handle {
         let Some(services) = self.services.upgrade() else {
             return Ok(());
         };
-        let opened = Content::open(config, &services.mounts, &services.diagnostics);
+        let opened = Content::open(
+            config,
+            &services.mounts,
+            &services.diagnostics,
+            self.https_port,
+        );
         let (content, roots) = opened?;
         let (content, roots) = (Arc::new(content), Arc::from(roots));
         for mailbox in self.mailboxes.iter() {
@@ -303,6 +311,13 @@ impl Handle {
             let _ = waker.wake();
         }
     }
+}
+
+/// The port that requests by HTTP are redirected to.
+fn https_port(listening: &[Listening]) -> Option<u16> {
+    let mut listening = listening.iter();
+    let secure = listening.find(|listening| listening.scheme == Scheme::Https)?;
+    Some(secure.address.port())
 }
 
 /// Where to listen, and what is spoken there.

@@ -120,8 +120,9 @@ pub(crate) struct Worker {
     /// Where reads that were submitted to the kernel are waited for, if that is allowed.
     pub(crate) ring: Option<DiskRing<WatchedRead>>,
     exchanges: u64,
-    /// The connection that is driven.
+    /// The connection that is driven, and what it speaks.
     pub(crate) token: Token,
+    pub(crate) scheme: Scheme,
     pub(crate) turn: TurnAccount,
     /// Milliseconds since the worker began, renewed once a turn.
     pub(crate) now_ms: u64,
@@ -162,6 +163,7 @@ impl Worker {
             ring: None,
             exchanges: 0,
             token: Token(0),
+            scheme: Scheme::Http,
             turn: TurnAccount::default(),
             now_ms: 0,
             now,
@@ -201,6 +203,7 @@ impl Worker {
             now: self.now,
             date: self.date,
             now_ms: self.now_ms,
+            scheme: self.scheme,
         }
     }
 
@@ -377,7 +380,7 @@ pub(crate) mod testing {
             let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
             let diagnostics = Diagnostics::start().expect("a thread");
             let services = Services::start(config, diagnostics).expect("threads");
-            let opened = Content::open(config, &services.mounts, &services.diagnostics);
+            let opened = Content::open(config, &services.mounts, &services.diagnostics, None);
             let (content, roots) = opened.expect("a root");
             let cache = ResponseCache::new(Bounds {
                 entries: 0,

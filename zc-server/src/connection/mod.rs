@@ -300,6 +300,7 @@ impl Connection {
             responses: TURN_RESPONSES_MAX,
             reads: TURN_READS_MAX,
         };
+        worker.scheme = self.link.transport.scheme();
         let mut state = self.take_state();
         loop {
             let (next, turn) = match self.step(state, &mut allowance, worker) {
@@ -396,6 +397,7 @@ impl Connection {
 
     /// The deadline has passed. `Again` means that an answer is to be sent first.
     pub(crate) fn on_deadline(&mut self, worker: &mut Worker) -> Turn {
+        worker.scheme = self.link.transport.scheme();
         let next = match self.take_state() {
             State::Receiving { .. } if !self.input.is_empty() => {
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);

@@ -13,6 +13,7 @@ use super::plain::Plain;
 #[cfg(feature = "tls")]
 use super::secure::Secure;
 use crate::body::ResponseBody;
+use crate::config::Scheme;
 use crate::observe::record::TlsInfo;
 
 /// How bytes go between the server and the peer: as they are, or in TLS records.
@@ -48,6 +49,14 @@ impl Transport {
     #[cfg(feature = "tls")]
     pub(crate) fn give_up_tls(&mut self) {
         self.tls = None;
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return Scheme::Https;
+        }
+        Scheme::Http
     }
 
     /// What was agreed on, with TLS and once its handshake is over.

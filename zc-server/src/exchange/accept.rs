@@ -136,7 +136,7 @@ pub(crate) fn accept_request<'b>(
 
 fn asked(request: &Request<'_>, worker: &Worker) -> Asked {
     Asked {
-        root: worker.content.root_of(request),
+        root: worker.content.root_of(request, worker.scheme),
         method: request.method,
     }
 }

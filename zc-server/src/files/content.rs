@@ -3,14 +3,14 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zc_http::Request;
 
 use crate::config::files::Files;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Scheme};
 use crate::files::mounts::Mounts;
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
@@ -18,6 +18,9 @@ use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
+
+/// The port of HTTPS that no URL names.
+const HTTPS_PORT: u16 = 443;
 
 /// What is served, and how files become responses.
 #[derive(Debug)]
@@ -28,6 +31,10 @@ pub(crate) struct Content {
     pub(crate) roots: Vec<Arc<RootPath>>,
     /// The hosts of the sites, in lower case.
     hosts: Vec<String>,
+    /// The place among the roots of what a certificate authority asks for by HTTP.
+    challenges: Option<usize>,
+    /// The port of HTTPS, where requests by HTTP are redirected there.
+    redirect_port: Option<u16>,
     pub(crate) rules: Rules,
     pub(crate) method: zc_core::SendMethod,
     pub(crate) method_override: bool,
@@ -55,41 +62,83 @@ pub(crate) enum ContentError {
 }
 
 impl Content {
-    /// Opens the roots, and answers them as well: they are in the order of their paths.
+    /// Opens the roots, and answers them as well: they are in the order of their paths. `https_port` is where
+    /// the server listens for HTTPS.
     pub(crate) fn open(
         config: &Config,
         mounts: &Arc<Mounts>,
         diagnostics: &Diagnostics,
+        https_port: Option<u16>,
     ) -> Result<(Self, Vec<Arc<Root>>), ContentError> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let open = |root: &config::ServedRoot| {
+        let open_path = |path: &Path| {
             let (mounts, diagnostics) = (Arc::clone(mounts), diagnostics.clone());
-            let opened = RootPath::open(root.path(), config.files.symlinks, mounts, diagnostics);
+            let opened = RootPath::open(path, config.files.symlinks, mounts, diagnostics);
             let (path, root) = opened.map_err(|error| ContentError::Root {
-                path: root.path().to_owned(),
+                path: path.to_owned(),
                 error,
             })?;
-            check_pages(&config.files, &root)?;
             Ok((Arc::new(path), root))
+        };
+        let open = |root: &config::ServedRoot| {
+            let (path, root) = open_path(root.path())?;
+            check_pages(&config.files, &root)?;
+            Ok((path, root))
         };
         let sites = &config.files.sites;
         let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
-        let opened = roots.map(open).collect::<Result<Vec<_>, ContentError>>()?;
+        let mut opened = roots.map(open).collect::<Result<Vec<_>, ContentError>>()?;
+        let secure = Secure::new(config);
+        let webroot = secure.acme_webroot.map(open_path).transpose()?;
+        let challenges = webroot.is_some().then_some(opened.len());
+        opened.extend(webroot);
         let (paths, opened) = opened.into_iter().unzip();
         let content = Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             roots: paths,
             hosts: sites.iter().map(|site| site.host.clone()).collect(),
-            rules: Rules::new(&config.files, config.cache.ttl_ms),
+            challenges,
+            redirect_port: https_port.filter(|_| secure.redirects),
+            rules: Rules::new(&config.files, config.cache.ttl_ms, secure.hsts_seconds),
             method: config.method,
             method_override: config.method_override,
         };
         Ok((content, opened))
     }
 
+    /// Whether this root has answers for a certificate authority alone, and no pages of errors.
+    pub(crate) fn is_of_challenges(&self, root: usize) -> bool {
+        self.challenges == Some(root)
+    }
+
+    /// Where a request by HTTP is redirected, if it is: to the same target by HTTPS.
+    pub(crate) fn https_location(&self, request: &Request<'_>, scheme: Scheme) -> Option<Vec<u8>> {
+        let port = self.redirect_port?;
+        let host = host_of(request.authority());
+        let is_served = self.challenges.is_some() && is_challenge(request, scheme);
+        if scheme == Scheme::Https || host.is_empty() || is_served {
+            return None;
+        }
+        let mut location = [b"https://", host].concat();
+        if port != HTTPS_PORT {
+            location.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        location.extend_from_slice(request.target.path()?);
+        if let Some(query) = request.target.query() {
+            location.push(b'?');
+            location.extend_from_slice(query);
+        }
+        Some(location)
+    }
+
     /// The place in [`roots`](Self::roots) of the one that serves the host of this request
     /// ([RFC 9112 §3.3](https://www.rfc-editor.org/rfc/rfc9112#section-3.3)).
-    pub(crate) fn root_of(&self, request: &Request<'_>) -> usize {
+    pub(crate) fn root_of(&self, request: &Request<'_>, scheme: Scheme) -> usize {
+        if let Some(root) = self.challenges
+            && is_challenge(request, scheme)
+        {
+            return root;
+        }
         if self.hosts.is_empty() {
             return 0;
         }
@@ -99,6 +148,47 @@ impl Content {
         // ROOT comes first, and serves all other hosts.
         site.map_or(0, |site| site + 1)
     }
+}
+
+/// What the configuration of HTTPS says of content.
+struct Secure<'c> {
+    acme_webroot: Option<&'c Path>,
+    redirects: bool,
+    hsts_seconds: Option<u64>,
+}
+
+impl<'c> Secure<'c> {
+    #[cfg(feature = "tls")]
+    fn new(config: &'c Config) -> Self {
+        let tls = config.tls.as_ref();
+        Self {
+            acme_webroot: config.acme_webroot.as_deref(),
+            redirects: tls.is_some_and(|tls| tls.redirect_http),
+            hsts_seconds: tls.and_then(|tls| tls.hsts_seconds),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn new(_: &'c Config) -> Self {
+        Self {
+            acme_webroot: None,
+            redirects: false,
+            hsts_seconds: None,
+        }
+    }
+}
+
+/// Whether a certificate authority may be asking whether a host is ours, which it does by HTTP
+/// ([RFC 8555 §8.3](https://www.rfc-editor.org/rfc/rfc8555#section-8.3)).
+fn is_challenge(request: &Request<'_>, scheme: Scheme) -> bool {
+    let path = request.target.path().unwrap_or_default();
+    let token = path.strip_prefix(b"/.well-known/acme-challenge/");
+    // It is of the base64url alphabet, so that nothing else of the webroot can be named.
+    let is_token = |token: &[u8]| {
+        let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        !token.is_empty() && token.iter().all(is_allowed)
+    };
+    scheme == Scheme::Http && token.is_some_and(is_token)
 }
 
 /// Opens each page of the configuration once, so that a missing one is reported at the start and not

@@ -7,6 +7,7 @@ use std::path::Path;
 use globset::GlobMatcher;
 use zc_http::{Coding, Status};
 
+use crate::config::Scheme;
 use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files};
 use crate::files::mime::{self, Types};
 
@@ -43,7 +44,9 @@ pub(crate) struct Rules {
     /// Whether `?download` counts.
     pub(crate) download_query: bool,
     /// Fields of every response, as lines of a head.
-    pub(crate) lines: Vec<u8>,
+    lines: Vec<u8>,
+    /// The same over HTTPS, where they are others.
+    secure_lines: Option<Vec<u8>>,
     /// Fields of responses whose body is the server's own: listings, and messages of errors and redirects.
     pub(crate) own_lines: Vec<u8>,
     /// Fields of files that a glob matches, each as a line of a head.
@@ -53,7 +56,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn new(files: &Files, ttl_ms: u64) -> Self {
+    pub(crate) fn new(files: &Files, ttl_ms: u64, hsts_seconds: Option<u64>) -> Self {
         let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
         let is_set = |name: &str| {
@@ -101,11 +104,29 @@ impl Rules {
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
             download_query: files.download_query,
+            secure_lines: hsts_seconds.map(|seconds| {
+                let line = format!("Strict-Transport-Security: max-age={seconds}\r\n");
+                [&lines[..], line.as_bytes()].concat()
+            }),
             lines,
             own_lines: own_lines.collect(),
             file_lines,
             codings,
         }
+    }
+
+    /// Fields of every response, as lines of a head. Browsers are told to use HTTPS alone by HTTPS alone
+    /// ([RFC 6797 §7.2](https://www.rfc-editor.org/rfc/rfc6797#section-7.2)).
+    pub(crate) fn lines(&self, scheme: Scheme) -> &[u8] {
+        match (scheme, &self.secure_lines) {
+            (Scheme::Https, Some(lines)) => lines,
+            _ => &self.lines,
+        }
+    }
+
+    /// Whether responses differ by scheme.
+    pub(crate) fn depends_on_scheme(&self) -> bool {
+        self.secure_lines.is_some()
     }
 
     /// The page of this status, if it has one.
@@ -187,7 +208,7 @@ mod tests {
                 fields: fields.collect(),
                 ..Files::default()
             };
-            String::from_utf8(Rules::new(&files, 0).own_lines).expect("ASCII")
+            String::from_utf8(Rules::new(&files, 0, None).own_lines).expect("ASCII")
         };
         let names = |lines: String| -> Vec<String> {
             let names = lines.lines().filter_map(|line| line.split_once(": "));

@@ -36,7 +36,8 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         version: Version::Http11,
         after: moment.after,
         now: moment.now,
-        lines: &content.rules.lines,
+        lines: content.rules.lines(moment.scheme),
+        scheme: moment.scheme,
         own_lines: &content.rules.own_lines,
         grant: Grant::NONE,
         disposition: None,
@@ -50,6 +51,7 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         method: content.method,
     };
     if let Some(page) = content.rules.error_page(status)
+        && !content.is_of_challenges(asked.root)
         && let Some(root_path) = content.roots.get(asked.root)
         && let CurrentRoot::Open(root) =
             roots.current(asked.root, root_path, services.open_mode(), moment.now_ms)
@@ -119,7 +121,8 @@ impl Responder<'_, '_> {
         let target = self.request.target;
         let path = target.path().unwrap_or_default();
         let location = plan::directory_location(path, target.query());
-        self.message(Plan::Redirect { location })
+        let status = Status::MovedPermanently;
+        self.message(Plan::Redirect { status, location })
     }
 
     /// Answers with a plan that has no file; an error has its page.
@@ -134,7 +137,8 @@ impl Responder<'_, '_> {
     /// Answers an error: with the page that the site has for it, or with a line of text.
     pub(super) fn error(mut self, problem: impl Into<Problem>) -> Responded {
         let problem = problem.into();
-        let Some(path) = self.content.rules.error_page(problem.status) else {
+        let page = self.content.rules.error_page(problem.status);
+        let Some(path) = page.filter(|_| !self.is_of_challenges) else {
             return self.plain_error(problem);
         };
         let root = match self.root {

@@ -93,7 +93,15 @@ pub(crate) fn respond(
     let content = begun.as_ref().unwrap_or(content);
     // What was served before is no business of the cache nor of the roots any more.
     let is_current = content.generation == parts.content.generation;
-    let index = content.root_of(request);
+    if let Some(location) = content.https_location(request, moment.scheme)
+        && plan::without_a_look(request).is_none()
+    {
+        let builder = builder(request, services, content, moment, content.method, None);
+        let status = Status::PermanentRedirect;
+        let plan = Plan::Redirect { status, location };
+        return Responded::Reply(builder.reply(&plan, buffers));
+    }
+    let index = content.root_of(request, moment.scheme);
     let Some(root_path) = content.roots.get(index) else {
         // A site's place is one of the list.
         let builder = builder(request, services, content, moment, content.method, None);
@@ -129,6 +137,7 @@ pub(crate) fn respond(
         moment,
         root_path,
         root,
+        is_of_challenges: content.is_of_challenges(index),
         cache,
         buffers,
         pending,
@@ -155,6 +164,7 @@ struct Responder<'a, 'r> {
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
     root: CurrentRoot<'a>,
+    is_of_challenges: bool,
     cache: &'a mut ResponseCache,
     buffers: &'a mut Buffers,
     pending: Option<Box<PendingLookup>>,
@@ -395,7 +405,8 @@ fn builder<'a>(
             version: request.version,
             after: moment.after,
             now: moment.now,
-            lines: &content.rules.lines,
+            lines: content.rules.lines(moment.scheme),
+            scheme: moment.scheme,
             own_lines: &content.rules.own_lines,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,

@@ -36,8 +36,8 @@ pub(crate) enum Plan<'r> {
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
     Listing(Format),
-    /// 301 to the same path with a slash at its end.
-    Redirect { location: Vec<u8> },
+    /// 301 to the same path with a slash at its end, or 308 to the same target by HTTPS.
+    Redirect { status: Status, location: Vec<u8> },
     /// 204: what could be done here.
     Options { preflight: bool },
     /// An error, with a file of the site as its body.
@@ -102,7 +102,7 @@ impl Plan<'_> {
             Self::Part(..) | Self::Parts(..) => Status::PartialContent,
             Self::NotModified(_) => Status::NotModified,
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
-            Self::Redirect { .. } => Status::MovedPermanently,
+            Self::Redirect { status, .. } => *status,
             Self::Options { .. } => Status::NoContent,
             Self::UnknownMethod => Status::BadRequest,
             Self::Page(problem, _) => problem.status,

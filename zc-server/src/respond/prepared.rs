@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use zc_http::{HttpTime, Method, Persistence, Version};
 
+use crate::config::Scheme;
 use crate::files::file_state::FileState;
 use crate::files::mounts::ReadPath;
 use crate::files::representation::Representation;
@@ -34,6 +35,7 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, rules: &Rules) -> bool {
         && framing.version == Version::Http11
         && framing.after == Persistence::KeepAlive
         && framing.disposition.is_none()
+        && (framing.scheme == Scheme::Https || !rules.depends_on_scheme())
         && framing
             .grant
             .is_like(plan::grant(rules.cors.as_ref(), None))
@@ -69,7 +71,8 @@ fn head(plan: &Plan<'_>, rules: &Rules, now: HttpTime, bytes: &mut Vec<u8>) -> u
         version: Version::Http11,
         after: Persistence::KeepAlive,
         now,
-        lines: &rules.lines,
+        lines: rules.lines(Scheme::Https),
+        scheme: Scheme::Https,
         own_lines: &rules.own_lines,
         grant: plan::grant(rules.cors.as_ref(), None),
         disposition: None,

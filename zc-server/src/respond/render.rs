@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use zc_http::{HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Status, Version};
 
+use crate::config::Scheme;
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
 use crate::respond::plan::{Grant, Plan};
@@ -23,6 +24,8 @@ const CORS_MAX_AGE_SECONDS: u64 = 86_400;
 /// What the head depends on beside the plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Framing<'a> {
+    /// What the connection speaks.
+    pub(crate) scheme: Scheme,
     pub(crate) method: Method,
     pub(crate) version: Version,
     pub(crate) after: Persistence,
@@ -113,7 +116,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let head = head.content_range_unsatisfied(*length);
             text(head, status, framing).append(out)
         }
-        Plan::Redirect { location } => {
+        Plan::Redirect { location, .. } => {
             let head = head.field("Location", location);
             text(head, status, framing).append(out)
         }

@@ -8,6 +8,7 @@ use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
+use crate::config::Scheme;
 use crate::disk::Key;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
@@ -37,6 +38,8 @@ pub(crate) struct Moment {
     pub(crate) date: [u8; DATE_BYTES],
     /// Milliseconds of the worker's clock.
     pub(crate) now_ms: u64,
+    /// What the connection speaks.
+    pub(crate) scheme: Scheme,
 }
 
 /// A response that is in memory as a whole.

@@ -34,6 +34,7 @@ mod package_managers;
 mod paths;
 mod precompressed;
 mod ranges;
+mod redirect_http;
 mod refused;
 mod representations;
 mod room;

@@ -42,7 +42,7 @@ impl Files {
         let config = Config::for_root(directory.path()).expect("a root");
         let diagnostics = Diagnostics::start().expect("a thread");
         let services = Services::start(&config, diagnostics).expect("threads");
-        let opened = Content::open(&config, &services.mounts, &services.diagnostics);
+        let opened = Content::open(&config, &services.mounts, &services.diagnostics, None);
         let (content, mut roots) = opened.expect("a root");
         let root = roots.remove(0);
         let files = Self {
