@@ -383,7 +383,11 @@ impl Connection {
     fn refuse_plain(&mut self, bytes: &[u8], worker: &mut Worker) -> Step {
         self.link.transport.give_up_tls();
         let (status, after) = (Status::BadRequest, AfterResponse::Linger);
-        let exchange = Exchange::refusing(bytes, status, after, Asked::default(), worker);
+        let asked = Asked {
+            is_not_https: true,
+            ..Asked::default()
+        };
+        let exchange = Exchange::refusing(bytes, status, after, asked, worker);
         Step::Go(State::Exchanging(exchange))
     }
 }

@@ -138,6 +138,7 @@ fn asked(request: &Request<'_>, worker: &Worker) -> Asked {
     Asked {
         root: worker.content.root_of(request, worker.scheme),
         method: request.method,
+        is_not_https: false,
     }
 }
 

@@ -50,6 +50,10 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         moment,
         method: content.method,
     };
+    #[cfg(feature = "tls")]
+    if asked.is_not_https {
+        return builder.reply(&Plan::NotHttps, buffers);
+    }
     if let Some(page) = content.rules.error_page(status)
         && !content.is_of_challenges(asked.root)
         && let Some(root_path) = content.roots.get(asked.root)

@@ -134,6 +134,7 @@ impl Responder<'_, '_> {
             .get_or_insert_with(|| Arc::clone(self.content));
         pending.asked_ms.get_or_insert(self.moment.now_ms);
         pending.asked = Asked {
+            is_not_https: false,
             root: self.content.root_of(self.request, self.moment.scheme),
             method: self.request.method,
         };

@@ -44,6 +44,9 @@ pub(crate) enum Plan<'r> {
     Page(Problem, &'r Representation),
     /// Any other answer, with a line of text.
     Message(Status),
+    /// 400: the client speaks HTTP where it should speak HTTPS. The text says so.
+    #[cfg(feature = "tls")]
+    NotHttps,
     /// 400: the `method` parameter of the query names no method. The text says which there are.
     UnknownMethod,
 }
@@ -105,6 +108,8 @@ impl Plan<'_> {
             Self::Redirect { status, .. } => *status,
             Self::Options { .. } => Status::NoContent,
             Self::UnknownMethod => Status::BadRequest,
+            #[cfg(feature = "tls")]
+            Self::NotHttps => Status::BadRequest,
             Self::Page(problem, _) => problem.status,
             Self::Message(status) => *status,
         }

@@ -124,6 +124,8 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let head = status_fields(head, *status);
             text(head, *status, framing).append(out)
         }
+        #[cfg(feature = "tls")]
+        Plan::NotHttps => text_and_more(head, status, NOT_HTTPS, framing).append(out),
         Plan::UnknownMethod => text_and_more(head, status, UNKNOWN_METHOD, framing).append(out),
     }
 }
@@ -290,6 +292,10 @@ fn only_head(out: &[u8], rest: Rest) -> Rendered {
         rest,
     }
 }
+
+/// What HTTP is answered with on an address of HTTPS, below the status.
+#[cfg(feature = "tls")]
+const NOT_HTTPS: &str = "HTTP was sent to an HTTPS port; use https:// in the URL\n";
 
 /// What a query that names no method is answered with, below the status.
 const UNKNOWN_METHOD: &str = "unknown method; use auto, sendfile, splice, copy or io\n";

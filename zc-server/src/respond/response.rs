@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     /// The index of the root.
     pub(crate) root: usize,
     pub(crate) method: Method,
+    /// Whether HTTP came where HTTPS is spoken.
+    pub(crate) is_not_https: bool,
 }
 
 impl Default for Asked {
@@ -26,6 +28,7 @@ impl Default for Asked {
         Self {
             root: 0,
             method: Method::Get,
+            is_not_https: false,
         }
     }
 }

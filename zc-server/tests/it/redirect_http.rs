@@ -112,3 +112,14 @@ fn browsers_are_told_to_use_https_by_https_alone() {
         }
     }
 }
+
+#[test]
+fn http_on_an_address_of_https_is_told_what_is_wrong() {
+    let mut server = start(&[]);
+    let port = secure_port(&mut server);
+    server.address.set_port(port.parse().expect("a port"));
+    let response = server.get("/a%20file");
+    assert_eq!(response.status, 400);
+    let text = String::from_utf8(response.body).expect("UTF-8");
+    assert!(text.contains("use https:// in the URL"), "{text}");
+}
