@@ -63,7 +63,7 @@ impl Gate {
 
 /// The gates in order. What is cheap comes first; the fuzzers are a workspace of their own, with flags
 /// of their own.
-const GATES: [Gate; 17] = [
+const GATES: [Gate; 18] = [
     gate("fmt", Runs::Always, "fmt --all --check"),
     gate(
         "fuzz-fmt",
@@ -77,6 +77,11 @@ const GATES: [Gate; 17] = [
         "clippy",
         Runs::Always,
         "clippy --workspace --all-targets --locked -- -D warnings",
+    ),
+    gate(
+        "without-tls",
+        Runs::Full,
+        "clippy -p zc-server --no-default-features --all-targets --locked -- -D warnings",
     ),
     gate(
         "unit",

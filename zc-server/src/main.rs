@@ -6,12 +6,11 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
+use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::tagging::{self, Tagged};
 use zc_server::{Args, Command, Config, EtagArgs, Handle, Server, Stopped};
 
@@ -29,6 +28,14 @@ fn main() -> ExitCode {
     if let Some(Command::Etag(args)) = &args.command {
         return write_tags(args);
     }
+    // Before there is another thread.
+    let handle = match answer_signals(stderr.clone()) {
+        Ok(handle) => handle,
+        Err(error) => {
+            stderr.say(format_args!("zc-server: cannot take signals: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
     for name in Args::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         let name = name.to_string_lossy();
         stderr.say(format_args!(
@@ -42,7 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match serve(config, &stderr) {
+    match serve(config, &handle, &stderr) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(cut @ Stopped::Cut(_)) => {
             stderr.say(format_args!("zc-server: the grace period ended; {cut}"));
@@ -88,39 +95,73 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config, stderr: &Stderr) -> anyhow::Result<Stopped> {
+fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::Result<Stopped> {
     let root = config.root.path().to_owned();
     // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
     // it stays.
     let _ = std::env::set_current_dir("/");
+    #[cfg(feature = "tls")]
+    let is_self_signed = is_self_signed(&config);
     let server = Server::bind(config)?;
     for warning in server.warnings() {
         stderr.say(format_args!("zc-server: warning: {warning}"));
     }
-    answer_signals(server.handle(), stderr.clone())?;
+    handle.get_or_init(|| server.handle());
     let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
     stderr.say(format_args!("zc-server {version} serves {root} at"));
     for listening in server.listening() {
         stderr.say(format_args!("  {listening}"));
     }
+    #[cfg(feature = "tls")]
+    for fingerprint in server.fingerprints().iter().filter(|_| is_self_signed) {
+        stderr.say(format_args!(
+            "the certificate is self-signed, so clients warn; its SHA-256 fingerprint is {fingerprint}"
+        ));
+    }
     stderr.say("press Ctrl-C to stop");
     Ok(server.run()?)
 }
 
-/// The first SIGINT, SIGTERM or SIGQUIT drains, the second one exits at once. With HTTPS, SIGHUP has the
-/// certificates read again. Other signals that are common for servers are ignored with a message.
-fn answer_signals(handle: Handle, stderr: Stderr) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
+#[cfg(feature = "tls")]
+fn is_self_signed(config: &Config) -> bool {
+    use zc_server::config::tls::Certificates::SelfSigned;
+    let certificates = config.tls.as_ref().map(|tls| &tls.certificates);
+    matches!(certificates, Some(SelfSigned { .. }))
+}
+
+/// Takes signals on a thread of their own from now on. All other threads have them blocked, as this one, which
+/// starts those.
+///
+/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
+/// the second one exits at once. With HTTPS, SIGHUP has the certificates read again. Other signals that are common
+/// for servers are ignored with a message.
+fn answer_signals(stderr: Stderr) -> io::Result<Arc<OnceLock<Handle>>> {
+    let signals = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ];
+    let signals = SigSet::from_iter(signals);
+    signals.thread_block()?;
+    let handle = Arc::new(OnceLock::<Handle>::new());
+    let known = Arc::clone(&handle);
     let answer = move || {
         let mut is_stopping = false;
-        for signal in signals.forever() {
+        // It fails for sets without a signal alone.
+        while let Ok(signal) = signals.wait() {
+            let Some(handle) = known.get() else {
+                act_by_default(signal, &signals);
+                continue;
+            };
             match signal {
-                SIGHUP if reload_certificates(&handle) => {}
-                SIGHUP => stderr.say("zc-server: SIGHUP ignored: there are no log files to reopen"),
-                SIGUSR1 => {
-                    stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
-                }
-                SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
+                Signal::SIGHUP if reload_certificates(handle) => {}
+                Signal::SIGHUP | Signal::SIGUSR1 => stderr.say(format_args!(
+                    "zc-server: {signal} ignored: there are no log files to reopen"
+                )),
+                Signal::SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
                 _ if is_stopping => std::process::exit(EXIT_CUT.into()),
                 _ => {
                     is_stopping = true;
@@ -132,7 +173,15 @@ fn answer_signals(handle: Handle, stderr: Stderr) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("zc-signals".to_owned())
         .spawn(answer)?;
-    Ok(())
+    Ok(handle)
+}
+
+/// Ends the process as the signal would, unless whoever has started it has it ignored, as `nohup` does.
+fn act_by_default(signal: Signal, blocked: &SigSet) {
+    // Neither fails for a signal that there is.
+    let _ = blocked.thread_unblock();
+    let _ = raise(signal);
+    let _ = blocked.thread_block();
 }
 
 /// Has the certificates of HTTPS read again; the server itself says what came of it. `false` where there are none.

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytesize::ByteSize;
+use jiff::SignedDuration;
+use rustix::fs::{XattrFlags, fsetxattr};
 use sha2::{Digest, Sha256};
-use xattr::FileExt;
 use zc_http::EntityTag;
 
 use crate::cli::{EtagArgs, TagStore};
-use crate::files::declared::{ATTRIBUTE, ATTRIBUTE_FOR, SIDECAR_EXTENSION, state_mark};
+use crate::files::declared::{ATTRIBUTE, ATTRIBUTE_FOR, SIDECAR_EXTENSION, attribute, state_mark};
 use crate::files::file_state::{Clock, FileState, Stability, coarse_now_ns};
 
 /// What is read of a file at a time, in bytes.
@@ -178,13 +179,13 @@ fn progress_line(done_bytes: u64, total_bytes: u64, elapsed: Duration) -> String
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = (done_bytes as f64 / seconds) as u64;
     let left_bytes = total_bytes.saturating_sub(done_bytes);
-    let left = Duration::from_secs(left_bytes.div_ceil(rate.max(1)));
+    let left_seconds = left_bytes.div_ceil(rate.max(1));
+    let left = SignedDuration::from_secs(i64::try_from(left_seconds).unwrap_or(i64::MAX));
     format!(
-        "{} of {}, {}/s, {} left",
+        "{} of {}, {}/s, {left:#} left",
         size(done_bytes),
         size(total_bytes),
-        size(rate),
-        humantime::format_duration(left)
+        size(rate)
     )
 }
 
@@ -232,10 +233,10 @@ fn settled_state(file: &File) -> io::Result<FileState> {
 }
 
 fn present_attribute(file: &File, state: &FileState) -> io::Result<Option<TagOutcome>> {
-    if file.get_xattr(ATTRIBUTE).map_err(unsupported)?.is_none() {
+    if attribute(file, ATTRIBUTE).map_err(unsupported)?.is_none() {
         return Ok(None);
     }
-    Ok(match file.get_xattr(ATTRIBUTE_FOR)? {
+    Ok(match attribute(file, ATTRIBUTE_FOR)? {
         None => Some(TagOutcome::Declared),
         Some(mark) => (mark == state_mark(state).as_bytes()).then_some(TagOutcome::UpToDate),
     })
@@ -277,9 +278,9 @@ fn tag_of_content(mut file: &File, progress: &mut Progress) -> io::Result<Entity
 
 /// The tag before the state that it is of: in between, the server takes it for one of an earlier state.
 fn write_attributes(file: &File, state: &FileState, tag: &EntityTag) -> io::Result<()> {
-    file.set_xattr(ATTRIBUTE, tag.as_bytes())
-        .map_err(unsupported)?;
-    file.set_xattr(ATTRIBUTE_FOR, state_mark(state).as_bytes())
+    let set = |name, value| fsetxattr(file, name, value, XattrFlags::empty()).map_err(Into::into);
+    set(ATTRIBUTE, tag.as_bytes()).map_err(unsupported)?;
+    set(ATTRIBUTE_FOR, state_mark(state).as_bytes())
 }
 
 fn unsupported(error: io::Error) -> io::Error {

@@ -4,6 +4,7 @@ mod allowed;
 mod attributes;
 mod book;
 mod commits;
+mod crates;
 mod documents;
 mod graph;
 mod layers;
@@ -27,7 +28,7 @@ use crate::artifacts::root;
 use allowed::Allowed;
 use tree::Tree;
 
-/// Check file and function sizes, layers, documents, words and commits
+/// Check file and function sizes, layers, crates, documents, words and commits
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask tidy",
@@ -45,7 +46,7 @@ struct Options {
 }
 
 fn names() -> PossibleValuesParser {
-    let others = ["layers", "commits", "pictures"];
+    let others = ["layers", "commits", "crates", "pictures"];
     PossibleValuesParser::new(CHECKS.iter().map(|(name, _)| *name).chain(others))
 }
 
@@ -147,6 +148,9 @@ fn check(root: &Path, only: &[String]) -> anyhow::Result<Outcome> {
             Ok(findings) => outcome.add("commits", findings),
             Err(why) => outcome.notes.push(format!("commits: not checked, {why}")),
         }
+    }
+    if is_chosen("crates") {
+        outcome.add("crates", crates::check(root)?);
     }
     if is_chosen("pictures") {
         outcome.add("pictures", pictures::check(root)?);

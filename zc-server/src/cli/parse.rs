@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use globset::{GlobBuilder, GlobMatcher};
+use jiff::SignedDuration;
 use zc_core::SendMethod;
 use zc_http::{Status, is_token};
 
@@ -119,8 +120,10 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
         // Too many digits for a u64 is past the maximum in any case.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
-        humantime::parse_duration(text)
-            .map_err(|_| "not a time; examples: 500ms, 10s, 1m".to_owned())?
+        let duration = text
+            .parse()
+            .and_then(|duration: SignedDuration| duration.try_into());
+        duration.map_err(|_| "not a time; examples: 500ms, 10s, 1m".to_owned())?
     };
     match u64::try_from(duration.as_millis()) {
         Ok(duration_ms @ 1..=DURATION_MS_MAX) => Ok(duration_ms),

@@ -14,7 +14,9 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use xattr::FileExt as _;
+use rustix::buffer::spare_capacity;
+use rustix::fs::fgetxattr;
+use rustix::io::Errno;
 use zc_http::EntityTag;
 
 use crate::files::facts::SidecarTag;
@@ -28,6 +30,10 @@ pub(crate) const ATTRIBUTE: &str = "user.etag";
 pub(crate) const ATTRIBUTE_FOR: &str = "user.etag.for";
 /// The extension of sidecars.
 pub(crate) const SIDECAR_EXTENSION: &str = ".etag";
+/// How long an attribute is that one call reads, in bytes: longer than any tag.
+const ATTRIBUTE_BYTES: usize = 256;
+/// The longest attribute that there is, in bytes (`XATTR_SIZE_MAX`).
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 /// The longest sidecar that is read, in bytes: a tag of 128 with quotes and a line end.
 const SIDECAR_BYTES_MAX: u64 = 160;
 
@@ -127,9 +133,46 @@ fn attribute_tag(file: &OpenFile, open_mode: OpenMode) -> Result<Option<EntityTa
 
 /// The tag that the attributes of a file declare for this state. Unreadable ones declare none.
 pub(crate) fn read_attributes(file: &File, state: &FileState) -> Option<EntityTag> {
-    let read = |name| -> io::Result<Option<Vec<u8>>> { file.get_xattr(name) };
-    let tag = read(ATTRIBUTE).ok()??;
-    let of_state = read(ATTRIBUTE_FOR).ok()?;
+    let tag = attribute(file, ATTRIBUTE).ok()??;
+    let of_state = attribute(file, ATTRIBUTE_FOR).ok()?;
     let is_of_this_state = of_state.is_none_or(|mark| mark == state_mark(state).as_bytes());
     EntityTag::from_opaque(tag.trim_ascii()).filter(|_| is_of_this_state)
+}
+
+/// The value of an extended attribute; `None` where the file has none of this name.
+pub(crate) fn attribute(file: &File, name: &str) -> io::Result<Option<Vec<u8>>> {
+    for capacity in [ATTRIBUTE_BYTES, ATTRIBUTE_BYTES_MAX] {
+        let mut value = Vec::with_capacity(capacity);
+        match fgetxattr(file, name, spare_capacity(&mut value)) {
+            Ok(_) => return Ok(Some(value)),
+            Err(Errno::NODATA) => return Ok(None),
+            Err(Errno::RANGE) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::RANGE.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_of_any_length_is_read_as_it_was_written() {
+        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = directory.path().join("f");
+        let file = File::create_new(&path).unwrap();
+        if let Err(error) = attribute(&file, ATTRIBUTE) {
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            println!("no extended attributes here: nothing to test");
+            return;
+        }
+        assert_eq!(attribute(&file, ATTRIBUTE).unwrap(), None);
+        for length in [0, 1, ATTRIBUTE_BYTES, ATTRIBUTE_BYTES + 1, 2_000] {
+            let value: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            xattr::set(&path, ATTRIBUTE, &value).unwrap();
+            let read = attribute(&file, ATTRIBUTE).unwrap();
+            assert_eq!(read, Some(value), "{length}");
+        }
+    }
 }

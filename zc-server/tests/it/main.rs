@@ -8,6 +8,8 @@ mod harness;
 
 mod browser;
 mod busy_cores;
+#[cfg(feature = "tls")]
+mod certificates;
 mod changing_files;
 mod coherence;
 mod cold;

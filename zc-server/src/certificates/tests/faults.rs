@@ -264,3 +264,15 @@ fn a_file_for_secrets_that_cannot_be_written_is_an_error() {
         "--tls-key-log `none/keys` does not exist; name a file"
     );
 }
+
+#[test]
+fn fingerprints_are_those_of_openssl() {
+    let directory = Directory::new();
+    let tls = directory.tls(&[("a", &["a.example"]), ("b", &["b.example"])]);
+    let expected = ["a", "b"].map(|name| {
+        let said = directory.openssl(&format!("x509 -noout -fingerprint -sha256 -in {name}.pem"));
+        let (_, fingerprint) = said.trim().split_once('=').unwrap();
+        fingerprint.to_owned()
+    });
+    assert_eq!(acceptor(&tls).fingerprints(), expected);
+}

@@ -98,7 +98,8 @@ impl Directory {
         CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap()
     }
 
-    fn openssl(&self, arguments: &str) {
+    /// Runs it here; answers what it prints.
+    fn openssl(&self, arguments: &str) -> String {
         let mut command = Command::new("openssl");
         command
             .args(arguments.split(' '))
@@ -106,6 +107,7 @@ impl Directory {
         let output = command.output().expect("openssl");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "openssl {arguments}: {text}");
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 
@@ -172,9 +174,4 @@ fn fault(directory: &Directory, tls: &Tls) -> String {
         }
         other => panic!("{other:?}"),
     }
-}
-
-/// The first bytes of what the chain in use begins with: which certificate it is.
-fn serial(acceptor: &Acceptor) -> Vec<String> {
-    acceptor.fingerprints()
 }

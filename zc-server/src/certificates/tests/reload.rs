@@ -51,13 +51,13 @@ fn files_that_change_are_read_at_the_next_look() {
     let directory = Directory::new();
     let tls = directory.tls(&[("a", &["a.example"])]);
     let (acceptor, said) = said_acceptor(&tls);
-    let (first, config) = (serial(&acceptor), acceptor.current());
+    let (first, config) = (acceptor.fingerprints(), acceptor.current());
     acceptor.shared.look(now());
     assert!(Arc::ptr_eq(&config, &acceptor.current()), "nothing changed");
     directory.make("a", &["a.example"], |_| {});
-    assert_eq!(serial(&acceptor), first);
+    assert_eq!(acceptor.fingerprints(), first);
     acceptor.shared.look(now());
-    assert_ne!(serial(&acceptor), first);
+    assert_ne!(acceptor.fingerprints(), first);
     let path = directory.path("a.pem");
     assert_eq!(
         said.lines(),
@@ -73,7 +73,7 @@ fn a_pair_that_is_wrong_leaves_the_earlier_one_and_is_said_once() {
     let directory = Directory::new();
     let tls = directory.tls(&[("a", &["a.example"]), ("b", &["b.example"])]);
     let (acceptor, said) = said_acceptor(&tls);
-    let before = serial(&acceptor);
+    let before = acceptor.fingerprints();
     let old_key = fs::read(directory.path("a.key")).unwrap();
     directory.make("a", &["a.example"], |_| {});
     let new_key = fs::read(directory.path("a.key")).unwrap();
@@ -92,7 +92,7 @@ fn a_pair_that_is_wrong_leaves_the_earlier_one_and_is_said_once() {
         format!("HTTPS: the certificate `{path}` is a new one, valid until 4096-01-01 00:00 UTC")
     };
     acceptor.shared.look(now());
-    let after = serial(&acceptor);
+    let after = acceptor.fingerprints();
     assert_eq!(after[0], before[0]);
     assert_ne!(after[1], before[1], "the other one is renewed");
     assert_eq!(said.lines(), [renewed("b.pem")]);
@@ -109,11 +109,11 @@ fn a_pair_that_is_wrong_leaves_the_earlier_one_and_is_said_once() {
     assert_eq!(said.lines(), [&*line]);
     acceptor.shared.look(now());
     assert_eq!(said.lines(), Vec::<String>::new());
-    assert_eq!(serial(&acceptor), after);
+    assert_eq!(acceptor.fingerprints(), after);
     directory.write("a.key", &new_key);
     acceptor.shared.look(now());
     assert_eq!(said.lines(), [renewed("a.pem")]);
-    assert_ne!(serial(&acceptor)[0], before[0]);
+    assert_ne!(acceptor.fingerprints()[0], before[0]);
     acceptor.reload().unwrap();
     assert_eq!(
         said.lines(),
@@ -158,11 +158,11 @@ fn links_on_the_way_to_a_file_may_be_replaced() {
         symlink(format!("..data/{name}"), directory.path(name)).unwrap();
     }
     let (acceptor, said) = said_acceptor(&directory.tls_of(&["tls"]));
-    let first = serial(&acceptor);
+    let first = acceptor.fingerprints();
     symlink("two", directory.path("..data_tmp")).unwrap();
     fs::rename(directory.path("..data_tmp"), directory.path("..data")).unwrap();
     acceptor.shared.look(now());
-    let second = serial(&acceptor);
+    let second = acceptor.fingerprints();
     assert_ne!(second, first);
     assert_eq!(said.lines().len(), 1);
     for name in ["tls.pem", "tls.key"] {
@@ -170,7 +170,7 @@ fn links_on_the_way_to_a_file_may_be_replaced() {
         fs::rename(directory.path("new"), directory.path(name)).unwrap();
     }
     acceptor.shared.look(now());
-    assert_eq!(serial(&acceptor), first);
+    assert_eq!(acceptor.fingerprints(), first);
 }
 
 #[test]
@@ -225,19 +225,19 @@ fn authorities_of_clients_are_read_again_and_wrong_ones_are_errors() {
 fn a_self_signed_certificate_is_made_anew_when_half_of_its_time_is_over() {
     let names = vec!["localhost".to_owned()];
     let (acceptor, said) = said_acceptor(&Tls::new(Certificates::SelfSigned { names }));
-    let first = serial(&acceptor);
+    let first = acceptor.fingerprints();
     assert_eq!(first[0].len(), 32 * 3 - 1, "{first:?}");
     acceptor.reload().unwrap();
-    assert_eq!(serial(&acceptor), first);
+    assert_eq!(acceptor.fingerprints(), first);
     let now = now();
     acceptor.shared.look(now + 14 * DAY);
-    assert_eq!(serial(&acceptor), first);
+    assert_eq!(acceptor.fingerprints(), first);
     assert_eq!(
         said.lines(),
         ["HTTPS: the certificates were read again; none has changed"]
     );
     acceptor.shared.look(now + 16 * DAY);
-    assert_ne!(serial(&acceptor), first);
+    assert_ne!(acceptor.fingerprints(), first);
     let lines = said.lines();
     let expected = "HTTPS: a new self-signed certificate, valid until ";
     assert!(

@@ -1,0 +1,158 @@
+//! Certificates of HTTPS, as an operator meets them: at the start, and when they are renewed.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Server, binary, temp_root, wait_until};
+
+/// Makes a certificate and its key, `NAME.pem` and `NAME.key`, in this directory.
+fn make(directory: &Path, name: &str) {
+    let mut command = Command::new("openssl");
+    command
+        .args(["req", "-x509", "-nodes", "-newkey", "ec"])
+        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-subj", "/CN=localhost", "-days", "90"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-keyout", &format!("{name}.key")])
+        .args(["-out", &format!("{name}.pem")]);
+    let made = command.current_dir(directory).output().expect("openssl");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+}
+
+/// A server with the pair `a`, whose paths are relative to the directory that it is started in.
+fn started(directory: &Path) -> Server {
+    let root = temp_root();
+    let served = root.path().to_owned();
+    let mut command = binary();
+    command.current_dir(directory);
+    let options = ["--tls-cert", "a.pem", "--tls-key", "a.key"];
+    let options = [&options[..], &["--tls-bind", "127.0.0.1:0"]].concat();
+    Server::start_with(command, root, &served, &options)
+}
+
+#[test]
+fn a_wrong_pair_ends_the_start_with_its_mend() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    make(directory.path(), "b");
+    let run = |options: &[&str]| {
+        let mut command = binary();
+        command.current_dir(directory.path()).args(options);
+        let output = command.output().expect("the binary");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let here = directory.path().display();
+    let (code, said) = run(&["--tls-cert", "a.pem", "--tls-key", "b.key"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(
+        said,
+        format!(
+            "zc-server: --tls-key `{here}/b.key` is not the key of `{here}/a.pem`; name the key that the \
+             certificate was made for\n"
+        )
+    );
+    let (code, said) = run(&["--tls-cert", "none.pem"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(
+        said,
+        format!("zc-server: --tls-cert `{here}/none.pem` does not exist; name a file\n")
+    );
+    let (code, said) = run(&["--tls-bind", ":443"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert_eq!(
+        said,
+        "zc-server: --tls-bind :443 needs a certificate; add --tls-cert and --tls-key, or --tls-self-signed\n"
+    );
+}
+
+#[test]
+fn a_hangup_signal_has_the_certificates_read_again() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    let mut server = started(directory.path());
+    server.signal(Signal::SIGHUP);
+    server.said_with("HTTPS: the certificates were read again; none has changed");
+    make(directory.path(), "a");
+    server.signal(Signal::SIGHUP);
+    let said = server.said_with("is a new one");
+    assert!(
+        said.contains("/a.pem` is a new one, valid until "),
+        "{said}"
+    );
+    // A pair that is wrong leaves the server as it is.
+    std::fs::remove_file(directory.path().join("a.key")).expect("a file");
+    server.signal(Signal::SIGHUP);
+    server.said_with("/a.key` does not exist; name a file; until then the earlier one is used");
+    assert_eq!(server.get("/").status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_renewed_certificate_is_found_without_a_signal() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    let mut server = started(directory.path());
+    make(directory.path(), "a");
+    server.said_with("is a new one");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_key_that_all_can_read_and_a_self_signed_certificate_are_told_at_the_start() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    let key = directory.path().join("a.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).expect("chmod");
+    let said = started(directory.path()).banner();
+    let key = key.display();
+    let warning =
+        format!("zc-server: warning: every user can read the key `{key}`; run chmod o-r {key}\n");
+    assert!(said.starts_with(&warning), "{said}");
+    assert!(!said.contains("SHA-256"), "{said}");
+
+    let said = Server::start(&["--tls-self-signed"]).banner();
+    let line = said.lines().find(|line| line.contains("SHA-256"));
+    let line = line.expect("a fingerprint");
+    let (words, fingerprint) = line.rsplit_once(' ').expect("words");
+    assert_eq!(
+        words,
+        "the certificate is self-signed, so clients warn; its SHA-256 fingerprint is"
+    );
+    assert_eq!(fingerprint.split(':').count(), 32, "{line}");
+}
+
+#[test]
+fn a_signal_during_the_start_ends_the_program() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let directory = temp_root();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        // The start waits for a reader of the secrets.
+        let mut command = binary();
+        command
+            .args(["--bind=127.0.0.1:0", "--tls-self-signed", "--tls-key-log"])
+            .arg(directory.path())
+            .env("SSLKEYLOGFILE", &fifo)
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary");
+        let tasks = format!("/proc/{}/task", child.id());
+        wait_until("it takes signals", || {
+            let tasks = std::fs::read_dir(&tasks).expect("our child").flatten();
+            let name = |task: std::fs::DirEntry| std::fs::read(task.path().join("comm"));
+            let mut names = tasks.filter_map(|task| name(task).ok());
+            names.any(|name| name == b"zc-signals\n")
+        });
+        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("our child");
+        let status = child.wait().expect("our child");
+        assert_eq!(status.signal(), Some(signal as i32), "{status}");
+    }
+}
