@@ -119,13 +119,9 @@ impl Server {
             grace_ms: config.grace_ms,
             started: Instant::now(),
         });
-        let (sink, log_writer) = match config.access_log {
-            LogFormat::Off => (None, None),
-            format => {
-                let (sink, writer) = access_log::Sink::start(format).map_err(StartError::Io)?;
-                (Some(sink), Some(writer))
-            }
-        };
+        let (sink, log_writer) = start_log(config.access_log)
+            .map_err(StartError::Io)?
+            .unzip();
         let handle = Handle {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
@@ -310,6 +306,14 @@ impl Handle {
             // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
             let _ = waker.wake();
         }
+    }
+}
+
+/// What writes the access log, if there is one.
+fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_log::Writer)>> {
+    match format {
+        LogFormat::Off => Ok(None),
+        format => access_log::Sink::start(format).map(Some),
     }
 }
 

@@ -17,6 +17,7 @@ use zc_http::{
     AcceptEncoding, MediaAcceptance, Method, Request, Status, Target, decode_path, media_acceptance,
 };
 
+use crate::config::Scheme;
 use crate::files::content::Content;
 use crate::files::listing::{Listing, ListingRequest};
 use crate::files::lookup::{Found, Query, Resource, look_up, preference};
@@ -93,12 +94,8 @@ pub(crate) fn respond(
     let content = begun.as_ref().unwrap_or(content);
     // What was served before is no business of the cache nor of the roots any more.
     let is_current = content.generation == parts.content.generation;
-    if let Some(location) = content.https_location(request, moment.scheme)
-        && plan::without_a_look(request).is_none()
-    {
+    if let Some(plan) = to_https(request, content, moment.scheme) {
         let builder = builder(request, services, content, moment, content.method, None);
-        let status = Status::PermanentRedirect;
-        let plan = Plan::Redirect { status, location };
         return Responded::Reply(builder.reply(&plan, buffers));
     }
     let index = content.root_of(request, moment.scheme);
@@ -129,7 +126,7 @@ pub(crate) fn respond(
             roots.current(index, root_path, services.open_mode(), moment.now_ms)
         }
     };
-    let mut responder = Responder {
+    let responder = Responder {
         request,
         services,
         content,
@@ -142,17 +139,15 @@ pub(crate) fn respond(
         buffers,
         pending,
     };
-    if let Some(listing) = responder
-        .pending
-        .as_mut()
-        .and_then(|pending| pending.listing.take())
-    {
-        return responder.listing(listing, path);
-    }
-    match examine(request, content, path) {
-        Ok(asked) => responder.resource(&asked, path),
-        Err(unlooked) => responder.message(unlooked.into()),
-    }
+    responder.answer(path)
+}
+
+/// The redirect to HTTPS, where requests for files are redirected there.
+fn to_https(request: &Request<'_>, content: &Content, scheme: Scheme) -> Option<Plan<'static>> {
+    let location = content.https_location(request, scheme)?;
+    let status = Status::PermanentRedirect;
+    let is_for_file = plan::without_a_look(request).is_none();
+    is_for_file.then_some(Plan::Redirect { status, location })
 }
 
 struct Responder<'a, 'r> {
@@ -171,6 +166,17 @@ struct Responder<'a, 'r> {
 }
 
 impl<'a> Responder<'a, '_> {
+    fn answer(mut self, path: &mut Vec<u8>) -> Responded {
+        let pending = self.pending.as_mut();
+        if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
+            return self.listing(listing, path);
+        }
+        match examine(self.request, self.content, path) {
+            Ok(asked) => self.resource(&asked, path),
+            Err(unlooked) => self.message(unlooked.into()),
+        }
+    }
+
     /// Answers with what stands at `path`.
     fn resource(mut self, asked: &RequestTarget, path: &[u8]) -> Responded {
         let rules = &self.content.rules;
