@@ -119,6 +119,9 @@ impl BadMount for Ending {
     fn spoil(&mut self, server: &Server) {
         self.0.treat_all(Treatment::Hold);
         let clients = ask(server, 0);
+        // All that those ask for may be known still.
+        let mut unknown = server.connect();
+        unknown.send(b"GET /bad/asked-for-once HTTP/1.1\r\nHost: t\r\n\r\n");
         self.0.wait_until_held(Operation::LookUp, 1);
         self.0.end().expect("we have mounted it");
         for (_, mut client) in clients {
