@@ -63,7 +63,7 @@ impl Gate {
 
 /// The gates in order. What is cheap comes first; the fuzzers are a workspace of their own, with flags
 /// of their own.
-const GATES: [Gate; 17] = [
+const GATES: [Gate; 18] = [
     gate("fmt", Runs::Always, "fmt --all --check"),
     gate(
         "fuzz-fmt",
@@ -106,6 +106,8 @@ const GATES: [Gate; 17] = [
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
     gate("no-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "0"),
     gate("small-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "1"),
+    // Kernel TLS, which the kernel here may lack: in virtual machines with Debian's kernels.
+    gate("vm-test", Runs::Full, "xtask vm-test"),
     // What a run of the bench leaves behind when it is interrupted.
     gate(
         "bench-interrupted",
