@@ -111,6 +111,8 @@ const GATES: [Gate; 18] = [
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
     gate("no-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "0"),
     gate("small-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "1"),
+    // Kernel TLS, which the kernel here may lack: in virtual machines with Debian's kernels.
+    gate("vm-test", Runs::Full, "xtask vm-test"),
     // What a run of the bench leaves behind when it is interrupted.
     gate(
         "bench-interrupted",

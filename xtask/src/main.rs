@@ -8,6 +8,7 @@ mod fuzz;
 mod markdown;
 mod pictures;
 mod tidy;
+mod vm_test;
 
 use std::process::{Command, ExitCode};
 
@@ -21,6 +22,7 @@ Tasks:
   fuzz [ARGS]      run the fuzzers of zc-http; see fuzz --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
   tidy [ARGS]      check sizes, layers, documents and words; see tidy --help
+  vm-test [ARGS]   test kernel TLS in virtual machines; see vm-test --help
   help             print this help
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::run(&rest),
         Some("pictures") => pictures::run(&rest),
         Some("tidy") => tidy::run(&rest),
+        Some("vm-test") => vm_test::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

@@ -170,6 +170,8 @@ pub struct HeadThenFile<H, B> {
     head_would_blocks: u64,
     body: Option<B>,
     cork: Cork,
+    /// What the head is sent with where a body follows it.
+    before_body: Follows,
 }
 
 impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
@@ -188,7 +190,17 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
             head_would_blocks: 0,
             body,
             cork: Cork::for_body(length, CORK_BYTES_MIN),
+            before_body: Follows::Body,
         }
+    }
+
+    /// Sends the head without `MSG_MORE`, in a segment of its own: for a socket whose TLS records the kernel
+    /// seals, where it [does not fill](crate#contents) a record that the head has begun. Call it before the
+    /// first `advance`.
+    #[must_use]
+    pub fn with_head_apart(mut self) -> Self {
+        self.before_body = Follows::Nothing;
+        self
     }
 
     /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`
@@ -285,7 +297,7 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
 
     fn advance_head(&mut self, sink: impl AsFd) -> io::Result<()> {
         let follows = match &self.body {
-            Some(body) if body.remaining() > 0 => Follows::Body,
+            Some(body) if body.remaining() > 0 => self.before_body,
             _ => Follows::Nothing,
         };
         while self.head_sent < self.head.as_ref().len() {

@@ -26,6 +26,7 @@
 //! | let I/O threads wait for the disk | [`Fetcher`], on threads of your own |
 //! | be told without a thread when uncached data has been loaded, where io_uring is allowed | `DiskRing`, with the feature `io-uring` |
 //! | run I/O threads at background priority, beside an event loop | [`set_background_priority`], [`set_batch_priority`], [`set_event_loop_priority`] |
+//! | send over TLS, sealed by the kernel | `ktls`, with the feature of that name |
 //! | make the calls yourself | [`sendfile()`], [`splice()`], [`copy_file_range`], [`send_head`] |
 //!
 //! All of them take the source first and the sink second, as anything that implements [`AsFd`], and
@@ -106,6 +107,8 @@ mod error;
 mod fetcher;
 mod file_copy;
 mod head;
+#[cfg(all(feature = "ktls", target_os = "linux", not(feature = "portable")))]
+pub mod ktls;
 mod method;
 mod pipe;
 mod platform;

@@ -375,6 +375,84 @@ pub(crate) fn submit_probe_read(
     pushed.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
 }
 
+/// Reads the value of a socket option into `value`; returns how many bytes the kernel wrote there.
+///
+/// # Errors
+///
+/// See [`getsockopt(2)`](https://man7.org/linux/man-pages/man2/getsockopt.2.html).
+#[cfg(feature = "ktls")]
+pub(crate) fn socket_option(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most `length` bytes through the first pointer, and one `socklen_t` through
+    // the second. `value` has at least that many bytes, both outlive the call, and nothing else uses them.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(length as usize)
+}
+
+/// Sends `bytes` as a record of the type `content_type` on a socket whose TLS records the kernel seals; returns
+/// how many bytes it accepted.
+///
+/// # Errors
+///
+/// `EAGAIN` when a nonblocking socket is full, and what
+/// [`sendmsg(2)`](https://man7.org/linux/man-pages/man2/sendmsg.2.html) reports.
+#[cfg(feature = "ktls")]
+pub(crate) fn send_tls_record(
+    socket: impl AsFd,
+    content_type: u8,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    /// A control message of one byte, with the alignment and the length that `CMSG_SPACE(1)` has.
+    #[repr(C)]
+    struct ContentType {
+        header: libc::cmsghdr,
+        value: u8,
+        padding: [u8; size_of::<usize>() - 1],
+    }
+    const LENGTH: usize = size_of::<libc::cmsghdr>() + 1;
+    // SAFETY: all fields of `cmsghdr` and `msghdr` are integers and pointers, so all bytes zero is a valid
+    // value of both.
+    let (header, mut message): (libc::cmsghdr, libc::msghdr) = unsafe { std::mem::zeroed() };
+    let mut control = ContentType {
+        header,
+        value: content_type,
+        padding: [0; size_of::<usize>() - 1],
+    };
+    // `as _`: the C libraries have other types here.
+    control.header.cmsg_len = LENGTH as _;
+    control.header.cmsg_level = libc::SOL_TLS;
+    control.header.cmsg_type = libc::TLS_SET_RECORD_TYPE;
+    let mut vector = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<ContentType>() as _;
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the kernel only reads: one vector, which names the borrowed `bytes`, and `msg_controllen` bytes of
+    // `control`. All of them outlive the call, and it keeps no pointer.
+    let answer = unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) };
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,332 @@
+//! `cargo xtask vm-test`: tests that need a kernel with the module `tls`, in virtual machines with Debian's
+//! kernels.
+//!
+//! A machine has no disk and no network: the kernel gets an archive with static test programs, the modules, and
+//! BusyBox, and tells by its serial console how they ended. QEMU interprets every instruction (`-accel tcg`), so
+//! it needs no rights, and says nothing about speed.
+
+mod archive;
+mod debian;
+mod guest;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+
+use crate::artifacts;
+
+use self::archive::Archive;
+use self::debian::{Debian, Kernel};
+use self::guest::Guest;
+
+/// How long a machine may run: several times what all tests take. One that hangs ends then.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Programs for a machine: without a dynamic linker, and elsewhere than those for this one.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A kernel, by the Debian suite whose package `linux-image-cloud-amd64` names it.
+#[derive(Debug, Clone, Copy)]
+struct Suite {
+    /// For `--kernel`.
+    kernel: &'static str,
+    name: &'static str,
+    /// Whether the task fails where it cannot be had.
+    is_required: bool,
+}
+
+const SUITES: [Suite; 3] = [
+    Suite {
+        kernel: "6.1",
+        name: "bookworm",
+        is_required: true,
+    },
+    Suite {
+        kernel: "6.12",
+        name: "bookworm-backports",
+        is_required: false,
+    },
+    // From 6.14 on, new keys can be set.
+    Suite {
+        kernel: "newest",
+        name: "trixie-backports",
+        is_required: false,
+    },
+];
+
+/// A program of tests, and how it is run.
+#[derive(Debug, Clone, Copy)]
+struct Tests {
+    /// What builds it: arguments of `cargo test`.
+    build: &'static str,
+    /// The program that this builds.
+    program: &'static str,
+}
+
+/// Each is run twice: before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
+const TESTS: [Tests; 1] = [Tests {
+    build: "test -p zc-core --features ktls --test ktls --no-run --locked",
+    program: "ktls",
+}];
+
+/// Run tests of kernel TLS in virtual machines with Debian's kernels
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask vm-test",
+    bin_name = "cargo xtask vm-test",
+    max_term_width = 80
+)]
+struct Options {
+    /// Run only in this kernel; may be repeated
+    #[arg(long, value_name = "KERNEL", value_parser = PossibleValuesParser::new(SUITES.map(|suite| suite.kernel)))]
+    kernel: Vec<String>,
+
+    /// Look for newer kernels than those that were downloaded before
+    #[arg(long)]
+    update: bool,
+
+    /// Run only tests with this in their name
+    filter: Option<String>,
+}
+
+/// Runs the tests in the kernels that are chosen.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let name = "cargo xtask vm-test".to_owned();
+    let options = Options::parse_from(std::iter::once(&name).chain(arguments));
+    ensure_installed()?;
+    let directory = artifacts::target_directory()?.join("vm-test");
+    let programs = build(&directory)?;
+    let is_chosen = |suite: &&Suite| {
+        options.kernel.is_empty() || options.kernel.iter().any(|kernel| kernel == suite.kernel)
+    };
+    let busybox = debian::busybox(&Debian::new(&directory, SUITES[0].name), options.update)?;
+    let mut failed = Vec::new();
+    for suite in SUITES.iter().filter(is_chosen) {
+        let kernel = match debian::kernel(&Debian::new(&directory, suite.name), options.update) {
+            Ok(kernel) => kernel,
+            Err(error) if suite.is_required => return Err(error),
+            Err(error) => {
+                println!("== {}: skipped: {error:#}", suite.kernel);
+                continue;
+            }
+        };
+        println!(
+            "== {}: Linux {} of {}",
+            suite.kernel, kernel.release, suite.name
+        );
+        let archive = directory.join(format!("{}.cpio", suite.name));
+        fs::write(&archive, initramfs(&kernel, &busybox, &programs, &options)?)?;
+        let guest = Guest::run(&kernel.image, &archive, LIMIT)?;
+        println!(
+            "== {}: booted after {:.1} s, over after {:.1} s",
+            suite.kernel,
+            guest.booted.as_secs_f64(),
+            guest.over.as_secs_f64()
+        );
+        failed.extend(
+            guest
+                .failures
+                .iter()
+                .map(|what| format!("{}: {what}", suite.kernel)),
+        );
+    }
+    if !failed.is_empty() {
+        bail!(
+            "failed in a virtual machine:\n    {}",
+            failed.join("\n    ")
+        );
+    }
+    Ok(())
+}
+
+fn ensure_installed() -> anyhow::Result<()> {
+    let needs = [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("apt-get", "apt"),
+        ("dpkg-deb", "dpkg"),
+        ("depmod", "kmod"),
+        ("xz", "xz-utils"),
+    ];
+    let is_missing = |(program, _): &&(&str, &str)| {
+        // A user's PATH may lack the directories of the administrator.
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+        !std::env::split_paths(&paths)
+            .chain(sbin)
+            .any(|path| path.join(program).is_file())
+    };
+    let missing: Vec<&str> = needs.iter().filter(is_missing).map(|need| need.1).collect();
+    if !missing.is_empty() {
+        bail!("run `apt-get install {}` first", missing.join(" "));
+    }
+    Ok(())
+}
+
+fn build(directory: &Path) -> anyhow::Result<BTreeMap<&'static str, PathBuf>> {
+    let mut programs = BTreeMap::new();
+    for tests in TESTS {
+        let arguments: Vec<&str> = tests.build.split_whitespace().collect();
+        let environment = [
+            ("RUSTFLAGS", "-C target-feature=+crt-static"),
+            // What is not in the archive need not be unpacked by a machine that is slow.
+            ("CARGO_PROFILE_DEV_DEBUG", "none"),
+            ("CARGO_PROFILE_DEV_STRIP", "symbols"),
+        ];
+        let mut command = crate::cargo_command(&arguments, &environment);
+        command
+            .current_dir(artifacts::root())
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(directory.join("build"));
+        let path = artifacts::build(command)?.remove(tests.program);
+        let path = path.with_context(|| format!("cargo has not built {}", tests.program))?;
+        programs.insert(tests.program, path);
+    }
+    Ok(programs)
+}
+
+fn initramfs(
+    kernel: &Kernel,
+    busybox: &Path,
+    programs: &BTreeMap<&str, PathBuf>,
+    options: &Options,
+) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for directory in ["bin", "dev", "modules", "proc", "sys", "tests", "tmp"] {
+        archive.directory(directory);
+    }
+    archive.program("bin/busybox", &fs::read(busybox)?);
+    for module in &kernel.modules {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("modules/{name}"), &fs::read(module)?);
+    }
+    for (name, path) in programs {
+        archive.program(&format!("tests/{name}"), &fs::read(path)?);
+    }
+    add_openssl(&mut archive)?;
+    archive.program("init", init(kernel, options).as_bytes());
+    Ok(archive.end())
+}
+
+/// The program `openssl` of this machine, where there is one, with the libraries that it is linked with.
+fn add_openssl(archive: &mut Archive) -> anyhow::Result<()> {
+    let program = Path::new("/usr/bin/openssl");
+    if !program.is_file() {
+        println!("openssl is not installed: its tests are skipped");
+        return Ok(());
+    }
+    let listed = Command::new("ldd")
+        .arg(program)
+        .output()
+        .context("cannot run ldd")?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let libraries = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for path in libraries.map(Path::new).chain([program]) {
+        let mut directories: Vec<&Path> = path.ancestors().skip(1).collect();
+        directories.reverse();
+        for directory in directories {
+            archive.directory(inside(directory));
+        }
+        archive.program(inside(path), &fs::read(path)?);
+    }
+    Ok(())
+}
+
+/// A path as it is named in the archive.
+fn inside(path: &Path) -> &str {
+    path.to_str().unwrap_or_default().trim_start_matches('/')
+}
+
+/// The first program of the machine.
+fn init(kernel: &Kernel, options: &Options) -> String {
+    let load = |module: &PathBuf| {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        format!("insmod /modules/{name} || fail \"cannot load {name}\"\n")
+    };
+    let (tls, others): (Vec<&PathBuf>, Vec<&PathBuf>) = kernel
+        .modules
+        .iter()
+        .partition(|module| module.ends_with("tls.ko"));
+    let load_all = |modules: Vec<&PathBuf>| modules.into_iter().map(load).collect::<String>();
+    let filter = options.filter.as_deref().unwrap_or_default();
+    let run = |when: &str, environment: &str| -> String {
+        let one = |tests: &Tests| {
+            let name = tests.program;
+            format!(
+                "{environment} /tests/{name} --color never --test-threads 1 {filter} || fail \"{name} {when}\"\n"
+            )
+        };
+        TESTS.iter().map(one).collect()
+    };
+    format!(
+        "#!/bin/busybox sh\n\
+         /bin/busybox --install -s /bin\n\
+         mount -t proc proc /proc\n\
+         mount -t sysfs sys /sys\n\
+         mount -t devtmpfs dev /dev\n\
+         mount -t tmpfs tmp /tmp\n\
+         exec > /dev/ttyS0 2>&1 < /dev/null\n\
+         export PATH=/bin:/usr/bin HOME=/tmp RUST_BACKTRACE=0\n\
+         fail() {{ echo \"{failed} $1\"; }}\n\
+         ip link set lo up\n\
+         echo \"{booted}\"\n\
+         {others}\
+         {without}\
+         {tls}\
+         {with}\
+         cat /proc/net/tls_stat\n\
+         echo \"{over}\"\n\
+         poweroff -f\n",
+        failed = guest::FAILED,
+        booted = guest::BOOTED,
+        over = guest::OVER,
+        others = load_all(others),
+        without = run("without the module", ""),
+        tls = load_all(tls),
+        with = run("with the module", "TEST_REQUIRE_KTLS=1"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_loaded_in_order_and_tls_after_the_tests_without_it() {
+        let kernel = Kernel {
+            release: "1".to_owned(),
+            image: PathBuf::new(),
+            modules: ["/m/gcm.ko", "/m/aes.ko", "/m/tls.ko"]
+                .map(PathBuf::from)
+                .to_vec(),
+        };
+        let options = Options::parse_from(["vm-test", "wanted"]);
+        let script = init(&kernel, &options);
+        let places = [
+            "insmod /modules/gcm.ko",
+            "insmod /modules/aes.ko",
+            " /tests/ktls --color never --test-threads 1 wanted || fail \"ktls without the module\"",
+            "insmod /modules/tls.ko",
+            "TEST_REQUIRE_KTLS=1 /tests/ktls",
+            guest::OVER,
+            "poweroff",
+        ]
+        .map(|part| script.find(part).unwrap_or_else(|| panic!("{part} is not in {script}")));
+        assert!(places.is_sorted(), "{script}");
+    }
+
+    #[test]
+    fn every_kernel_can_be_chosen() {
+        for suite in SUITES {
+            let options = Options::try_parse_from(["vm-test", "--kernel", suite.kernel]);
+            assert_eq!(options.expect("a kernel").kernel, [suite.kernel]);
+        }
+        assert!(Options::try_parse_from(["vm-test", "--kernel", "2.6"]).is_err());
+    }
+}
