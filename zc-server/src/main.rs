@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -149,7 +149,7 @@ fn answer_signals(stderr: Stderr) -> io::Result<Arc<OnceLock<Handle>>> {
     let handle = Arc::new(OnceLock::<Handle>::new());
     let known = Arc::clone(&handle);
     let answer = move || {
-        let mut is_stopping = false;
+        let (mut is_stopping, mut reload) = (false, None);
         // It fails for sets without a signal alone.
         while let Ok(signal) = signals.wait() {
             let Some(handle) = known.get() else {
@@ -157,7 +157,7 @@ fn answer_signals(stderr: Stderr) -> io::Result<Arc<OnceLock<Handle>>> {
                 continue;
             };
             match signal {
-                Signal::SIGHUP if reload_certificates(handle) => {}
+                Signal::SIGHUP if reload_certificates(handle, &mut reload) => {}
                 Signal::SIGHUP | Signal::SIGUSR1 => stderr.say(format_args!(
                     "zc-server: {signal} ignored: there are no log files to reopen"
                 )),
@@ -184,15 +184,30 @@ fn act_by_default(signal: Signal, blocked: &SigSet) {
     let _ = blocked.thread_block();
 }
 
-/// Has the certificates of HTTPS read again; the server itself says what came of it. `false` where there are none.
-fn reload_certificates(handle: &Handle) -> bool {
-    #[cfg(feature = "tls")]
-    return !matches!(handle.reload_certificates(), Ok(false));
-    #[cfg(not(feature = "tls"))]
-    return {
-        let _ = handle;
-        false
-    };
+/// Has the certificates of HTTPS read again; `false` where there are none. It is done on a thread of its own: a
+/// disk that hangs must not keep other signals from being answered. The server itself says what came of it.
+#[cfg(feature = "tls")]
+fn reload_certificates(handle: &Handle, reload: &mut Option<JoinHandle<()>>) -> bool {
+    if !handle.has_certificates() {
+        return false;
+    }
+    let is_over = reload.as_ref().is_none_or(JoinHandle::is_finished);
+    if is_over {
+        let handle = handle.clone();
+        let read = move || {
+            let _ = handle.reload_certificates();
+        };
+        let thread = thread::Builder::new().name("zc-reload".to_owned());
+        // Without a thread, the files are found to have changed a few seconds later.
+        *reload = thread.spawn(read).ok();
+    }
+    true
+}
+
+/// There are none.
+#[cfg(not(feature = "tls"))]
+fn reload_certificates(_: &Handle, _: &mut Option<JoinHandle<()>>) -> bool {
+    false
 }
 
 /// Standard error. A clone is another handle of the same.

@@ -282,19 +282,26 @@ impl Handle {
         Ok(())
     }
 
+    /// Whether the server has HTTPS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn has_certificates(&self) -> bool {
+        let services = self.services.upgrade();
+        services.is_some_and(|services| services.acceptor.is_some())
+    }
+
     /// Reads the files of all certificates, keys and authorities again, and says on standard error what came of
-    /// it. Connections that are open go on with what they have. `false` where there is no HTTPS.
+    /// it. Connections that are open go on with what they have. Does nothing without HTTPS. It waits for the disk.
     ///
     /// # Errors
     ///
     /// What is wrong with each file that cannot be used. The earlier one stays in use.
     #[cfg(feature = "tls")]
-    pub fn reload_certificates(&self) -> Result<bool, Vec<CertificateError>> {
+    pub fn reload_certificates(&self) -> Result<(), Vec<CertificateError>> {
         let services = self.services.upgrade();
-        let acceptor = services
-            .as_ref()
-            .and_then(|services| services.acceptor.as_ref());
-        acceptor.map_or(Ok(false), |acceptor| acceptor.reload().map(|()| true))
+        let acceptor = services.as_ref();
+        let acceptor = acceptor.and_then(|services| services.acceptor.as_ref());
+        acceptor.map_or(Ok(()), Acceptor::reload)
     }
 
     /// Begins the drain: listeners and idle connections close at once, responses under way have

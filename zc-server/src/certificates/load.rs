@@ -110,20 +110,25 @@ impl Sources {
                 }
             }
         }
-        match self.tls.client_ca.as_deref().map(|path| self.clients(path)) {
-            None => {}
-            Some(Err(error)) => errors.push(error),
-            Some(Ok(clients)) => {
-                let before = loaded.clients.as_ref().map(|before| &before.content);
-                if before != Some(&clients.content) {
-                    // A ticket stands for a certificate that was checked against the earlier file.
-                    if let Ok(ticketer) = ticketer() {
-                        (loaded.clients, loaded.ticketer) = (Some(clients), ticketer);
-                    }
-                }
-            }
+        if let Some(path) = self.tls.client_ca.as_deref()
+            && let Err(error) = self.load_clients_again(path, loaded)
+        {
+            errors.push(error);
         }
         errors
+    }
+
+    /// A ticket stands for a certificate that was checked: with other authorities, earlier ones are worth nothing.
+    fn load_clients_again(&self, path: &Path, loaded: &mut Loaded) -> Result<(), CertificateError> {
+        let clients = self.clients(path)?;
+        let before = loaded.clients.as_ref().map(|before| &before.content);
+        if before != Some(&clients.content) {
+            let ticketer = ticketer();
+            loaded.ticketer =
+                ticketer.map_err(|error| CertificateError::new(CLIENT_CA, path, error))?;
+            loaded.clients = Some(clients);
+        }
+        Ok(())
     }
 
     /// Whether a certificate that was made here is to be made anew.

@@ -1,15 +1,17 @@
 //! Handshakes in memory, by the configuration that workers get.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, Error, HandshakeKind, NamedGroup, ProtocolVersion,
-    RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, NamedGroup,
+    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    SupportedProtocolVersion, version,
 };
 
 use super::*;
@@ -262,6 +264,46 @@ fn the_name_chooses_the_certificate() {
     assert!(error.to_string().contains("first.example"), "{error}");
 }
 
+/// Takes every certificate, and keeps the OCSP response that came with it.
+#[derive(Debug, Default)]
+struct Stapled(Mutex<Vec<u8>>);
+
+impl ServerCertVerifier for Stapled {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        *self.0.lock().unwrap() = ocsp_response.to_owned();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
 #[test]
 fn an_ocsp_response_is_sent_with_its_certificate() {
     let directory = Directory::new();
@@ -269,16 +311,18 @@ fn an_ocsp_response_is_sent_with_its_certificate() {
     let mut tls = directory.tls(&[("a", &["localhost"])]);
     directory.set_ocsp(&mut tls, "a.ocsp");
     let acceptor = acceptor(&tls);
-    let ocsp = || {
-        acceptor.shared.state().loaded.pairs[0]
-            .certified
-            .ocsp
-            .clone()
+    let stapled = || {
+        let verifier = Arc::new(Stapled::default());
+        let mut config = client(&[], BOTH);
+        let kept = Arc::clone(&verifier);
+        config.dangerous().set_certificate_verifier(kept);
+        shake(&Arc::new(config), "localhost", acceptor.current()).unwrap();
+        verifier.0.lock().unwrap().clone()
     };
-    assert_eq!(ocsp().as_deref(), Some(&b"\x30\x03\x0a\x01\x00"[..]));
+    assert_eq!(stapled(), b"\x30\x03\x0a\x01\x00");
     directory.write("a.ocsp", b"\x30\x05\x0a\x01\x00\x05\x00");
     acceptor.reload().unwrap();
-    assert_eq!(ocsp().map(|response| response.len()), Some(7));
+    assert_eq!(stapled(), b"\x30\x05\x0a\x01\x00\x05\x00");
 }
 
 #[test]
