@@ -8,9 +8,9 @@ use nix::libc;
 use super::{CLOSE_NOTIFY, ContentType, KernelTlsSocket};
 use crate::sys;
 
-/// How often close_notify is sent at most. The first one meets records that wait in the kernel's list if the
-/// buffer was full just before; then the second one meets none.
-const ALERTS_MAX: u32 = 8;
+/// How often close_notify is sent at most. Once as a rule, and twice if records wait in the kernel's list. With the
+/// smallest send buffer there is, 4.5 KiB, each of them pushes such a piece of two or three records of 16 KiB.
+const ALERTS_MAX: u32 = 64;
 
 /// How far [`KernelTlsSocket::finish`] has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
