@@ -199,8 +199,13 @@ impl<H: AsRef<[u8]>, B: Body> HeadThenFile<H, B> {
     /// first `advance`.
     #[must_use]
     pub fn with_head_apart(mut self) -> Self {
-        self.before_body = Follows::Nothing;
+        self.set_head_apart();
         self
+    }
+
+    /// As [`with_head_apart`](Self::with_head_apart).
+    pub fn set_head_apart(&mut self) {
+        self.before_body = Follows::Nothing;
     }
 
     /// Sets `TCP_CORK` around a body of `bytes` or more, in place of [`CORK_BYTES_MIN`]; `u64::MAX`

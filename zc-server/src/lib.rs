@@ -66,3 +66,5 @@ pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
 pub use server::{Handle, Server, Stopped};
 pub use start::{StartError, StartWarning};
+#[cfg(feature = "tls")]
+pub use tls::KernelTlsError;

@@ -118,6 +118,10 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
             "the certificate is self-signed, so clients warn; its SHA-256 fingerprint is {fingerprint}"
         ));
     }
+    #[cfg(feature = "tls")]
+    if let Some(verdict) = server.kernel_tls() {
+        stderr.say(verdict);
+    }
     stderr.say("press Ctrl-C to stop");
     Ok(server.run()?)
 }

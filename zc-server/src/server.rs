@@ -24,6 +24,8 @@ use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
 use crate::start::{StartError, StartWarning};
+#[cfg(feature = "tls")]
+use crate::tls::KernelSealing;
 use crate::worker::{Timeouts, Worker, WorkerMessage};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -178,6 +180,15 @@ impl Server {
             .as_ref()
             .and_then(|services| services.acceptor.as_ref());
         acceptor.map(Acceptor::fingerprints).unwrap_or_default()
+    }
+
+    /// Whether the kernel seals for HTTPS, and why, in one line; `None` without HTTPS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn kernel_tls(&self) -> Option<String> {
+        let services = self.handle.services.upgrade()?;
+        let is_secure = services.acceptor.is_some();
+        is_secure.then(|| services.kernel_sealing.to_string())
     }
 
     /// A handle that can stop this server.
@@ -346,6 +357,8 @@ fn binds_of(config: &Config) -> Vec<(Bind, Scheme)> {
 #[cfg(feature = "tls")]
 fn with_acceptor(mut services: Services, config: &Config) -> Result<Services, StartError> {
     if let Some(tls) = &config.tls {
+        let kernel_sealing = KernelSealing::choose(tls.kernel).map_err(StartError::KernelTls)?;
+        services.kernel_sealing = Arc::new(kernel_sealing);
         services.acceptor = Some(Acceptor::start(tls, services.diagnostics.clone())?);
     }
     Ok(services)

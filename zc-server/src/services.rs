@@ -13,6 +13,8 @@ use crate::files::listing;
 use crate::files::mounts::{Mounts, ReadPath};
 use crate::files::open_file::{OpenFile, OpenMode};
 use crate::observe::diagnostics::Diagnostics;
+#[cfg(feature = "tls")]
+use crate::tls::KernelSealing;
 
 /// What all workers use, whatever is served.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub(crate) struct Services {
     /// What handshakes of HTTPS are made with; `None` where there is no certificate.
     #[cfg(feature = "tls")]
     pub(crate) acceptor: Option<Acceptor>,
+    /// For which connections of HTTPS the kernel seals.
+    #[cfg(feature = "tls")]
+    pub(crate) kernel_sealing: Arc<KernelSealing>,
 }
 
 impl Services {
@@ -58,6 +63,8 @@ impl Services {
             diagnostics,
             #[cfg(feature = "tls")]
             acceptor: None,
+            #[cfg(feature = "tls")]
+            kernel_sealing: Arc::new(KernelSealing::off()),
         })
     }
 

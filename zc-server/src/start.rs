@@ -9,6 +9,8 @@ use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
 use crate::files::content::ContentError;
 use crate::reactor::listener::BindError;
 use crate::text::OneLine;
+#[cfg(feature = "tls")]
+use crate::tls::KernelTlsError;
 
 /// Why a server could not start, or could not go on. Displayed in one line, which includes what its
 /// [source](Error::source) says.
@@ -35,6 +37,9 @@ pub enum StartError {
     /// HTTPS cannot start: a certificate, a key or a file beside them is wrong.
     #[cfg(feature = "tls")]
     Certificate(CertificateError),
+    /// Kernel TLS cannot be had as configured.
+    #[cfg(feature = "tls")]
+    KernelTls(KernelTlsError),
     /// The disk I/O threads could not be started.
     Disk(io::Error),
     /// A thread or an epoll instance could not be created, or `epoll_wait(2)` failed.
@@ -76,6 +81,8 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::KernelTls(error) => error.fmt(f),
             Self::Root { path, error } if error.raw_os_error() == Some(nix::libc::ENOSYS) => {
                 write!(
                     f,
@@ -115,6 +122,8 @@ impl Error for StartError {
             Self::Bind(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::KernelTls(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
             Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
             Self::WorkerPanicked => None,

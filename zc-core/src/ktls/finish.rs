@@ -56,9 +56,10 @@ impl<S: AsFd> KernelTlsSocket<S> {
     /// [rfc]: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
     /// [closure]: https://www.rfc-editor.org/rfc/rfc8446#section-6.1
     pub fn finish(&mut self) -> io::Result<Finish> {
-        let alert = CLOSE_NOTIFY.len() as u64 + self.cipher.overhead_bytes(self.version);
+        let alert =
+            CLOSE_NOTIFY.len() as u64 + self.state.cipher.overhead_bytes(self.state.version);
         loop {
-            let alerts = match self.finish {
+            let alerts = match self.state.finish {
                 State::Over => return Ok(Finish::Complete),
                 State::Open => 0,
                 State::Notified { alerts } => alerts,
@@ -75,7 +76,7 @@ impl<S: AsFd> KernelTlsSocket<S> {
                 Err(error) => return Err(error),
             }
             let handed = bytes_handed_to_tcp(&self.socket)?.wrapping_sub(before);
-            self.finish = if handed == alert {
+            self.state.finish = if handed == alert {
                 State::Over
             } else {
                 State::Notified { alerts: alerts + 1 }

@@ -119,10 +119,12 @@ impl<S: AsFd> KernelTls<S> {
         match setsockopt(&self.socket, TcpTlsTx, &secrets.crypto_info()) {
             Ok(()) => Ok(KernelTlsSocket {
                 socket: self.socket,
-                version: secrets.version(),
-                cipher: secrets.cipher(),
-                first_sequence: secrets.sequence(),
-                finish: finish::State::Open,
+                state: KernelTlsState {
+                    version: secrets.version(),
+                    cipher: secrets.cipher(),
+                    first_sequence: secrets.sequence(),
+                    finish: finish::State::Open,
+                },
             }),
             Err(errno) => Err(Refused::new(self.socket, Refusal::of_start(errno))),
         }
@@ -162,10 +164,7 @@ impl<S: AsFd> AsFd for KernelTls<S> {
 #[derive(Debug)]
 pub struct KernelTlsSocket<S> {
     socket: S,
-    version: Version,
-    cipher: Cipher,
-    first_sequence: u64,
-    finish: finish::State,
+    state: KernelTlsState,
 }
 
 impl<S: AsFd> KernelTlsSocket<S> {
@@ -211,7 +210,7 @@ impl<S: AsFd> KernelTlsSocket<S> {
     pub fn sequence(&self) -> io::Result<u64> {
         const SEQUENCE_BYTES: usize = 8;
         let mut info = [0; size_of::<libc::tls12_crypto_info_aes_gcm_256>()];
-        let info = &mut info[..self.cipher.crypto_info_bytes()];
+        let info = &mut info[..self.state.cipher.crypto_info_bytes()];
         let length = sys::socket_option(&self.socket, libc::SOL_TLS, libc::TLS_TX, info)?;
         let sequence = info[..length].last_chunk::<SEQUENCE_BYTES>().copied();
         // The rest of it is the key.
@@ -228,7 +227,7 @@ impl<S: AsFd> KernelTlsSocket<S> {
     ///
     /// As [`sequence`](Self::sequence).
     pub fn records(&self) -> io::Result<u64> {
-        Ok(self.sequence()?.wrapping_sub(self.first_sequence))
+        Ok(self.sequence()?.wrapping_sub(self.state.first_sequence))
     }
 
     /// Seals the following records with other secrets, in TLS 1.3.
@@ -242,18 +241,18 @@ impl<S: AsFd> KernelTlsSocket<S> {
     /// [`Refusal::CannotRekey`] before Linux 6.14, and in TLS 1.2. The old key stays in use.
     pub fn rekey(&mut self, secrets: &SendSecrets) -> Result<(), Refusal> {
         setsockopt(&self.socket, TcpTlsTx, &secrets.crypto_info()).map_err(Refusal::of_start)?;
-        self.first_sequence = secrets.sequence();
+        self.state.first_sequence = secrets.sequence();
         Ok(())
     }
 
     /// The version of the records.
     pub fn version(&self) -> Version {
-        self.version
+        self.state.version
     }
 
     /// The cipher of the records.
     pub fn cipher(&self) -> Cipher {
-        self.cipher
+        self.state.cipher
     }
 
     /// The socket.
@@ -265,6 +264,27 @@ impl<S: AsFd> KernelTlsSocket<S> {
     pub fn into_inner(self) -> S {
         self.socket
     }
+
+    /// The socket, and what is known of it, to be [put together](Self::from_parts) again. With it, a program that
+    /// owns the socket itself lends it for one call: `S` is then a [`BorrowedFd`].
+    pub fn into_parts(self) -> (S, KernelTlsState) {
+        let Self { socket, state } = self;
+        (socket, state)
+    }
+
+    /// The parts of [`into_parts`](Self::into_parts) together. `socket` must be the same socket.
+    pub fn from_parts(socket: S, state: KernelTlsState) -> Self {
+        Self { socket, state }
+    }
+}
+
+/// What a [`KernelTlsSocket`] knows beside its socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelTlsState {
+    version: Version,
+    cipher: Cipher,
+    first_sequence: u64,
+    finish: finish::State,
 }
 
 impl<S: AsFd> AsFd for KernelTlsSocket<S> {

@@ -8,6 +8,8 @@
 
 mod change;
 mod figures;
+#[cfg(feature = "tls")]
+mod kernel;
 mod parts;
 #[cfg(feature = "tls")]
 mod read;
@@ -70,6 +72,9 @@ pub(crate) struct ResponseBody {
     /// What was read of it to be sealed.
     #[cfg(feature = "tls")]
     filled: read::Filled,
+    /// What the kernel that seals it is asked for.
+    #[cfg(feature = "tls")]
+    kernel: Option<kernel::KernelPieces>,
 }
 
 /// What was requested of the disk.
@@ -120,6 +125,8 @@ impl ResponseBody {
             reading: None,
             #[cfg(feature = "tls")]
             filled: read::Filled::default(),
+            #[cfg(feature = "tls")]
+            kernel: None,
         }
     }
 
@@ -151,6 +158,8 @@ impl ResponseBody {
             reading: None,
             #[cfg(feature = "tls")]
             filled: read::Filled::default(),
+            #[cfg(feature = "tls")]
+            kernel: None,
         }
     }
 
@@ -409,6 +418,8 @@ impl ResponseBody {
         };
         let over = std::mem::replace(&mut self.piece, next);
         self.done.add(&over);
+        #[cfg(feature = "tls")]
+        self.prepare_for_kernel();
         true
     }
 

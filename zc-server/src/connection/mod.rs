@@ -375,7 +375,8 @@ impl Connection {
     /// taken; `has_more` tells whether bytes of it are there.
     fn after(&mut self, after: AfterResponse, has_more: bool, worker: &Worker) -> Option<Step> {
         let may_close = match after {
-            AfterResponse::KeepAlive => return None,
+            AfterResponse::KeepAlive if !self.link.transport.must_end() => return None,
+            AfterResponse::KeepAlive => false,
             AfterResponse::Close => true,
             // Closed with bytes unread, the socket would answer with a reset.
             AfterResponse::Finish => !has_more && !self.link.transport.may_have_bytes(),

@@ -7,10 +7,13 @@ use zc_core::{Progress, SendError};
 use super::plain::{Fill, Plain, Written};
 use crate::body::ResponseBody;
 use crate::observe::record::TlsInfo;
-use crate::tls::{Failed, RECORD_BYTES_MAX, Received, Session};
+use crate::tls::{Failed, KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Received, Session};
 
 /// The most plaintext that is sealed before it is written, in bytes.
 const BATCH_BYTES: u64 = 4 * RECORD_BYTES_MAX;
+
+/// The shortest body that is left to the kernel, in bytes.
+const KERNEL_BYTES_MIN: u64 = 256 << 10;
 
 /// TLS on a socket, which is lent to each method.
 #[derive(Debug)]
@@ -65,7 +68,10 @@ impl Secure {
         // What the handshake has to say, or an alert.
         let flushed = self.flush(socket);
         match received {
-            Err(Failed) => Err(io::ErrorKind::InvalidData.into()),
+            Err(Failed) => {
+                self.session.send_last_alert(&*socket);
+                Err(io::ErrorKind::InvalidData.into())
+            }
             Ok(_) if flushed.is_err() => Ok(Fill::Closed),
             Ok(Received::Nothing) => Ok(Fill::WouldBlock),
             Ok(Received::Plain(count)) => Ok(Fill::Bytes(&scratch[..count])),
@@ -85,7 +91,8 @@ impl Secure {
             }
         }
         let is_flushed = self.session.output().is_empty();
-        if is_flushed && std::mem::take(&mut self.is_closing) {
+        if is_flushed && self.is_closing && self.session.finish_in_kernel(&*socket) {
+            self.is_closing = false;
             // Refused only on a socket that is gone already.
             let _ = socket.close_write();
         }
@@ -99,6 +106,19 @@ impl Secure {
         bytes: &[u8],
         sealed: &mut Vec<u8>,
     ) -> Written {
+        if self.session.is_in_kernel() {
+            let has_keys = self.session.renew_keys(&*socket);
+            let (accepted, error) = match has_keys {
+                Ok(true) => socket.send(bytes),
+                Ok(false) => (0, None),
+                Err(Failed) => (0, Some(failed())),
+            };
+            return Written {
+                accepted,
+                is_held: false,
+                error,
+            };
+        }
         let mut accepted = 0;
         let read = |slots: &mut zc_core::Slots<'_, '_>, accepted: &mut usize| {
             *accepted += slots.put(&bytes[*accepted..]);
@@ -135,6 +155,9 @@ impl Secure {
         budget: u64,
         sealed: &mut Vec<u8>,
     ) -> Result<Progress, SendError> {
+        if self.session.is_in_kernel() || self.move_to_kernel(socket, body)? {
+            return self.send_by_kernel(socket, body, budget);
+        }
         let before = body.accepted();
         let mut room = 0;
         loop {
@@ -149,6 +172,31 @@ impl Secure {
         }
     }
 
+    /// Leaves a long body to the kernel, if it seals for this connection and nothing of the body was sent.
+    fn move_to_kernel(
+        &mut self,
+        socket: &mut Plain,
+        body: &ResponseBody,
+    ) -> Result<bool, SendError> {
+        let is_long = (KERNEL_BYTES_MIN..=KERNEL_BYTES_MAX).contains(&body.file_bytes());
+        let is_whole = body.accepted() == 0 && !body.is_offloaded();
+        Ok(is_long && is_whole && self.flush(socket)? && self.session.move_to_kernel(&*socket))
+    }
+
+    fn send_by_kernel(
+        &mut self,
+        socket: &mut Plain,
+        body: &mut ResponseBody,
+        budget: u64,
+    ) -> Result<Progress, SendError> {
+        let has_keys = self.session.renew_keys(&*socket);
+        if !has_keys.map_err(|Failed| failed())? {
+            return Ok(Progress::WouldBlock);
+        }
+        body.leave_to_kernel(self.session.has_heads_apart());
+        body.advance(&socket.stream, budget)
+    }
+
     /// Seals up to `left` bytes that `read` brings, and sends them. `room` is what the socket is known to take as
     /// a whole.
     fn send_batch(
@@ -159,7 +207,8 @@ impl Secure {
         sealed: &mut Vec<u8>,
         read: impl FnOnce(&mut zc_core::Slots<'_, '_>) -> Result<Progress, SendError>,
     ) -> Result<Progress, SendError> {
-        self.session.renew_keys().map_err(|Failed| failed())?;
+        let has_keys = self.session.renew_keys(&*socket);
+        has_keys.map_err(|Failed| failed())?;
         if !self.flush(socket)? {
             return Ok(Progress::WouldBlock);
         }
@@ -203,7 +252,17 @@ impl Secure {
     /// Tells the peer that nothing more comes, before the socket is closed. False when the socket is full.
     pub(super) fn finish(&mut self, socket: &mut Plain) -> bool {
         self.session.close();
-        self.flush(socket).unwrap_or(true)
+        self.flush(socket).unwrap_or(true) && self.session.finish_in_kernel(&*socket)
+    }
+
+    /// Whether the kernel seals what is sent on the socket, whoever sends it.
+    pub(super) fn is_in_kernel(&self) -> bool {
+        self.session.is_in_kernel()
+    }
+
+    /// Whether the connection is to end between two responses.
+    pub(super) fn must_end(&mut self, socket: &Plain) -> bool {
+        self.session.must_end(socket)
     }
 }
 

@@ -182,7 +182,7 @@ impl Transport {
     /// what is sent has to be sealed.
     pub(crate) fn offload_fd(&self) -> io::Result<Option<OwnedFd>> {
         #[cfg(feature = "tls")]
-        if self.tls.is_some() {
+        if self.tls.as_ref().is_some_and(|tls| !tls.is_in_kernel()) {
             return Ok(None);
         }
         self.socket.as_fd().try_clone_to_owned().map(Some)
@@ -195,6 +195,15 @@ impl Transport {
             return tls.close_write(&mut self.socket);
         }
         self.socket.close_write()
+    }
+
+    /// Whether the connection is to end between two responses, although both sides could go on.
+    pub(crate) fn must_end(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.must_end(&self.socket);
+        }
+        false
     }
 
     /// To be called before a socket is closed whose responses were all sent. False when the socket has no room

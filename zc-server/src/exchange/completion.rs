@@ -80,6 +80,8 @@ fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogE
             (path, None) => path,
             ("none", Some(_)) => "none",
             ("memory", Some(_)) => "tls-memory",
+            ("sendfile", Some(_)) => "ktls-sendfile",
+            ("splice", Some(_)) => "ktls-splice",
             (_, Some(_)) => "tls-copy",
         },
         fallback: report.and_then(|report| report.fallback.map(|fallback| fallback.to_string())),

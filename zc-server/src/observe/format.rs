@@ -29,8 +29,8 @@ pub(crate) struct LogEntry<'a> {
     pub(crate) head_bytes: u64,
     /// Bytes of the body that the socket accepted.
     pub(crate) body_bytes: u64,
-    /// The send path of the body: `sendfile`, `splice`, `copy`, `memory` or `none`, or over TLS `tls-copy` or
-    /// `tls-memory`.
+    /// The send path of the body: `sendfile`, `splice`, `copy`, `memory` or `none`; over TLS `tls-copy`, `tls-memory`
+    /// or `none`, and where the kernel seals `ktls-sendfile` or `ktls-splice`.
     pub(crate) send_path: &'static str,
     /// Why another send path than the configured one was taken, if so.
     pub(crate) fallback: Option<String>,

@@ -1,6 +1,8 @@
 //! New connections: taken from the listeners, placed with a worker, and given their first turn.
 
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mio::net::TcpStream;
@@ -136,7 +138,8 @@ impl Reactor {
             #[cfg(feature = "tls")]
             Scheme::Https => {
                 let acceptor = self.worker.services.acceptor.as_ref()?;
-                let session = Session::new(&acceptor.current()).ok()?;
+                let kernel = Arc::clone(&self.worker.services.kernel_sealing);
+                let session = Session::new(&acceptor.current(), kernel).ok()?;
                 Some(Transport::tls(stream, session))
             }
             #[cfg(not(feature = "tls"))]

@@ -18,9 +18,12 @@
 //! ```
 
 mod handshake;
+mod kernel;
 mod record;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use session::{Failed, RECORD_BYTES_MAX, Received, Session};
+pub(crate) use kernel::KernelSealing;
+pub use kernel::KernelTlsError;
+pub(crate) use session::{Failed, KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Received, Session};

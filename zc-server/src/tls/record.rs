@@ -13,10 +13,12 @@ use std::ops::Range;
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
-use rustls::crypto::cipher::{InboundOpaqueMessage, MessageDecrypter, make_tls12_aad};
+use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, MessageDecrypter, make_tls12_aad};
 use rustls::{
     AlertDescription, ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite,
 };
+
+use zc_core::ktls::{Cipher, SendSecrets, Version};
 
 /// The header of a record: type, version, length.
 pub(super) const HEADER_BYTES: usize = 5;
@@ -43,6 +45,9 @@ enum Form {
 /// Seals records, in order.
 pub(super) struct Sealer {
     key: LessSafeKey,
+    /// The bytes of the key, for the kernel.
+    secret: AeadKey,
+    cipher: Cipher,
     iv: [u8; NONCE_BYTES],
     /// The number of the next record.
     sequence: u64,
@@ -53,12 +58,18 @@ impl Sealer {
     /// What goes on with record number `sequence` under `secrets`.
     pub(super) fn new(
         version: ProtocolVersion,
-        (sequence, secrets): (u64, &ConnectionTrafficSecrets),
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, SealError> {
-        let (algorithm, key, iv) = match secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
+        let (algorithm, cipher, secret, iv) = match secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => {
+                (&AES_128_GCM, Cipher::Aes128Gcm, key, iv)
+            }
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => {
+                (&AES_256_GCM, Cipher::Aes256Gcm, key, iv)
+            }
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
+                (&CHACHA20_POLY1305, Cipher::Chacha20Poly1305, key, iv)
+            }
             _ => return Err(SealError),
         };
         let form = match version {
@@ -67,10 +78,12 @@ impl Sealer {
             _ => Form::Tls12Gcm,
         };
         // The key of a 128 bit cipher stands in the first half of a longer array.
-        let key = key.as_ref().get(..algorithm.key_len()).ok_or(SealError)?;
-        let key = UnboundKey::new(algorithm, key).map_err(|_| SealError)?;
+        let key = secret.as_ref().get(..algorithm.key_len());
+        let key = UnboundKey::new(algorithm, key.ok_or(SealError)?).map_err(|_| SealError)?;
         Ok(Self {
             key: LessSafeKey::new(key),
+            secret,
+            cipher,
             iv: iv.as_ref().try_into().map_err(|_| SealError)?,
             sequence,
             form,
@@ -80,6 +93,17 @@ impl Sealer {
     /// The number of the next record.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// What the kernel goes on with.
+    pub(super) fn kernel_secrets(&self) -> Result<SendSecrets, SealError> {
+        let version = match self.form {
+            Form::Tls13 => Version::Tls13,
+            Form::Tls12Gcm | Form::Tls12ChaCha => Version::Tls12,
+        };
+        let key = self.secret.as_ref().get(..self.cipher.key_bytes());
+        let key = key.ok_or(SealError)?;
+        SendSecrets::new(version, self.cipher, key, &self.iv, self.sequence).map_err(|_| SealError)
     }
 
     /// Where plaintext of `bytes` bytes stands in its record, and how long that is.

@@ -1,15 +1,19 @@
 //! One side of a TLS connection, ours.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{AlertDescription, ContentType, ProtocolVersion, ServerConfig};
+use zc_core::ktls::{self, Finish, KernelTls, KernelTlsSocket, KernelTlsState};
 use zc_core::{Progress, SendError, Slots};
 
 use crate::observe::record::TlsInfo;
 
 use super::handshake::{Advanced, Agreed, Handshake};
+use super::kernel::KernelSealing;
 use super::record::{Opened, Opener, PLAIN_BYTES_MAX, SealError, Sealer};
 
 /// The most plaintext in one record, in bytes.
@@ -25,6 +29,12 @@ const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
 /// After how many TLS 1.2, which has no next keys, ends.
 const RECORDS_MAX_TLS12: u64 = 1 << 24;
 
+/// After how many the connection ends between two responses where the kernel seals: as many as this and those of
+/// the longest body that it is given are allowed.
+const KERNEL_RECORDS_MAX: u64 = 1 << 22;
+/// The longest body that is left to the kernel, in bytes.
+pub(crate) const KERNEL_BYTES_MAX: u64 = PLAIN_BYTES_MAX as u64 * (1 << 23);
+
 /// The first byte of every TLS connection: the type of a handshake record.
 const HANDSHAKE_RECORD: u8 = 22;
 
@@ -38,6 +48,9 @@ const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
 #[derive(Debug)]
 pub(crate) struct Session {
     state: State,
+    kernel: Arc<KernelSealing>,
+    /// An alert that the kernel has to send, which ends everything.
+    last_alert: Option<(KernelTlsState, [u8; 2])>,
     /// What is to be sent before anything else, in sealed records.
     output: Output,
 }
@@ -56,8 +69,14 @@ struct Output {
     taken: usize,
 }
 
+/// Who seals what is sent.
+enum Sealing {
+    Here(Sealer),
+    Kernel(KernelTlsState),
+}
+
 struct Open {
-    sealer: Sealer,
+    sealing: Sealing,
     opener: Opener,
     keys: KernelConnection<ServerConnectionData>,
     version: ProtocolVersion,
@@ -67,8 +86,12 @@ struct Open {
     /// What came with the end of the handshake, in plain.
     early: Vec<u8>,
     has_peer_closed: bool,
+    /// Our close_notify is among the output, or was.
+    has_closed: bool,
     /// The peer wants the next keys to be used.
     must_update_keys: bool,
+    /// Whether the kernel has refused to seal.
+    was_refused: bool,
     /// Records in a row that were no requests.
     idle_records: u8,
 }
@@ -94,9 +117,15 @@ pub(crate) struct Failed;
 
 impl Session {
     /// One that waits for the first bytes of the peer.
-    pub(crate) fn new(config: &ServerConfig) -> Result<Self, rustls::Error> {
+    /// The kernel is to seal where `kernel` says so.
+    pub(crate) fn new(
+        config: &ServerConfig,
+        kernel: Arc<KernelSealing>,
+    ) -> Result<Self, rustls::Error> {
         Ok(Self {
             state: State::Handshaking(Box::new(Handshake::new(config)?)),
+            kernel,
+            last_alert: None,
             output: Output::default(),
         })
     }
@@ -179,10 +208,14 @@ impl Session {
         received.map_err(|alert| {
             if let State::Open(open) = &mut self.state {
                 let alert = [ALERT_FATAL, alert.into()];
-                // Where it cannot be sealed, the peer sees the end of the connection.
-                let _ = open
-                    .sealer
-                    .seal_into(ContentType::Alert, &alert, &mut self.output.bytes);
+                match &mut open.sealing {
+                    Sealing::Here(sealer) => {
+                        // Where it cannot be sealed, the peer sees the end of the connection.
+                        let output = &mut self.output.bytes;
+                        let _ = sealer.seal_into(ContentType::Alert, &alert, output);
+                    }
+                    Sealing::Kernel(state) => self.last_alert = Some((*state, alert)),
+                }
             }
             self.state = State::Over;
             Failed
@@ -204,13 +237,104 @@ impl Session {
     }
 
     /// Sees to it that the keys may be used for one more batch. That may add to the [output](Self::output), which
-    /// has to be sent before what is sealed next.
-    pub(crate) fn renew_keys(&mut self) -> Result<(), Failed> {
+    /// has to be sent before what is sealed next. False when the socket has no room for what the kernel has
+    /// to send first.
+    pub(crate) fn renew_keys(&mut self, socket: impl AsFd) -> Result<bool, Failed> {
         let State::Open(open) = &mut self.state else {
             return Err(Failed);
         };
-        let renewed = open.update_keys(&mut self.output.bytes);
-        renewed.map_err(|SealError| Failed)
+        match open.sealing {
+            Sealing::Here(_) => {
+                let renewed = open.update_keys(&mut self.output.bytes);
+                renewed.map(|()| true).map_err(|SealError| Failed)
+            }
+            Sealing::Kernel(_) if !open.must_update_keys => Ok(true),
+            // The peer waits for keys that will never come.
+            Sealing::Kernel(_) if !self.kernel.can_rekey => Err(Failed),
+            Sealing::Kernel(state) => open.update_kernel_keys(socket, state),
+        }
+    }
+
+    /// Has the kernel seal from the next byte on, if that is chosen for this connection. All
+    /// [output](Self::output) must have been sent. False when it goes on as before.
+    pub(crate) fn move_to_kernel(&mut self, socket: impl AsFd) -> bool {
+        let State::Open(open) = &mut self.state else {
+            return false;
+        };
+        let Sealing::Here(sealer) = &open.sealing else {
+            return false;
+        };
+        let Ok(secrets) = sealer.kernel_secrets() else {
+            return false;
+        };
+        if open.was_refused || !self.kernel.is_for(&secrets) {
+            return false;
+        }
+        match KernelTls::enable(socket, secrets) {
+            Ok(socket) => {
+                let (_, state) = socket.into_parts();
+                open.sealing = Sealing::Kernel(state);
+                true
+            }
+            Err(_) => {
+                open.was_refused = true;
+                false
+            }
+        }
+    }
+
+    /// What is known of the kernel's sealing, where it seals.
+    fn kernel_state(&mut self) -> Option<&mut KernelTlsState> {
+        match &mut self.state {
+            State::Open(open) => match &mut open.sealing {
+                Sealing::Kernel(state) => Some(state),
+                Sealing::Here(_) => None,
+            },
+            State::Handshaking(_) | State::Over => None,
+        }
+    }
+
+    /// Whether the kernel seals what is sent on the socket.
+    pub(crate) fn is_in_kernel(&self) -> bool {
+        matches!(&self.state, State::Open(open) if matches!(open.sealing, Sealing::Kernel(_)))
+    }
+
+    /// Whether heads are to be sent apart from bodies.
+    pub(crate) fn has_heads_apart(&self) -> bool {
+        self.kernel.has_heads_apart
+    }
+
+    /// Whether the connection is to end between two responses: the kernel has sealed so much with its keys that
+    /// one more response could be too much.
+    pub(crate) fn must_end(&mut self, socket: impl AsFd) -> bool {
+        let Some(state) = self.kernel_state() else {
+            return false;
+        };
+        let records = KernelTlsSocket::from_parts(socket, *state).records();
+        // One that cannot be told is not relied on.
+        records.map_or(true, |records| records > KERNEL_RECORDS_MAX)
+    }
+
+    /// Sends the alert that the kernel has to seal, if there is one, as far as there is room for it.
+    pub(crate) fn send_last_alert(&mut self, socket: impl AsFd) {
+        if let Some((state, alert)) = self.last_alert.take() {
+            let socket = KernelTlsSocket::from_parts(socket, state);
+            // Without it the peer sees the end of the connection.
+            let _ = socket.send_record(ktls::ContentType::Alert, &alert);
+        }
+    }
+
+    /// Where the kernel seals: tells the peer that nothing more comes. False while the kernel has records that
+    /// it would drop if the socket was closed.
+    pub(crate) fn finish_in_kernel(&mut self, socket: impl AsFd) -> bool {
+        let Some(state) = self.kernel_state() else {
+            return true;
+        };
+        let mut socket = KernelTlsSocket::from_parts(socket, *state);
+        // After an error there is nobody who could receive them.
+        let finished = socket.finish().unwrap_or(Finish::Complete);
+        (_, *state) = socket.into_parts();
+        finished == Finish::Complete
     }
 
     /// Seals what `read` brings, up to `records_max` records, at the start of `sealed`, which grows as far as
@@ -228,7 +352,10 @@ impl Session {
         let State::Open(open) = &mut self.state else {
             return Err(is_over());
         };
-        let (plain, stride) = open.sealer.layout(PLAIN_BYTES_MAX);
+        let Sealing::Here(sealer) = &mut open.sealing else {
+            return Err(is_over());
+        };
+        let (plain, stride) = sealer.layout(PLAIN_BYTES_MAX);
         let records_max = records_max.min(BATCH_RECORDS_MAX);
         if sealed.len() < records_max * stride {
             sealed.resize(records_max * stride, 0);
@@ -245,10 +372,10 @@ impl Session {
         let mut end = 0;
         while left > 0 {
             let bytes = left.min(PLAIN_BYTES_MAX);
-            let (_, length) = open.sealer.layout(bytes);
+            let (_, length) = sealer.layout(bytes);
             let record = &mut sealed[end..end + length];
-            let sealing = open.sealer.seal(ContentType::ApplicationData, record);
-            sealing.map_err(|SealError| is_over())?;
+            let sealed = sealer.seal(ContentType::ApplicationData, record);
+            sealed.map_err(|SealError| is_over())?;
             end += length;
             left -= bytes;
         }
@@ -260,14 +387,16 @@ impl Session {
         self.output.bytes.extend_from_slice(rest);
     }
 
-    /// Tells the peer that nothing more comes. Nothing can be sealed any more.
+    /// Where this program seals: has the [output](Self::output) tell the peer that nothing more comes.
     pub(crate) fn close(&mut self) {
-        if let State::Open(open) = &mut self.state {
+        if let State::Open(open) = &mut self.state
+            && let Sealing::Here(sealer) = &mut open.sealing
+            && !std::mem::replace(&mut open.has_closed, true)
+        {
             let alert = [ALERT_WARNING, AlertDescription::CloseNotify.into()];
+            let output = &mut self.output.bytes;
             // Where it cannot be sealed, the peer sees the end of the connection.
-            let _ = open
-                .sealer
-                .seal_into(ContentType::Alert, &alert, &mut self.output.bytes);
+            let _ = sealer.seal_into(ContentType::Alert, &alert, output);
         }
     }
 }
@@ -285,10 +414,10 @@ impl Open {
             incoming,
             early,
         } = agreed;
-        let (sequence, send) = secrets.tx;
         let version = keys.protocol_version();
         Ok(Self {
-            sealer: Sealer::new(version, (sequence, &send))?,
+            sealing: Sealing::Here(Sealer::new(version, secrets.tx)?),
+            was_refused: false,
             opener: Opener::new(keys.negotiated_cipher_suite(), secrets.rx)?,
             keys,
             version,
@@ -296,6 +425,7 @@ impl Open {
             incoming,
             early,
             has_peer_closed: false,
+            has_closed: false,
             must_update_keys: false,
             idle_records: 0,
         })
@@ -438,7 +568,10 @@ impl Open {
 
     /// Goes on with the next keys where that is due, and tells the peer by a record in `out`.
     fn update_keys(&mut self, out: &mut Vec<u8>) -> Result<(), SealError> {
-        let sequence = self.sealer.sequence();
+        let Sealing::Here(sealer) = &mut self.sealing else {
+            return Err(SealError);
+        };
+        let sequence = sealer.sequence();
         if self.version != ProtocolVersion::TLSv1_3 {
             return if sequence < RECORDS_MAX_TLS12 {
                 Ok(())
@@ -453,11 +586,32 @@ impl Open {
         let mut message = KEY_UPDATE.to_vec();
         // The peer need not do the same.
         message.push(0);
-        self.sealer
-            .seal_into(ContentType::Handshake, &message, out)?;
-        let (sequence, secrets) = self.keys.update_tx_secret().map_err(|_| SealError)?;
-        self.sealer = Sealer::new(self.version, (sequence, &secrets))?;
+        sealer.seal_into(ContentType::Handshake, &message, out)?;
+        let secrets = self.keys.update_tx_secret().map_err(|_| SealError)?;
+        *sealer = Sealer::new(self.version, secrets)?;
         Ok(())
+    }
+
+    /// The same where the kernel seals. False when the socket has no room for the record.
+    fn update_kernel_keys(
+        &mut self,
+        socket: impl AsFd,
+        state: KernelTlsState,
+    ) -> Result<bool, Failed> {
+        let mut socket = KernelTlsSocket::from_parts(socket, state);
+        match socket.send_record(ktls::ContentType::Handshake, &ktls::KEY_UPDATE) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(_) => return Err(Failed),
+        }
+        self.must_update_keys = false;
+        let secrets = self.keys.update_tx_secret().map_err(|_| Failed)?;
+        let sealer = Sealer::new(self.version, secrets).map_err(|SealError| Failed)?;
+        let secrets = sealer.kernel_secrets().map_err(|SealError| Failed)?;
+        socket.rekey(&secrets).map_err(|_| Failed)?;
+        let (_, state) = socket.into_parts();
+        self.sealing = Sealing::Kernel(state);
+        Ok(true)
     }
 }
 
@@ -466,7 +620,7 @@ impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open")
             .field("info", &self.info)
-            .field("sealer", &self.sealer)
+            .field("is_in_kernel", &matches!(self.sealing, Sealing::Kernel(_)))
             .field("opener", &self.opener)
             .finish_non_exhaustive()
     }
