@@ -26,6 +26,8 @@
 //!   [RFC 8446 section 5.5][limits] allows 2^24.5 records of AES-GCM.
 //! * New keys can be set from Linux 6.14 on, in TLS 1.3; see [`rekey`](KernelTlsSocket::rekey).
 //! * A socket whose `TCP_NOTSENT_LOWAT` is below [`UNSENT_BYTES_MIN`] is refused.
+//! * `TCP_CORK` works on segments, below the records: around a body of 8 MB it saved 1 to 2 % of them on
+//!   Linux 6.1. So [`HeadThenFile`](crate::HeadThenFile) sets it here too.
 //! * A file that is changed while it is sent breaks no record: the kernel seals a copy of its pages.
 //!
 //! [kernel]: https://docs.kernel.org/networking/tls.html
@@ -171,8 +173,8 @@ impl<S: AsFd> KernelTlsSocket<S> {
     /// Sends `bytes`, of 16 KiB at most, as a record of the type `content_type`; returns how many bytes were
     /// accepted. An open record is closed and sent before it.
     ///
-    /// A nonblocking socket that is not writable is left alone, although the record might fit. Older
-    /// kernels can send the bytes as application data if they have to send an open record first and cannot. A
+    /// A nonblocking socket that is not writable is left alone, although the record might fit. Kernels before
+    /// [a change of October 2025][change] can send the bytes as application data if they have to send an open record first and cannot. A
     /// record is open after a head with [`Follows::Body`](crate::Follows::Body) whose body did not come, and
     /// after a file that was truncated.
     ///
@@ -180,6 +182,8 @@ impl<S: AsFd> KernelTlsSocket<S> {
     ///
     /// `WouldBlock` when a nonblocking socket is full: wait until it is writable. Else as
     /// [`sendmsg(2)`](https://man7.org/linux/man-pages/man2/sendmsg.2.html).
+    ///
+    /// [change]: https://patch.msgid.link/0457252e578a10a94e40c72ba6288b3a64f31662.1760432043.git.sd@queasysnail.net
     pub fn send_record(&self, content_type: ContentType, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_writable()? {
             return Err(io::ErrorKind::WouldBlock.into());
