@@ -417,7 +417,7 @@ fn nobody_who_prints_a_session_sees_its_keys() {
     let printed = format!("{printed}{sealer:?}");
     assert!(printed.contains("TLS13_AES_128_GCM_SHA256"), "{printed}");
     assert!(
-        ["key:", "secret", "iv:", "sealing:"]
+        [" key:", "secret", " iv:", "sealing:"]
             .iter()
             .all(|name| !printed.contains(name)),
         "{printed}"
