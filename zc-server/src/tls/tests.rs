@@ -14,8 +14,9 @@ use rustls::{
 use zc_core::Progress;
 
 use super::kernel::KernelSealing;
+use super::open::{Failed, Received};
 use super::record::Sealer;
-use super::session::{Failed, Received, Session};
+use super::session::Session;
 
 /// Every version with every cipher.
 const SUITES: [SupportedCipherSuite; 6] = [
