@@ -24,6 +24,8 @@ mod open;
 mod record;
 mod session;
 #[cfg(test)]
+mod strange_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use kernel::KernelSealing;

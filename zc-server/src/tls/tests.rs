@@ -19,7 +19,7 @@ use super::record::Sealer;
 use super::session::Session;
 
 /// Every version with every cipher.
-const SUITES: [SupportedCipherSuite; 6] = [
+pub(super) const SUITES: [SupportedCipherSuite; 6] = [
     suites::TLS13_AES_128_GCM_SHA256,
     suites::TLS13_AES_256_GCM_SHA384,
     suites::TLS13_CHACHA20_POLY1305_SHA256,
@@ -32,7 +32,7 @@ const TLS13_SUITE: SupportedCipherSuite = SUITES[0];
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Both ends of a connection, and what is on its way between them.
-struct Scene {
+pub(super) struct Scene {
     session: Session,
     client: ClientConnection,
     /// What the client has opened. Reading it ends with would-block where the peer has not closed.
@@ -70,7 +70,7 @@ fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
 }
 
 impl Scene {
-    fn new(suite: SupportedCipherSuite) -> Self {
+    pub(super) fn new(suite: SupportedCipherSuite) -> Self {
         let (server, client) = configs(suite);
         let name = ServerName::try_from("localhost").expect("a name");
         let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
@@ -84,7 +84,7 @@ impl Scene {
     }
 
     /// One whose handshake is over.
-    fn established(suite: SupportedCipherSuite) -> Self {
+    pub(super) fn established(suite: SupportedCipherSuite) -> Self {
         let mut scene = Self::new(suite);
         while scene.session.is_handshaking() {
             let bytes = scene.client_output();
@@ -98,7 +98,7 @@ impl Scene {
         scene
     }
 
-    fn client_output(&mut self) -> Vec<u8> {
+    pub(super) fn client_output(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut bytes).expect("memory");
@@ -106,7 +106,7 @@ impl Scene {
         bytes
     }
 
-    fn carry_to_client(&mut self) {
+    pub(super) fn carry_to_client(&mut self) {
         let output = self.session.output().to_vec();
         self.session.on_taken(output.len());
         self.deliver(&output);
@@ -121,7 +121,7 @@ impl Scene {
     }
 
     /// The session gets these bytes, in reads as the socket would make them. Answers the plaintext.
-    fn receive(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+    pub(super) fn receive(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Failed> {
         let mut plain = Vec::new();
         loop {
             let mut received = self.session.next(&mut self.scratch)?;
@@ -166,6 +166,19 @@ impl Scene {
                 return std::mem::take(&mut self.opened);
             }
         }
+    }
+
+    /// What the session has to tell without another read.
+    pub(super) fn next(&mut self) -> Result<Received, Failed> {
+        self.session.next(&mut self.scratch)
+    }
+
+    /// The same connection, and what the client would seal, for records that it would not send.
+    pub(super) fn with_sealer_of_client(self) -> (Self, Sealer) {
+        let (session, sealer) = self.sealer_of_client();
+        let mut scene = Self::new(TLS13_SUITE);
+        scene.session = session;
+        (scene, sealer)
     }
 
     /// What the client would seal, for records that it would not send.
