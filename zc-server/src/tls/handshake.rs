@@ -17,6 +17,8 @@ use crate::observe::record::TlsInfo;
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
     names: Arc<NameRecorder>,
+    /// Whether nothing has come yet.
+    is_new: bool,
     /// What came and is not done with.
     incoming: Vec<u8>,
     /// Requests that came behind the end of the handshake, in plain.
@@ -57,6 +59,7 @@ impl Handshake {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::new(config))?,
             names,
+            is_new: true,
             incoming: Vec::new(),
             early: Vec::new(),
         })
@@ -64,7 +67,7 @@ impl Handshake {
 
     /// Whether nothing has come yet.
     pub(super) fn is_new(&self) -> bool {
-        self.incoming.is_empty() && self.names.name.get().is_none()
+        self.is_new
     }
 
     /// Goes on with `bytes`, which came. What is to be sent is appended to `output`.
@@ -73,6 +76,7 @@ impl Handshake {
         bytes: &[u8],
         output: &mut Vec<u8>,
     ) -> (Option<Box<Self>>, Advanced) {
+        self.is_new = false;
         self.incoming.extend_from_slice(bytes);
         let advanced = loop {
             let UnbufferedStatus { mut discard, state } =
@@ -142,6 +146,7 @@ impl Handshake {
             names,
             incoming,
             early,
+            ..
         } = *self;
         let info = info(&connection, names.name.get().cloned());
         match (connection.dangerous_into_kernel_connection(), info) {

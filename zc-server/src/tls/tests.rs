@@ -39,7 +39,8 @@ struct Scene {
 }
 
 fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key");
+    let pair = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned))
+        .expect("a key");
     let chain = vec![pair.cert.der().clone()];
     let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
     let mut roots = RootCertStore::empty();
@@ -69,8 +70,12 @@ fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
 
 impl Scene {
     fn new(suite: SupportedCipherSuite) -> Self {
+        Self::asking_for("localhost", suite)
+    }
+
+    fn asking_for(name: &'static str, suite: SupportedCipherSuite) -> Self {
         let (server, client) = configs(suite);
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name).expect("a name");
         let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
         client.set_buffer_limit(None);
         Self {
@@ -83,7 +88,11 @@ impl Scene {
 
     /// One whose handshake is over.
     fn established(suite: SupportedCipherSuite) -> Self {
-        let mut scene = Self::new(suite);
+        Self::new(suite).shaken()
+    }
+
+    fn shaken(self) -> Self {
+        let mut scene = self;
         while scene.session.is_handshaking() {
             let bytes = scene.client_output();
             let received = scene.receive(&bytes).expect("a handshake");
@@ -187,6 +196,15 @@ fn received(session: &mut Session, records: &[u8]) -> Result<Received, Failed> {
     let mut scratch = vec![0; SCRATCH_BYTES];
     scratch[..records.len()].copy_from_slice(records);
     session.receive(&mut scratch, records.len())
+}
+
+#[test]
+fn a_client_that_asks_for_an_address_names_no_server() {
+    for suite in SUITES {
+        let scene = Scene::asking_for("127.0.0.1", suite).shaken();
+        let info = scene.session.info().expect("agreed on");
+        assert_eq!(info.server_name, None);
+    }
 }
 
 #[test]
