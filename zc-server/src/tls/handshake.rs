@@ -23,6 +23,8 @@ pub(super) struct Handshake {
     incoming: Vec<u8>,
     /// Requests that came behind the end of the handshake, in plain.
     early: Vec<u8>,
+    /// Nothing more comes.
+    has_peer_closed: bool,
 }
 
 /// How far a handshake came.
@@ -45,6 +47,8 @@ pub(super) struct Agreed {
     pub(super) incoming: Vec<u8>,
     /// What came behind it, in plain.
     pub(super) early: Vec<u8>,
+    /// Nothing more comes.
+    pub(super) has_peer_closed: bool,
 }
 
 impl Handshake {
@@ -62,6 +66,7 @@ impl Handshake {
             is_new: true,
             incoming: Vec::new(),
             early: Vec::new(),
+            has_peer_closed: false,
         })
     }
 
@@ -109,8 +114,16 @@ impl Handshake {
                     self.incoming.drain(..discard);
                     return (None, self.finish());
                 }
+                Ok(ConnectionState::BlockedHandshake) if self.has_peer_closed => {
+                    Some(Advanced::Closed)
+                }
                 Ok(ConnectionState::BlockedHandshake) => Some(Advanced::Blocked),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Advanced::Closed),
+                // It may have asked for something before.
+                Ok(ConnectionState::PeerClosed) => {
+                    self.has_peer_closed = true;
+                    None
+                }
+                Ok(ConnectionState::Closed) => Some(Advanced::Closed),
                 // Early data is not accepted, and there are no other states.
                 Ok(_) => Some(Advanced::Failed),
                 Err(_) => {
@@ -146,7 +159,8 @@ impl Handshake {
             names,
             incoming,
             early,
-            ..
+            has_peer_closed,
+            is_new: _,
         } = *self;
         let info = info(&connection, names.name.get().cloned());
         match (connection.dangerous_into_kernel_connection(), info) {
@@ -156,6 +170,7 @@ impl Handshake {
                 info,
                 incoming,
                 early,
+                has_peer_closed,
             })),
             _ => Advanced::Failed,
         }

@@ -67,6 +67,8 @@ struct Open {
     /// What came with the end of the handshake, in plain.
     early: Vec<u8>,
     has_peer_closed: bool,
+    /// The peer is told that nothing more comes.
+    has_closed: bool,
     /// The peer wants the next keys to be used.
     must_update_keys: bool,
     /// Records in a row that were no requests.
@@ -260,9 +262,11 @@ impl Session {
         self.output.bytes.extend_from_slice(rest);
     }
 
-    /// Tells the peer that nothing more comes. Nothing can be sealed any more.
+    /// Tells the peer that nothing more comes, once.
     pub(crate) fn close(&mut self) {
-        if let State::Open(open) = &mut self.state {
+        if let State::Open(open) = &mut self.state
+            && !std::mem::replace(&mut open.has_closed, true)
+        {
             let alert = [ALERT_WARNING, AlertDescription::CloseNotify.into()];
             // Where it cannot be sealed, the peer sees the end of the connection.
             let _ = open
@@ -284,6 +288,7 @@ impl Open {
             info,
             incoming,
             early,
+            has_peer_closed,
         } = agreed;
         let (sequence, send) = secrets.tx;
         let version = keys.protocol_version();
@@ -295,7 +300,8 @@ impl Open {
             info,
             incoming,
             early,
-            has_peer_closed: false,
+            has_peer_closed,
+            has_closed: false,
             must_update_keys: false,
             idle_records: 0,
         })

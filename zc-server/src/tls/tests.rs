@@ -273,6 +273,27 @@ fn requests_right_behind_the_handshake_are_not_lost() {
 }
 
 #[test]
+fn a_client_that_closes_right_behind_the_handshake_has_its_request_read() {
+    for suite in SUITES {
+        let mut scene = Scene::new(suite);
+        scene.client.writer().write_all(b"ask").expect("memory");
+        let mut plain = Vec::new();
+        while plain.is_empty() {
+            if !scene.client.is_handshaking() {
+                scene.client.send_close_notify();
+            }
+            let bytes = scene.client_output();
+            assert!(!bytes.is_empty(), "{suite:?}");
+            plain.extend(scene.receive(&bytes).expect("records"));
+            scene.carry_to_client();
+        }
+        assert_eq!(plain, b"ask");
+        assert_eq!(scene.session.next(&mut scene.scratch), Ok(Received::Closed));
+        assert_eq!(scene.send(b"ok"), b"ok");
+    }
+}
+
+#[test]
 fn keys_are_renewed_when_the_client_wants_it() {
     let mut scene = Scene::established(TLS13_SUITE);
     for _ in 0..3 {
