@@ -81,6 +81,7 @@ impl Open {
             info,
             incoming,
             early,
+            has_peer_closed,
         } = agreed;
         let version = keys.protocol_version();
         Ok(Self {
@@ -92,7 +93,7 @@ impl Open {
             info,
             incoming,
             early,
-            has_peer_closed: false,
+            has_peer_closed,
             has_closed: false,
             must_update_keys: false,
             idle_records: 0,

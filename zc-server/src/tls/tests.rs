@@ -41,7 +41,8 @@ pub(super) struct Scene {
 }
 
 fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key");
+    let pair = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned))
+        .expect("a key");
     let chain = vec![pair.cert.der().clone()];
     let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
     let mut roots = RootCertStore::empty();
@@ -71,8 +72,12 @@ fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
 
 impl Scene {
     pub(super) fn new(suite: SupportedCipherSuite) -> Self {
+        Self::asking_for("localhost", suite)
+    }
+
+    fn asking_for(name: &'static str, suite: SupportedCipherSuite) -> Self {
         let (server, client) = configs(suite);
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name).expect("a name");
         let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
         client.set_buffer_limit(None);
         Self {
@@ -85,7 +90,11 @@ impl Scene {
 
     /// One whose handshake is over.
     pub(super) fn established(suite: SupportedCipherSuite) -> Self {
-        let mut scene = Self::new(suite);
+        Self::new(suite).shaken()
+    }
+
+    fn shaken(self) -> Self {
+        let mut scene = self;
         while scene.session.is_handshaking() {
             let bytes = scene.client_output();
             let received = scene.receive(&bytes).expect("a handshake");
@@ -204,6 +213,15 @@ fn received(session: &mut Session, records: &[u8]) -> Result<Received, Failed> {
 }
 
 #[test]
+fn a_client_that_asks_for_an_address_names_no_server() {
+    for suite in SUITES {
+        let scene = Scene::asking_for("127.0.0.1", suite).shaken();
+        let info = scene.session.info().expect("agreed on");
+        assert_eq!(info.server_name, None);
+    }
+}
+
+#[test]
 fn bytes_come_and_go_with_every_version_and_cipher() {
     for suite in SUITES {
         let mut scene = Scene::established(suite);
@@ -265,6 +283,27 @@ fn requests_right_behind_the_handshake_are_not_lost() {
             assert!(plain == request);
             assert_eq!(scene.send(b"ok"), b"ok");
         }
+    }
+}
+
+#[test]
+fn a_client_that_closes_right_behind_the_handshake_has_its_request_read() {
+    for suite in SUITES {
+        let mut scene = Scene::new(suite);
+        scene.client.writer().write_all(b"ask").expect("memory");
+        let mut plain = Vec::new();
+        while plain.is_empty() {
+            if !scene.client.is_handshaking() {
+                scene.client.send_close_notify();
+            }
+            let bytes = scene.client_output();
+            assert!(!bytes.is_empty(), "{suite:?}");
+            plain.extend(scene.receive(&bytes).expect("records"));
+            scene.carry_to_client();
+        }
+        assert_eq!(plain, b"ask");
+        assert_eq!(scene.session.next(&mut scene.scratch), Ok(Received::Closed));
+        assert_eq!(scene.send(b"ok"), b"ok");
     }
 }
 
