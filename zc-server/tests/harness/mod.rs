@@ -225,7 +225,7 @@ impl Server {
                 let address = rest.split('/').next().expect("a piece");
                 Some(address.parse().expect("an address"))
             };
-            plain_address = plain_address.or(address_behind("http://"));
+            plain_address = plain_address.or_else(|| address_behind("http://"));
             if let Some(address) = address_behind(scheme) {
                 break address;
             }

@@ -153,3 +153,42 @@ fn curl_asks_by_name_and_by_address() {
     );
     assert!(!refused.status.success(), "nobody else is believed");
 }
+
+/// testssl.sh looks for what is known to be wrong with servers: versions, ciphers, keys and their order.
+#[test]
+fn testssl_finds_nothing_above_low() {
+    let Some(home) = Home::for_clients(&["testssl"]) else {
+        return;
+    };
+    let (server, _) = start();
+    let what = [
+        "--protocols",
+        "--std",
+        "--fs",
+        "--server-preference",
+        "--server-defaults",
+    ];
+    let how = [
+        "--quiet",
+        "--color",
+        "0",
+        "--warnings",
+        "batch",
+        "--ip",
+        "one",
+    ];
+    let report = ["--severity", "MEDIUM", "--jsonfile", "report.json"];
+    let target = server.address.to_string();
+    // It ends with the number of its findings.
+    home.run("testssl", &[&what[..], &how, &report, &[&target]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&home.read("report.json")).expect("JSON");
+    let found = found.as_array().expect("a list").iter();
+    let is_ours = |finding: &&serde_json::Value| {
+        let id = finding["id"].as_str().expect("an id");
+        // The certificate is one of a test. Clients choose among ciphers that are all good, so that who has no
+        // AES in hardware gets ChaCha20.
+        !id.starts_with("cert") && id != "cipher_order"
+    };
+    let ours: Vec<_> = found.filter(is_ours).collect();
+    assert!(ours.is_empty(), "{ours:#?}");
+}
