@@ -24,6 +24,6 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use kernel::KernelSealing;
 pub use kernel::KernelTlsError;
+pub(crate) use kernel::{KernelSealing, time_here};
 pub(crate) use session::{Failed, KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Received, Session};
