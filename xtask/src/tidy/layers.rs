@@ -29,7 +29,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),
-        ("tls", Only(&["observe"])),
+        ("tls", Only(&["config", "observe"])),
     ],
     &[("files", Below)],
     &[("services", Below)],

@@ -73,6 +73,7 @@ impl ResponseBody {
         token: &CancelToken,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
+        let has_begun = self.accepted() > 0;
         let mut bytes = vec![0; FILL_BYTES];
         let mut filled = 0;
         let mut answer = Ok(Progress::BudgetSpent);
@@ -94,9 +95,14 @@ impl ResponseBody {
         if filled == 0 {
             return Some(answer);
         }
-        // Why it stopped is told again when this is sent.
         bytes.truncate(filled);
         self.filled = Filled { bytes, taken: 0 };
-        Some(Ok(Progress::BudgetSpent))
+        let has_read = self.report().is_some_and(|report| report.copy.bytes > 0);
+        match answer {
+            // A head alone is not sent: the client can be told yet.
+            Err(error) if !has_begun && !has_read => Some(Err(error)),
+            // Why it stopped is told again when this is sent.
+            _ => Some(Ok(Progress::BudgetSpent)),
+        }
     }
 }

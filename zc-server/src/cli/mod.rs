@@ -141,8 +141,16 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Write entity-tags made from the content of files
+    ///
+    /// The tag of a file is the SHA-256 of its bytes. The server sends it as long as the file has the modification
+    /// time and the length that it had when the tag was made. Run the command again after files have changed; files
+    /// that have not changed are skipped.
     Etag(EtagArgs),
     /// Say what this machine can do, and what it lacks
+    ///
+    /// Each line is one finding: ok, warning, missing or unknown, its name, and what it means. Where something can be
+    /// mended, the line ends in how. The exit code is 1 if the server could not start, and 0 otherwise. Nothing is
+    /// written; a file below ROOT is read.
     Doctor(DoctorArgs),
 }
 

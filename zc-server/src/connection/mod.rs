@@ -267,7 +267,7 @@ impl Connection {
         self.link.transport.is_handshaking()
     }
 
-    /// To be called before it is dropped while it is idle.
+    /// To be called before it is dropped while nothing is sent.
     pub(crate) fn finish(&mut self) {
         // Where the socket is full, the peer sees the end of the connection alone.
         self.link.transport.finish();

@@ -85,7 +85,11 @@ impl Connection {
             }
             #[cfg(feature = "tls")]
             Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
-            Ok(Fill::Closed) | Err(_) => return Step::Closed,
+            Ok(Fill::Closed) => {
+                self.finish();
+                return Step::Closed;
+            }
+            Err(_) => return Step::Closed,
         };
         // The time of a head runs from its first byte: later bytes do not move it.
         let state = match state {

@@ -17,10 +17,14 @@ use crate::observe::record::TlsInfo;
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
     names: Arc<NameRecorder>,
+    /// Whether nothing has come yet.
+    is_new: bool,
     /// What came and is not done with.
     incoming: Vec<u8>,
     /// Requests that came behind the end of the handshake, in plain.
     early: Vec<u8>,
+    /// Nothing more comes.
+    has_peer_closed: bool,
 }
 
 /// How far a handshake came.
@@ -43,6 +47,8 @@ pub(super) struct Agreed {
     pub(super) incoming: Vec<u8>,
     /// What came behind it, in plain.
     pub(super) early: Vec<u8>,
+    /// Nothing more comes.
+    pub(super) has_peer_closed: bool,
 }
 
 impl Handshake {
@@ -57,14 +63,16 @@ impl Handshake {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::new(config))?,
             names,
+            is_new: true,
             incoming: Vec::new(),
             early: Vec::new(),
+            has_peer_closed: false,
         })
     }
 
     /// Whether nothing has come yet.
     pub(super) fn is_new(&self) -> bool {
-        self.incoming.is_empty() && self.names.name.get().is_none()
+        self.is_new
     }
 
     /// Goes on with `bytes`, which came. What is to be sent is appended to `output`.
@@ -73,6 +81,7 @@ impl Handshake {
         bytes: &[u8],
         output: &mut Vec<u8>,
     ) -> (Option<Box<Self>>, Advanced) {
+        self.is_new = false;
         self.incoming.extend_from_slice(bytes);
         let advanced = loop {
             let UnbufferedStatus { mut discard, state } =
@@ -105,8 +114,16 @@ impl Handshake {
                     self.incoming.drain(..discard);
                     return (None, self.finish());
                 }
+                Ok(ConnectionState::BlockedHandshake) if self.has_peer_closed => {
+                    Some(Advanced::Closed)
+                }
                 Ok(ConnectionState::BlockedHandshake) => Some(Advanced::Blocked),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Advanced::Closed),
+                // It may have asked for something before.
+                Ok(ConnectionState::PeerClosed) => {
+                    self.has_peer_closed = true;
+                    None
+                }
+                Ok(ConnectionState::Closed) => Some(Advanced::Closed),
                 // Early data is not accepted, and there are no other states.
                 Ok(_) => Some(Advanced::Failed),
                 Err(_) => {
@@ -142,6 +159,8 @@ impl Handshake {
             names,
             incoming,
             early,
+            has_peer_closed,
+            is_new: _,
         } = *self;
         let info = info(&connection, names.name.get().cloned());
         match (connection.dangerous_into_kernel_connection(), info) {
@@ -151,6 +170,7 @@ impl Handshake {
                 info,
                 incoming,
                 early,
+                has_peer_closed,
             })),
             _ => Advanced::Failed,
         }

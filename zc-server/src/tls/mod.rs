@@ -1,4 +1,5 @@
-//! TLS on a connection: bytes that came → requests, responses → bytes to be sent. No socket is touched here.
+//! TLS on a connection: bytes that came → requests, responses → bytes to be sent. The socket is lent where the kernel
+//! seals; everything else is memory.
 //!
 //! rustls makes the handshake. At its end it gives up the keys, and from then on the record layer is
 //! [ours](record): what is sent is sealed in place, so that a file is read to where its record goes out from.
@@ -19,11 +20,15 @@
 
 mod handshake;
 mod kernel;
+mod open;
 mod record;
 mod session;
+#[cfg(test)]
+mod strange_tests;
 #[cfg(test)]
 mod tests;
 
 pub use kernel::KernelTlsError;
 pub(crate) use kernel::{KernelSealing, time_here};
-pub(crate) use session::{Failed, KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Received, Session};
+pub(crate) use open::{Failed, Received};
+pub(crate) use session::{KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Session};

@@ -14,11 +14,12 @@ use rustls::{
 use zc_core::Progress;
 
 use super::kernel::KernelSealing;
+use super::open::{Failed, Received};
 use super::record::Sealer;
-use super::session::{Failed, Received, Session};
+use super::session::Session;
 
 /// Every version with every cipher.
-const SUITES: [SupportedCipherSuite; 6] = [
+pub(super) const SUITES: [SupportedCipherSuite; 6] = [
     suites::TLS13_AES_128_GCM_SHA256,
     suites::TLS13_AES_256_GCM_SHA384,
     suites::TLS13_CHACHA20_POLY1305_SHA256,
@@ -31,7 +32,7 @@ const TLS13_SUITE: SupportedCipherSuite = SUITES[0];
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Both ends of a connection, and what is on its way between them.
-struct Scene {
+pub(super) struct Scene {
     session: Session,
     client: ClientConnection,
     /// What the client has opened. Reading it ends with would-block where the peer has not closed.
@@ -40,7 +41,8 @@ struct Scene {
 }
 
 fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key");
+    let pair = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned))
+        .expect("a key");
     let chain = vec![pair.cert.der().clone()];
     let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
     let mut roots = RootCertStore::empty();
@@ -69,9 +71,13 @@ fn configs(suite: SupportedCipherSuite) -> (ServerConfig, ClientConfig) {
 }
 
 impl Scene {
-    fn new(suite: SupportedCipherSuite) -> Self {
+    pub(super) fn new(suite: SupportedCipherSuite) -> Self {
+        Self::asking_for("localhost", suite)
+    }
+
+    fn asking_for(name: &'static str, suite: SupportedCipherSuite) -> Self {
         let (server, client) = configs(suite);
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name).expect("a name");
         let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
         client.set_buffer_limit(None);
         Self {
@@ -83,8 +89,12 @@ impl Scene {
     }
 
     /// One whose handshake is over.
-    fn established(suite: SupportedCipherSuite) -> Self {
-        let mut scene = Self::new(suite);
+    pub(super) fn established(suite: SupportedCipherSuite) -> Self {
+        Self::new(suite).shaken()
+    }
+
+    fn shaken(self) -> Self {
+        let mut scene = self;
         while scene.session.is_handshaking() {
             let bytes = scene.client_output();
             let received = scene.receive(&bytes).expect("a handshake");
@@ -97,7 +107,7 @@ impl Scene {
         scene
     }
 
-    fn client_output(&mut self) -> Vec<u8> {
+    pub(super) fn client_output(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut bytes).expect("memory");
@@ -105,7 +115,7 @@ impl Scene {
         bytes
     }
 
-    fn carry_to_client(&mut self) {
+    pub(super) fn carry_to_client(&mut self) {
         let output = self.session.output().to_vec();
         self.session.on_taken(output.len());
         self.deliver(&output);
@@ -120,7 +130,7 @@ impl Scene {
     }
 
     /// The session gets these bytes, in reads as the socket would make them. Answers the plaintext.
-    fn receive(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+    pub(super) fn receive(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Failed> {
         let mut plain = Vec::new();
         loop {
             let mut received = self.session.next(&mut self.scratch)?;
@@ -167,6 +177,19 @@ impl Scene {
         }
     }
 
+    /// What the session has to tell without another read.
+    pub(super) fn next(&mut self) -> Result<Received, Failed> {
+        self.session.next(&mut self.scratch)
+    }
+
+    /// The same connection, and what the client would seal, for records that it would not send.
+    pub(super) fn with_sealer_of_client(self) -> (Self, Sealer) {
+        let (session, sealer) = self.sealer_of_client();
+        let mut scene = Self::new(TLS13_SUITE);
+        scene.session = session;
+        (scene, sealer)
+    }
+
     /// What the client would seal, for records that it would not send.
     fn sealer_of_client(self) -> (Session, Sealer) {
         let version = self.client.protocol_version().expect("it is open");
@@ -187,6 +210,15 @@ fn received(session: &mut Session, records: &[u8]) -> Result<Received, Failed> {
     let mut scratch = vec![0; SCRATCH_BYTES];
     scratch[..records.len()].copy_from_slice(records);
     session.receive(&mut scratch, records.len())
+}
+
+#[test]
+fn a_client_that_asks_for_an_address_names_no_server() {
+    for suite in SUITES {
+        let scene = Scene::asking_for("127.0.0.1", suite).shaken();
+        let info = scene.session.info().expect("agreed on");
+        assert_eq!(info.server_name, None);
+    }
 }
 
 #[test]
@@ -251,6 +283,27 @@ fn requests_right_behind_the_handshake_are_not_lost() {
             assert!(plain == request);
             assert_eq!(scene.send(b"ok"), b"ok");
         }
+    }
+}
+
+#[test]
+fn a_client_that_closes_right_behind_the_handshake_has_its_request_read() {
+    for suite in SUITES {
+        let mut scene = Scene::new(suite);
+        scene.client.writer().write_all(b"ask").expect("memory");
+        let mut plain = Vec::new();
+        while plain.is_empty() {
+            if !scene.client.is_handshaking() {
+                scene.client.send_close_notify();
+            }
+            let bytes = scene.client_output();
+            assert!(!bytes.is_empty(), "{suite:?}");
+            plain.extend(scene.receive(&bytes).expect("records"));
+            scene.carry_to_client();
+        }
+        assert_eq!(plain, b"ask");
+        assert_eq!(scene.session.next(&mut scene.scratch), Ok(Received::Closed));
+        assert_eq!(scene.send(b"ok"), b"ok");
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::tls::CERTIFICATE;
 use super::{Server, pattern, temp_root};
 
 /// Where programs may be that are not in the `PATH` of every user.
@@ -18,6 +19,9 @@ const MORE_PATHS: &str = "/usr/sbin:/sbin";
 const CLIENT_HANGS: Duration = Duration::from_secs(120);
 /// What is asked for to see that the log has come so far.
 const MARK: &str = "/the-log-has-come-so-far";
+
+/// Where a home has the certificate of the authority.
+const AUTHORITY: &str = ".authority.pem";
 
 /// A directory in which clients run and leave what they fetched.
 pub(crate) struct Home {
@@ -31,9 +35,16 @@ impl Home {
             say_missing(program);
             return None;
         }
-        Some(Self {
+        let home = Self {
             directory: temp_root(),
-        })
+        };
+        home.write(AUTHORITY, CERTIFICATE.authority_pem.as_bytes());
+        Some(home)
+    }
+
+    /// The certificate of the authority of the tests, for who is told of it by an option.
+    pub(crate) fn authority(&self) -> String {
+        self.path(AUTHORITY).to_str().expect("UTF-8").to_owned()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -69,6 +80,15 @@ impl Home {
             .env("TMPDIR", self.directory.path())
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null());
+        // curl, git and npm; those that use OpenSSL or are written in Go.
+        for variable in [
+            "CURL_CA_BUNDLE",
+            "GIT_SSL_CAINFO",
+            "NODE_EXTRA_CA_CERTS",
+            "SSL_CERT_FILE",
+        ] {
+            command.env(variable, self.path(AUTHORITY));
+        }
         command
     }
 
@@ -174,7 +194,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self, target: &str) -> String {
-        format!("http://{}{target}", self.address)
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        format!("{scheme}://{}{target}", self.address)
     }
 }
 

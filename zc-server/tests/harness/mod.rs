@@ -1,8 +1,7 @@
 //! Starts the real binary on a free port over a temporary root, and talks to it over real sockets.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -12,8 +11,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 pub(crate) mod beside;
+pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod codings;
 pub(crate) mod load;
@@ -21,8 +22,10 @@ pub(crate) mod mounts;
 pub(crate) mod multipart;
 pub(crate) mod nginx;
 pub(crate) mod segments;
+pub(crate) mod tls;
 pub(crate) mod workers;
 
+pub(crate) use client::{Client, Response};
 use workers::Workers;
 
 /// A wait that only ends a test that hangs; no test passes because of it. The threads of the disk have a low
@@ -59,15 +62,19 @@ pub(crate) struct Server {
     /// Its workers, by `--threads`.
     threads: usize,
     pub(crate) address: SocketAddr,
+    /// Where it is asked by HTTP.
+    pub(crate) plain_address: SocketAddr,
     stdout: Option<BufReader<ChildStdout>>,
     /// What it said up to the first address.
     said: String,
-    pub(crate) root: tempfile::TempDir,
+    pub(crate) root: TempDir,
+    /// The certificate, where the address is one of HTTPS.
+    certificate: Option<tls::CertificateFiles>,
     stderr: Box<dyn BufRead + Send + Sync>,
 }
 
 /// A temporary root that every user may read.
-pub(crate) fn temp_root() -> tempfile::TempDir {
+pub(crate) fn temp_root() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().expect("a temporary directory");
     std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
@@ -82,8 +89,8 @@ pub(crate) fn binary() -> Command {
         }
     }
     // Where a test is not about these limits, a busy machine must not come near them.
-    for limit in ["ZC_HEADER_TIMEOUT", "ZC_SEND_TIMEOUT", "ZC_DISK_TIMEOUT"] {
-        command.env(limit, "10m");
+    for limit in ["HANDSHAKE", "HEADER", "SEND", "DISK"] {
+        command.env(format!("ZC_{limit}_TIMEOUT"), "10m");
     }
     // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.
     if let Some(files) = std::env::var_os("TEST_CACHE_FILES") {
@@ -134,12 +141,38 @@ impl Server {
         Self::start_with(binary(), root, &served, options)
     }
 
+    /// One worker over a new, empty root, which is asked by HTTPS.
+    pub(crate) fn start_https(options: &[&str]) -> Self {
+        let root = temp_root();
+        let served = root.path().to_owned();
+        Self::start_https_over(root, &served, options)
+    }
+
+    /// The same over a root that is there.
+    pub(crate) fn start_https_over(root: TempDir, served: &Path, options: &[&str]) -> Self {
+        let certificate = Some(tls::CertificateFiles::write());
+        Self::start_as(binary(), root, served, options, certificate)
+    }
+
     /// `command` is the binary, or something that becomes it.
     pub(crate) fn start_with(
-        mut command: Command,
-        root: tempfile::TempDir,
+        command: Command,
+        root: TempDir,
         served: &Path,
         options: &[&str],
+    ) -> Self {
+        // A test with listeners of HTTPS that are its own is about HTTP beside it.
+        let has_own = options.iter().any(|option| option.starts_with("--tls-"));
+        let certificate = (!has_own && tls::version().is_some()).then(tls::CertificateFiles::write);
+        Self::start_as(command, root, served, options, certificate)
+    }
+
+    fn start_as(
+        mut command: Command,
+        root: TempDir,
+        served: &Path,
+        options: &[&str],
+        certificate: Option<tls::CertificateFiles>,
     ) -> Self {
         command.args(["--bind", "127.0.0.1:0", "--access-log", "json"]);
         let threads = options.iter().position(|&option| option == "--threads");
@@ -148,14 +181,30 @@ impl Server {
             command.args(["--threads", threads]);
         }
         let threads = threads.parse().expect("a number of threads");
+        if let Some(certificate) = &certificate {
+            command.args(certificate.options());
+        }
         command.args(options).arg(served);
-        let mut server = Self::start_from(command, root);
+        let mut server = Self::start_at(command, root, certificate);
         server.threads = threads;
         server
     }
 
-    /// `command` is the binary with all its arguments.
-    pub(crate) fn start_from(mut command: Command, root: tempfile::TempDir) -> Self {
+    /// `command` is the binary with all its arguments. It is asked by HTTP.
+    pub(crate) fn start_from(command: Command, root: TempDir) -> Self {
+        Self::start_at(command, root, None)
+    }
+
+    fn start_at(
+        mut command: Command,
+        root: TempDir,
+        certificate: Option<tls::CertificateFiles>,
+    ) -> Self {
+        let scheme = if certificate.is_some() {
+            "https://"
+        } else {
+            "http://"
+        };
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -165,23 +214,31 @@ impl Server {
         let stdout = child.stdout.take().map(BufReader::new);
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut said = String::new();
+        let mut plain_address = None;
         let address = loop {
             let mut line = String::new();
             let count = stderr.read_line(&mut line).expect("stderr is readable");
             assert!(count > 0, "the server ended before it listened: {said}");
             said.push_str(&line);
-            if let Some(rest) = line.trim().strip_prefix("http://") {
+            let address_behind = |scheme| {
+                let rest = line.trim().strip_prefix(scheme)?;
                 let address = rest.split('/').next().expect("a piece");
-                break address.parse().expect("an address");
+                Some(address.parse().expect("an address"))
+            };
+            plain_address = plain_address.or(address_behind("http://"));
+            if let Some(address) = address_behind(scheme) {
+                break address;
             }
         };
         Self {
             child,
             threads: 1,
             address,
+            plain_address: plain_address.unwrap_or(address),
             stdout,
             said,
             root,
+            certificate,
             stderr: Box::new(stderr),
         }
     }
@@ -223,7 +280,21 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Client {
-        Client::new(TcpStream::connect(self.address).expect("the server accepts"))
+        self.client(TcpStream::connect(self.address).expect("the server accepts"))
+    }
+
+    /// Whether it is asked by HTTPS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// A client on a connection to this server.
+    pub(crate) fn client(&self, stream: TcpStream) -> Client {
+        if self.is_tls() {
+            Client::new(stream)
+        } else {
+            Client::plain(stream)
+        }
     }
 
     /// One GET with these field lines, each ended by CR LF, on a connection of its own.
@@ -353,176 +424,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A keep-alive connection that reads responses one by one.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    buffer: Vec<u8>,
-    /// Bytes that have come, of all responses.
-    received: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) fields: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Response {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .get(&name.to_ascii_lowercase())
-            .map(String::as_str)
-    }
-}
-
-impl Client {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(HANG)).expect("a timeout");
-        stream.set_write_timeout(Some(HANG)).expect("a timeout");
-        Self {
-            stream,
-            buffer: Vec::new(),
-            received: 0,
-        }
-    }
-
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server reads");
-    }
-
-    pub(crate) fn get(&mut self, target: &str) -> Response {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
-        self.response(false)
-    }
-
-    fn more(&mut self) -> std::io::Result<usize> {
-        let mut chunk = [0; 65536];
-        loop {
-            match self.stream.read(&mut chunk) {
-                // A read with a time limit ends so where a machine stops for a moment.
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(count) => {
-                    self.buffer.extend_from_slice(&chunk[..count]);
-                    self.received += count;
-                    return Ok(count);
-                }
-                failed => return failed,
-            }
-        }
-    }
-
-    /// Sends a request. Its response, or why there is none; `None` where the connection had ended before, and
-    /// nothing came.
-    pub(crate) fn try_request(&mut self, request: &[u8]) -> Option<Result<Response, String>> {
-        let before = self.received;
-        let answer = match self.stream.write_all(request) {
-            Ok(()) => self.try_response(false),
-            Err(error) => Err(error.to_string()),
-        };
-        (answer.is_ok() || self.received > before).then_some(answer)
-    }
-
-    /// The next response, with as much body as its head announces.
-    pub(crate) fn response(&mut self, head_only: bool) -> Response {
-        self.try_response(head_only)
-            .unwrap_or_else(|got| panic!("the connection ended inside a response: {got}"))
-    }
-
-    /// As `response`; when the connection ends before the response does, what came of its body.
-    pub(crate) fn try_response(&mut self, head_only: bool) -> Result<Response, String> {
-        let head = self.take_until(b"\r\n\r\n")?;
-        let head = String::from_utf8(head).expect("heads are ASCII");
-        let mut lines = head.split("\r\n");
-        let status_line = lines.next().expect("a status line");
-        assert!(status_line.starts_with("HTTP/1.1 "), "{status_line}");
-        let status: u16 = status_line[9..12].parse().expect("a status code");
-        let mut fields = BTreeMap::new();
-        for line in lines.filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(": ").expect("a field line");
-            let earlier = fields.insert(name.to_ascii_lowercase(), value.to_owned());
-            assert!(earlier.is_none(), "{name} twice");
-        }
-        let bodiless = head_only || status == 304 || status == 204;
-        let is_chunked = fields.get("transfer-encoding").map(String::as_str) == Some("chunked");
-        if is_chunked && !bodiless {
-            let body = self.chunks()?;
-            return Ok(Response {
-                status,
-                fields,
-                body,
-            });
-        }
-        let length = match fields.get("content-length") {
-            Some(value) if !bodiless => value.parse::<usize>().expect("a length"),
-            _ => 0,
-        };
-        while self.buffer.len() < length {
-            match self.more() {
-                Ok(0) => return Err(format!("{} of {length} bytes of body", self.buffer.len())),
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(format!("{} of {length} bytes: {error}", self.buffer.len()));
-                }
-            }
-        }
-        let body = self.buffer.drain(..length).collect();
-        Ok(Response {
-            status,
-            fields,
-            body,
-        })
-    }
-
-    /// The bytes of a body in chunks, to the last of them.
-    fn chunks(&mut self) -> Result<Vec<u8>, String> {
-        let mut body = Vec::new();
-        loop {
-            let line = self.take_until(b"\r\n")?;
-            let size = String::from_utf8(line).expect("a size in ASCII");
-            let size = usize::from_str_radix(size.trim_end(), 16).expect("a size");
-            while self.buffer.len() < size + 2 {
-                if self.more().map_err(|error| error.to_string())? == 0 {
-                    return Err(format!("{} bytes of chunks", body.len()));
-                }
-            }
-            body.extend(self.buffer.drain(..size));
-            let end: Vec<u8> = self.buffer.drain(..2).collect();
-            assert_eq!(end, b"\r\n", "the end of a chunk");
-            if size == 0 {
-                return Ok(body);
-            }
-        }
-    }
-
-    /// Everything up to and with `mark`.
-    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, String> {
-        loop {
-            let found = self.buffer.windows(mark.len()).position(|at| at == mark);
-            if let Some(at) = found {
-                return Ok(self.buffer.drain(..at + mark.len()).collect());
-            }
-            if self.more().map_err(|error| error.to_string())? == 0 {
-                return Err("the connection ended".to_owned());
-            }
-        }
-    }
-
-    /// Asserts that the server sends nothing more and ends the connection in order.
-    pub(crate) fn expect_end(&mut self) {
-        let count = self.more().expect("an orderly end");
-        assert_eq!(
-            (count, self.buffer.len()),
-            (0, 0),
-            "bytes after the last response"
-        );
-    }
-
-    pub(crate) fn buffered(&self) -> usize {
-        self.buffer.len()
     }
 }
 

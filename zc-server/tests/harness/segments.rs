@@ -1,6 +1,6 @@
 //! Connections with the segments of an Ethernet, and what the kernel holds back of them.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
@@ -22,7 +22,8 @@ impl Inbox {
         socket.set_tcp_mss(SEGMENT_BYTES).expect("TCP_MAXSEG");
         let address = server.address.into();
         socket.connect(&address).expect("the server accepts");
-        let client = Client::new(TcpStream::from(socket));
+        let client = server.client(TcpStream::from(socket));
+        client.shake_hands();
         client.stream.set_nonblocking(true).expect("a socket");
         Self {
             client,
@@ -47,13 +48,11 @@ impl Inbox {
 
     /// Takes what is there.
     pub(crate) fn drain(&mut self) {
-        let mut chunk = [0; 65536];
         loop {
-            match self.client.stream.read(&mut chunk) {
+            match self.client.more() {
                 Ok(0) => return,
-                Ok(count) => self.client.buffer.extend_from_slice(&chunk[..count]),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
             }
         }

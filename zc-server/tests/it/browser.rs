@@ -6,30 +6,39 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use crate::harness::clients::{Home, said};
+use crate::harness::tls::{CERTIFICATE, sent_by};
 use crate::harness::{HANG, Server, pattern};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The profile is new, nothing is asked of the network, and a page may play without a click.
-pub(super) const ALWAYS: [&str; 13] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--autoplay-policy=no-user-gesture-required",
-    "--user-data-dir=profile",
-];
+pub(super) fn always() -> [&'static str; 14] {
+    /// Whose certificate is believed.
+    static TRUSTED: LazyLock<String> = LazyLock::new(|| {
+        let key = CERTIFICATE.key_hash();
+        format!("--ignore-certificate-errors-spki-list={key}")
+    });
+    [
+        &TRUSTED,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--no-default-browser-check",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--hide-scrollbars",
+        "--autoplay-policy=no-user-gesture-required",
+        "--user-data-dir=profile",
+    ]
+}
 
 /// How often the browser is begun again when it has crashed.
 pub(super) const CRASHES_MAX: usize = 5;
@@ -77,7 +86,7 @@ impl Browser {
         let mut command = home.command("chromium");
         // Without a port for a debugger it would end when the page is there.
         let page = ["--remote-debugging-port=0", "about:blank"];
-        command.args(ALWAYS).args(page);
+        command.args(always()).args(page);
         let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = piped.spawn().expect("timeout(1) starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -263,7 +272,7 @@ fn chromium_plays_a_video_and_seeks_in_it_by_a_range() {
     for line in lines.iter().filter(|line| is_video(line)) {
         assert_eq!(
             (&line["status"], &line["send_path"]),
-            (&206.into(), &"sendfile".into())
+            (&206.into(), &sent_by("sendfile").into())
         );
     }
 }
@@ -323,7 +332,7 @@ impl Picture {
         let turn = lock(&TURN);
         // Chromium 148 crashes in one of some twenty runs (SIGSEGV), which says nothing about a server.
         let outputs =
-            (0..CRASHES_MAX).map(|_| home.run("chromium", &[&ALWAYS[..], &shot].concat()));
+            (0..CRASHES_MAX).map(|_| home.run("chromium", &[&always()[..], &shot].concat()));
         let output = { outputs }.find(|output| output.status.signal().is_none());
         drop(turn);
         said(&output.expect("it crashes each time"), "chromium");
@@ -509,7 +518,7 @@ fn chromium_compiles_a_module_that_is_stored_compressed() {
 const ASKER: &str = r#"<!DOCTYPE html>
 <title>asker</title>
 <script>
-fetch("http://OTHER/f", {headers: {Range: "bytes=1-2", "If-Range": '"x"', "X-Requested-With": "asker", "Cache-Control": "no-cache"}})
+fetch("OTHER/f", {headers: {Range: "bytes=1-2", "If-Range": '"x"', "X-Requested-With": "asker", "Cache-Control": "no-cache"}})
   .then(response => response.text())
   .then(text => fetch("/report?text=" + text), error => fetch("/report?" + encodeURIComponent(error)));
 </script>
@@ -524,7 +533,7 @@ fn chromium_asks_another_origin_with_the_usual_fields() {
     other.write("f", b"granted");
     let mut server = Server::start(&[]);
     let log = server.follow_log();
-    let page = ASKER.replace("OTHER", &other.address.to_string());
+    let page = ASKER.replace("OTHER", &other.url(""));
     server.write("asker.html", page.as_bytes());
     let page = Browser::open(&server.url("/asker.html"));
     let lines = log.until(is_report);

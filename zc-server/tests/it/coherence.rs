@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::clients::Home;
 use crate::harness::load::{Answer, Change, Changes, Load, State, Watched, assert_coherent};
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, binary, codings, temp_root, wait_until};
 
 const TTLS: [Duration; 2] = [Duration::from_millis(100), Duration::ZERO];
@@ -162,13 +163,13 @@ fn have_kept(server: &mut Server, path: &mut Watched) {
             }
         };
         way = line["send_path"].clone();
-        if way == "memory" && path.changes != Changes::InPlaceUnseen {
+        if way == sent_by("memory") && path.changes != Changes::InPlaceUnseen {
             path.kept_tag = response.field("etag").map(str::to_owned);
         }
     }
     let length = path.states[0].body.len();
     let is_small = FILES[0].1 >= length;
-    assert_eq!(way == "memory", is_small, "{target}: {way}");
+    assert_eq!(way == sent_by("memory"), is_small, "{target}: {way}");
     let is_open = |descriptor: &Path| {
         std::fs::metadata(descriptor)
             .is_ok_and(|file| file.len() == length as u64 && file.is_file())

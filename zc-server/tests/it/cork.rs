@@ -15,9 +15,16 @@ const SEED: u64 = 97;
 fn a_thread_reads(server: &Server) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("our child");
     let read = |task: &PathBuf, name| std::fs::read_to_string(task.join(name)).unwrap_or_default();
-    let pread = format!("{} ", libc::SYS_pread64);
+    // Into a pipe by the one, into memory by the others.
+    let calls = [libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2];
     let reads = |task: PathBuf| {
-        read(&task, "comm").starts_with("zc-disk") && read(&task, "syscall").starts_with(&pread)
+        let call = read(&task, "syscall");
+        let number = call
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse().ok());
+        let is_read = number.is_some_and(|number| calls.contains(&number));
+        is_read && read(&task, "comm").starts_with("zc-disk")
     };
     tasks.map(|task| task.expect("our child").path()).any(reads)
 }
@@ -51,7 +58,12 @@ fn what_was_sent_is_at_the_client_before_a_slow_file_system_answers() {
         });
         inbox.expect_all_that_was_sent();
         let head_end = inbox.bytes().windows(4).position(|at| at == b"\r\n\r\n");
-        let body = &inbox.bytes()[head_end.expect("a head") + 4..];
+        let Some(head_end) = head_end else {
+            // To be sealed, more is read before any of it is sent.
+            assert!(server.is_tls() && inbox.bytes().is_empty());
+            continue;
+        };
+        let body = &inbox.bytes()[head_end + 4..];
         assert!(!body.is_empty(), "round {round}");
         assert!(*body == slow_fs::pattern(SEED, 0, body.len()));
     }

@@ -71,15 +71,12 @@ fn a_file_that_is_cut_while_it_is_sent_is_named() {
     let mut client = server.connect();
     client.send(b"GET /film.mkv HTTP/1.1\r\nHost: t\r\n\r\n");
     let mut received = vec![0; 1000];
-    client
-        .stream
-        .read_exact(&mut received)
-        .expect("the beginning");
+    client.read_exact(&mut received).expect("the beginning");
     let file = std::fs::File::options()
         .write(true)
         .open(server.path("film.mkv"));
     file.expect("the file").set_len(4096).expect("a cut");
-    let _ = client.stream.read_to_end(&mut received);
+    let _ = client.read_to_end(&mut received);
     assert_eq!(server.log()["outcome"], "truncated");
     let path = server.path("film.mkv").canonicalize().expect("a path");
     let said = said_by(server);

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use crate::harness::clients::Home;
 use crate::harness::mounts::slow_fs;
 use crate::harness::nginx::Nginx;
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, binary, temp_root};
 use zc_bench::slow_fs::{Content, Operation, Treatment};
 
@@ -97,7 +98,7 @@ fn a_directory_is_listed_as_html_and_as_json() {
     };
     assert_eq!(
         (&log["send_path"], &log["outcome"]),
-        (&"memory".into(), &"complete".into())
+        (&sent_by("memory").into(), &"complete".into())
     );
 
     let by_query = server.get("/dir/?format=json&sort=size&order=desc");
@@ -128,7 +129,7 @@ fn http_1_0_gets_a_listing_that_ends_with_the_connection() {
     let mut client = server.connect();
     client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let mut all = Vec::new();
-    std::io::Read::read_to_end(&mut client.stream, &mut all).expect("an orderly end");
+    std::io::Read::read_to_end(&mut client, &mut all).expect("an orderly end");
     let all = String::from_utf8(all).expect("UTF-8");
     assert!(!all.contains("Transfer-Encoding"), "{all}");
     assert!(
@@ -246,10 +247,7 @@ fn redirects_and_links_hold_below_a_prefix() {
     let server = Server::start(&[]);
     server.write("a b/c/file", b"reached");
     server.write("top", b"top");
-    let location = format!(
-        "location /files/ {{ proxy_pass http://{}/; }}",
-        server.address
-    );
+    let location = format!("location /files/ {{ proxy_pass {}; }}", server.url("/"));
     let nginx = Nginx::start(&home, &location);
     let follow = |target: &str| {
         let how = ["-sS", "-f", "-L", "-w", "\n%{url_effective}"];

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::harness::clients::{
     Home, answers, assert_same_big, assert_same_files, files_below, say_missing, write_big,
 };
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, pattern};
 
 /// MiB of the file that is fetched in segments.
@@ -83,6 +84,7 @@ fn aria2_fetches_a_big_file_in_16_segments() {
     // With the length known from a HEAD every segment is asked for as a range.
     let how = [
         "--no-conf",
+        "--ca-certificate=.authority.pem",
         "--no-netrc",
         "--quiet",
         "--use-head=true",
@@ -107,7 +109,7 @@ fn aria2_fetches_a_big_file_in_16_segments() {
         lines
             .iter()
             .filter(|line| line["method"] == "GET")
-            .all(|line| line["send_path"] == "sendfile")
+            .all(|line| line["send_path"] == sent_by("sendfile"))
     );
     let connections: BTreeSet<_> = lines.iter().map(|line| line["remote"].as_str()).collect();
     assert!(connections.len() >= 16, "{connections:?}");
@@ -217,6 +219,7 @@ fn wget_mirrors_a_tree_and_fetches_each_page_once() {
     let url = server.url("/");
     let how = [
         "--no-config",
+        "--ca-certificate=.authority.pem",
         "--no-verbose",
         "--tries=1",
         "--timeout=30",
@@ -262,7 +265,7 @@ fn wget_mirrors_a_tree_and_fetches_each_page_once() {
     // What is there already is not fetched again.
     mirror();
     let lines = log.so_far(&server);
-    let fetched = |line: &&serde_json::Value| line["send_path"] == "sendfile";
+    let fetched = |line: &&serde_json::Value| line["send_path"] == sent_by("sendfile");
     assert_eq!(lines.iter().filter(fetched).count(), 0);
     assert_eq!(remove_pages(&home.path("tree")), pages);
     assert_same_files(&home.path("tree"), server.root.path());
@@ -278,6 +281,7 @@ fn wget_reads_the_refusal_of_an_upload_that_it_has_sent_whole() {
     let url = server.url("/");
     let how = [
         "--no-config",
+        "--ca-certificate=.authority.pem",
         "--no-verbose",
         "--tries=1",
         "--timeout=30",
@@ -301,7 +305,15 @@ fn programs_that_leave_dot_segments_to_the_server_get_the_file() {
     for (program, how) in [
         (
             "aria2c",
-            &["--no-conf", "--no-netrc", "--quiet", "-x4", "-k1M", "-o"][..],
+            &[
+                "--no-conf",
+                "--ca-certificate=.authority.pem",
+                "--no-netrc",
+                "--quiet",
+                "-x4",
+                "-k1M",
+                "-o",
+            ][..],
         ),
         ("axel", &["--quiet", "-n", "4", "-o"]),
         (
@@ -346,7 +358,10 @@ fn lftp_mirrors_a_tree_and_fetches_in_pieces() {
     let log = server.follow_log();
     write_tree(&server.path("tree"), 33);
     write_big(&server.path("seg"), 16);
-    let settings = "set net:max-retries 1; set net:timeout 30; set cmd:fail-exit true";
+    let authority = home.authority();
+    let settings = format!(
+        "set net:max-retries 1; set net:timeout 30; set cmd:fail-exit true; set ssl:ca-file {authority}"
+    );
     let lftp =
         |script: &str| home.succeed("lftp", &["--norc", "-c", &format!("{settings}; {script}")]);
     let (tree, segment) = (server.url("/hls/../tree"), server.url("/hls/../seg"));

@@ -405,8 +405,8 @@ fn nginx_slices_a_file_whose_metadata_changes_meanwhile() {
         &home,
         &format!(
             "location / {{ slice 1m; proxy_set_header Range $slice_range; proxy_http_version 1.1;\n\
-             proxy_max_temp_file_size 0; proxy_pass http://{}; }}",
-            server.address
+             proxy_max_temp_file_size 0; proxy_pass {}; }}",
+            server.url("")
         ),
     );
     let is_over = Arc::new(AtomicBool::new(false));

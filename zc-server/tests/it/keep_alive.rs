@@ -195,10 +195,7 @@ fn a_half_closed_client_still_gets_its_answer() {
     server.write("f", &body);
     let mut client = server.connect();
     client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
-    client
-        .stream
-        .shutdown(std::net::Shutdown::Write)
-        .expect("half-close");
+    client.shutdown_write();
     assert!(client.response(false).body == body);
     client.expect_end();
 }
@@ -209,11 +206,11 @@ fn an_early_answer_is_not_eaten_by_a_reset() {
     let body = vec![b'x'; 10_000_000];
     let mut client = server.connect();
     client.send(b"POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 10000000\r\n\r\n");
-    let mut uploader = client.stream.try_clone().expect("a socket");
+    let mut uploader = client.writer();
     std::thread::scope(|scope| {
         let uploaded = scope.spawn(move || {
             std::io::Write::write_all(&mut uploader, &body)?;
-            uploader.shutdown(std::net::Shutdown::Write)
+            uploader.shutdown()
         });
         let response = client.response(false);
         assert_eq!(response.status, 405);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::harness::tls::says_not_by_tls;
 use crate::harness::workers::Workers;
 use crate::harness::{Client, Server, pattern, temp_root, wait_until};
 
@@ -38,7 +39,7 @@ fn a_dripping_head_is_cut_at_its_deadline() {
     let mut client = server.connect();
     client.stream.set_nodelay(true).expect("a TCP socket");
     client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n");
-    let mut dripper = client.stream.try_clone().expect("a socket");
+    let mut dripper = client.writer();
     let response = std::thread::scope(|scope| {
         // A byte whenever a tick has passed, until the server hangs up.
         scope.spawn(move || {
@@ -48,7 +49,7 @@ fn a_dripping_head_is_cut_at_its_deadline() {
         });
         let response = client.response(false);
         let mut rest = Vec::new();
-        let _ = client.stream.read_to_end(&mut rest);
+        let _ = client.read_to_end(&mut rest);
         assert!(rest.is_empty());
         response
     });
@@ -67,7 +68,8 @@ fn a_dripping_head_is_cut_at_its_deadline() {
 /// given.
 #[test]
 fn a_client_that_says_nothing_and_an_idle_one_are_dropped_in_silence() {
-    let server = Server::start(&["--header-timeout", "100ms"]);
+    // Over TLS a client that says nothing does not even shake hands.
+    let server = Server::start(&["--header-timeout", "100ms", "--handshake-timeout", "100ms"]);
     server.connect().expect_end();
     let server = Server::start(&["--idle-timeout", "100ms"]);
     server.write("f", b"x");
@@ -93,24 +95,22 @@ fn connections_over_the_limit_wait_for_their_turn() {
     let [mut first, second] = clients;
     // The kernel's backlog takes the third; nobody answers it yet.
     let mut third = server.connect();
-    third.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
-    for _ in 0..100 {
-        answered(&mut first);
-    }
-    third.stream.set_nonblocking(true).expect("a socket");
-    let mut byte = [0];
-    let answer = third.stream.read(&mut byte);
-    assert_eq!(
-        answer.expect_err("no answer").kind(),
-        std::io::ErrorKind::WouldBlock
-    );
-    third.stream.set_nonblocking(false).expect("a socket");
-    drop(second);
-    assert_eq!(third.response(false).status, 200);
+    std::thread::scope(|scope| {
+        let third = scope.spawn(move || third.get("/f").status);
+        for _ in 0..100 {
+            answered(&mut first);
+        }
+        assert!(!third.is_finished(), "no answer");
+        drop(second);
+        assert_eq!(third.join().expect("no panic"), 200);
+    });
 }
 
 #[test]
 fn out_of_descriptors_it_rests_and_recovers() {
+    if says_not_by_tls("a client that is not accepted cannot shake hands, and is waited for") {
+        return;
+    }
     let root = temp_root();
     std::fs::write(root.path().join("f"), b"x").expect("a file");
     let served = root.path().to_owned();
@@ -201,10 +201,7 @@ fn idle_and_half_closed_connections_cost_no_cpu() {
     for (index, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.get("/f").status, 200);
         if index % 2 == 0 {
-            client
-                .stream
-                .shutdown(std::net::Shutdown::Write)
-                .expect("half-close");
+            client.shutdown_write();
             client.expect_end();
         }
     }
@@ -212,7 +209,14 @@ fn idle_and_half_closed_connections_cost_no_cpu() {
     let workers = server.workers();
     wait_until("the worker sleeps", || workers.wait_for_events());
     let (before, since) = (workers.sleeps(), Instant::now());
-    let another = Server::start(&["--header-timeout", "100ms", "--defer-accept", "off"]);
+    let another = Server::start(&[
+        "--header-timeout",
+        "100ms",
+        "--handshake-timeout",
+        "100ms",
+        "--defer-accept",
+        "off",
+    ]);
     another.connect().expect_end();
     wait_until("the worker sleeps", || workers.wait_for_events());
     let sleeps = workers.sleeps() - before;

@@ -24,6 +24,8 @@ mod entity_tags;
 mod error_pages;
 mod full_queue;
 mod hostile;
+#[cfg(feature = "tls")]
+mod https;
 mod invariant;
 mod keep_alive;
 mod leases;

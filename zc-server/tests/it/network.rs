@@ -32,7 +32,7 @@ fn start(options: &[String]) -> Server {
 /// Asserts that the server answers at one address, and that its log has the address of the client.
 fn assert_answers(server: &mut Server, ip: IpAddr) {
     let address = SocketAddr::new(ip, server.address.port());
-    let mut client = Client::new(TcpStream::connect(address).expect("the server accepts"));
+    let mut client = Client::plain(TcpStream::connect(address).expect("the server accepts"));
     assert_eq!(client.get("/f").body, b"found");
     let own = client.stream.local_addr().expect("connected");
     assert_eq!(server.log()["remote"], own.to_string());

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use super::browser::{ALWAYS, CRASHES_MAX, TURN, lock};
+use super::browser::{CRASHES_MAX, TURN, always, lock};
 use crate::harness::clients::{Home, said};
 use crate::harness::{Response, Server};
 
@@ -83,7 +83,7 @@ fn configured_fields_replace_those_of_the_server() {
 fn console(home: &Home, url: &str) -> String {
     let turn = lock(&TURN);
     let dump = ["--enable-logging=stderr", "--dump-dom", url];
-    let outputs = (0..CRASHES_MAX).map(|_| home.run("chromium", &[&ALWAYS[..], &dump].concat()));
+    let outputs = (0..CRASHES_MAX).map(|_| home.run("chromium", &[&always()[..], &dump].concat()));
     let output = { outputs }.find(|output| output.status.signal().is_none());
     drop(turn);
     let output = output.expect("it crashes each time");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::harness::clients::{Home, answers, assert_same_files, said};
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, pattern};
 
 /// Packages of the repository for apt: more than one, so that requests are pipelined.
@@ -30,6 +31,8 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "0";
 Acquire::http::Timeout "30";
+Acquire::https::Timeout "30";
+Acquire::https::CaInfo "HOME/.authority.pem";
 "#;
 
 /// Builds packages and a repository of them: indices plain and compressed, and by their hashes.
@@ -246,6 +249,8 @@ fn pip_installs_from_an_index_that_is_a_listing() {
     );
 
     let index = server.url("/simple");
+    // It is told by this option alone where it is isolated.
+    let authority = home.authority();
     let from_here = [
         "--isolated",
         "--disable-pip-version-check",
@@ -257,6 +262,8 @@ fn pip_installs_from_an_index_that_is_a_listing() {
         "30",
         "--index-url",
         &index,
+        "--cert",
+        &authority,
     ];
     let pip = |command: &str, to: [&str; 2]| {
         home.succeed(
@@ -279,14 +286,12 @@ fn pip_installs_from_an_index_that_is_a_listing() {
     let fetched = |line: &&serde_json::Value| {
         line["target"] == format!("/{served}")
             && line["status"] == 200
-            && line["send_path"] == "sendfile"
+            && line["send_path"] == sent_by("sendfile")
     };
     assert_eq!(lines.iter().filter(fetched).count(), 2, "{lines:#?}");
-    assert!(
-        lines
-            .iter()
-            .any(|line| line["target"] == "/simple/zc-wheel/" && line["send_path"] == "memory")
-    );
+    assert!(lines.iter().any(
+        |line| line["target"] == "/simple/zc-wheel/" && line["send_path"] == sent_by("memory")
+    ));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
+use crate::harness::tls::says_not_by_tls;
 use crate::harness::{Server, pattern};
 
 /// A server to which `sendfile(2)` is refused: it inherits the filter of the thread that starts it.
@@ -27,6 +28,9 @@ fn without_sendfile(files: &[(&str, &[u8])], options: &[&str]) -> Server {
 
 #[test]
 fn a_refusal_is_remembered_and_not_asked_for_again() {
+    if says_not_by_tls("nothing asks for sendfile") {
+        return;
+    }
     // Too long to be read behind its head or to be kept, and short enough for one read and one send.
     let bytes = pattern(48 * 1024, 7);
     let mut server = without_sendfile(&[("file", &bytes)], &[]);
@@ -44,6 +48,9 @@ fn a_refusal_is_remembered_and_not_asked_for_again() {
 
 #[test]
 fn a_named_method_is_refused_each_time() {
+    if says_not_by_tls("nothing asks for sendfile") {
+        return;
+    }
     let bytes = pattern(48 * 1024, 8);
     let options = ["--method", "sendfile"];
     let mut server = without_sendfile(&[("file", &bytes)], &options);

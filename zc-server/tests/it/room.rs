@@ -91,8 +91,7 @@ fn no_connection_with_a_request_makes_room() {
         let mut downloads: Vec<Client> = (0..MAX / 2).map(|_| server.connect()).collect();
         for client in &mut downloads {
             client.send(b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n");
-            let mut first = [0];
-            client.stream.peek(&mut first).expect("the response begins");
+            client.wait_until_begun();
         }
         let mut eleventh = server.connect();
         eleventh.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");

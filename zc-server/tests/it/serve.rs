@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, binary, pattern, temp_root};
 
 #[test]
@@ -25,7 +26,7 @@ fn bodies_of_every_size_arrive_whole_by_each_method() {
             let log = server.log();
             assert_eq!(log["bytes"].as_u64(), Some(size as u64));
             let expected_path = if size == 0 { "none" } else { path };
-            assert_eq!(log["send_path"], expected_path, "{log}");
+            assert_eq!(log["send_path"], sent_by(expected_path), "{log}");
         }
     }
 }

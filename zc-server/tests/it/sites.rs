@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
+use crate::harness::tls::sent_by;
 use crate::harness::{Server, binary, temp_root};
 
 #[test]
@@ -124,7 +125,7 @@ fn errors_have_their_pages_and_keep_their_status() {
     let log = server.log();
     assert_eq!(
         (&log["send_path"], &log["status"]),
-        (&"sendfile".into(), &404.into())
+        (&sent_by("sendfile").into(), &404.into())
     );
     let range = server.get_with("/none", "Range: bytes=0-1\r\nIf-None-Match: *\r\n");
     assert_eq!((range.status, range.body.len()), (404, page.len()));

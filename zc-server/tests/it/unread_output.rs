@@ -63,7 +63,7 @@ impl Unread {
         let (_, address) = line.split_once("http://").expect("an address");
         let address = address.split('/').next().expect("a piece");
         fill(reader.get_ref());
-        let mut client = Client::new(std::net::TcpStream::connect(address).expect("it listens"));
+        let mut client = Client::plain(std::net::TcpStream::connect(address).expect("it listens"));
         assert_eq!(client.get("/none").status, 404);
         Self {
             child,

@@ -2,6 +2,7 @@
 //! time, as parts of one answer.
 
 use crate::harness::clients::{Home, answers};
+use crate::harness::tls::says_not_by_tls;
 use crate::harness::{Server, pattern};
 
 /// What of `lines` is for `target`.
@@ -18,6 +19,9 @@ fn bytes(lines: &[serde_json::Value]) -> u64 {
 
 #[test]
 fn zsync_fetches_what_has_changed_of_a_file() {
+    if says_not_by_tls("zsync speaks no TLS") {
+        return;
+    }
     let Some(home) = Home::for_clients(&["zsync", "zsyncmake"]) else {
         return;
     };
@@ -60,6 +64,9 @@ fn zsync_fetches_what_has_changed_of_a_file() {
 
 #[test]
 fn zckdl_fetches_what_has_changed_of_a_file() {
+    if says_not_by_tls("zckdl cannot be told of an authority") {
+        return;
+    }
     let Some(home) = Home::for_clients(&["zck", "zckdl"]) else {
         return;
     };
