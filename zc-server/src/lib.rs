@@ -38,6 +38,7 @@ mod cli;
 pub mod config;
 mod connection;
 mod disk;
+pub mod doctor;
 mod exchange;
 mod files;
 mod mailbox;
@@ -59,8 +60,8 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, EtagArgs, IoUring, LimitArgs, ListeningArgs, Precompressed,
-    ServingArgs, Switch, TagStore,
+    Args, CacheArgs, ColdArgs, Command, DoctorArgs, EtagArgs, IoUring, LimitArgs, ListeningArgs,
+    Precompressed, ServingArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -11,8 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
+use zc_server::doctor;
 use zc_server::tagging::{self, Tagged};
-use zc_server::{Args, Command, Config, EtagArgs, Handle, Server, Stopped};
+use zc_server::{Args, Command, Config, DoctorArgs, EtagArgs, Handle, Server, Stopped};
 
 /// The root or an address could not be used, or the server failed.
 const EXIT_FAILURE: u8 = 1;
@@ -25,8 +26,10 @@ const SAY_TIMEOUT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let stderr = Stderr::default();
     let args = Args::from_process();
-    if let Some(Command::Etag(args)) = &args.command {
-        return write_tags(args);
+    match &args.command {
+        Some(Command::Etag(args)) => return write_tags(args),
+        Some(Command::Doctor(args)) => return examine(args),
+        None => {}
     }
     // Before there is another thread.
     let handle = match answer_signals(stderr.clone()) {
@@ -92,6 +95,23 @@ fn write_tags(args: &EtagArgs) -> ExitCode {
             eprintln!("zc-server: `{root}` {what}; name a directory or a file");
             ExitCode::from(EXIT_FAILURE)
         }
+    }
+}
+
+/// `zc-server doctor`: all of it goes to standard output.
+fn examine(args: &DoctorArgs) -> ExitCode {
+    let report = doctor::examine(&args.root);
+    let text = if args.json {
+        report.to_json()
+    } else {
+        report.to_string()
+    };
+    // Who has closed it wants to read no more.
+    let _ = writeln!(io::stdout(), "{text}");
+    if report.can_serve() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_FAILURE)
     }
 }
 

@@ -422,9 +422,7 @@ fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
 fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (connections_max, cache_files) = (config.connections_max, config.cache.files);
-    let of_connections = (connections_max as u64).saturating_mul(DESCRIPTORS_PER_CONNECTION);
-    let of_threads = (config.disk_threads as u64).saturating_mul(DESCRIPTORS_PER_THREADS);
-    let needed = of_connections.saturating_add(of_threads + DESCRIPTORS_RESERVED);
+    let needed = descriptors_needed(connections_max, config.disk_threads);
     let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return (needed, None);
@@ -440,6 +438,13 @@ fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
         limit,
     });
     (limit, warning)
+}
+
+/// The descriptors that so many connections and threads may need.
+pub(crate) fn descriptors_needed(connections_max: usize, disk_threads: usize) -> u64 {
+    let of_connections = (connections_max as u64).saturating_mul(DESCRIPTORS_PER_CONNECTION);
+    let of_threads = (disk_threads as u64).saturating_mul(DESCRIPTORS_PER_THREADS);
+    of_connections.saturating_add(of_threads + DESCRIPTORS_RESERVED)
 }
 
 #[cfg(test)]

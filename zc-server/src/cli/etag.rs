@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Write entity-tags made from the content of files
-///
-/// The tag of a file is the SHA-256 of its bytes. The server sends it as long as the file has the
-/// modification time and the length that it had when the tag was made. Run the command again after files
-/// have changed; files that have not changed are skipped.
+/// Options of `zc-server etag`.
 #[derive(Debug, Clone, Args)]
 pub struct EtagArgs {
     /// Directory whose files get tags, or one file

@@ -64,6 +64,8 @@ fn no_line_is_wider_than_a_terminal() {
         &["--help"],
         &["etag", "-h"],
         &["etag", "--help"],
+        &["doctor", "-h"],
+        &["doctor", "--help"],
     ] {
         for line in help(words).lines() {
             let columns = line.chars().count();

@@ -6,6 +6,7 @@
 mod caching;
 mod choice;
 mod cold;
+mod doctor;
 mod environment;
 mod etag;
 mod into_config;
@@ -27,6 +28,7 @@ use crate::config::LogFormat;
 pub use caching::CacheArgs;
 pub use choice::{IoUring, Precompressed, Switch};
 pub use cold::ColdArgs;
+pub use doctor::DoctorArgs;
 pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
@@ -44,6 +46,7 @@ Examples:
   zc-server --bind :80 /srv/www     a directory on every address, port 80
   zc-server image.iso               a single file
   zc-server etag /srv/www           write entity-tags, do not serve
+  zc-server doctor /srv/www         what this machine can do, do not serve
 
 'zc-server --help' explains each option.";
 
@@ -76,7 +79,9 @@ Examples:
   zc-server --access-log json | jq .outcome
       Print how each response ended.
   zc-server etag /srv/www
-      Write entity-tags made from the content of files.";
+      Write entity-tags made from the content of files.
+  zc-server doctor /srv/www
+      Say what this machine can do for the server, and what it lacks.";
 
 /// Serve a directory or a file over HTTP/1.1
 #[derive(Debug, Clone, Parser)]
@@ -136,7 +141,17 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Write entity-tags made from the content of files
+    ///
+    /// The tag of a file is the SHA-256 of its bytes. The server sends it as long as the file has the modification
+    /// time and the length that it had when the tag was made. Run the command again after files have changed; files
+    /// that have not changed are skipped.
     Etag(EtagArgs),
+    /// Say what this machine can do, and what it lacks
+    ///
+    /// Each line is one finding: ok, warning, missing or unknown, its name, and what it means. Where something can be
+    /// mended, the line ends in how. The exit code is 1 if the server could not start, and 0 otherwise. Nothing is
+    /// written; a file below ROOT is read.
+    Doctor(DoctorArgs),
 }
 
 #[cfg(test)]

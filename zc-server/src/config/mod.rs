@@ -40,7 +40,7 @@ const SEND_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 /// Default grace period, as Kubernetes gives it to a container (`terminationGracePeriodSeconds`).
 const GRACE_MS_DEFAULT: u64 = 30_000;
 /// Default limit of open connections: what a machine with default limits can hold.
-const CONNECTIONS_MAX_DEFAULT: usize = 8192;
+pub(crate) const CONNECTIONS_MAX_DEFAULT: usize = 8192;
 
 /// Default time limit for the disk.
 const DISK_TIMEOUT_MS_DEFAULT: u64 = 30_000;

@@ -10,7 +10,7 @@ pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod memo;
 pub(crate) mod mime;
-mod mount_table;
+pub(crate) mod mount_table;
 pub(crate) mod mounts;
 mod open;
 pub(crate) mod open_file;

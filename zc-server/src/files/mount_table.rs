@@ -124,6 +124,8 @@ pub(crate) struct MountTable(Vec<TableEntry>);
 struct TableEntry {
     point: Vec<u8>,
     key: Key,
+    /// What the kernel calls the filesystem.
+    kind: String,
     /// The directories that an overlay consists of, as far as they are absolute paths.
     layers: Vec<PathBuf>,
 }
@@ -145,6 +147,11 @@ impl MountTable {
 
     fn by_key(&self, key: Key) -> Option<&TableEntry> {
         self.0.iter().find(|entry| entry.key == key)
+    }
+
+    /// What the kernel calls the filesystem of a mount: `ext4`, `fuse.sshfs`.
+    pub(crate) fn kind_of(&self, key: Key) -> Option<&str> {
+        self.by_key(key).map(|entry| &*entry.kind)
     }
 
     /// The key of the mount of `path`, which is absolute and without symbolic links.
@@ -189,11 +196,17 @@ impl TableEntry {
         let key = id.parse().ok()?;
         let point = unescape(words.nth(3)?);
         let mut behind = words.skip_while(|word| *word != b"-").skip(1);
-        let layers = match (behind.next(), behind.nth(1)) {
-            (Some(b"overlay"), Some(options)) => layers(options),
+        let kind = behind.next().unwrap_or_default();
+        let layers = match (kind, behind.nth(1)) {
+            (b"overlay", Some(options)) => layers(options),
             _ => Vec::new(),
         };
-        Some(Self { point, key, layers })
+        Some(Self {
+            point,
+            key,
+            kind: String::from_utf8_lossy(&unescape(kind)).into_owned(),
+            layers,
+        })
     }
 }
 
@@ -304,6 +317,11 @@ broken line
             assert_eq!(table.key_of(Path::new(path)), key, "{path}");
         }
         assert_eq!(MountTable::parse(b"").key_of(Path::new("/a")), 0);
+        let kinds = [22, 40, 42, 43].map(|key| table.kind_of(key));
+        assert_eq!(
+            kinds,
+            [Some("ext4"), Some("fuse.sshfs"), Some("tmpfs"), None]
+        );
     }
 
     #[test]

@@ -238,7 +238,7 @@ pub(crate) struct Mounts {
 
 /// What a mount is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum MountId {
+pub(crate) enum MountId {
     /// No other mount has it until the machine is started again (`STATX_MNT_ID_UNIQUE`, Linux 6.8).
     Unique(u64),
     /// Another mount may have it later: an identifier that is reused, 0 before Linux 5.8, and the device.
@@ -247,7 +247,7 @@ enum MountId {
 
 impl MountId {
     /// It asks no file server.
-    fn of(file: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let told = statx(file, "", flags, StatxFlags::MNT_ID | MNT_ID_UNIQUE)?;
         Ok(if told.stx_mask & MNT_ID_UNIQUE.bits() != 0 {

@@ -81,7 +81,12 @@ impl KernelSealing {
         }
     }
 
-    fn choose_among(support: &Support, mode: Mode) -> io::Result<Self> {
+    /// The same, among what the kernel can.
+    ///
+    /// # Errors
+    ///
+    /// What the loopback interface reports.
+    pub(crate) fn choose_among(support: &Support, mode: Mode) -> io::Result<Self> {
         let mut timed = Vec::new();
         let mut chosen = Vec::new();
         for cipher in Cipher::ALL {
@@ -112,6 +117,20 @@ impl KernelSealing {
     pub(super) fn is_for(&self, secrets: &SendSecrets) -> bool {
         self.chosen.contains(&(secrets.version(), secrets.cipher()))
     }
+
+    /// Whether the kernel seals for any connections with `cipher`.
+    pub(crate) fn is_for_cipher(&self, cipher: Cipher) -> bool {
+        self.chosen.iter().any(|(_, chosen)| *chosen == cipher)
+    }
+
+    /// How long kernel and this program take with each cipher that the kernel has, in CPU time for each GiB;
+    /// none where they were not compared.
+    pub(crate) fn timed(&self) -> &[(Cipher, Duration, Duration)] {
+        match &self.verdict {
+            Verdict::Timed(timed) => timed,
+            Verdict::Off | Verdict::Refused(_) | Verdict::On => &[],
+        }
+    }
 }
 
 /// Says what was chosen, and why, in one line.
@@ -130,7 +149,7 @@ impl fmt::Display for KernelSealing {
             Verdict::Timed(timed) => {
                 f.write_str("kernel TLS, CPU in ms/GiB against here:")?;
                 for (cipher, kernel, here) in timed {
-                    let is_chosen = self.chosen.iter().any(|(_, chosen)| chosen == cipher);
+                    let is_chosen = self.is_for_cipher(*cipher);
                     let chosen = if is_chosen { "used" } else { "not used" };
                     let (kernel, here) = (kernel.as_millis(), here.as_millis());
                     write!(f, " {cipher} {kernel} to {here}, {chosen};")?;
@@ -230,7 +249,12 @@ fn time_kernel(version: Version, cipher: Cipher) -> io::Result<Duration> {
     })
 }
 
-fn time_here(cipher: Cipher) -> io::Result<Duration> {
+/// How long this program takes with `cipher`, in CPU time for each GiB.
+///
+/// # Errors
+///
+/// What the loopback interface reports.
+pub(crate) fn time_here(cipher: Cipher) -> io::Result<Duration> {
     let (file, mut socket) = stage()?;
     let (key, iv) = (AeadKey::from([0; 32]), Iv::from([0; IV_BYTES]));
     let secrets = match cipher {

@@ -28,7 +28,7 @@ mod strange_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use kernel::KernelSealing;
 pub use kernel::KernelTlsError;
+pub(crate) use kernel::{KernelSealing, time_here};
 pub(crate) use open::{Failed, Received};
 pub(crate) use session::{KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Session};

@@ -18,6 +18,7 @@ mod curl;
 mod diagnostics;
 mod directories;
 mod disk_timeout;
+mod doctor;
 mod downloaders;
 mod entity_tags;
 mod error_pages;

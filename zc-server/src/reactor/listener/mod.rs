@@ -23,7 +23,7 @@ use crate::config::{Bind, Network, Scheme};
 
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// How long the kernel keeps a connection of which no byte has come, where it does, in seconds.
 const DEFER_ACCEPT_SECONDS: u16 = 1;
