@@ -66,14 +66,11 @@ fn aes(processor: &str) -> Finding {
 /// Whether cold files can be waited for without a thread.
 fn io_uring() -> Finding {
     const NAME: &str = "io-uring";
-    let error = match DiskRing::<File>::new(1) {
-        Ok(_) => {
-            return Finding::ok(
-                NAME,
-                "cold files of up to 256 KiB are waited for without a thread",
-            );
-        }
-        Err(error) => error,
+    let Err(error) = DiskRing::<File>::new(1) else {
+        return Finding::ok(
+            NAME,
+            "cold files of up to 256 KiB are waited for without a thread",
+        );
     };
     let text = format!("io_uring is refused ({error}): I/O threads wait for all cold files");
     let mend = match error.raw_os_error().map(Errno::from_raw) {
