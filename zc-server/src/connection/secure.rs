@@ -260,6 +260,16 @@ impl Secure {
         self.session.is_in_kernel()
     }
 
+    /// Whether our side is to be closed as soon as the socket has taken everything.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// Whether nothing more can be sent, because the peer wants other keys than the kernel has.
+    pub(super) fn lacks_keys(&self) -> bool {
+        self.session.lacks_keys()
+    }
+
     /// Whether the connection is to end between two responses.
     pub(super) fn must_end(&mut self, socket: &Plain) -> bool {
         self.session.must_end(socket)
