@@ -180,7 +180,13 @@ impl Secure {
     ) -> Result<bool, SendError> {
         let is_long = (KERNEL_BYTES_MIN..=KERNEL_BYTES_MAX).contains(&body.file_bytes());
         let is_whole = body.accepted() == 0 && !body.is_offloaded();
-        Ok(is_long && is_whole && self.flush(socket)? && self.session.move_to_kernel(&*socket))
+        if !is_long || !is_whole {
+            return Ok(false);
+        }
+        // The kernel may be unable to set the next keys of a connection that it has.
+        let has_keys = self.session.renew_keys(&*socket);
+        has_keys.map_err(|Failed| failed())?;
+        Ok(self.flush(socket)? && self.session.move_to_kernel(&*socket))
     }
 
     fn send_by_kernel(
