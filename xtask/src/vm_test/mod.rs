@@ -26,7 +26,7 @@ use self::debian::{Debian, Kernel};
 use self::guest::Guest;
 
 /// How long a machine may run: several times what all tests take. One that hangs ends then.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 /// Programs for a machine: without a dynamic linker, and elsewhere than those for this one.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -62,17 +62,33 @@ const SUITES: [Suite; 3] = [
 /// A program of tests, and how it is run.
 #[derive(Debug, Clone, Copy)]
 struct Tests {
+    /// Its name in the machine.
+    name: &'static str,
     /// What builds it: arguments of `cargo test`.
     build: &'static str,
-    /// The program that this builds.
-    program: &'static str,
+    /// The programs that this builds, and their names in the machine.
+    programs: &'static [(&'static str, &'static str)],
 }
 
-/// Each is run twice: before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
-const TESTS: [Tests; 1] = [Tests {
-    build: "test -p zc-core --features ktls --test ktls --no-run --locked",
-    program: "ktls",
-}];
+/// The server, for the tests that start it: they find it by `TEST_SERVER`.
+const SERVER: &str = "zc-server";
+
+/// The tests that are run once more with send buffers of 32 KiB.
+const TAIL: &str = "the_tail";
+
+/// Each is run before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
+const TESTS: [Tests; 2] = [
+    Tests {
+        name: "ktls",
+        build: "test -p zc-core --features ktls --test ktls --no-run --locked",
+        programs: &[("ktls", "ktls")],
+    },
+    Tests {
+        name: "ktls-server",
+        build: "test -p zc-server --test ktls --no-run --locked",
+        programs: &[("ktls", "ktls-server"), (SERVER, SERVER)],
+    },
+];
 
 /// Run tests of kernel TLS in virtual machines with Debian's kernels
 #[derive(Debug, Parser)]
@@ -182,9 +198,12 @@ fn build(directory: &Path) -> anyhow::Result<BTreeMap<&'static str, PathBuf>> {
             .current_dir(artifacts::root())
             .args(["--target", TARGET, "--target-dir"])
             .arg(directory.join("build"));
-        let path = artifacts::build(command)?.remove(tests.program);
-        let path = path.with_context(|| format!("cargo has not built {}", tests.program))?;
-        programs.insert(tests.program, path);
+        let mut built = artifacts::build(command)?;
+        for &(program, name) in tests.programs {
+            let path = built.remove(program);
+            let path = path.with_context(|| format!("cargo has not built {program}"))?;
+            programs.insert(name, path);
+        }
     }
     Ok(programs)
 }
@@ -254,10 +273,10 @@ fn init(kernel: &Kernel, options: &Options) -> String {
         .iter()
         .partition(|module| module.ends_with("tls.ko"));
     let load_all = |modules: Vec<&PathBuf>| modules.into_iter().map(load).collect::<String>();
-    let filter = options.filter.as_deref().unwrap_or_default();
-    let run = |when: &str, environment: &str| -> String {
+    let run = |when: &str, environment: &str, default: &str| -> String {
+        let filter = options.filter.as_deref().unwrap_or(default);
         let one = |tests: &Tests| {
-            let name = tests.program;
+            let name = tests.name;
             format!(
                 "{environment} /tests/{name} --color never --test-threads 1 {filter} || fail \"{name} {when}\"\n"
             )
@@ -272,7 +291,7 @@ fn init(kernel: &Kernel, options: &Options) -> String {
          mount -t devtmpfs dev /dev\n\
          mount -t tmpfs tmp /tmp\n\
          exec > /dev/ttyS0 2>&1 < /dev/null\n\
-         export PATH=/bin:/usr/bin HOME=/tmp RUST_BACKTRACE=0\n\
+         export PATH=/bin:/usr/bin HOME=/tmp RUST_BACKTRACE=0 TEST_SERVER=/tests/{server}\n\
          fail() {{ echo \"{failed} $1\"; }}\n\
          ip link set lo up\n\
          echo \"{booted}\"\n\
@@ -280,16 +299,20 @@ fn init(kernel: &Kernel, options: &Options) -> String {
          {without}\
          {tls}\
          {with}\
+         echo '4096 32768 32768' > /proc/sys/net/ipv4/tcp_wmem\n\
+         {small}\
          cat /proc/net/tls_stat\n\
          echo \"{over}\"\n\
          poweroff -f\n",
         failed = guest::FAILED,
+        server = SERVER,
         booted = guest::BOOTED,
         over = guest::OVER,
         others = load_all(others),
-        without = run("without the module", ""),
+        without = run("without the module", "", ""),
         tls = load_all(tls),
-        with = run("with the module", "TEST_REQUIRE_KTLS=1"),
+        with = run("with the module", "TEST_REQUIRE_KTLS=1", ""),
+        small = run("with small send buffers", "TEST_REQUIRE_KTLS=1", TAIL),
     )
 }
 
@@ -313,7 +336,8 @@ mod tests {
             "insmod /modules/aes.ko",
             " /tests/ktls --color never --test-threads 1 wanted || fail \"ktls without the module\"",
             "insmod /modules/tls.ko",
-            "TEST_REQUIRE_KTLS=1 /tests/ktls",
+            "TEST_REQUIRE_KTLS=1 /tests/ktls ",
+            "TEST_REQUIRE_KTLS=1 /tests/ktls-server ",
             guest::OVER,
             "poweroff",
         ]

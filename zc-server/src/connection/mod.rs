@@ -5,7 +5,8 @@
 //! state       event                                next
 //! ----------  -----------------------------------  ------------------------------------------
 //! Idle        bytes come                           Receiving
-//!             the peer ends or fails, deadline     Closed
+//!             the peer fails                       Closed
+//!             the peer ends, deadline              Ending where TLS has more to send, else Closed
 //! Receiving   a complete head, all of it sent      Receiving at once where bytes are there already
 //!                                                  (pipelined ones raise no edge), else Idle
 //!             a complete head, more to be done     Exchanging
@@ -15,12 +16,15 @@
 //!             deadline, nothing there              Closed
 //! Exchanging  over, keep-alive                     Receiving or Idle, as above
 //!             over, the peer's last request        Closed, or Lingering where bytes are left unread
-//!             over, close                          Lingering
+//!             over, close                          Ending where TLS has more to send, else Lingering
 //!             over, close at once                  Closed
 //!             cut or failed                        Closed
+//! Ending      the socket has taken everything      Lingering
+//!             the peer fails, or takes nothing     Closed
 //! Lingering   the peer ends, fails or deadline     Closed
 //! ```
 
+mod ending;
 mod input;
 mod plain;
 mod receive;
@@ -48,9 +52,6 @@ use crate::worker::{Done, Timeouts, Worker};
 const TURN_RESPONSES_MAX: u32 = 32;
 /// Reads in one turn while a body is drained or a connection lingers.
 const TURN_READS_MAX: u32 = 64;
-/// How long a peer may go on sending after our last byte, in milliseconds: enough for it to read
-/// the answer before a reset would discard it.
-const LINGER_MS: u64 = 5_000;
 
 /// What a connection needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +101,12 @@ enum State {
     Receiving { deadline_ms: u64 },
     /// A request is being answered. Nothing is read but its body.
     Exchanging(Exchange),
+    /// All is accepted, and TLS has records for which the socket had no room. With them our side is closed.
+    Ending {
+        deadline_ms: u64,
+        /// What the peer had not acknowledged when the deadline was set.
+        queued_bytes: u64,
+    },
     /// Our side is closed; what the peer still sends is dropped.
     Lingering { deadline_ms: u64 },
     /// Over: to be dropped.
@@ -267,12 +274,6 @@ impl Connection {
         self.link.transport.is_handshaking()
     }
 
-    /// To be called before it is dropped while nothing is sent.
-    pub(crate) fn finish(&mut self) {
-        // Where the socket is full, the peer sees the end of the connection alone.
-        self.link.transport.finish();
-    }
-
     /// Whether its requests are for cold files, as far as the last one tells.
     pub(crate) fn was_cold(&self) -> bool {
         self.was_cold
@@ -283,6 +284,7 @@ impl Connection {
         match &self.state {
             State::Idle { deadline_ms }
             | State::Receiving { deadline_ms }
+            | State::Ending { deadline_ms, .. }
             | State::Lingering { deadline_ms } => *deadline_ms,
             State::Exchanging(exchange) => exchange.deadline_ms(),
             State::Closed => 0,
@@ -334,6 +336,7 @@ impl Connection {
                 self.input.consume(used);
                 self.follow(next, allowance, worker)
             }
+            state @ State::Ending { .. } => self.go_on_ending(state, worker),
             State::Lingering { deadline_ms } => {
                 self.input.clear();
                 self.read_for(State::Lingering { deadline_ms }, allowance, worker)
@@ -371,31 +374,6 @@ impl Connection {
         }
     }
 
-    /// What comes after a response that was sent as a whole. `None` when the next request may be
-    /// taken; `has_more` tells whether bytes of it are there.
-    fn after(&mut self, after: AfterResponse, has_more: bool, worker: &Worker) -> Option<Step> {
-        let may_close = match after {
-            AfterResponse::KeepAlive if !self.link.transport.must_end() => return None,
-            AfterResponse::KeepAlive => false,
-            AfterResponse::Close => true,
-            // Closed with bytes unread, the socket would answer with a reset.
-            AfterResponse::Finish => !has_more && !self.link.transport.may_have_bytes(),
-            AfterResponse::Linger => false,
-        };
-        if may_close && self.link.transport.finish() {
-            return Some(Step::Closed);
-        }
-        Some(match self.link.transport.close_write() {
-            Ok(()) => {
-                self.input.clear();
-                Step::Go(State::Lingering {
-                    deadline_ms: worker.now_ms + LINGER_MS,
-                })
-            }
-            Err(_) => Step::Closed,
-        })
-    }
-
     /// The deadline has passed. `Again` means that an answer is to be sent first.
     pub(crate) fn on_deadline(&mut self, worker: &mut Worker) -> Turn {
         worker.scheme = self.link.transport.scheme();
@@ -413,9 +391,14 @@ impl Connection {
             State::Exchanging(exchange) => {
                 exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
             }
-            State::Idle { .. } | State::Receiving { .. } => {
-                self.finish();
-                Next::End(Ending::Close)
+            State::Idle { .. } | State::Receiving { .. } => return self.end_idle(worker),
+            State::Ending { queued_bytes, .. } => {
+                let queued_now = self.link.transport.unacknowledged_bytes();
+                if queued_now != queued_bytes {
+                    self.state = self.ending(worker);
+                    return Turn::Wait;
+                }
+                Next::End(Ending::Reset)
             }
             State::Lingering { .. } | State::Closed => Next::End(Ending::Close),
         };
@@ -450,6 +433,7 @@ impl Connection {
             }
             State::Idle { .. }
             | State::Receiving { .. }
+            | State::Ending { .. }
             | State::Lingering { .. }
             | State::Closed => false,
         }

@@ -85,12 +85,12 @@ impl Connection {
             }
             #[cfg(feature = "tls")]
             Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
-            Ok(Fill::Closed) => {
-                self.finish();
-                return Step::Closed;
-            }
+            Ok(Fill::Closed) => return self.end_in_order(worker),
             Err(_) => return Step::Closed,
         };
+        if self.link.transport.lacks_keys() {
+            return self.close_write(worker);
+        }
         // The time of a head runs from its first byte: later bytes do not move it.
         let state = match state {
             State::Idle { .. } => State::Receiving {
@@ -114,8 +114,9 @@ impl Connection {
     fn wait_for_bytes(&mut self, state: State, worker: &Worker) -> Step {
         // The server drains, and of a request nothing has come.
         if worker.stopping && self.input.is_empty() {
-            self.finish();
-            Step::Closed
+            self.end_in_order(worker)
+        } else if self.link.transport.lacks_keys() {
+            self.close_write(worker)
         } else {
             Step::Wait(state)
         }
@@ -378,7 +379,8 @@ impl Connection {
             // The handshake was over before the request whose body is read.
             #[cfg(feature = "tls")]
             Ok(Fill::Established | Fill::NotTls(_)) => Step::Closed,
-            Ok(Fill::Closed) | Err(_) => Step::Closed,
+            Ok(Fill::Closed) => self.end_in_order(worker),
+            Err(_) => Step::Closed,
         }
     }
 

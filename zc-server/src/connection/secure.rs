@@ -180,7 +180,13 @@ impl Secure {
     ) -> Result<bool, SendError> {
         let is_long = (KERNEL_BYTES_MIN..=KERNEL_BYTES_MAX).contains(&body.file_bytes());
         let is_whole = body.accepted() == 0 && !body.is_offloaded();
-        Ok(is_long && is_whole && self.flush(socket)? && self.session.move_to_kernel(&*socket))
+        if !is_long || !is_whole {
+            return Ok(false);
+        }
+        // The kernel may be unable to set the next keys of a connection that it has.
+        let has_keys = self.session.renew_keys(&*socket);
+        has_keys.map_err(|Failed| failed())?;
+        Ok(self.flush(socket)? && self.session.move_to_kernel(&*socket))
     }
 
     fn send_by_kernel(
@@ -258,6 +264,16 @@ impl Secure {
     /// Whether the kernel seals what is sent on the socket, whoever sends it.
     pub(super) fn is_in_kernel(&self) -> bool {
         self.session.is_in_kernel()
+    }
+
+    /// Whether our side is to be closed as soon as the socket has taken everything.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// Whether nothing more can be sent, because the peer wants other keys than the kernel has.
+    pub(super) fn lacks_keys(&self) -> bool {
+        self.session.lacks_keys()
     }
 
     /// Whether the connection is to end between two responses.

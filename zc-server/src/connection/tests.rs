@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::ending::LINGER_MS;
 use super::*;
 use crate::observe::record::Outcome;
 use crate::worker::testing::{Fixture, TIMEOUTS};
@@ -70,6 +71,7 @@ impl Scene {
             State::Idle { .. } => "Idle",
             State::Receiving { .. } => "Receiving",
             State::Exchanging(_) => "Exchanging",
+            State::Ending { .. } => "Ending",
             State::Lingering { .. } => "Lingering",
             State::Closed => "Closed",
         }

@@ -197,6 +197,33 @@ impl Transport {
         self.socket.close_write()
     }
 
+    /// Whether our side is to be closed as soon as the socket has taken what TLS has to send.
+    pub(crate) fn is_ending(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.is_closing();
+        }
+        false
+    }
+
+    /// Whether the kernel seals what is sent on the socket.
+    pub(crate) fn is_in_kernel(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.is_in_kernel();
+        }
+        false
+    }
+
+    /// Whether nothing more can be sent, because the peer wants other keys than the kernel has.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.lacks_keys();
+        }
+        false
+    }
+
     /// Whether the connection is to end between two responses, although both sides could go on.
     pub(crate) fn must_end(&mut self) -> bool {
         #[cfg(feature = "tls")]

@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Accepting, Reactor};
+use crate::connection::Turn;
 use crate::reactor::listener::has_waiting;
 use crate::text::counted;
 use crate::worker::{Shortage, WorkerMessage};
@@ -152,8 +153,12 @@ impl Reactor {
             if let Some(slot) = self.slots.get_mut(token)
                 && slot.connection.has_nothing_to_read()
             {
-                slot.connection.finish();
-                self.remove(token);
+                let turn = slot.connection.shed(&self.worker);
+                let is_over = turn == Turn::Closed;
+                self.after_turn(token, turn);
+                if !is_over {
+                    continue;
+                }
                 self.shared.shed.add(shortage);
                 return true;
             }

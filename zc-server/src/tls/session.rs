@@ -240,6 +240,13 @@ impl Session {
         matches!(&self.state, State::Open(open) if matches!(open.sealing, Sealing::Kernel(_)))
     }
 
+    /// Whether the peer waits for keys that the kernel cannot set.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        !self.kernel.can_rekey
+            && matches!(&self.state, State::Open(open)
+                if open.must_update_keys && matches!(open.sealing, Sealing::Kernel(_)))
+    }
+
     /// Whether heads are to be sent apart from bodies.
     pub(crate) fn has_heads_apart(&self) -> bool {
         self.kernel.has_heads_apart

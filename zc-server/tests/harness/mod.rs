@@ -82,7 +82,9 @@ pub(crate) fn temp_root() -> TempDir {
 }
 
 pub(crate) fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zc-server"));
+    // In a virtual machine it is not where it was built.
+    let built = std::env::var_os("TEST_SERVER");
+    let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_zc-server").into()));
     for (name, _) in std::env::vars() {
         if name.starts_with("ZC_") {
             command.env_remove(name);
@@ -349,6 +351,13 @@ impl Server {
         stdout.read_line(&mut line).expect("stdout is readable");
         assert!(!line.is_empty(), "the access log ended");
         serde_json::from_str(&line).expect("a line of JSON")
+    }
+
+    /// What is readable when a line of the access log is there.
+    pub(crate) fn log_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        let stdout = self.stdout.as_ref().expect("not taken");
+        assert!(stdout.buffer().is_empty(), "a line is there already");
+        stdout.get_ref().as_fd()
     }
 
     pub(crate) fn pid(&self) -> u32 {
