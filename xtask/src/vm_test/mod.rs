@@ -26,7 +26,7 @@ use self::debian::{Debian, Kernel};
 use self::guest::Guest;
 
 /// How long a machine may run: several times what all tests take. One that hangs ends then.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(1800);
 /// Programs for a machine: without a dynamic linker, and elsewhere than those for this one.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
