@@ -169,8 +169,8 @@ fn no_byte_of_a_long_body_goes_through_the_program() {
     assert_eq!(line["send_path"], "ktls-sendfile", "{line}");
     let calls = read(&server) - before;
     println!("{calls} reads, {} sends for 64 MiB", line["calls"]);
-    // Of the request, and by the event loop. With records of 16 KiB it would be 4,096.
-    assert!(calls < 2048, "{calls} reads");
+    // Each sendfile counts as one. Copied by 64 KiB, as where this program seals, it would be 1,024.
+    assert!(calls < 1024, "{calls} reads");
 }
 
 #[test]
