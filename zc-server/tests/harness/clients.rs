@@ -80,13 +80,8 @@ impl Home {
             .env("TMPDIR", self.directory.path())
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null());
-        // curl, git and npm; those that use OpenSSL or are written in Go.
-        for variable in [
-            "CURL_CA_BUNDLE",
-            "GIT_SSL_CAINFO",
-            "NODE_EXTRA_CA_CERTS",
-            "SSL_CERT_FILE",
-        ] {
+        // curl and git; those that use OpenSSL or are written in Go.
+        for variable in ["CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_FILE"] {
             command.env(variable, self.path(AUTHORITY));
         }
         command

@@ -298,7 +298,11 @@ fn a_client_that_leaves_is_not_waited_for() {
         let Some(mut slow) = Slow::start(way) else {
             return;
         };
-        for client in slow.ask() {
+        let clients = slow.ask();
+        // A reset discards a request that nobody has read.
+        let workers = slow.server().workers();
+        wait_until("all requests are taken", || workers.wait_for_events());
+        for client in clients {
             // A reset, so that nobody can take it for the end of sending alone.
             socket2::SockRef::from(&client.stream)
                 .set_linger(Some(Duration::ZERO))

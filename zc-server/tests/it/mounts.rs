@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::mounts::slow_fs;
+use crate::harness::tls::says_not_by_tls;
 use crate::harness::{Client, Server, binary, pattern, wait_until};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
@@ -137,6 +138,9 @@ fn requests_to_a_hung_mount_leave_the_queue_with_their_clients() {
 
 #[test]
 fn threads_that_hang_hold_the_sockets_of_their_own_clients_alone() {
+    if says_not_by_tls("threads read, and hold no sockets") {
+        return;
+    }
     let options = ["--max-connections", "50", "--cache-files", "0"];
     let Some(mut hung) = Hung::start(ASKED, &options) else {
         return;

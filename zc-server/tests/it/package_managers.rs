@@ -310,6 +310,7 @@ fn npm_installs_a_scoped_package_from_a_registry_of_files() {
     );
     home.write("project/package.json", b"{}");
     let registry = format!("--registry={}", server.url("/"));
+    let authority = format!("--cafile={}", home.authority());
     let npm = |directory: &str, cache: &str, arguments: &[&str]| {
         let cache = format!("--cache={}", home.path(cache).display());
         let quiet = [
@@ -320,7 +321,7 @@ fn npm_installs_a_scoped_package_from_a_registry_of_files() {
         ];
         let mut command = home.command("npm");
         command.current_dir(home.path(directory)).args(arguments);
-        command.args(quiet).args([&registry, &cache]);
+        command.args(quiet).args([&registry, &cache, &authority]);
         said(&command.output().expect("it starts"), "npm")
     };
 
