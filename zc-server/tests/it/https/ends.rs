@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{VERSIONS, client_hello, connect, connect_narrow};
-use crate::harness::{Client, Server, pattern};
+use crate::harness::{Client, Server, pattern, wait_until};
 
 /// More than every socket buffer of the way holds.
 const BIG: usize = 32 << 20;
@@ -196,7 +196,11 @@ fn a_reader_that_stops_is_cut() {
 fn idle_connections_make_room_with_close_notify() {
     for version in VERSIONS {
         let server = Server::start_https(&["--max-connections", "4"]);
-        let ask = |client: &mut Client| assert_eq!(client.get("/none").status, 404);
+        let workers = server.workers();
+        let ask = |client: &mut Client| {
+            assert_eq!(client.get("/none").status, 404);
+            wait_until("no edge is left", || workers.wait_for_events());
+        };
         let mut clients: Vec<_> = (0..4).map(|_| connect(&server, version)).collect();
         clients.iter_mut().for_each(ask);
         for _ in 0..8 {
