@@ -358,7 +358,7 @@ pub(crate) mod tests {
     fn json_tells_of_tls() {
         let mut tls = TlsInfo {
             version: "1.3",
-            cipher: "TLS13_AES_128_GCM_SHA256",
+            cipher: "TLS_AES_128_GCM_SHA256",
             server_name: Some("a.example".into()),
             is_resumed: true,
         };

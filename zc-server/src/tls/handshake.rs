@@ -9,7 +9,9 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{
+    CipherSuite, CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig,
+};
 
 use crate::observe::record::TlsInfo;
 
@@ -188,10 +190,20 @@ fn info(connection: &CommonState, server_name: Option<Box<str>>) -> Option<TlsIn
     let cipher = connection.negotiated_cipher_suite()?.suite();
     Some(TlsInfo {
         version,
-        cipher: cipher.as_str().unwrap_or("unknown"),
+        cipher: iana_name(cipher),
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         server_name,
     })
+}
+
+/// The name of a suite in the registry of IANA: rustls has others for those of TLS 1.3.
+fn iana_name(cipher: CipherSuite) -> &'static str {
+    match cipher {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or("unknown"),
+    }
 }
 
 impl fmt::Debug for Handshake {

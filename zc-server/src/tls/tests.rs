@@ -226,7 +226,11 @@ fn bytes_come_and_go_with_every_version_and_cipher() {
     for suite in SUITES {
         let mut scene = Scene::established(suite);
         let info = scene.session.info().expect("it is open").clone();
-        assert_eq!(Some(info.cipher), suite.suite().as_str());
+        let name = suite
+            .suite()
+            .as_str()
+            .map(|name| name.replace("TLS13_", "TLS_"));
+        assert_eq!(Some(info.cipher), name.as_deref());
         let is_tls13 = suite.version().version == ProtocolVersion::TLSv1_3;
         assert_eq!(info.version, if is_tls13 { "1.3" } else { "1.2" });
         assert_eq!(info.server_name.as_deref(), Some("localhost"));
@@ -468,7 +472,7 @@ fn nobody_who_prints_a_session_sees_its_keys() {
     let printed = format!("{:?}", scene.session);
     let (_, sealer) = scene.sealer_of_client();
     let printed = format!("{printed}{sealer:?}");
-    assert!(printed.contains("TLS13_AES_128_GCM_SHA256"), "{printed}");
+    assert!(printed.contains("TLS_AES_128_GCM_SHA256"), "{printed}");
     assert!(
         [" key:", "secret", " iv:", "sealing:"]
             .iter()
