@@ -187,7 +187,8 @@ fn testssl_finds_nothing_above_low() {
         let id = finding["id"].as_str().expect("an id");
         // The certificate is one of a test. Clients choose among ciphers that are all good, so that who has no
         // AES in hardware gets ChaCha20.
-        !id.starts_with("cert") && id != "cipher_order"
+        // Whether it could look is a warning: it does not wait for the ticket that it would come back with.
+        !id.starts_with("cert") && id != "cipher_order" && finding["severity"] != "WARN"
     };
     let ours: Vec<_> = found.filter(is_ours).collect();
     assert!(ours.is_empty(), "{ours:#?}");
