@@ -17,8 +17,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::artifacts::root;
 
-/// No gate takes a quarter of this on two cores: what takes longer hangs, and ends with its children.
-const LIMIT: Duration = Duration::from_secs(1500);
+/// No gate takes half of this on two cores: what takes longer hangs, and ends with its children. The longest is that
+/// of the virtual machines.
+const LIMIT: Duration = Duration::from_secs(2700);
 /// How long what is ended has to end what it has started, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked whether a gate is over.
