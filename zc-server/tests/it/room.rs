@@ -23,10 +23,14 @@ fn server(threads: &str, more: &[&str]) -> Server {
 fn idle(server: &Server) -> Client {
     let mut client = server.connect();
     assert_eq!(client.get("/f").body, b"body");
-    // A request that came in two pieces may have left an edge, by which it has just been idle again.
-    let workers = server.workers();
-    wait_until("no edge is left", || workers.wait_for_events());
+    wait_until_told(server);
     client
+}
+
+/// Waits until each worker has told the others since when its connections are idle: it does so behind its answers.
+fn wait_until_told(server: &Server) {
+    let workers = server.workers();
+    wait_until("the workers sleep", || workers.wait_for_events());
 }
 
 /// How many connections these lines say were closed, and in how many lines.
@@ -51,6 +55,7 @@ fn the_connection_that_was_idle_longest_makes_room() {
         for client in &mut clients {
             assert_eq!(client.get("/f").body, b"body", "{threads} threads");
         }
+        wait_until_told(&server);
         let mut more = vec![idle(&server)];
         eleventh.expect_end();
         for _ in 0..4 {

@@ -199,7 +199,7 @@ fn idle_connections_make_room_with_close_notify() {
         let workers = server.workers();
         let ask = |client: &mut Client| {
             assert_eq!(client.get("/none").status, 404);
-            wait_until("no edge is left", || workers.wait_for_events());
+            wait_until("the worker sleeps", || workers.wait_for_events());
         };
         let mut clients: Vec<_> = (0..4).map(|_| connect(&server, version)).collect();
         clients.iter_mut().for_each(ask);
