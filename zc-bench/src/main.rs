@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use zc_bench::floors::{Floor, Server};
-use zc_bench::load::{Load, Outcome, Target};
+use zc_bench::load::{Cipher, Load, Outcome, SERVER_NAME, Target, Tls};
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
 use zc_bench::streams::{Source, Streams};
 
@@ -58,6 +58,8 @@ enum Program {
         /// Compare one in this many bodies with its file
         #[arg(long, default_value_t = 1000)]
         verify_every: u64,
+        #[command(flatten)]
+        tls: TlsArguments,
     },
     /// Serve files with bare system calls; print the address
     Floor {
@@ -121,7 +123,50 @@ enum Program {
         /// Number of connections
         #[arg(long)]
         connections: usize,
+        #[command(flatten)]
+        tls: TlsArguments,
     },
+    /// Write cert.pem and key.pem, an ECDSA key pair (P-256) for localhost that is signed with itself
+    Certificate {
+        /// Directory of the two files
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct TlsArguments {
+    /// Connect by TLS 1.3, and trust this certificate (PEM), which is for localhost
+    #[arg(long)]
+    tls_certificate: Option<PathBuf>,
+    /// The cipher to offer
+    #[arg(long, value_enum, default_value = "aes128-gcm")]
+    tls_cipher: CipherName,
+    /// Go on with the sessions of earlier connections
+    #[arg(long)]
+    tls_resume: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CipherName {
+    #[value(name = "aes128-gcm")]
+    Aes128Gcm,
+    #[value(name = "chacha20")]
+    ChaCha20Poly1305,
+}
+
+impl TlsArguments {
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let cipher = match self.tls_cipher {
+            CipherName::Aes128Gcm => Cipher::Aes128Gcm,
+            CipherName::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305,
+        };
+        let Some(path) = &self.tls_certificate else {
+            return Ok(None);
+        };
+        let tls = Tls::new(path, cipher, self.tls_resume);
+        let tls = tls.with_context(|| format!("cannot trust {}", path.display()))?;
+        Ok(Some(tls))
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -154,6 +199,7 @@ fn main() -> anyhow::Result<()> {
             responses_min,
             seconds_max,
             verify_every,
+            tls,
         } => {
             let paths = target.iter().map(|target| expand(target));
             let paths: Vec<String> = paths.collect::<anyhow::Result<Vec<_>>>()?.concat();
@@ -165,6 +211,7 @@ fn main() -> anyhow::Result<()> {
                     .collect(),
                 connections,
                 keep_alive: !close,
+                tls: tls.tls()?,
                 rate,
                 warm_up: Duration::from_secs_f64(warm_up),
                 duration: Duration::from_secs_f64(seconds),
@@ -243,7 +290,21 @@ fn main() -> anyhow::Result<()> {
             address,
             target,
             connections,
-        } => idle(address, &target, connections),
+            tls,
+        } => {
+            raise_descriptor_limit()?;
+            let tls = tls.tls()?;
+            let held = zc_bench::load::hold_idle(address, tls.as_ref(), &target, connections)?;
+            say_and_wait("ready")?;
+            drop(held);
+            Ok(())
+        }
+        Program::Certificate { directory } => {
+            let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()])?;
+            std::fs::write(directory.join("cert.pem"), made.cert.pem())?;
+            std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem())?;
+            Ok(())
+        }
     }
 }
 
@@ -290,6 +351,7 @@ fn json(outcome: &Outcome) -> serde_json::Value {
         "other_status": outcome.other_status,
         "errors": outcome.errors,
         "verified": outcome.verified,
+        "resumed": outcome.resumed,
         "unanswered": outcome.unanswered,
         "seconds": outcome.seconds,
         "client_cpu_seconds": outcome.client_cpu_seconds,
@@ -305,14 +367,6 @@ fn say_and_wait(word: &str) -> anyhow::Result<()> {
     println!("{word}");
     io::stdout().flush()?;
     io::copy(&mut io::stdin(), &mut io::sink())?;
-    Ok(())
-}
-
-fn idle(address: SocketAddr, target: &str, connections: usize) -> anyhow::Result<()> {
-    raise_descriptor_limit()?;
-    let held = zc_bench::load::hold_idle(address, target, connections)?;
-    say_and_wait("ready")?;
-    drop(held);
     Ok(())
 }
 

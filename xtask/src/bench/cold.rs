@@ -9,7 +9,7 @@ use super::Bench;
 use super::arena::Side;
 use super::fixtures::{COLD_STREAMS, Size};
 use super::load::{Demand, STEAL_MAX_OF_TAIL};
-use super::peers::{OURS, Peer};
+use super::peers::{OURS, Peer, Protocol};
 use super::plan::{LOOK, START, Times};
 use super::process::Running;
 use super::results::{Cold, Skipped};
@@ -125,7 +125,7 @@ fn run_one(
         )?),
         _ => None,
     };
-    let server = peer.start(&bench.programs, &root, &[], Side::Server)?;
+    let server = peer.start(&bench.programs, &root, &[], Protocol::Http, Side::Server)?;
     let hot = small_requests(bench);
     let alone = bench.measure_quietly(&server, &hot, repeats)?;
     let others = start_others(bench, &server, beside)?;
@@ -169,6 +169,7 @@ fn small_requests(bench: &Bench) -> Demand {
         measured_max: bench.times.cold,
         verify_every: 1000,
         is_urgent: true,
+        tls: None,
     }
 }
 
@@ -180,7 +181,7 @@ fn disk_bytes_per_second(bench: &Bench, beside: &str) -> anyhow::Result<Option<f
         return Ok(None);
     };
     let root = bench.fixtures.root();
-    let server = OURS.start(&bench.programs, root, &[], Side::Server)?;
+    let server = OURS.start(&bench.programs, root, &[], Protocol::Http, Side::Server)?;
     let arguments = evicting(
         bench,
         streams("--read", root.as_os_str(), &targets, COLD_STREAMS),

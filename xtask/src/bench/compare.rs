@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::report::figures::{Figure, figure, servers};
 use super::results::Results;
-use super::sizes::SCENARIOS;
+use super::scenarios::SCENARIOS;
 use super::stats::CLAIM_COUNT_MIN;
 
 /// Prints what both runs have, and every figure of that which lay higher in each round of the one run than
@@ -101,7 +101,7 @@ fn changes(before: &Results, after: &Results) -> Vec<String> {
     let mut found = Vec::new();
     for scenario in &SCENARIOS {
         for server in servers(after, scenario.id) {
-            for of in Figure::compared(scenario.id) {
+            for of in Figure::compared(scenario) {
                 let spread = |results| figure(results, scenario.id, &server, of);
                 if let (Some(before), Some(after)) = (spread(before), spread(after))
                     && before.is_apart_from(&after)

@@ -12,6 +12,7 @@ use super::Bench;
 use super::arena::URGENT;
 use super::process::Running;
 use super::results::Load;
+use super::scenarios::Tls;
 use super::tool::{End, Tool};
 use super::watch::{Repeats, Seen, Sharing, Watch, quietest};
 
@@ -42,6 +43,8 @@ pub(crate) struct Demand {
     pub(crate) verify_every: u64,
     /// Whether the load generator goes before whatever else runs on its core, where that is allowed.
     pub(crate) is_urgent: bool,
+    /// How the client speaks TLS; `None` for plain HTTP.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// What came of it, and what it took.
@@ -78,6 +81,13 @@ impl Bench {
         }
         if demand.close {
             command.arg("--close");
+        }
+        if let Some(tls) = demand.tls {
+            command
+                .arg("--tls-certificate")
+                .arg(self.programs.certificate());
+            command.args(["--tls-cipher", tls.cipher]);
+            command.args(tls.resume.then_some("--tls-resume"));
         }
         if let Some(rate) = demand.rate {
             command.arg("--rate").arg(rate.to_string());

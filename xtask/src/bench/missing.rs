@@ -1,12 +1,13 @@
 //! What a run is to yield, and a trial has to: a figure of every scenario, from every server that is
 //! here.
 
-use super::peers::{OURS, Peer};
+use super::peers::{OURS, Peer, Protocol};
 use super::report::figures;
+use super::report::tables::idle_of;
 use super::results::Results;
+use super::scenarios::Scenario;
 use super::section::Section;
-use super::sizes::SCENARIOS;
-use super::{cold, study};
+use super::{cold, idle, study};
 
 /// What has no figure, in one line; `None` where everything has.
 pub(crate) fn in_words(results: &Results, sections: &[Section], others: &[Peer]) -> Option<String> {
@@ -28,7 +29,12 @@ fn missing_in(results: &Results, section: Section, others: &[Peer]) -> Vec<Strin
             .filter(|method| !results.study.iter().any(|study| study.method == *method))
             .map(|method| format!("{name}: {method}"))
             .collect(),
-        Section::Sizes => missing_sizes(results, name, others),
+        Section::Sizes => missing_sizes(results, section, others),
+        Section::Tls => {
+            let mut missing = missing_sizes(results, section, others);
+            missing.extend(missing_idle(results, section, others));
+            missing
+        }
         Section::Cold => {
             let kinds = cold::BESIDE.into_iter();
             kinds
@@ -41,22 +47,33 @@ fn missing_in(results: &Results, section: Section, others: &[Peer]) -> Vec<Strin
                 .map(|(beside, peer)| format!("{name}: {beside}: {}", peer.name))
                 .collect()
         }
-        Section::Idle => peers()
-            .filter(|peer| !results.idle.iter().any(|idle| idle.server == peer.name))
-            .map(|peer| format!("{name}: {}", peer.name))
-            .collect(),
+        Section::Idle => missing_idle(results, section, others),
     }
 }
 
-fn missing_sizes(results: &Results, section: &str, others: &[Peer]) -> Vec<String> {
+fn missing_idle(results: &Results, section: Section, others: &[Peer]) -> Vec<String> {
+    let (name, protocol) = match section {
+        Section::Tls => ("tls: idle", Protocol::Https),
+        _ => (section.name(), Protocol::Http),
+    };
+    let found = idle_of(results, section);
+    let peers = idle::peers(protocol, others).into_iter();
+    peers
+        .filter(|peer| !found.iter().any(|idle| idle.server == peer.name))
+        .map(|peer| format!("{name}: {}", peer.name))
+        .collect()
+}
+
+fn missing_sizes(results: &Results, section: Section, others: &[Peer]) -> Vec<String> {
     let mut missing = Vec::new();
-    for scenario in &SCENARIOS {
+    for scenario in Scenario::of(section) {
         for peer in scenario.peers(others) {
             if figures::samples(results, scenario.id, peer.name)
                 .next()
                 .is_none()
             {
-                missing.push(format!("{section}: {}: {}", scenario.title, peer.name));
+                let (section, title) = (section.name(), scenario.title);
+                missing.push(format!("{section}: {title}: {}", peer.name));
             }
         }
     }
@@ -71,6 +88,7 @@ mod tests {
         add_samples, cold as cold_of, empty, full, study as study_of,
     };
     use crate::bench::results::Idle;
+    use crate::bench::scenarios::SCENARIOS;
 
     /// Of everything that our own server and one other are asked for.
     fn complete() -> (Results, [Peer; 1]) {
@@ -91,10 +109,13 @@ mod tests {
             for beside in cold::BESIDE {
                 results.cold.push(cold_of(beside, peer.name, 1, 0));
             }
-            results.idle.push(Idle {
-                server: peer.name.to_owned(),
-                ..full().idle[0].clone()
-            });
+            for tls in [false, true] {
+                results.idle.push(Idle {
+                    server: peer.name.to_owned(),
+                    tls,
+                    ..full().idle[0].clone()
+                });
+            }
         }
         (results, others)
     }
@@ -120,9 +141,9 @@ mod tests {
         results
             .cold
             .retain(|cold| (&*cold.beside, &*cold.server) != ("greedy", "zc"));
-        results.idle.remove(1);
+        results.idle.retain(|idle| idle.server != "nginx");
         let expected = "not measured: micro; study: splice; sizes: 10 KiB: nginx; \
-                        cold: greedy: zc; idle: nginx";
+                        tls: idle: nginx; cold: greedy: zc; idle: nginx";
         assert_eq!(said(&results, &others), expected);
     }
 

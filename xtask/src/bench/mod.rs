@@ -16,10 +16,12 @@ pub(crate) mod process;
 mod progress;
 pub(crate) mod report;
 pub(crate) mod results;
+pub(crate) mod scenarios;
 mod section;
 pub(crate) mod sizes;
 mod stats;
 pub(crate) mod study;
+mod tls;
 mod tool;
 mod watch;
 mod wrk;
@@ -37,7 +39,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::artifacts::{self, root};
 use fixtures::Fixtures;
-use peers::{OTHERS, Peer, Programs};
+use peers::{OTHERS, Peer, Programs, Protocol};
 use plan::{Depth, Plan, QUICK_PEERS, Times, in_words};
 use progress::Progress;
 use results::{FORMAT, Results, Skipped};
@@ -137,6 +139,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 
     let mut bench = Bench::new(&options, arguments, &built, &files)?;
     bench.choose_others(others);
+    bench.skip_sections(&options);
     let plan = Plan::of(&bench.times, &options.sections(), &bench.others);
     bench.say(&plan.line());
     bench.progress.plan(plan);
@@ -222,7 +225,12 @@ impl Options {
     }
 
     fn sections(&self) -> Vec<Section> {
-        let is_chosen = |section: &Section| self.only.is_empty() || self.only.contains(section);
+        // By TLS the video alone takes half a minute.
+        let is_usual = |section: &Section| !self.quick || *section != Section::Tls;
+        let is_chosen = |section: &Section| match &self.only[..] {
+            [] => is_usual(section),
+            only => only.contains(section),
+        };
         Section::ALL.into_iter().filter(is_chosen).collect()
     }
 
@@ -302,6 +310,24 @@ impl Bench {
         })
     }
 
+    /// Notes the sections that `--quick` leaves out.
+    fn skip_sections(&mut self, options: &Options) {
+        let sections = options.sections();
+        let left_out = Section::ALL
+            .into_iter()
+            .filter(|section| !sections.contains(section));
+        for section in left_out.filter(|_| options.only.is_empty()) {
+            self.skip(Skipped {
+                what: section.name().to_owned(),
+                why: "not measured with --quick".to_owned(),
+                mend: Some(format!(
+                    "cargo xtask bench --quick --only {}",
+                    section.name()
+                )),
+            });
+        }
+    }
+
     fn choose_others(&mut self, (wanted, left_out): (Vec<Peer>, Vec<Peer>)) {
         for peer in wanted {
             match peer.is_here() {
@@ -342,9 +368,18 @@ impl Bench {
         match section {
             Section::Micro => micro::run(self),
             Section::Study => study::run(self),
-            Section::Sizes => sizes::run(self),
+            Section::Sizes => {
+                let samples = sizes::samples(section, &self.times, &self.others);
+                self.progress.begin(section, u64::from(samples));
+                sizes::run(self, section)
+            }
+            Section::Tls => tls::run(self),
             Section::Cold => cold::run(self),
-            Section::Idle => idle::run(self),
+            Section::Idle => {
+                let peers = idle::peers(Protocol::Http, &self.others).len();
+                self.progress.begin(section, peers as u64);
+                idle::run(self, Protocol::Http)
+            }
         }
     }
 

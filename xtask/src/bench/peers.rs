@@ -32,6 +32,14 @@ enum Kind {
     StaticWebServer,
 }
 
+/// What clients speak with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    /// With the key pair of the run.
+    Https,
+}
+
 /// Ours as it is, and with further options: each has a row in the tables of sizes. A name that is not
 /// the first is that one with what is different in parentheses. Last comes what it stands for.
 const VARIANTS: &[Variant] = &[
@@ -137,7 +145,27 @@ pub(crate) struct Programs {
     pub(crate) scratch: PathBuf,
 }
 
+impl Programs {
+    /// The certificate of the run, for whoever speaks TLS; its key is beside it, in `key.pem`.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.scratch.join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.scratch.join("key.pem")
+    }
+}
+
 impl Peer {
+    /// Whether its configuration here has TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        match self.kind {
+            Kind::Ours(_) | Kind::H2o | Kind::Caddy | Kind::StaticWebServer => true,
+            Kind::Nginx(_) => self.name == "nginx",
+            Kind::Floor(_) | Kind::Lighttpd | Kind::Go(_) => false,
+        }
+    }
+
     /// The program that has to be there, and the command that installs it.
     fn needs(&self) -> Option<(&'static str, &'static str)> {
         match self.kind {
@@ -169,6 +197,7 @@ impl Peer {
         programs: &Programs,
         root: &Path,
         files: &[PathBuf],
+        protocol: Protocol,
         side: Side,
     ) -> anyhow::Result<Running> {
         let directory = tempfile::Builder::new()
@@ -176,7 +205,7 @@ impl Peer {
             .tempdir_in(&programs.scratch)?;
         let address = free_address()?;
         let command = self
-            .command(programs, root, files, address, directory.path())
+            .command(programs, root, files, address, protocol, directory.path())
             .with_context(|| format!("cannot prepare {}", self.name))?;
         Running::start(self.name, command, address, directory, side)
     }
@@ -187,19 +216,24 @@ impl Peer {
         root: &Path,
         files: &[PathBuf],
         address: SocketAddr,
+        protocol: Protocol,
         directory: &Path,
     ) -> anyhow::Result<Command> {
+        let (certificate, key) = (programs.certificate(), programs.key());
+        let is_https = protocol == Protocol::Https;
+        let tls = is_https.then(|| self.tls(&certificate, &key));
         let written = |name: &str, template: &str| {
             let path = directory.join(name);
-            std::fs::write(&path, fill_in(template, root, address, directory))?;
+            let tls = tls.as_deref().unwrap_or_default();
+            std::fs::write(&path, fill_in(template, root, address, directory, tls))?;
             Ok::<_, anyhow::Error>(path)
         };
         let mut command = Command::new(self.program(programs)?);
         match self.kind {
             Kind::Ours(options) => {
-                let usual = "--threads 1 --method-override --max-connections 16384 --bind";
-                command.args(usual.split(' ')).arg(address.to_string());
-                command.args(options).arg(root);
+                let usual = "--threads 1 --method-override --max-connections 16384";
+                command.args(usual.split(' ')).args(options).arg(root);
+                listen(&mut command, programs, address, protocol);
             }
             Kind::Floor(mode) => {
                 command.args(["floor", mode]).arg(address.to_string());
@@ -235,11 +269,36 @@ impl Peer {
                 command.arg("--host").arg(address.ip().to_string());
                 command.arg("--port").arg(address.port().to_string());
                 command.arg("--root").arg(root);
-                command.args(["--compression", "false", "--log-level", "error"]);
-                command.args(["--cache-control-headers", "false"]);
+                let usual = "--compression false --log-level error --cache-control-headers false";
+                command.args(usual.split(' '));
+                if is_https {
+                    command.args(["--http2", "true", "--http2-tls-cert"]);
+                    command.arg(&certificate).arg("--http2-tls-key").arg(&key);
+                }
             }
         }
         Ok(command)
+    }
+
+    /// What its configuration says of TLS, where it has a file for that.
+    fn tls(&self, certificate: &Path, key: &Path) -> String {
+        let (certificate, key) = (certificate.display(), key.display());
+        match self.kind {
+            Kind::Nginx(_) => {
+                format!(
+                    "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
+                )
+            }
+            Kind::H2o => {
+                format!("  ssl:\n    certificate-file: {certificate}\n    key-file: {key}")
+            }
+            Kind::Caddy => format!("tls {certificate} {key}"),
+            Kind::Ours(_)
+            | Kind::Floor(_)
+            | Kind::Lighttpd
+            | Kind::Go(_)
+            | Kind::StaticWebServer => String::new(),
+        }
     }
 
     /// Its program, which is built first if it is of one file.
@@ -254,7 +313,14 @@ impl Peer {
     }
 }
 
-fn fill_in(template: &str, root: &Path, address: SocketAddr, directory: &Path) -> String {
+/// Fills in the places of a configuration; `tls` is what it says of TLS, and empty without it.
+fn fill_in(
+    template: &str,
+    root: &Path,
+    address: SocketAddr,
+    directory: &Path,
+    tls: &str,
+) -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
     let places = [
         ("{root}", root.display().to_string()),
@@ -263,6 +329,8 @@ fn fill_in(template: &str, root: &Path, address: SocketAddr, directory: &Path) -
         ("{host}", address.ip().to_string()),
         ("{port}", address.port().to_string()),
         ("{user}", user),
+        ("{tls}", tls.to_owned()),
+        ("{ssl}", if tls.is_empty() { "" } else { " ssl" }.to_owned()),
     ];
     let fill = |text: String, (place, value): &(&str, String)| text.replace(place, value);
     places.iter().fold(template.to_owned(), fill)
@@ -299,6 +367,20 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Where ours listens.
+fn listen(command: &mut Command, programs: &Programs, address: SocketAddr, protocol: Protocol) {
+    match protocol {
+        Protocol::Http => command.arg("--bind"),
+        Protocol::Https => {
+            command.arg("--tls-cert").arg(programs.certificate());
+            command.arg("--tls-key").arg(programs.key());
+            // Any free port: nobody asks there.
+            command.args(["--bind", "127.0.0.1:0", "--tls-bind"])
+        }
+    };
+    command.arg(address.to_string());
+}
+
 fn found(name: &str) -> anyhow::Result<PathBuf> {
     find_program(name).with_context(|| format!("{name} is not installed"))
 }
@@ -318,8 +400,10 @@ mod tests {
             include_str!("peers/h2o.conf"),
             include_str!("peers/Caddyfile"),
         ] {
-            let filled = fill_in(template, Path::new("/ROOT"), address, Path::new("/DIR"));
-            for place in ["{root}", "{dir}", "{address}", "{host}", "{port}", "{user}"] {
+            let (root, directory) = (Path::new("/ROOT"), Path::new("/DIR"));
+            let filled = fill_in(template, root, address, directory, "TLS");
+            let places = "{root} {dir} {address} {host} {port} {user} {tls} {ssl}";
+            for place in places.split(' ') {
                 assert!(!filled.contains(place), "{place} in {filled}");
             }
             assert!(
@@ -338,7 +422,7 @@ mod tests {
 
     #[test]
     fn what_is_no_product_has_a_meaning() {
-        for scenario in &crate::bench::sizes::SCENARIOS {
+        for scenario in &crate::bench::scenarios::SCENARIOS {
             for peer in scenario.peers(&OTHERS) {
                 let is_product = peer == OURS || OTHERS.contains(&peer);
                 let meaning = meaning_of(peer.name);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::fixtures::Size;
-use super::peers::Peer;
+use super::peers::{Peer, Protocol};
 use super::section::Section;
 use super::watch::Repeats;
-use super::{cold, idle, micro, sizes, study};
+use super::{cold, idle, micro, sizes, study, tls};
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +130,10 @@ impl Plan {
         let planned = |section: &Section| match section {
             Section::Micro => micro::planned(times),
             Section::Study => study::planned(times),
-            Section::Sizes => sizes::planned(times, others),
+            Section::Sizes => sizes::planned(*section, times, others),
+            Section::Tls => tls::planned(times, others),
             Section::Cold => cold::planned(times, others),
-            Section::Idle => idle::planned(times, others),
+            Section::Idle => idle::planned(Protocol::Http, times, others),
         };
         Self {
             parts: sections
@@ -196,18 +197,20 @@ mod tests {
         let is_quick = |peer: &Peer| QUICK_PEERS.contains(&peer.name);
         let peers: Vec<Peer> = OTHERS.into_iter().filter(is_quick).collect();
         assert_eq!(peers.len(), QUICK_PEERS.len());
-        let planned = total(Depth::Quick, &peers);
+        let usual = Section::ALL.into_iter();
+        let usual: Vec<Section> = usual.filter(|section| *section != Section::Tls).collect();
+        let planned = Plan::of(&Times::of(Depth::Quick), &usual, &peers).total();
         assert!(planned < 5 * MINUTE - MINUTE / 2, "{planned:?}");
         let rounds = Times::of(Depth::Quick).rounds as usize;
         assert!(rounds >= crate::bench::stats::CLAIM_COUNT_MIN);
     }
 
     #[test]
-    fn a_run_with_every_other_server_is_planned_in_26_minutes_and_a_trial_in_one() {
+    fn a_run_with_every_other_server_is_planned_in_32_minutes_and_a_trial_in_70_seconds() {
         let planned = total(Depth::Ordinary, &OTHERS);
-        assert!(planned < 26 * MINUTE, "{planned:?}");
+        assert!(planned < 32 * MINUTE, "{planned:?}");
         let planned = total(Depth::Trial, &OTHERS);
-        assert!(planned < MINUTE, "{planned:?}");
+        assert!(planned < Duration::from_secs(70), "{planned:?}");
     }
 
     #[test]

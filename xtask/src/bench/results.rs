@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::scenarios::Scenario;
 use super::section::Section;
 
 /// Raised when a reader of older files would misread newer ones.
@@ -49,9 +50,12 @@ impl Results {
         let has = |section: &Section| match section {
             Section::Micro => !self.micro.is_empty(),
             Section::Study => !self.study.is_empty(),
-            Section::Sizes => !self.samples.is_empty(),
+            Section::Sizes | Section::Tls => Scenario::of(*section).any(|scenario| {
+                let mut samples = self.samples.iter();
+                samples.any(|sample| sample.scenario == scenario.id)
+            }),
             Section::Cold => !self.cold.is_empty(),
-            Section::Idle => !self.idle.is_empty(),
+            Section::Idle => self.idle.iter().any(|idle| !idle.tls),
         };
         let sections = Section::ALL.into_iter().filter(has);
         sections.map(Section::name).collect()
@@ -211,6 +215,9 @@ pub(crate) struct Load {
     pub(crate) other_status: u64,
     pub(crate) errors: u64,
     pub(crate) verified: u64,
+    /// Responses on connections that went on with the session of an earlier one, by TLS.
+    #[serde(default)]
+    pub(crate) resumed: u64,
     /// Requests that were due and had no answer at the end.
     pub(crate) unanswered: u64,
     pub(crate) seconds: f64,
@@ -248,6 +255,9 @@ pub(crate) struct Cold {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Idle {
     pub(crate) server: String,
+    /// Whether the connections were of TLS.
+    #[serde(default)]
+    pub(crate) tls: bool,
     pub(crate) connections: usize,
     /// Resident memory of the server before the first connection, in bytes.
     pub(crate) resident_at_start_bytes: u64,

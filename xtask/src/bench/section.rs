@@ -12,6 +12,8 @@ pub(crate) enum Section {
     Study,
     /// Files of 1 KiB to 300 MB, compared with bare system calls and other servers.
     Sizes,
+    /// The same by TLS: long bodies, small files, handshakes, and idle connections.
+    Tls,
     /// Small requests beside cold files and long downloads.
     Cold,
     /// Memory of idle connections.
@@ -20,10 +22,11 @@ pub(crate) enum Section {
 
 impl Section {
     /// All of them, in the order in which they are measured.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Micro,
         Self::Study,
         Self::Sizes,
+        Self::Tls,
         Self::Cold,
         Self::Idle,
     ];
@@ -33,6 +36,7 @@ impl Section {
             Self::Micro => "micro",
             Self::Study => "study",
             Self::Sizes => "sizes",
+            Self::Tls => "tls",
             Self::Cold => "cold",
             Self::Idle => "idle",
         }
@@ -41,6 +45,9 @@ impl Section {
     /// The name as a heading begins with it.
     pub(crate) fn title(self) -> String {
         let name = self.name();
+        if self == Self::Tls {
+            return name.to_uppercase();
+        }
         let (first, rest) = name.split_at(1);
         first.to_uppercase() + rest
     }
@@ -48,7 +55,7 @@ impl Section {
     /// Whether it measures other servers. The Go program of the study is none of them.
     pub(crate) fn has_others(self) -> bool {
         match self {
-            Self::Sizes | Self::Cold | Self::Idle => true,
+            Self::Sizes | Self::Tls | Self::Cold | Self::Idle => true,
             Self::Micro | Self::Study => false,
         }
     }
@@ -59,6 +66,7 @@ impl Section {
             Self::Micro => "microbenchmarks",
             Self::Study => "one video, copied and sent",
             Self::Sizes => "files of 1 KiB to 300 MB",
+            Self::Tls => "files, handshakes and idle connections by TLS 1.3",
             Self::Cold => "small requests beside cold files and long downloads",
             Self::Idle => "memory of idle connections",
         };

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Bench;
 use super::arena::{Side, pin};
 use super::load::{RESPONSES_MIN, STEAL_MAX};
-use super::peers::{GO_STUDY, OURS, Peer, find_program};
+use super::peers::{GO_STUDY, OURS, Peer, Protocol, find_program};
 use super::plan::{START, Times, in_words};
 use super::process::Running;
 use super::report::numbers::count;
@@ -75,7 +75,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         bench.progress.step(name.clone());
         // wrk needs what it can get: the cores are shared, as they were in the study.
         let root = bench.fixtures.root().to_owned();
-        let server = peer.start(&bench.programs, &root, &[], Side::Both)?;
+        let server = peer.start(&bench.programs, &root, &[], Protocol::Http, Side::Both)?;
         match run_quietly(bench, &server, method, &mut repeats) {
             Ok((study, seen)) => bench.results.study.push(Study {
                 method: name,

@@ -2,26 +2,24 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
 
 use super::Load;
 use super::response::{Head, read_head};
+use super::transport::Transport;
 
 /// Room for a head, and for a body of a KiB behind it, in bytes.
 const HEAD_BYTES_MAX: usize = 2048;
-/// What is discarded in one call at most, in bytes.
-const DISCARD_BYTES_MAX: usize = 1 << 20;
+/// What is read at a time of a body that is compared, in bytes.
+const COMPARED_BYTES_MAX: usize = 1 << 20;
 
 /// A connection and the response that it waits for.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
+    transport: Transport,
     state: State,
     started: Instant,
     /// What is still to be sent of the request.
@@ -58,6 +56,8 @@ pub(super) enum Event {
         status: u16,
         started: Instant,
         verified: bool,
+        /// Whether the connection went on with the session of an earlier one.
+        resumed: bool,
         /// Whether the server ends the connection now.
         closes: bool,
     },
@@ -71,14 +71,14 @@ pub(super) enum Event {
 
 impl Client {
     pub(super) fn connect(load: &Load, index: usize, poll: &Poll) -> io::Result<Self> {
-        let mut stream = connect(load.address)?;
+        let mut transport = Transport::new(connect(load.address)?, load.tls.as_ref())?;
         poll.registry().register(
-            &mut stream,
+            transport.socket(),
             Token(index),
             Interest::READABLE | Interest::WRITABLE,
         )?;
         Ok(Self {
-            stream,
+            transport,
             state: State::Idle,
             started: Instant::now(),
             unsent: Vec::new(),
@@ -102,7 +102,7 @@ impl Client {
         self.head_bytes = 0;
         self.expected = expected;
         self.received.clear();
-        let sent = match self.stream.write(request) {
+        let sent = match self.transport.write(request) {
             Ok(sent) => sent,
             // Not connected yet, or full: the next edge goes on.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -154,7 +154,7 @@ impl Client {
     }
 
     fn send_rest(&mut self) -> io::Result<bool> {
-        match self.stream.write(&self.unsent) {
+        match self.transport.write(&self.unsent) {
             Ok(sent) => {
                 self.unsent.drain(..sent);
                 Ok(self.unsent.is_empty())
@@ -177,7 +177,7 @@ impl Client {
 
     fn read_head(&mut self) -> io::Result<Progress> {
         let room = &mut self.head[self.head_bytes..];
-        let count = match outcome(self.stream.read(room))? {
+        let count = match outcome(self.transport.read(room))? {
             Ok(count) => count,
             Err(progress) => return Ok(progress),
         };
@@ -218,18 +218,17 @@ impl Client {
     }
 
     fn read_body(&mut self, left: u64) -> io::Result<(u64, Progress)> {
-        let wanted = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(DISCARD_BYTES_MAX);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX);
         let count = if self.expected.is_some() {
             let before = self.received.len();
-            self.received.resize(before + wanted, 0);
-            let read = outcome(self.stream.read(&mut self.received[before..]))?;
+            self.received
+                .resize(before + wanted.min(COMPARED_BYTES_MAX), 0);
+            let read = outcome(self.transport.read(&mut self.received[before..]))?;
             self.received
                 .truncate(before + *read.as_ref().unwrap_or(&0));
             read
         } else {
-            outcome(discard(&self.stream, wanted))?
+            outcome(self.transport.discard(wanted))?
         };
         let count = match count {
             Ok(count) => count as u64,
@@ -255,6 +254,7 @@ impl Client {
             status,
             started: self.started,
             verified: expected.is_some(),
+            resumed: self.transport.is_resumed(),
             closes,
         })
     }
@@ -275,7 +275,7 @@ impl Client {
     /// Between responses nothing comes but the end, before which a server may say 408
     /// ([RFC 9110 §15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)).
     fn look_for_end(&mut self, end: Event) -> io::Result<Event> {
-        match outcome(self.stream.read(&mut self.head))? {
+        match outcome(self.transport.read(&mut self.head))? {
             Ok(count) if self.head[..count].starts_with(b"HTTP/1.1 408 ") => Ok(end),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -316,27 +316,6 @@ fn is_gone(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
     )
-}
-
-/// Has TCP drop up to `wanted` bytes, without a copy.
-fn discard(stream: &TcpStream, wanted: usize) -> io::Result<usize> {
-    thread_local! {
-        // The kernel wants a buffer of that length, and does not touch it.
-        static NOWHERE: std::cell::RefCell<Vec<u8>> =
-            std::cell::RefCell::new(vec![0; DISCARD_BYTES_MAX]);
-    }
-    NOWHERE.with_borrow_mut(|nowhere| {
-        loop {
-            match recv(
-                stream.as_raw_fd(),
-                &mut nowhere[..wanted],
-                MsgFlags::MSG_TRUNC,
-            ) {
-                Err(Errno::EINTR) => {}
-                answer => return answer.map_err(io::Error::from),
-            }
-        }
-    })
 }
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {

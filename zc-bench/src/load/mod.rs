@@ -6,7 +6,9 @@
 //! so that a stall shows in the figures of all requests that it held up.
 
 mod client;
+mod idle;
 mod response;
+mod transport;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -20,7 +22,9 @@ use mio::{Events, Interest, Poll, Token};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use client::{Client, Event};
+pub use idle::{Held, hold_idle};
 pub(crate) use response::{Head, read_head};
+pub use transport::{Cipher, SERVER_NAME, Tls};
 
 /// The longest latency that is told apart, in nanoseconds: ten minutes.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
@@ -41,6 +45,8 @@ pub struct Load {
     pub connections: usize,
     /// Whether a connection serves many requests, or one.
     pub keep_alive: bool,
+    /// How to speak TLS; `None` for plain HTTP.
+    pub tls: Option<Tls>,
     /// Requests per second over all connections; `None` for a closed loop.
     pub rate: Option<f64>,
     /// Time before the measurement begins.
@@ -79,6 +85,8 @@ pub struct Outcome {
     pub errors: u64,
     /// Responses that were compared with their file and equal.
     pub verified: u64,
+    /// Responses on connections that went on with the session of an earlier one, by TLS.
+    pub resumed: u64,
     /// Requests that were due and had no answer at the end. Their latency until then is counted, so
     /// that a server which answers nothing does not look fast.
     pub unanswered: u64,
@@ -156,6 +164,7 @@ impl fmt::Debug for Outcome {
             .field("other_status", &self.other_status)
             .field("errors", &self.errors)
             .field("verified", &self.verified)
+            .field("resumed", &self.resumed)
             .field("unanswered", &self.unanswered)
             .field("seconds", &self.seconds)
             .field("p50_ns", &self.latency.value_at_quantile(0.5))
@@ -213,6 +222,7 @@ impl<'l> Run<'l> {
                 other_status: 0,
                 errors: 0,
                 verified: 0,
+                resumed: 0,
                 unanswered: 0,
                 seconds: load.duration.as_secs_f64(),
                 latency: new_histogram(),
@@ -271,9 +281,10 @@ impl<'l> Run<'l> {
                     status,
                     started,
                     verified,
+                    resumed,
                     closes,
                 } => {
-                    self.count(status, started, verified);
+                    self.count(status, started, verified, resumed);
                     if closes || !self.load.keep_alive {
                         // As a client does that was told so: the server ends it first.
                         self.clients[index].expect_end();
@@ -304,7 +315,7 @@ impl<'l> Run<'l> {
         }
     }
 
-    fn count(&mut self, status: u16, started: Instant, verified: bool) {
+    fn count(&mut self, status: u16, started: Instant, verified: bool, resumed: bool) {
         self.responses_seen += 1;
         let now = Instant::now();
         if now < self.measured_from || self.is_over(now) {
@@ -316,6 +327,7 @@ impl<'l> Run<'l> {
         }
         self.outcome.responses += 1;
         self.outcome.verified += u64::from(verified);
+        self.outcome.resumed += u64::from(resumed);
         let latency = u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX);
         self.outcome.latency.saturating_record(latency);
     }
@@ -390,41 +402,6 @@ impl<'l> Run<'l> {
         self.outcome.body_bytes = self.clients.iter().map(|client| client.body_bytes).sum();
         self.outcome
     }
-}
-
-/// Opens connections, has one request answered on each, and hands them out idle.
-///
-/// # Errors
-///
-/// What connecting, writing and reading may report, and `UnexpectedEof` for a connection that ended.
-pub fn hold_idle(
-    address: SocketAddr,
-    target: &str,
-    connections: usize,
-) -> io::Result<Vec<std::net::TcpStream>> {
-    use std::io::{Read, Write};
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    let mut held = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let mut stream = std::net::TcpStream::connect(address)?;
-        stream.write_all(request.as_bytes())?;
-        let mut received = Vec::new();
-        let mut chunk = [0; 4096];
-        loop {
-            let count = stream.read(&mut chunk)?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            received.extend_from_slice(&chunk[..count]);
-            if let Some(head) = read_head(&received)?
-                && received.len() as u64 >= head.bytes as u64 + head.body_bytes
-            {
-                break;
-            }
-        }
-        held.push(stream);
-    }
-    Ok(held)
 }
 
 /// A histogram for latencies in nanoseconds, to three digits.

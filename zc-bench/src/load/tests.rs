@@ -125,6 +125,7 @@ fn load_on(address: SocketAddr) -> Load {
         connections: 2,
         rate: Some(RATE),
         keep_alive: true,
+        tls: None,
         warm_up: Duration::ZERO,
         duration: HANG,
         responses_min: 0,
@@ -241,4 +242,99 @@ fn at_a_fixed_rate_a_measurement_is_no_longer_for_want_of_responses() {
     let outcome = outcome.expect("no response is no error");
     assert_eq!(outcome.responses, 0, "{outcome:?}");
     assert!(outcome.unanswered >= 1, "{outcome:?}");
+}
+
+/// Serves one file of 100,000 bytes by TLS, one request on each connection, until nobody connects.
+struct TlsServer {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+}
+
+impl TlsServer {
+    fn start(served: &'static [u8]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()]).expect("a key");
+        let path = directory.path().join("cert.pem");
+        std::fs::write(path, made.cert.pem()).expect("a file");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a pair");
+        let config = std::sync::Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let config = std::sync::Arc::clone(&config);
+                let session = rustls::ServerConnection::new(config).expect("a session");
+                let mut stream = rustls::StreamOwned::new(session, stream.expect("a client"));
+                // A client may leave.
+                let _ = serve_one(&mut stream, served);
+            }
+        });
+        Self { directory, address }
+    }
+
+    /// A load by TLS whose every body is compared with `file`.
+    fn load(&self, file: &[u8], resumes: bool) -> io::Result<Outcome> {
+        let path = self.directory.path().join("file");
+        std::fs::write(&path, file)?;
+        let certificate = self.directory.path().join("cert.pem");
+        let load = Load {
+            targets: vec![Target {
+                path: "/".into(),
+                file: Some(path),
+            }],
+            connections: 1,
+            rate: None,
+            keep_alive: false,
+            tls: Some(Tls::new(&certificate, Cipher::Aes128Gcm, resumes)?),
+            duration: Duration::ZERO,
+            responses_min: 10,
+            duration_max: HANG,
+            verify_every: 1,
+            ..load_on(self.address)
+        };
+        load.run()
+    }
+}
+
+fn serve_one(
+    stream: &mut rustls::StreamOwned<rustls::ServerConnection, TcpStream>,
+    body: &[u8],
+) -> io::Result<()> {
+    if stream.read(&mut [0; 1024])? > 0 {
+        let bytes = body.len();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")?;
+        stream.write_all(body)?;
+        stream.conn.send_close_notify();
+        stream.flush()?;
+    }
+    Ok(())
+}
+
+static BODY: [u8; 100_000] = {
+    let mut body = [0; 100_000];
+    let mut at = 0;
+    while at < body.len() {
+        body[at] = (at % 251) as u8;
+        at += 1;
+    }
+    body
+};
+
+#[test]
+fn bodies_by_tls_are_compared_and_sessions_go_on_where_that_is_asked_for() {
+    let server = TlsServer::start(&BODY);
+    let outcome = server.load(&BODY, true).expect("every body is its file");
+    assert!(outcome.verified >= 10, "{outcome:?}");
+    assert_eq!(outcome.resumed, outcome.responses - 1, "{outcome:?}");
+    let outcome = server.load(&BODY, false).expect("every body is its file");
+    assert!(outcome.verified >= 10, "{outcome:?}");
+    assert_eq!(outcome.resumed, 0, "{outcome:?}");
+    let mut other = BODY;
+    other[99_999] ^= 1;
+    let error = server.load(&other, false).expect_err("not the file");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }

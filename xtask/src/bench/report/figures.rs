@@ -6,7 +6,7 @@ use super::badge::Badge;
 use super::numbers::decimals;
 use crate::bench::peers::{OURS, is_ours};
 use crate::bench::results::{Cold, Load, Results, Sample};
-use crate::bench::sizes::{SCENARIOS, Scenario};
+use crate::bench::scenarios::{SCENARIOS, Scenario};
 use crate::bench::stats::{Spread, ratios, spread};
 
 /// A figure of a sample.
@@ -31,17 +31,24 @@ pub(crate) enum Figure {
 impl Figure {
     /// What a scenario costs: CPU for each byte where files are large, for each request elsewhere.
     pub(crate) fn cost_of(scenario: &str) -> Self {
-        if scenario == "video" {
+        let mut scenarios = SCENARIOS.iter();
+        if scenarios.any(|other| other.id == scenario && other.is_bulk) {
             Self::CpuPerGb
         } else {
             Self::CpuPerResponse
         }
     }
 
+    /// What the whole machine does for it, where that is told: by TLS the client deciphers at a cost of
+    /// its own.
+    pub(crate) fn machine_of(scenario: &Scenario) -> Option<Self> {
+        (scenario.is_bulk && scenario.tls.is_none()).then_some(Self::MachineCpuPerGb)
+    }
+
     /// What two runs are compared by: bytes count where files are large, requests where they are not.
-    pub(crate) fn compared(scenario: &str) -> Vec<Self> {
-        let cost = Self::cost_of(scenario);
-        let machine = (cost == Self::CpuPerGb).then_some(Self::MachineCpuPerGb);
+    pub(crate) fn compared(scenario: &Scenario) -> Vec<Self> {
+        let cost = Self::cost_of(scenario.id);
+        let machine = Self::machine_of(scenario);
         let all = [cost].into_iter().chain(machine);
         all.chain([Self::ResponsesPerSecond, Self::P99]).collect()
     }
@@ -202,7 +209,7 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
     for scenario in &SCENARIOS {
         let cost = Figure::cost_of(scenario.id);
-        let machine = (cost == Figure::CpuPerGb).then_some(Figure::MachineCpuPerGb);
+        let machine = Figure::machine_of(scenario);
         let tail = scenario.is_paced().then_some(Figure::P99);
         for of in std::iter::once(cost).chain(machine).chain(tail) {
             let Some(ours) = figure(results, scenario.id, OURS.name, of) else {

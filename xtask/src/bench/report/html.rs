@@ -13,16 +13,17 @@ use super::tables::{self, Part, Table};
 use super::warnings::warnings;
 use crate::bench::peers::OURS;
 use crate::bench::results::Results;
+use crate::bench::scenarios::SCENARIOS;
 use crate::bench::section::Section;
-use crate::bench::sizes::SCENARIOS;
 
 /// The whole page.
 pub(crate) fn page(results: &Results) -> String {
     let chapters = [
         (Section::Study, study(results)),
-        (Section::Sizes, sizes(results)),
+        (Section::Sizes, sizes(results, Section::Sizes)),
+        (Section::Tls, by_tls(results)),
         (Section::Cold, cold(results)),
-        (Section::Idle, idle(results)),
+        (Section::Idle, idle(results, Section::Idle)),
         (Section::Micro, micro(results)),
     ];
     let chapters = chapters.into_iter().filter(|(_, body)| !body.is_empty());
@@ -131,7 +132,11 @@ fn study(results: &Results) -> String {
     out
 }
 
-fn sizes(results: &Results) -> String {
+fn by_tls(results: &Results) -> String {
+    sizes(results, Section::Tls) + &idle(results, Section::Tls)
+}
+
+fn sizes(results: &Results, section: Section) -> String {
     let charts_and_table = |part: &Part| {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.id == part.id);
         let charts = scenario.map_or_else(Vec::new, |scenario| pictures::sizes(results, scenario));
@@ -141,7 +146,7 @@ fn sizes(results: &Results) -> String {
             "<article>{charts}<details><summary>Table: {title}</summary>\n{table}</details></article>\n"
         )
     };
-    let parts: String = tables::sizes(results)
+    let parts: String = tables::sizes(results, section)
         .iter()
         .map(charts_and_table)
         .collect();
@@ -158,11 +163,12 @@ fn cold(results: &Results) -> String {
     grid(pictures::KEYS_OF_COLD, &charts) + &parts.iter().map(titled).collect::<String>()
 }
 
-fn idle(results: &Results) -> String {
-    let Some(part) = tables::idle(results) else {
+fn idle(results: &Results, section: Section) -> String {
+    let Some(part) = tables::idle(results, section) else {
         return String::new();
     };
-    let (chart, table) = (pictures::idle(results).html(), titled(&part));
+    let chart = pictures::idle(&part.title, &tables::idle_of(results, section)).html();
+    let table = titled(&part);
     format!("<div class=\"split\">{chart}<div>{table}</div></div>\n")
 }
 

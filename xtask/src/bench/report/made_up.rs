@@ -3,7 +3,7 @@
 use crate::bench::results::{
     Cold, FORMAT, Idle, Load, Machine, Micro, Results, Sample, Second, Skipped, Study, Wrk,
 };
-use crate::bench::sizes::SCENARIOS;
+use crate::bench::scenarios::SCENARIOS;
 
 /// Of a run that was ended before anything was measured.
 pub(crate) fn empty() -> Results {
@@ -46,10 +46,16 @@ pub(crate) fn full() -> Results {
             results.cold.push(cold(beside, server, together_ms, 0));
         }
     }
-    for (server, bytes) in [("zc", 300.0), ("nginx", 4000.0)] {
+    for (server, tls, bytes) in [
+        ("zc", false, 300.0),
+        ("nginx", false, 4000.0),
+        ("zc", true, 3000.0),
+        ("nginx", true, 20_000.0),
+    ] {
         results.idle.push(Idle {
             server: server.to_owned(),
-            connections: 10_000,
+            tls,
+            connections: if tls { 2_000 } else { 10_000 },
             resident_at_start_bytes: 4 << 20,
             user_bytes_each: bytes,
             kernel_bytes_each: 2500.0,

@@ -42,9 +42,14 @@ fn write_page(out: &mut String, results: &Results) -> std::fmt::Result {
         .into_iter()
         .chain(tables::published(results));
     group(out, Section::Study, &study.collect::<Vec<Part>>())?;
-    group(out, Section::Sizes, &tables::sizes(results))?;
+    let sizes = tables::sizes(results, Section::Sizes);
+    group(out, Section::Sizes, &sizes)?;
+    let mut by_tls = tables::sizes(results, Section::Tls);
+    by_tls.extend(tables::idle(results, Section::Tls));
+    group(out, Section::Tls, &by_tls)?;
     group(out, Section::Cold, &tables::cold(results))?;
-    group(out, Section::Idle, tables::idle(results).as_slice())?;
+    let idle = tables::idle(results, Section::Idle);
+    group(out, Section::Idle, idle.as_slice())?;
     group(out, Section::Micro, &tables::micro(results))
 }
 
@@ -97,7 +102,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::bench::report::made_up::{empty, full, skipped};
-    use crate::bench::sizes::SCENARIOS;
+    use crate::bench::scenarios::SCENARIOS;
 
     #[test]
     fn every_part_has_its_table() {
@@ -116,7 +121,8 @@ mod tests {
             "[code](https://github.com/probablysamir/zero-copy-go)",
             "- *floor: one send*: a bare loop",
             "▼ less: below 1 in every round; ▲ more",
-            "### 10,000 idle connections",
+            "### 10,000 idle connections\n",
+            "### 2,000 idle connections by TLS\n",
             "### parse",
         ];
         let others = others.map(str::to_owned);

@@ -7,8 +7,8 @@ use super::figures::{
 use super::numbers::{NONE, decimals, or_none, ratio};
 use super::tables::beside_title;
 use crate::bench::peers::{OURS, is_ours};
-use crate::bench::results::{Results, Second, Study};
-use crate::bench::sizes::Scenario;
+use crate::bench::results::{Idle, Results, Second, Study};
+use crate::bench::scenarios::Scenario;
 use crate::bench::stats::Spread;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -177,9 +177,9 @@ pub(crate) fn sizes(results: &Results, scenario: &Scenario) -> Vec<Rows> {
         chart(title, of.unit(), scale, rows.collect())
     };
     let mut charts = vec![of(scenario.title, cost, Scale::FromZero)];
-    if cost == Figure::CpuPerGb {
+    if let Some(machine) = Figure::machine_of(scenario) {
         let title = format!("{}: the whole machine", scenario.title);
-        let chart = of(&title, Figure::MachineCpuPerGb, Scale::FromZero);
+        let chart = of(&title, machine, Scale::FromZero);
         let is_seen = chart.rows.iter().any(|row| !row.marks.is_empty());
         charts.extend(is_seen.then_some(chart));
     }
@@ -230,9 +230,9 @@ pub(crate) fn cold(results: &Results, beside: &str) -> Rows {
     )
 }
 
-/// The memory of the server for each idle connection.
-pub(crate) fn idle(results: &Results) -> Rows {
-    let rows = results.idle.iter().map(|idle| {
+/// The memory of the server for each of so many idle connections.
+pub(crate) fn idle(connections: &str, idle: &[&Idle]) -> Rows {
+    let rows = idle.iter().map(|idle| {
         let bytes = idle.user_bytes_each;
         let tone = tone_of_server(&idle.server);
         // A byte at least must have been seen, else what the server keeps was there before.
@@ -253,7 +253,7 @@ pub(crate) fn idle(results: &Results) -> Rows {
         }
     });
     chart(
-        "Memory of an idle connection",
+        &format!("Memory of each of {connections}"),
         "bytes of user memory each, logarithmic",
         Scale::Logarithmic,
         rows.collect(),

@@ -10,9 +10,9 @@ use super::ratios;
 use crate::bench::cold::{BESIDE, FEW, FUSE_DELAY_MS, RATE};
 use crate::bench::fixtures::{COLD_LARGE_BYTES, COLD_SMALL_BYTES, COLD_STREAMS};
 use crate::bench::peers::{OURS, meaning_of};
-use crate::bench::results::{Cold, Machine, Micro, Results, Study};
+use crate::bench::results::{Cold, Idle, Machine, Micro, Results, Study};
+use crate::bench::scenarios::Scenario;
 use crate::bench::section::Section;
-use crate::bench::sizes::SCENARIOS;
 use crate::bench::stats::spread;
 use crate::bench::study::{CONNECTIONS, THREADS, mean};
 
@@ -164,6 +164,10 @@ pub(crate) fn caption(section: Section) -> String {
                            rounds, with minimum and maximum. Less is better. Compare rates only where the \
                            server's core was fully used."
             .to_owned(),
+        Section::Tls => "CPU time of the server per request, or per GB from 1 MiB on, as in sizes. Every server has \
+                         the same ECDSA key (P-256). The client offers TLS 1.3 with AES-128-GCM unless the title \
+                         says otherwise, and X25519."
+            .to_owned(),
         Section::Cold => format!(
             "{RATE} small requests per second, alone and beside slow or unthrottled downloads. No latency is \
              given where fewer than half were answered; ≥ marks figures where some were not."
@@ -240,17 +244,15 @@ pub(crate) fn published(results: &Results) -> Option<Part> {
     })
 }
 
-/// The sizes: one table for each scenario that was measured.
-pub(crate) fn sizes(results: &Results) -> Vec<Part> {
-    let part = |scenario: &'static crate::bench::sizes::Scenario| {
+/// The sizes, or those by TLS: one table for each scenario that was measured.
+pub(crate) fn sizes(results: &Results, section: Section) -> Vec<Part> {
+    let part = |scenario: &'static Scenario| {
         let servers = servers(results, scenario.id);
         let cost = Figure::cost_of(scenario.id);
         let rows = servers.iter().map(|server| {
             let of = |of| figure(results, scenario.id, server, of);
             let median = |figure| or_none(of(figure).map(|spread| spread.median));
-            let machine = (cost == Figure::CpuPerGb)
-                .then(|| of(Figure::MachineCpuPerGb))
-                .flatten();
+            let machine = Figure::machine_of(scenario).and_then(of);
             let ratio = if server == OURS.name {
                 "1".to_owned()
             } else {
@@ -288,7 +290,7 @@ pub(crate) fn sizes(results: &Results) -> Vec<Part> {
             table: Table::new(&head, rows.collect()),
         })
     };
-    SCENARIOS.iter().filter_map(part).collect()
+    Scenario::of(section).filter_map(part).collect()
 }
 
 /// How busy the two cores were.
@@ -375,10 +377,11 @@ pub(crate) fn cold(results: &Results) -> Vec<Part> {
     BESIDE.iter().filter_map(part).collect()
 }
 
-/// Idle connections.
-pub(crate) fn idle(results: &Results) -> Option<Part> {
-    let first = results.idle.first()?;
-    let rows = results.idle.iter().map(|idle| {
+/// Idle connections, plain or by TLS.
+pub(crate) fn idle(results: &Results, section: Section) -> Option<Part> {
+    let idle = idle_of(results, section);
+    let first = idle.first()?;
+    let rows = idle.iter().map(|idle| {
         vec![
             idle.server.clone(),
             decimals(idle.resident_at_start_bytes as f64 / MIB),
@@ -392,11 +395,18 @@ pub(crate) fn idle(results: &Results) -> Option<Part> {
         "user memory for each, bytes",
         "kernel memory for each, both ends, bytes",
     ];
+    let by_tls = if first.tls { " by TLS" } else { "" };
     Some(Part {
         id: "idle".to_owned(),
-        title: format!("{} idle connections", whole(first.connections)),
+        title: format!("{} idle connections{by_tls}", whole(first.connections)),
         table: Table::new(&head, rows.collect()),
     })
+}
+
+/// The idle connections of a section.
+pub(crate) fn idle_of(results: &Results, section: Section) -> Vec<&Idle> {
+    let is_of = |idle: &&Idle| idle.tls == (section == Section::Tls);
+    results.idle.iter().filter(is_of).collect()
 }
 
 /// The microbenchmarks, by the first word of their names.

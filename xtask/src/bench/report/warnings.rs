@@ -5,8 +5,8 @@ use super::numbers::{count, list};
 use crate::bench::load::{RESPONSES_MIN, STEAL_MAX, STEAL_MAX_OF_TAIL};
 use crate::bench::peers::OURS;
 use crate::bench::results::{Results, Sample};
+use crate::bench::scenarios::{SCENARIOS, Scenario};
 use crate::bench::section::Section;
-use crate::bench::sizes::{SCENARIOS, Scenario};
 use crate::bench::stats::spread;
 use crate::bench::watch::{FOREIGN_MAX, most};
 
@@ -41,17 +41,27 @@ pub(crate) fn warnings(results: &Results) -> Vec<String> {
 }
 
 /// The foreign time of each window, by section.
-fn foreign(results: &Results) -> [(Section, Vec<&[f64]>); 4] {
+fn foreign(results: &Results) -> [(Section, Vec<&[f64]>); 5] {
     let micro = results.micro.iter().map(|micro| &*micro.foreign);
     let study = results.study.iter().map(|study| &*study.foreign);
-    let sizes = results.samples.iter().map(|sample| &*sample.foreign);
+    let sizes = |section| samples_of(results, section).map(|sample| &*sample.foreign);
     let cold = results.cold.iter().map(|cold| &*cold.foreign);
     [
         (Section::Micro, micro.collect()),
         (Section::Study, study.collect()),
-        (Section::Sizes, sizes.collect()),
+        (Section::Sizes, sizes(Section::Sizes).collect()),
+        (Section::Tls, sizes(Section::Tls).collect()),
         (Section::Cold, cold.collect()),
     ]
+}
+
+/// The samples of all scenarios of a section.
+fn samples_of(results: &Results, section: Section) -> impl Iterator<Item = &Sample> {
+    let is_of = move |sample: &&Sample| {
+        let mut scenarios = Scenario::of(section);
+        scenarios.any(|scenario| scenario.id == sample.scenario)
+    };
+    results.samples.iter().filter(is_of)
 }
 
 fn of_other_programs(results: &Results) -> Option<String> {
@@ -82,10 +92,15 @@ fn of_other_programs(results: &Results) -> Option<String> {
 }
 
 fn of_the_host(results: &Results) -> Option<String> {
-    let sizes = results.samples.iter().map(|sample| sample.steal);
+    let sizes = |section| samples_of(results, section).map(|sample| sample.steal);
     let cold = results.cold.iter().map(|cold| cold.steal);
     let told = [
-        (Section::Sizes, sizes.collect::<Vec<f64>>(), STEAL_MAX),
+        (
+            Section::Sizes,
+            sizes(Section::Sizes).collect::<Vec<f64>>(),
+            STEAL_MAX,
+        ),
+        (Section::Tls, sizes(Section::Tls).collect(), STEAL_MAX),
         (Section::Cold, cold.collect(), STEAL_MAX_OF_TAIL),
     ];
     let told = told.iter().filter_map(|(section, all, limit)| {

@@ -20,7 +20,7 @@ fn everything_that_was_measured_is_on_the_page() {
             scenario.id
         );
     }
-    for part in ["summary", "study", "sizes", "cold", "idle", "micro"] {
+    for part in ["summary", "study", "sizes", "tls", "cold", "idle", "micro"] {
         assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
         assert!(page.contains(&format!("href=\"#{part}\"")), "{part}");
     }
@@ -37,7 +37,8 @@ fn everything_that_was_measured_is_on_the_page() {
         "Page faults over time",
         "Latency",
         "Throughput",
-        "Memory of an idle connection",
+        "Memory of each of 10,000 idle connections",
+        "Memory of each of 2,000 idle connections by TLS",
     ] {
         assert!(
             page.contains(&format!("<figcaption>{chart} <small>")),
