@@ -22,7 +22,7 @@ const SAMPLES_FOR_A_REPEAT: u32 = 4;
 /// have a queue.
 pub(crate) const RATE_PART: f64 = 0.6;
 /// The part of the sessions that a server must have resumed where it is to.
-const RESUMED_PART: f64 = 0.9;
+const RESUMED_PART: f64 = 0.5;
 /// Requests per second where the peak is not known.
 const RATE_UNKNOWN: f64 = 1000.0;
 
