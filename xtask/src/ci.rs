@@ -69,7 +69,7 @@ const GATES: [Gate; 18] = [
     gate(
         "fuzz-fmt",
         Runs::Always,
-        "fmt --manifest-path zc-http/fuzz/Cargo.toml --check",
+        "fmt --manifest-path fuzz/Cargo.toml --check",
     ),
     gate("tidy", Runs::Always, "xtask tidy"),
     // A part of `tidy`; it says too whether the compiler that is used here is the one declared.
@@ -92,7 +92,7 @@ const GATES: [Gate; 18] = [
     gate(
         "fuzz-clippy",
         Runs::Full,
-        "clippy --manifest-path zc-http/fuzz/Cargo.toml --config zc-http/fuzz/.cargo/config.toml \
+        "clippy --manifest-path fuzz/Cargo.toml --config fuzz/.cargo/config.toml \
          --release --all-targets --locked -- -D warnings",
     ),
     gate("doc", Runs::Full, "doc --workspace --no-deps --locked")

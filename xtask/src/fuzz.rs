@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: the fuzzers of `zc-http/fuzz`, each for a bounded time.
+//! `cargo xtask fuzz`: the fuzzers of `fuzz`, each for a bounded time.
 //!
-//! The engine is libFuzzer. It starts from the inputs saved in `zc-http/fuzz/corpus` and from those
+//! The engine is libFuzzer. It starts from the inputs saved in `fuzz/corpus` and from those
 //! that earlier runs have left in `target/fuzz/corpus`, where it puts what it finds.
 
 use std::collections::VecDeque;
@@ -73,7 +73,7 @@ struct Fuzzers {
 }
 
 impl Fuzzers {
-    const PACKAGE: &str = "zc-http/fuzz";
+    const PACKAGE: &str = "fuzz";
 
     fn find() -> anyhow::Result<Self> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
@@ -176,7 +176,7 @@ impl Fuzzers {
             }
             Outcome::Crashed { input, reason } => bail!(
                 "failed: {reason}\n  input:  {input}\n  replay: {} {input}\n  \
-                 keep:   cp {input} {}/corpus/{target}/ && cargo test -p zc-http --test fuzz_corpus",
+                 keep:   cp {input} {}/corpus/{target}/ && cargo test -p zc-http -p zc-server corpus",
                 self.binaries.join(target).display(),
                 Self::PACKAGE,
             ),

@@ -19,7 +19,7 @@ Tasks:
   bench [ARGS]     measure zc and other servers, and write a report; see bench --help
   book [ARGS]      make the book in target/book, or run its commands; see book --help
   ci [ARGS]        run the gates, or the fast ones with --quick; see ci --help
-  fuzz [ARGS]      run the fuzzers of zc-http; see fuzz --help
+  fuzz [ARGS]      run the fuzzers; see fuzz --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
   tidy [ARGS]      check sizes, layers, documents and words; see tidy --help
   vm-test [ARGS]   test kernel TLS in virtual machines; see vm-test --help

@@ -41,6 +41,9 @@ mod disk;
 pub mod doctor;
 mod exchange;
 mod files;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod mailbox;
 mod observe;
 mod pool;

@@ -5,13 +5,13 @@ use anyhow::{Context, bail, ensure};
 pub(super) const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds N] [--target NAME ...] [--jobs N] [--save]
 
-Runs the fuzzers of zc-http/fuzz, and fails if one finds an input that violates an assertion.
+Runs the fuzzers of fuzz, and fails if one finds an input that violates an assertion.
 libFuzzer needs a C++ compiler: apt-get install g++
 
   --seconds N        seconds that each fuzzer runs [default: 60]
-  --target NAME ...  fuzzers to run [default: all in zc-http/fuzz/fuzz_targets]
+  --target NAME ...  fuzzers to run [default: all in fuzz/fuzz_targets]
   --jobs N           fuzzers to run at a time [default: 1]
-  --save             add the new inputs, minimised, to zc-http/fuzz/corpus
+  --save             add the new inputs, minimised, to fuzz/corpus
 ";
 
 /// The options, checked.

@@ -98,7 +98,7 @@ INFO: Running with entropic power schedule (0xFF, 100).
 INFO: Seed: 3057105912
 INFO: Loaded 1 modules   (946 inline 8-bit counters): 946 [0x561c37d3fe88, 0x561c37d4023a), 
 INFO: Loaded 1 PC tables (946 PCs): 946 [0x561c37d40240,0x561c37d43d60), 
-INFO:       87 files found in zc-http/fuzz/corpus/range
+INFO:       87 files found in fuzz/corpus/range
 #88\tINITED cov: 301 ft: 911 corp: 75/1953b exec/s: 0 rss: 27Mb
 ";
 

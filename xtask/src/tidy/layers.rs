@@ -45,6 +45,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
     &[("cli", Only(&["config", "text"]))],
     &[
         ("bench", Below),
+        ("fuzz", Below),
         ("doctor", Below),
         ("tagging", Below),
         ("lib", Below),

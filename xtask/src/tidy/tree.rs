@@ -10,7 +10,7 @@ use anyhow::Context;
 /// Directories that are not of the repository.
 const PASSED_OVER: [&str; 2] = ["target", ".git"];
 /// Directories whose files nobody writes by hand.
-const MADE: [&str; 2] = ["zc-http/fuzz/corpus/", "zc-bench/results/"];
+const MADE: [&str; 2] = ["fuzz/corpus/", "zc-bench/results/"];
 /// Files whose text is read.
 const TEXTS: [&str; 5] = ["rs", "md", "toml", "yml", "css"];
 

@@ -22,7 +22,11 @@ mod handshake;
 mod kernel;
 mod open;
 mod record;
+#[cfg(any(test, feature = "fuzz"))]
+mod scene;
 mod session;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod strange;
 #[cfg(test)]
 mod strange_tests;
 #[cfg(test)]

@@ -1,20 +1,12 @@
 //! What strangers may send: any records under the right keys, in any pieces, and handshakes with any byte changed.
 
 use proptest::prelude::*;
-use rustls::ContentType;
 
 use super::open::{Failed, Received};
-use super::tests::{SUITES, Scene};
+use super::scene::{SUITES, Scene};
+use super::strange::{Piece, check, check_bytes};
 
-/// A record of a client: its type, its plaintext, and which of its bytes is changed, if one is.
-#[derive(Debug, Clone)]
-struct Record {
-    content_type: u8,
-    plain: Vec<u8>,
-    damage: Option<(prop::sample::Index, u8)>,
-}
-
-fn record() -> impl Strategy<Value = Record> {
+fn record() -> impl Strategy<Value = Piece> {
     // Requests more often than anything else: what comes after the first error is not looked at.
     let content_type = prop_oneof![8 => Just(23), 1 => 20_u8..25, 1 => any::<u8>()];
     let plain = prop_oneof![
@@ -24,8 +16,8 @@ fn record() -> impl Strategy<Value = Record> {
         1 => Just(vec![24, 0, 0, 1, 1]),
         1 => Just(vec![1, 90]),
     ];
-    let damage = prop::option::weighted(0.02, (any::<prop::sample::Index>(), 1_u8..));
-    (content_type, plain, damage).prop_map(|(content_type, plain, damage)| Record {
+    let damage = prop::option::weighted(0.02, (any::<usize>(), 1_u8..));
+    (content_type, plain, damage).prop_map(|(content_type, plain, damage)| Piece::Record {
         content_type,
         plain,
         damage,
@@ -39,48 +31,9 @@ proptest! {
     fn requests_come_in_order_up_to_the_first_record_that_is_wrong(
         suite in prop::sample::select(&SUITES[..]),
         records in prop::collection::vec(record(), 1..20),
-        pieces in prop::collection::vec(1_usize..20_000, 1..8),
+        sizes in prop::collection::vec(1_usize..20_000, 1..8),
     ) {
-        let (mut scene, mut sealer) = Scene::established(suite).with_sealer_of_client();
-        let (mut stream, mut expected) = (Vec::new(), Vec::new());
-        let mut is_right = true;
-        for Record { content_type, plain, damage } in records {
-            let start = stream.len();
-            let (place, length) = sealer.layout(plain.len());
-            stream.resize(start + length, 0);
-            let sealed = &mut stream[start..];
-            sealed[place].copy_from_slice(&plain);
-            sealer.seal(ContentType::from(content_type), sealed).expect("a record");
-            if let Some((index, bits)) = damage {
-                *index.get_mut(sealed) ^= bits;
-                is_right = false;
-            }
-            // Others may be right or wrong; what comes after the keys were changed is not sealed with them.
-            is_right &= content_type == 23;
-            if is_right {
-                expected.extend_from_slice(&plain);
-            }
-        }
-        let mut received = Vec::new();
-        let mut sizes = pieces.iter().cycle();
-        let mut rest = &stream[..];
-        let mut has_failed = false;
-        while !rest.is_empty() && !has_failed {
-            let size = (*sizes.next().expect("a cycle")).min(rest.len());
-            let (piece, later) = rest.split_at(size);
-            rest = later;
-            match scene.receive(piece) {
-                Ok(plain) => received.extend(plain),
-                Err(Failed) => has_failed = true,
-            }
-        }
-        // What comes together with what is wrong may be lost with it.
-        let common = received.len().min(expected.len());
-        prop_assert!(received[..common] == expected[..common]);
-        prop_assert!(has_failed || received.len() >= expected.len());
-        if has_failed {
-            prop_assert_eq!(scene.next(), Err(Failed));
-        }
+        check(suite, &records, &sizes);
     }
 
     #[test]
@@ -113,4 +66,20 @@ proptest! {
             prop_assert!(scene.next() == Ok(Received::Nothing));
         }
     }
+}
+
+#[test]
+fn every_saved_input_of_the_fuzzer_keeps_every_promise() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/tls_records");
+    let entries = std::fs::read_dir(corpus).expect("a directory of the repository");
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("a file");
+        let outcome = std::panic::catch_unwind(|| check_bytes(&bytes));
+        assert!(outcome.is_ok(), "a promise is broken by {}", path.display());
+        count += 1;
+    }
+    assert!(count > 0, "no corpus");
+    check_bytes(b"");
 }

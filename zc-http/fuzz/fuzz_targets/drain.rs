@@ -1,5 +1,0 @@
-//! See `src/targets/drain.rs`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| zc_http_fuzz::drain(data));

@@ -1,5 +1,0 @@
-//! See `src/targets/target.rs`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| zc_http_fuzz::target(data));
