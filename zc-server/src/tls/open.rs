@@ -71,6 +71,8 @@ pub(super) struct Open {
     pub(super) was_refused: bool,
     /// Records in a row that were no requests.
     idle_records: u8,
+    /// Records of responses that were sealed here since the last request came, or as many as can be counted.
+    pub(super) response_records: u8,
 }
 
 impl Open {
@@ -97,6 +99,7 @@ impl Open {
             has_closed: false,
             must_update_keys: false,
             idle_records: 0,
+            response_records: 0,
         })
     }
 
@@ -167,7 +170,10 @@ impl Open {
                 Received::Closed
             }
             0 => Received::Nothing,
-            count => Received::Plain(count),
+            count => {
+                self.response_records = 0;
+                Received::Plain(count)
+            }
         }
     }
 

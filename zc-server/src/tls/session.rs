@@ -18,8 +18,15 @@ use super::record::{PLAIN_BYTES_MAX, SealError};
 /// The most plaintext in one record, in bytes.
 pub(crate) const RECORD_BYTES_MAX: u64 = PLAIN_BYTES_MAX as u64;
 
+/// The most full records that are sealed before they are written.
+const FULL_RECORDS_MAX: usize = 4;
+/// The most plaintext in the first records of a response, in bytes. Nothing of a record can be used before its last
+/// byte is there, and a full one does not fit into what TCP sends before the first acknowledgement: ten segments
+/// ([RFC 6928](https://www.rfc-editor.org/rfc/rfc6928)), 14,480 bytes by Ethernet. These do, and the first one is there
+/// soon on a slow line.
+const FIRST_BYTES_MAX: [usize; 2] = [4096, 10_240];
 /// The most records that are sealed before they are written.
-const BATCH_RECORDS_MAX: usize = 4;
+const BATCH_RECORDS_MAX: usize = FULL_RECORDS_MAX - 1 + FIRST_BYTES_MAX.len();
 /// After how many the connection ends between two responses where the kernel seals: as many as this and those of
 /// the longest body that it is given are allowed.
 const KERNEL_RECORDS_MAX: u64 = 1 << 22;
@@ -285,8 +292,8 @@ impl Session {
         finished == Finish::Complete
     }
 
-    /// Seals what `read` brings, up to `records_max` records, at the start of `sealed`, which grows as far as
-    /// it has to. Answers how far `read` came, and how many bytes are sealed.
+    /// Seals what `read` brings, up to what `full_records` have room for, and four at most, at the start of
+    /// `sealed`, which grows as far as it has to. Answers how far `read` came, and how many bytes are sealed.
     ///
     /// # Errors
     ///
@@ -294,7 +301,7 @@ impl Session {
     pub(crate) fn seal_from(
         &mut self,
         sealed: &mut Vec<u8>,
-        records_max: usize,
+        full_records: usize,
         read: impl FnOnce(&mut Slots<'_, '_>) -> Result<Progress, SendError>,
     ) -> Result<(Progress, usize), SendError> {
         let State::Open(open) = &mut self.state else {
@@ -303,27 +310,34 @@ impl Session {
         let Sealing::Here(sealer) = &mut open.sealing else {
             return Err(is_over());
         };
-        let (plain, stride) = sealer.layout(PLAIN_BYTES_MAX);
-        let records_max = records_max.min(BATCH_RECORDS_MAX);
-        if sealed.len() < records_max * stride {
-            sealed.resize(records_max * stride, 0);
+        let sizes = sizes(open.response_records, full_records);
+        let room = sizes.iter().map(|&size| sealer.layout(size).1).sum();
+        if sealed.len() < room {
+            sealed.resize(room, 0);
         }
         let mut pieces: [&mut [u8]; BATCH_RECORDS_MAX] = Default::default();
-        let records = sealed.chunks_exact_mut(stride);
-        for (piece, record) in pieces.iter_mut().zip(records) {
-            *piece = &mut record[plain.clone()];
+        let mut rest = &mut sealed[..];
+        for (piece, &size) in pieces.iter_mut().zip(&sizes) {
+            let (plain, length) = sealer.layout(size);
+            let (record, behind) = rest.split_at_mut(length);
+            *piece = &mut record[plain];
+            rest = behind;
         }
-        let mut slots = Slots::new(&mut pieces[..records_max]);
+        let mut slots = Slots::new(&mut pieces);
         let progress = read(&mut slots)?;
         // At most what there is room for.
         let mut left = slots.filled() as usize;
         let mut end = 0;
-        while left > 0 {
-            let bytes = left.min(PLAIN_BYTES_MAX);
+        for size in sizes {
+            let bytes = left.min(size);
+            if bytes == 0 {
+                break;
+            }
             let (_, length) = sealer.layout(bytes);
             let record = &mut sealed[end..end + length];
             let sealed = sealer.seal(ContentType::ApplicationData, record);
             sealed.map_err(|SealError| is_over())?;
+            open.response_records = open.response_records.saturating_add(1);
             end += length;
             left -= bytes;
         }
@@ -347,6 +361,18 @@ impl Session {
             let _ = sealer.seal_into(ContentType::Alert, &alert, output);
         }
     }
+}
+
+/// How much plaintext each of the next records may have, where a response has `before` already; together no more than
+/// `full_records`.
+fn sizes(before: u8, full_records: usize) -> [usize; BATCH_RECORDS_MAX] {
+    let mut left = full_records.min(FULL_RECORDS_MAX) * PLAIN_BYTES_MAX;
+    std::array::from_fn(|index| {
+        let first = FIRST_BYTES_MAX.get(usize::from(before) + index);
+        let size = left.min(first.copied().unwrap_or(PLAIN_BYTES_MAX));
+        left -= size;
+        size
+    })
 }
 
 fn is_over() -> SendError {

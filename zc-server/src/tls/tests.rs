@@ -337,3 +337,53 @@ fn a_suite_that_nobody_shares_ends_in_an_alert() {
     assert_eq!(alert[..5], [21, 3, 3, 0, 2]);
     assert_eq!(alert[6], u8::from(AlertDescription::HandshakeFailure));
 }
+
+/// How long the plaintext of each of these records is, in TLS 1.3.
+fn plain_lengths(mut records: &[u8]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    while let [_, _, _, high, low, rest @ ..] = records {
+        let payload = usize::from(u16::from_be_bytes([*high, *low]));
+        // Behind the plaintext stand its type and a tag.
+        lengths.push(payload - 17);
+        records = &rest[payload..];
+    }
+    lengths
+}
+
+#[test]
+fn a_response_begins_with_short_records() {
+    let mut scene = Scene::established(TLS13_SUITE);
+    let body = pattern(200_000);
+    let mut sealed = Vec::new();
+    let mut seal = |scene: &mut Scene, at: &mut usize, full_records| {
+        let sealing = scene.session.seal_from(&mut sealed, full_records, |slots| {
+            *at += slots.put(&body[*at..]);
+            Ok(Progress::BudgetSpent)
+        });
+        let (_, length) = sealing.expect("records");
+        scene.deliver(&sealed[..length]);
+        plain_lengths(&sealed[..length])
+    };
+    let full = 16_384;
+    for _ in 0..2 {
+        scene.client.writer().write_all(b"ask").expect("memory");
+        let request = scene.client_output();
+        assert_eq!(scene.receive(&request).expect("a record"), b"ask");
+        let mut at = 0;
+        let first = seal(&mut scene, &mut at, 4);
+        assert_eq!(first, [4096, 10_240, full, full, full]);
+        assert_eq!(seal(&mut scene, &mut at, 4), [full; 4]);
+        assert_eq!(seal(&mut scene, &mut at, 1), [full]);
+        assert!(
+            scene.opened == body[..at],
+            "what is opened is what was sealed"
+        );
+        scene.opened.clear();
+    }
+    // One that is sent slowly has them too.
+    scene.client.writer().write_all(b"ask").expect("memory");
+    let request = scene.client_output();
+    scene.receive(&request).expect("a record");
+    assert_eq!(seal(&mut scene, &mut 0, 1), [4096, 10_240, 2048]);
+    assert_eq!(seal(&mut scene, &mut 0, 1), [full]);
+}
