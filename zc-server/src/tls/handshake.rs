@@ -13,6 +13,7 @@ use rustls::{
     CipherSuite, CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig,
 };
 
+use super::subject::subject;
 use crate::observe::record::TlsInfo;
 
 /// A handshake that is under way.
@@ -193,6 +194,10 @@ fn info(connection: &CommonState, server_name: Option<Box<str>>) -> Option<TlsIn
         cipher: iana_name(cipher),
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         server_name,
+        client_subject: connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .map(subject),
     })
 }
 

@@ -25,6 +25,7 @@ mod record;
 mod session;
 #[cfg(test)]
 mod strange_tests;
+mod subject;
 #[cfg(test)]
 mod tests;
 
