@@ -11,7 +11,7 @@ use rcgen::{
 };
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tempfile::TempDir;
 
@@ -32,11 +32,10 @@ pub(super) struct Signed {
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let name = DnType::CommonName;
-        params.distinguished_name.push(name, "authority of clients");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         Self {
             issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate"),
@@ -49,6 +48,10 @@ impl Authority {
         let file = self.write("ca.pem", &self.issuer.pem());
         let file = file.to_str().expect("UTF-8");
         Server::start_https(&["--tls-client-ca", file])
+    }
+
+    pub(super) fn der(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
     }
 
     fn write(&self, name: &str, pem: &str) -> PathBuf {
@@ -149,7 +152,7 @@ fn names() -> Vec<DistinguishedName> {
 
 #[test]
 fn the_log_has_the_subject_of_a_client_as_openssl_prints_it() {
-    let authority = Authority::new();
+    let authority = Authority::new("authority of clients");
     let mut server = authority.server();
     for name in names() {
         let signed = authority.sign(name);

@@ -4,6 +4,7 @@
 mod client_certificates;
 mod clients;
 mod ends;
+mod failed_handshakes;
 mod handshakes;
 mod records;
 mod slow;
