@@ -391,7 +391,14 @@ impl Connection {
             State::Exchanging(exchange) => {
                 exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
             }
-            State::Idle { .. } | State::Receiving { .. } => return self.end_idle(worker),
+            State::Idle { .. } | State::Receiving { .. } => {
+                #[cfg(feature = "tls")]
+                {
+                    self.link.transport.on_handshake_timeout();
+                    self.tell_failed_handshake(worker);
+                }
+                return self.end_idle(worker);
+            }
             State::Ending { queued_bytes, .. } => {
                 let queued_now = self.link.transport.unacknowledged_bytes();
                 if queued_now != queued_bytes {

@@ -85,8 +85,14 @@ impl Connection {
             }
             #[cfg(feature = "tls")]
             Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
-            Ok(Fill::Closed) => return self.end_in_order(worker),
-            Err(_) => return Step::Closed,
+            ended @ (Ok(Fill::Closed) | Err(_)) => {
+                #[cfg(feature = "tls")]
+                self.tell_failed_handshake(worker);
+                return match ended {
+                    Ok(_) => self.end_in_order(worker),
+                    Err(_) => Step::Closed,
+                };
+            }
         };
         if self.link.transport.lacks_keys() {
             return self.close_write(worker);
@@ -384,9 +390,20 @@ impl Connection {
         }
     }
 
+    /// Tells the operator of a handshake that has failed, if one has.
+    #[cfg(feature = "tls")]
+    pub(super) fn tell_failed_handshake(&mut self, worker: &Worker) {
+        if let Some(failed) = self.link.transport.take_failed_handshake() {
+            let diagnostics = &worker.services.diagnostics;
+            let name = failed.server_name.as_deref();
+            diagnostics.warn_of_handshake(self.link.remote, name, &failed.reason);
+        }
+    }
+
     /// The answer to a peer that speaks HTTP where it should speak TLS, in plain.
     #[cfg(feature = "tls")]
     fn refuse_plain(&mut self, bytes: &[u8], worker: &mut Worker) -> Step {
+        self.tell_failed_handshake(worker);
         self.link.transport.give_up_tls();
         let (status, after) = (Status::BadRequest, AfterResponse::Linger);
         let asked = Asked {

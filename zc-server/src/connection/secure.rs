@@ -7,7 +7,9 @@ use zc_core::{Progress, SendError};
 use super::plain::{Fill, Plain, Written};
 use crate::body::ResponseBody;
 use crate::observe::record::TlsInfo;
-use crate::tls::{Failed, KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Received, Session};
+use crate::tls::{
+    Failed, FailedHandshake, KERNEL_BYTES_MAX, PEER_GONE, RECORD_BYTES_MAX, Received, Session,
+};
 
 /// The most plaintext that is sealed before it is written, in bytes.
 const BATCH_BYTES: u64 = 4 * RECORD_BYTES_MAX;
@@ -39,6 +41,17 @@ impl Secure {
         self.session.is_handshaking()
     }
 
+    /// The time of the handshake is over.
+    pub(super) fn on_handshake_timeout(&mut self) {
+        let reason = "it took longer than --handshake-timeout";
+        self.session.fail_handshake(reason);
+    }
+
+    /// Why the handshake has failed, once.
+    pub(super) fn take_failed_handshake(&mut self) -> Option<Box<FailedHandshake>> {
+        self.session.take_failed_handshake()
+    }
+
     /// Whether a read brings something although the socket has nothing.
     pub(super) fn has_received(&self) -> bool {
         self.session.has_received()
@@ -54,10 +67,13 @@ impl Secure {
         let received = loop {
             let mut received = self.session.next(scratch);
             if received == Ok(Received::Nothing) {
-                let count = match socket.fill(scratch)? {
-                    Fill::Bytes(bytes) => bytes.len(),
-                    Fill::WouldBlock => break Ok(Received::Nothing),
-                    _ => return Ok(Fill::Closed),
+                let count = match socket.fill(scratch) {
+                    Ok(Fill::Bytes(bytes)) => bytes.len(),
+                    Ok(Fill::WouldBlock) => break Ok(Received::Nothing),
+                    ended => {
+                        self.session.fail_handshake(PEER_GONE);
+                        return ended.map(|_| Fill::Closed);
+                    }
                 };
                 received = self.session.receive(scratch, count);
             }

@@ -15,6 +15,8 @@ use super::secure::Secure;
 use crate::body::ResponseBody;
 use crate::config::Scheme;
 use crate::observe::record::TlsInfo;
+#[cfg(feature = "tls")]
+use crate::tls::FailedHandshake;
 
 /// How bytes go between the server and the peer: as they are, or in TLS records.
 #[derive(Debug)]
@@ -84,6 +86,20 @@ impl Transport {
             return tls.is_handshaking();
         }
         false
+    }
+
+    /// The time of the handshake is over.
+    #[cfg(feature = "tls")]
+    pub(crate) fn on_handshake_timeout(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.on_handshake_timeout();
+        }
+    }
+
+    /// Why the handshake has failed, once.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_failed_handshake(&mut self) -> Option<Box<FailedHandshake>> {
+        self.tls.as_mut()?.take_failed_handshake()
     }
 
     /// Has `registry` tell of both directions, under `token`, for as long as the socket is open.

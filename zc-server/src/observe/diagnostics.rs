@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+#[cfg(feature = "tls")]
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tls")]
+use super::handshakes::Handshakes;
 use crate::text::counted;
 
 /// The most lines in the queue of the writer. Further ones are suppressed and counted.
@@ -46,6 +50,8 @@ struct Shared {
     /// Suppressed lines that are not reported yet.
     suppressed: AtomicU64,
     recent: Mutex<Recent>,
+    #[cfg(feature = "tls")]
+    handshakes: Mutex<Handshakes>,
 }
 
 /// The lines about files of the last [`REPEAT_AFTER`], by their hashes.
@@ -112,6 +118,21 @@ impl Diagnostics {
         }
     }
 
+    /// Writes a line about a handshake with `remote` that failed. Any stranger can make one fail: few are told in a
+    /// minute, and the others counted.
+    #[cfg(feature = "tls")]
+    pub(crate) fn warn_of_handshake(&self, remote: SocketAddr, name: Option<&str>, reason: &str) {
+        if self
+            .shared
+            .handshakes()
+            .admit(remote.ip(), reason, Instant::now())
+        {
+            let name = name.map(|name| format!(" for {name}")).unwrap_or_default();
+            let line = format!("HTTPS: the handshake with {remote}{name} failed: {reason}");
+            self.warn(line);
+        }
+    }
+
     /// Waits until all lines so far are written, for [`FINISH_TIMEOUT`] at most.
     pub(crate) fn finish(&self) {
         let give_up = Instant::now() + FINISH_TIMEOUT;
@@ -125,6 +146,15 @@ impl Diagnostics {
             thread::sleep(RETRY_PAUSE);
         }
         let _ = is_done.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Shared {
+    fn handshakes(&self) -> std::sync::MutexGuard<'_, Handshakes> {
+        self.handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,6 +195,8 @@ impl<O: Write> Writer<O> {
             };
             if self.interval_began.elapsed() >= INTERVAL {
                 self.say_suppressed();
+                #[cfg(feature = "tls")]
+                self.say_handshakes(false);
                 (self.interval_began, self.written) = (Instant::now(), 0);
             }
             match message {
@@ -177,6 +209,8 @@ impl<O: Write> Writer<O> {
                 }
                 Some(Message::Finish(done)) => {
                     self.say_suppressed();
+                    #[cfg(feature = "tls")]
+                    self.say_handshakes(true);
                     // Whoever waited may have given up.
                     let _ = done.try_send(());
                 }
@@ -192,6 +226,19 @@ impl<O: Write> Writer<O> {
                 let lines = counted(number, "more line");
                 let _ = writeln!(self.output, "zc-server: {lines} suppressed");
             }
+        }
+    }
+
+    /// How many handshakes failed beside those that were told: of each minute when it is over, or at the end.
+    #[cfg(feature = "tls")]
+    fn say_handshakes(&mut self, is_end: bool) {
+        let untold = self.shared.handshakes().take_untold(Instant::now(), is_end);
+        if untold > 0 {
+            let handshakes = counted(untold, "more handshake");
+            let _ = writeln!(
+                self.output,
+                "zc-server: HTTPS: {handshakes} failed within a minute"
+            );
         }
     }
 }

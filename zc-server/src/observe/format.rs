@@ -80,11 +80,12 @@ pub(crate) fn format(entry: &LogEntry<'_>, format: LogFormat, out: &mut Vec<u8>)
     out.push(b'\n');
 }
 
-/// Version, cipher, name and resumption; without TLS all of them are `null`.
+/// Version, cipher, name, resumption and the subject of the client; without TLS all of them are `null`.
 fn json_tls(out: &mut Vec<u8>, tls: Option<&TlsInfo>) {
     let Some(tls) = tls else {
-        let absent = format_args!(",\"tls\":null,\"cipher\":null,\"sni\":null,\"resumed\":null");
-        return put(out, absent);
+        let absent =
+            b",\"tls\":null,\"cipher\":null,\"sni\":null,\"resumed\":null,\"client_subject\":null";
+        return out.extend_from_slice(absent);
     };
     put(
         out,
@@ -94,7 +95,12 @@ fn json_tls(out: &mut Vec<u8>, tls: Option<&TlsInfo>) {
         Some(name) => json_text(out, "sni", name.as_bytes()),
         None => out.extend_from_slice(b",\"sni\":null"),
     }
-    put(out, format_args!(",\"resumed\":{}", tls.is_resumed));
+    put(
+        out,
+        format_args!(",\"resumed\":{},\"client_subject\":", tls.is_resumed),
+    );
+    // It is escaped already, and stands as OpenSSL and nginx have it; a `Vec` takes every write.
+    let _ = serde_json::to_writer(out, &tls.client_subject.as_deref());
 }
 
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
@@ -332,7 +338,7 @@ pub(crate) mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
-            "tls": null, "cipher": null, "sni": null, "resumed": null,
+            "tls": null, "cipher": null, "sni": null, "resumed": null, "client_subject": null,
             "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
             "bytes": 2326, "send_path": "sendfile", "fallback": null, "calls": 3, "would_blocks": 1, "cold_windows": 2, "disk_us": 345,
@@ -361,18 +367,22 @@ pub(crate) mod tests {
             cipher: "TLS_AES_128_GCM_SHA256",
             server_name: Some("a.example".into()),
             is_resumed: true,
+            client_subject: Some(r"CN=a\22\0A,O=b\, c".into()),
         };
         let value = |tls: &TlsInfo| -> Value {
             let mut entry = entry();
             entry.client.tls = Some(tls);
             serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap()
         };
-        let fields =
-            |value: &Value| ["tls", "cipher", "sni", "resumed"].map(|name| value[name].clone());
-        let expected = serde_json::json!(["1.3", tls.cipher, "a.example", true]);
+        let fields = |value: &Value| {
+            ["tls", "cipher", "sni", "resumed", "client_subject"].map(|name| value[name].clone())
+        };
+        let subject = r"CN=a\22\0A,O=b\, c";
+        let expected = serde_json::json!(["1.3", tls.cipher, "a.example", true, subject]);
         assert_eq!(Value::from(fields(&value(&tls)).to_vec()), expected);
-        tls.server_name = None;
-        assert_eq!(fields(&value(&tls))[2], Value::Null);
+        (tls.server_name, tls.client_subject) = (None, None);
+        let absent = fields(&value(&tls));
+        assert_eq!((&absent[2], &absent[4]), (&Value::Null, &Value::Null));
     }
 
     #[test]

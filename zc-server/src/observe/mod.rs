@@ -3,4 +3,6 @@
 pub(crate) mod access_log;
 pub(crate) mod diagnostics;
 pub(crate) mod format;
+#[cfg(feature = "tls")]
+mod handshakes;
 pub(crate) mod record;

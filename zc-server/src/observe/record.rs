@@ -37,6 +37,8 @@ pub(crate) struct TlsInfo {
     pub(crate) server_name: Option<Box<str>>,
     /// Whether the client has resumed an earlier session.
     pub(crate) is_resumed: bool,
+    /// The subject of the certificate of the client, as the text of RFC 4514 in printable ASCII. `None` if it has none.
+    pub(crate) client_subject: Option<Box<str>>,
 }
 
 /// How an exchange ended, in the words of the access log.

@@ -1,6 +1,8 @@
 //! The handshake, by rustls, from bytes that came to bytes that are to be sent.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use rustls::kernel::KernelConnection;
@@ -13,7 +15,12 @@ use rustls::{
     CipherSuite, CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig,
 };
 
+use super::failure::{self, FailedHandshake};
+use super::subject::subject;
 use crate::observe::record::TlsInfo;
+
+/// Where the first record has the version that the client offers: behind the headers of record and message.
+const OFFERED_VERSION: Range<usize> = 9..11;
 
 /// A handshake that is under way.
 pub(super) struct Handshake {
@@ -21,6 +28,8 @@ pub(super) struct Handshake {
     names: Arc<NameRecorder>,
     /// Whether nothing has come yet.
     is_new: bool,
+    /// The version that the ClientHello begins with.
+    offered: Option<[u8; 2]>,
     /// What came and is not done with.
     incoming: Vec<u8>,
     /// Requests that came behind the end of the handshake, in plain.
@@ -35,7 +44,7 @@ pub(super) enum Advanced {
     Blocked,
     /// The peer has ended it.
     Closed,
-    Failed,
+    Failed(FailedHandshake),
     /// The keys are there.
     Over(Box<Agreed>),
 }
@@ -66,6 +75,7 @@ impl Handshake {
             connection: UnbufferedServerConnection::new(Arc::new(config))?,
             names,
             is_new: true,
+            offered: None,
             incoming: Vec::new(),
             early: Vec::new(),
             has_peer_closed: false,
@@ -85,6 +95,10 @@ impl Handshake {
     ) -> (Option<Box<Self>>, Advanced) {
         self.is_new = false;
         self.incoming.extend_from_slice(bytes);
+        if self.offered.is_none() {
+            let offered = self.incoming.get(OFFERED_VERSION);
+            self.offered = offered.and_then(|version| version.try_into().ok());
+        }
         let advanced = loop {
             let UnbufferedStatus { mut discard, state } =
                 self.connection.process_tls_records(&mut self.incoming);
@@ -127,11 +141,12 @@ impl Handshake {
                 }
                 Ok(ConnectionState::Closed) => Some(Advanced::Closed),
                 // Early data is not accepted, and there are no other states.
-                Ok(_) => Some(Advanced::Failed),
-                Err(_) => {
+                Ok(_) => Some(Advanced::Failed(self.failed("the client sent early data"))),
+                Err(error) => {
                     self.incoming.drain(..discard);
                     self.encode_alert(output);
-                    return (None, Advanced::Failed);
+                    let reason = failure::reason(&error, self.offered);
+                    return (None, Advanced::Failed(self.failed(reason)));
                 }
             };
             self.incoming.drain(..discard);
@@ -140,6 +155,14 @@ impl Handshake {
             }
         };
         (Some(self), advanced)
+    }
+
+    /// What is told of this handshake when it fails for `reason`.
+    pub(super) fn failed(&self, reason: impl Into<Cow<'static, str>>) -> FailedHandshake {
+        FailedHandshake {
+            server_name: self.names.name.get().cloned(),
+            reason: reason.into(),
+        }
     }
 
     /// After an error: the alert that tells the peer.
@@ -163,6 +186,7 @@ impl Handshake {
             early,
             has_peer_closed,
             is_new: _,
+            offered: _,
         } = *self;
         let info = info(&connection, names.name.get().cloned());
         match (connection.dangerous_into_kernel_connection(), info) {
@@ -174,7 +198,10 @@ impl Handshake {
                 early,
                 has_peer_closed,
             })),
-            _ => Advanced::Failed,
+            _ => Advanced::Failed(FailedHandshake {
+                server_name: names.name.get().cloned(),
+                reason: "rustls did not give up the keys".into(),
+            }),
         }
     }
 }
@@ -193,6 +220,10 @@ fn info(connection: &CommonState, server_name: Option<Box<str>>) -> Option<TlsIn
         cipher: iana_name(cipher),
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         server_name,
+        client_subject: connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .map(subject),
     })
 }
 

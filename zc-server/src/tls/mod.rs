@@ -11,6 +11,7 @@
 //!              the keys are there             Open
 //!              no TLS                         Over; the first bytes are given back
 //!              it fails                       Over, with an alert
+//!              the peer leaves, time is over  Over
 //! Open         a request                      Open
 //!              KeyUpdate                      Open, with the next keys
 //!              close_notify                   Open, nothing comes any more
@@ -18,6 +19,7 @@
 //!              closed by us                   Over, with close_notify
 //! ```
 
+mod failure;
 mod handshake;
 mod kernel;
 mod open;
@@ -29,10 +31,12 @@ mod session;
 pub(crate) mod strange;
 #[cfg(test)]
 mod strange_tests;
+mod subject;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use failure::FailedHandshake;
 pub use kernel::KernelTlsError;
 pub(crate) use kernel::{KernelSealing, time_here};
 pub(crate) use open::{Failed, Received};
-pub(crate) use session::{KERNEL_BYTES_MAX, RECORD_BYTES_MAX, Session};
+pub(crate) use session::{KERNEL_BYTES_MAX, PEER_GONE, RECORD_BYTES_MAX, Session};

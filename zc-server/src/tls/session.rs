@@ -10,6 +10,7 @@ use zc_core::{Progress, SendError, Slots};
 
 use crate::observe::record::TlsInfo;
 
+use super::failure::{FailedHandshake, not_tls};
 use super::handshake::{Advanced, Handshake};
 use super::kernel::KernelSealing;
 use super::open::{ALERT_WARNING, Failed, Open, Received, Sealing};
@@ -38,10 +39,15 @@ const HANDSHAKE_RECORD: u8 = 22;
 
 const ALERT_FATAL: u8 = 2;
 
+/// Why a handshake fails that the client has left.
+pub(crate) const PEER_GONE: &str = "the client closed the connection";
+
 /// TLS on one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     state: State,
+    /// Why the handshake has failed, until it is told.
+    failed: Option<Box<FailedHandshake>>,
     kernel: Arc<KernelSealing>,
     /// An alert that the kernel has to send, which ends everything.
     last_alert: Option<(KernelTlsState, [u8; 2])>,
@@ -72,6 +78,7 @@ impl Session {
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
             state: State::Handshaking(Box::new(Handshake::new(config)?)),
+            failed: None,
             kernel,
             last_alert: None,
             output: Output::default(),
@@ -88,6 +95,21 @@ impl Session {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshaking(_))
+    }
+
+    /// Has a handshake fail that has begun and is not over.
+    pub(crate) fn fail_handshake(&mut self, reason: &'static str) {
+        if let State::Handshaking(handshake) = &self.state
+            && !handshake.is_new()
+        {
+            self.failed = Some(Box::new(handshake.failed(reason)));
+            self.state = State::Over;
+        }
+    }
+
+    /// Why the handshake has failed, once.
+    pub(crate) fn take_failed_handshake(&mut self) -> Option<Box<FailedHandshake>> {
+        self.failed.take()
     }
 
     /// Whether [`next`](Self::next) has something to tell without another read.
@@ -130,6 +152,7 @@ impl Session {
                 .first()
                 .is_some_and(|&first| first != HANDSHAKE_RECORD)
         {
+            self.failed = Some(Box::new(handshake.failed(not_tls(bytes))));
             return Ok(Received::NotTls(bytes.len()));
         }
         let (handshake, advanced) = handshake.advance(bytes, &mut self.output.bytes);
@@ -138,8 +161,14 @@ impl Session {
                 self.state = handshake.map_or(State::Over, State::Handshaking);
                 Ok(Received::Nothing)
             }
-            Advanced::Closed => Ok(Received::Closed),
-            Advanced::Failed => Err(Failed),
+            Advanced::Closed => {
+                self.failed = handshake.map(|handshake| Box::new(handshake.failed(PEER_GONE)));
+                Ok(Received::Closed)
+            }
+            Advanced::Failed(failed) => {
+                self.failed = Some(Box::new(failed));
+                Err(Failed)
+            }
             Advanced::Over(agreed) => {
                 let open = Open::new(*agreed).map_err(|SealError| Failed)?;
                 self.state = State::Open(Box::new(open));

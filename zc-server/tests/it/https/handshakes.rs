@@ -13,7 +13,7 @@ const MUTATIONS: u64 = 1000;
 const AT_ONCE: usize = 1000;
 
 /// Sends these bytes, and nothing more; what comes is read to its end.
-fn send_alone(server: &Server, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn send_alone(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address).expect("the server accepts");
     stream.set_read_timeout(Some(HANG)).expect("a timeout");
     // A server that has refused it already may reset the connection.

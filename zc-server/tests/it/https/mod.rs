@@ -1,8 +1,10 @@
 //! HTTPS: what its records, its handshake and its end add to HTTP. Everything else is tested by all other tests
 //! with `TEST_TLS=1.3` or `1.2`.
 
+mod client_certificates;
 mod clients;
 mod ends;
+mod failed_handshakes;
 mod handshakes;
 mod records;
 mod slow;
