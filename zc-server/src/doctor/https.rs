@@ -79,7 +79,7 @@ fn kernel(support: &Support) -> Vec<Finding> {
         mended(finding, Refusal::CannotRekey)
     });
     findings.push(if support.fills_records {
-        let text = "the head and the begin of a body share a record";
+        let text = "the head and the beginning of a body share a record";
         Finding::ok("kernel-tls-records", text)
     } else {
         let text = "each head needs a record of its own";

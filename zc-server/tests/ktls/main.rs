@@ -10,6 +10,7 @@ mod harness;
 
 mod bodies;
 mod client;
+mod doctor;
 mod ends;
 mod keys;
 mod starts;
