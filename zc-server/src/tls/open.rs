@@ -60,8 +60,6 @@ pub(super) struct Open {
     pub(super) info: TlsInfo,
     /// Records that came and are not opened, the last one perhaps in part.
     incoming: Vec<u8>,
-    /// What came with the end of the handshake, in plain.
-    early: Vec<u8>,
     has_peer_closed: bool,
     /// Our close_notify is among the output, or was.
     pub(super) has_closed: bool,
@@ -80,8 +78,6 @@ impl Open {
             secrets,
             info,
             incoming,
-            early,
-            has_peer_closed,
         } = agreed;
         let version = keys.protocol_version();
         Ok(Self {
@@ -92,8 +88,7 @@ impl Open {
             version,
             info,
             incoming,
-            early,
-            has_peer_closed,
+            has_peer_closed: false,
             has_closed: false,
             must_update_keys: false,
             idle_records: 0,
@@ -106,17 +101,10 @@ impl Open {
             Ok(None) => false,
             Err(_) => true,
         };
-        !self.early.is_empty() || self.has_peer_closed || has_record
+        self.has_peer_closed || has_record
     }
 
     pub(super) fn next(&mut self, scratch: &mut [u8]) -> Result<Received, AlertDescription> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(scratch.len());
-            scratch[..count].copy_from_slice(&self.early[..count]);
-            self.early.drain(..count);
-            self.early.shrink_to_fit();
-            return Ok(Received::Plain(count));
-        }
         let mut incoming = std::mem::take(&mut self.incoming);
         let (mut at, mut count) = (0, 0);
         while !self.has_peer_closed {

@@ -4,8 +4,10 @@
 mod clients;
 mod ends;
 mod handshakes;
+mod raw;
 mod records;
 mod slow;
+mod strange;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, LazyLock};
