@@ -60,6 +60,27 @@ fn a_key_update_right_behind_the_handshake_is_answered() {
 }
 
 #[test]
+fn a_key_update_may_come_in_several_records() {
+    let server = start();
+    for pieces in [
+        &[&UPDATE_BOTH[..]][..],
+        &[&[24], &[0, 0, 1, 1]],
+        &[&[24, 0, 0, 1], &[1]],
+        &[&[24], &[0], &[0], &[1], &[1]],
+    ] {
+        let mut client = RawClient::shaken(&server, VERSIONS[0]);
+        for _ in 0..3 {
+            for piece in pieces {
+                client.send(ContentType::Handshake, piece);
+            }
+            client.use_next_key();
+            client.send(ContentType::ApplicationData, GET);
+            assert_found(&mut client);
+        }
+    }
+}
+
+#[test]
 fn padding_is_dropped_up_to_the_longest_record() {
     let server = start();
     for (plain, padding) in [(GET, 1), (GET, RECORD - GET.len()), (b"", RECORD)] {
@@ -125,4 +146,58 @@ fn what_a_client_may_not_send_is_refused_by_the_alert_of_the_standard() {
     }
     let mut client = connect(&server, VERSIONS[0]);
     assert_eq!(client.get("/f").body, b"found", "the server lives on");
+}
+
+#[test]
+fn what_is_no_key_update_is_refused_by_the_alert_of_the_standard() {
+    use AlertDescription as Alert;
+    use ContentType as Type;
+    let server = start();
+    let two = [UPDATE, UPDATE].concat();
+    for (records, alert) in [
+        (&[(Type::Alert, &b""[..])][..], Alert::UnexpectedMessage),
+        (
+            &[(Type::Handshake, &[24, 0, 0, 1, 2])],
+            Alert::IllegalParameter,
+        ),
+        (&[(Type::Handshake, &[24, 0, 0, 0])], Alert::DecodeError),
+        (
+            &[(Type::Handshake, &[24, 0, 0, 2, 0, 0])],
+            Alert::DecodeError,
+        ),
+        (&[(Type::Handshake, &[24, 255])], Alert::DecodeError),
+        // A key may not change within a record.
+        (&[(Type::Handshake, &two)], Alert::UnexpectedMessage),
+        (&[(Type::Handshake, &two[..6])], Alert::UnexpectedMessage),
+        (
+            &[(Type::Handshake, &two[..3]), (Type::Handshake, &two[3..6])],
+            Alert::UnexpectedMessage,
+        ),
+        // Nor may anything stand in the middle of a message.
+        (
+            &[(Type::Handshake, &[24, 0]), (Type::ApplicationData, GET)],
+            Alert::UnexpectedMessage,
+        ),
+        (
+            &[(Type::Handshake, &[24, 0]), (Type::ApplicationData, b"")],
+            Alert::UnexpectedMessage,
+        ),
+        (
+            &[(Type::Handshake, &[24, 0]), (Type::Alert, &[1, 0])],
+            Alert::UnexpectedMessage,
+        ),
+        // By a key that is over.
+        (
+            &[(Type::Handshake, &UPDATE), (Type::ApplicationData, GET)],
+            Alert::BadRecordMac,
+        ),
+    ] {
+        assert_refused(&server, VERSIONS[0], records, alert);
+    }
+    assert_refused(
+        &server,
+        VERSIONS[1],
+        &[(Type::Handshake, &UPDATE)],
+        Alert::UnexpectedMessage,
+    );
 }
