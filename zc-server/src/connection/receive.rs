@@ -85,6 +85,8 @@ impl Connection {
             }
             #[cfg(feature = "tls")]
             Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
+            #[cfg(feature = "tls")]
+            Ok(Fill::Refused) => return self.close_write(worker),
             Ok(Fill::Closed) => return self.end_in_order(worker),
             Err(_) => return Step::Closed,
         };
@@ -379,6 +381,8 @@ impl Connection {
             // The handshake was over before the request whose body is read.
             #[cfg(feature = "tls")]
             Ok(Fill::Established | Fill::NotTls(_)) => Step::Closed,
+            #[cfg(feature = "tls")]
+            Ok(Fill::Refused) => self.close_write(worker),
             Ok(Fill::Closed) => self.end_in_order(worker),
             Err(_) => Step::Closed,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
@@ -141,6 +141,15 @@ impl RawClient {
         self.unsent.extend(record.encode());
         let _ = self.stream.write_all(&self.unsent);
         self.unsent.clear();
+    }
+
+    /// Sends bytes that are no records, and then ends its side; whether the server has read them all.
+    pub(super) fn talk_on(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.shutdown(Shutdown::Write)?;
+        let rest = self.stream.read(&mut [0])?;
+        assert_eq!(rest, 0, "nothing comes behind the alert");
+        Ok(())
     }
 
     /// Goes on with the next key for what it sends.

@@ -201,3 +201,17 @@ fn what_is_no_key_update_is_refused_by_the_alert_of_the_standard() {
         Alert::UnexpectedMessage,
     );
 }
+
+/// A socket that is closed with bytes unread resets the connection, which takes the alert from some clients.
+#[test]
+fn a_client_that_is_refused_may_talk_on() {
+    let server = start();
+    for version in VERSIONS {
+        let mut client = RawClient::shaken(&server, version);
+        client.send(ContentType::Unknown(99), b"x");
+        let alert = AlertDescription::UnexpectedMessage.into();
+        assert_eq!(client.receive(), Some((ContentType::Alert, vec![2, alert])));
+        assert_eq!(client.receive(), None);
+        client.talk_on(&pattern(4 << 20, 1)).expect("no reset");
+    }
+}
