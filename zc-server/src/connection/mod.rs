@@ -12,6 +12,7 @@
 //!             a complete head, more to be done     Exchanging
 //!             a head that must be refused          Exchanging, then Lingering
 //!             the peer ends, or fails              Closed
+//!             TLS that is wrong                    Ending, which sends the alert
 //!             deadline, bytes of a head there      Exchanging (408), then Closed
 //!             deadline, nothing there              Closed
 //! Exchanging  over, keep-alive                     Receiving or Idle, as above

@@ -38,6 +38,9 @@ pub(crate) enum Fill<'s> {
     /// Bytes of a peer that does not speak TLS where it should.
     #[cfg(feature = "tls")]
     NotTls(&'s [u8]),
+    /// What came is wrong, and an alert says so. Nothing is opened any more.
+    #[cfg(feature = "tls")]
+    Refused,
     /// The peer has sent everything it will send.
     Closed,
 }

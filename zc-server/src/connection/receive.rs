@@ -85,6 +85,11 @@ impl Connection {
             }
             #[cfg(feature = "tls")]
             Ok(Fill::NotTls(bytes)) => return self.refuse_plain(bytes, worker),
+            #[cfg(feature = "tls")]
+            Ok(Fill::Refused) => {
+                self.tell_failed_handshake(worker);
+                return self.close_write(worker);
+            }
             ended @ (Ok(Fill::Closed) | Err(_)) => {
                 #[cfg(feature = "tls")]
                 self.tell_failed_handshake(worker);
@@ -385,6 +390,8 @@ impl Connection {
             // The handshake was over before the request whose body is read.
             #[cfg(feature = "tls")]
             Ok(Fill::Established | Fill::NotTls(_)) => Step::Closed,
+            #[cfg(feature = "tls")]
+            Ok(Fill::Refused) => self.close_write(worker),
             Ok(Fill::Closed) => self.end_in_order(worker),
             Err(_) => Step::Closed,
         }

@@ -63,6 +63,10 @@ impl Secure {
         socket: &mut Plain,
         scratch: &'s mut [u8],
     ) -> io::Result<Fill<'s>> {
+        if self.session.is_over() {
+            // Nobody opens it; but a reset, which unread bytes lead to, could overtake the alert.
+            return socket.fill(scratch);
+        }
         // The peer has a bounded number of records that tell nothing, and a bounded handshake.
         let received = loop {
             let mut received = self.session.next(scratch);
@@ -86,7 +90,7 @@ impl Secure {
         match received {
             Err(Failed) => {
                 self.session.send_last_alert(&*socket);
-                Err(io::ErrorKind::InvalidData.into())
+                Ok(Fill::Refused)
             }
             Ok(_) if flushed.is_err() => Ok(Fill::Closed),
             Ok(Received::Nothing) => Ok(Fill::WouldBlock),

@@ -16,6 +16,7 @@ use rustls::{
 };
 
 use super::failure::{self, FailedHandshake};
+use super::record::HEADER_BYTES;
 use super::subject::subject;
 use crate::observe::record::TlsInfo;
 
@@ -32,10 +33,8 @@ pub(super) struct Handshake {
     offered: Option<[u8; 2]>,
     /// What came and is not done with.
     incoming: Vec<u8>,
-    /// Requests that came behind the end of the handshake, in plain.
-    early: Vec<u8>,
-    /// Nothing more comes.
-    has_peer_closed: bool,
+    /// How much of it rustls has seen, in whole records.
+    seen: usize,
 }
 
 /// How far a handshake came.
@@ -56,10 +55,6 @@ pub(super) struct Agreed {
     pub(super) info: TlsInfo,
     /// Records that came behind it.
     pub(super) incoming: Vec<u8>,
-    /// What came behind it, in plain.
-    pub(super) early: Vec<u8>,
-    /// Nothing more comes.
-    pub(super) has_peer_closed: bool,
 }
 
 impl Handshake {
@@ -77,8 +72,7 @@ impl Handshake {
             is_new: true,
             offered: None,
             incoming: Vec::new(),
-            early: Vec::new(),
-            has_peer_closed: false,
+            seen: 0,
         })
     }
 
@@ -88,6 +82,9 @@ impl Handshake {
     }
 
     /// Goes on with `bytes`, which came. What is to be sent is appended to `output`.
+    ///
+    /// rustls sees one record more at a time, and none that follows the handshake: its answer to a KeyUpdate could
+    /// not be taken from it, but would count as sent.
     pub(super) fn advance(
         mut self: Box<Self>,
         bytes: &[u8],
@@ -99,9 +96,12 @@ impl Handshake {
             let offered = self.incoming.get(OFFERED_VERSION);
             self.offered = offered.and_then(|version| version.try_into().ok());
         }
+        let mut shown = self.seen;
         let advanced = loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.connection.process_tls_records(&mut self.incoming);
+            let (was_all_shown, mut wants_more) = (shown == self.incoming.len(), false);
+            let UnbufferedStatus { discard, state } = self
+                .connection
+                .process_tls_records(&mut self.incoming[..shown]);
             let advanced = match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let start = output.len();
@@ -119,27 +119,16 @@ impl Handshake {
                     data.done();
                     None
                 }
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(Ok(record)) = traffic.next_record() {
-                        discard += record.discard;
-                        self.early.extend_from_slice(record.payload);
-                    }
-                    None
-                }
                 Ok(ConnectionState::WriteTraffic(_)) => {
                     self.incoming.drain(..discard);
                     return (None, self.finish());
                 }
-                Ok(ConnectionState::BlockedHandshake) if self.has_peer_closed => {
-                    Some(Advanced::Closed)
-                }
-                Ok(ConnectionState::BlockedHandshake) => Some(Advanced::Blocked),
-                // It may have asked for something before.
-                Ok(ConnectionState::PeerClosed) => {
-                    self.has_peer_closed = true;
+                Ok(ConnectionState::BlockedHandshake) if was_all_shown => Some(Advanced::Blocked),
+                Ok(ConnectionState::BlockedHandshake) => {
+                    wants_more = true;
                     None
                 }
-                Ok(ConnectionState::Closed) => Some(Advanced::Closed),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Advanced::Closed),
                 // Early data is not accepted, and there are no other states.
                 Ok(_) => Some(Advanced::Failed(self.failed("the client sent early data"))),
                 Err(error) => {
@@ -150,6 +139,11 @@ impl Handshake {
                 }
             };
             self.incoming.drain(..discard);
+            self.seen = self.seen.saturating_sub(discard);
+            shown -= discard;
+            if wants_more {
+                (self.seen, shown) = next_record(&self.incoming, shown);
+            }
             if let Some(advanced) = advanced {
                 break advanced;
             }
@@ -183,8 +177,7 @@ impl Handshake {
             connection,
             names,
             incoming,
-            early,
-            has_peer_closed,
+            seen: _,
             is_new: _,
             offered: _,
         } = *self;
@@ -195,14 +188,27 @@ impl Handshake {
                 secrets,
                 info,
                 incoming,
-                early,
-                has_peer_closed,
             })),
             _ => Advanced::Failed(FailedHandshake {
                 server_name: names.name.get().cloned(),
                 reason: "rustls did not give up the keys".into(),
             }),
         }
+    }
+}
+
+/// For the record of `bytes` that begins at `start`: the end of what came in whole records, and the end of what is
+/// there of it.
+fn next_record(bytes: &[u8], start: usize) -> (usize, usize) {
+    let header = bytes[start..].first_chunk::<HEADER_BYTES>();
+    let end = header.map(|header| {
+        let payload_bytes = u16::from_be_bytes([header[3], header[4]]);
+        start + HEADER_BYTES + usize::from(payload_bytes)
+    });
+    match end {
+        Some(end) if end <= bytes.len() => (end, end),
+        // A header that is wrong is refused before the rest of its record comes.
+        _ => (start, bytes.len()),
     }
 }
 

@@ -60,8 +60,6 @@ pub(super) struct Open {
     pub(super) info: TlsInfo,
     /// Records that came and are not opened, the last one perhaps in part.
     incoming: Vec<u8>,
-    /// What came with the end of the handshake, in plain.
-    early: Vec<u8>,
     has_peer_closed: bool,
     /// Our close_notify is among the output, or was.
     pub(super) has_closed: bool,
@@ -73,6 +71,8 @@ pub(super) struct Open {
     idle_records: u8,
     /// Records of responses that were sealed here since the last request came, or as many as can be counted.
     pub(super) response_records: u8,
+    /// A KeyUpdate whose end has not come.
+    begun_update: Vec<u8>,
 }
 
 impl Open {
@@ -82,8 +82,6 @@ impl Open {
             secrets,
             info,
             incoming,
-            early,
-            has_peer_closed,
         } = agreed;
         let version = keys.protocol_version();
         Ok(Self {
@@ -94,12 +92,12 @@ impl Open {
             version,
             info,
             incoming,
-            early,
-            has_peer_closed,
+            has_peer_closed: false,
             has_closed: false,
             must_update_keys: false,
             idle_records: 0,
             response_records: 0,
+            begun_update: Vec::new(),
         })
     }
 
@@ -109,17 +107,10 @@ impl Open {
             Ok(None) => false,
             Err(_) => true,
         };
-        !self.early.is_empty() || self.has_peer_closed || has_record
+        self.has_peer_closed || has_record
     }
 
     pub(super) fn next(&mut self, scratch: &mut [u8]) -> Result<Received, AlertDescription> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(scratch.len());
-            scratch[..count].copy_from_slice(&self.early[..count]);
-            self.early.drain(..count);
-            self.early.shrink_to_fit();
-            return Ok(Received::Plain(count));
-        }
         let mut incoming = std::mem::take(&mut self.incoming);
         let (mut at, mut count) = (0, 0);
         while !self.has_peer_closed {
@@ -195,6 +186,10 @@ impl Open {
         } = opened;
         *at += record_bytes;
         let plain = start + plain.start..start + plain.end;
+        // No other record may stand between those of one message.
+        if !self.begun_update.is_empty() && content_type != ContentType::Handshake {
+            return Err(AlertDescription::UnexpectedMessage);
+        }
         if content_type == ContentType::ApplicationData && !plain.is_empty() {
             self.idle_records = 0;
             return Ok(Some(plain));
@@ -206,7 +201,7 @@ impl Open {
         match content_type {
             ContentType::ApplicationData => {}
             ContentType::Alert => self.on_alert(&bytes[plain])?,
-            ContentType::Handshake => self.on_handshake_message(&bytes[plain])?,
+            ContentType::Handshake => self.on_handshake_record(&bytes[plain])?,
             _ => return Err(AlertDescription::UnexpectedMessage),
         }
         Ok(Some(start..start))
@@ -214,7 +209,13 @@ impl Open {
 
     fn on_alert(&mut self, alert: &[u8]) -> Result<(), AlertDescription> {
         let &[level, description] = alert else {
-            return Err(AlertDescription::DecodeError);
+            return Err(match alert {
+                // RFC 8446 §5.4.
+                [] if self.version == ProtocolVersion::TLSv1_3 => {
+                    AlertDescription::UnexpectedMessage
+                }
+                _ => AlertDescription::DecodeError,
+            });
         };
         match AlertDescription::from(description) {
             AlertDescription::CloseNotify => self.has_peer_closed = true,
@@ -228,12 +229,32 @@ impl Open {
         Ok(())
     }
 
-    /// The one message that may come after the handshake is KeyUpdate.
-    fn on_handshake_message(&mut self, message: &[u8]) -> Result<(), AlertDescription> {
-        let update = message.strip_prefix(&KEY_UPDATE);
-        let (Some(&[request]), ProtocolVersion::TLSv1_3) = (update, self.version) else {
+    /// The one message that may come after the handshake is KeyUpdate. It may come in several records, but its last
+    /// one has nothing else ([RFC 8446 §5.1](https://www.rfc-editor.org/rfc/rfc8446#section-5.1)).
+    fn on_handshake_record(&mut self, piece: &[u8]) -> Result<(), AlertDescription> {
+        if self.version != ProtocolVersion::TLSv1_3 || piece.is_empty() {
             return Err(AlertDescription::UnexpectedMessage);
-        };
+        }
+        let mut message = std::mem::take(&mut self.begun_update);
+        message.extend_from_slice(piece);
+        let (head, body) = message.split_at(message.len().min(KEY_UPDATE.len()));
+        if head[0] != KEY_UPDATE[0] {
+            return Err(AlertDescription::UnexpectedMessage);
+        }
+        if !KEY_UPDATE.starts_with(head) {
+            return Err(AlertDescription::DecodeError);
+        }
+        match *body {
+            [] => {
+                self.begun_update = message;
+                Ok(())
+            }
+            [request] => self.on_key_update(request),
+            _ => Err(AlertDescription::UnexpectedMessage),
+        }
+    }
+
+    fn on_key_update(&mut self, request: u8) -> Result<(), AlertDescription> {
         if request > 1 {
             return Err(AlertDescription::IllegalParameter);
         }

@@ -112,12 +112,17 @@ impl Session {
         self.failed.take()
     }
 
+    /// Whether nothing more comes or goes but the output.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
     /// Whether [`next`](Self::next) has something to tell without another read.
     pub(crate) fn has_received(&self) -> bool {
         match &self.state {
             State::Handshaking(_) => false,
             State::Open(open) => open.has_received(),
-            State::Over => true,
+            State::Over => false,
         }
     }
 

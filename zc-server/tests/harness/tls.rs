@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::{
@@ -147,7 +148,15 @@ impl CertificateFiles {
 
 /// The settings of clients that know the authority.
 pub(crate) fn client_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    client_config_with(default_provider(), version)
+}
+
+/// The same with other ciphers.
+pub(crate) fn client_config_with(
+    provider: CryptoProvider,
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .expect("a version")
         .with_root_certificates(Arc::clone(&CERTIFICATE.roots))

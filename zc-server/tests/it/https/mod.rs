@@ -6,8 +6,10 @@ mod clients;
 mod ends;
 mod failed_handshakes;
 mod handshakes;
+mod raw;
 mod records;
 mod slow;
+mod strange;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, LazyLock};
