@@ -64,7 +64,7 @@ impl Gate {
 
 /// The gates in order. What is cheap comes first; the fuzzers are a workspace of their own, with flags
 /// of their own.
-const GATES: [Gate; 18] = [
+const GATES: [Gate; 20] = [
     gate("fmt", Runs::Always, "fmt --all --check"),
     gate(
         "fuzz-fmt",
@@ -112,6 +112,10 @@ const GATES: [Gate; 18] = [
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
     gate("no-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "0"),
     gate("small-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "1"),
+    // All that HTTP does, by HTTPS.
+    gate("tls", Runs::Full, TLS_TESTS).with("TEST_TLS", "1.3"),
+    // Kernel TLS, which the kernel here may lack: in virtual machines with Debian's kernels.
+    gate("vm-test", Runs::Full, "xtask vm-test"),
     // What a run of the bench leaves behind when it is interrupted.
     gate(
         "bench-interrupted",
@@ -123,6 +127,8 @@ const GATES: [Gate; 18] = [
     // Long enough to find what is easily found; `cargo xtask fuzz` takes a minute for each.
     gate("fuzz", Runs::Full, "xtask fuzz --seconds 5"),
 ];
+
+const TLS_TESTS: &str = "test -p zc-server --test it --locked --quiet";
 const CACHE_TESTS: &str = "test -p zc-server --test * --locked --quiet";
 
 /// Run the gates that a change must pass; stop at the first that fails

@@ -73,7 +73,7 @@ struct Tests {
 /// The server, for the tests that start it: they find it by `TEST_SERVER`.
 const SERVER: &str = "zc-server";
 
-/// The tests that are run once more with send buffers of 32 KiB.
+/// The tests that are run once more with send buffers of 128 KiB at most.
 const TAIL: &str = "the_tail";
 
 /// Each is run before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
@@ -299,7 +299,7 @@ fn init(kernel: &Kernel, options: &Options) -> String {
          {without}\
          {tls}\
          {with}\
-         echo '4096 32768 32768' > /proc/sys/net/ipv4/tcp_wmem\n\
+         echo '4096 65536 131072' > /proc/sys/net/ipv4/tcp_wmem\n\
          {small}\
          cat /proc/net/tls_stat\n\
          echo \"{over}\"\n\

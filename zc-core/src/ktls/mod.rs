@@ -87,6 +87,11 @@ pub const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 /// unsent then, and the kernel does not announce room for the rest of one.
 pub const UNSENT_BYTES_MIN: u32 = 64 << 10;
 
+/// How far send buffers must be able to grow, in bytes, where kernel TLS is used: the third number of the sysctl
+/// `net.ipv4.tcp_wmem`, at which [`probe`] looks. On Linux 6.1, sends stalled for good with 32 KiB, and took
+/// eight times as long with 64 KiB.
+pub const SEND_BUFFER_BYTES_MIN: u32 = 128 << 10;
+
 /// A connected TCP socket that is ready for kernel TLS, and still sends bytes as they are.
 #[derive(Debug)]
 pub struct KernelTls<S> {

@@ -7,7 +7,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{Cipher, IV_BYTES, KernelTls, Refusal, SendSecrets, UNSENT_BYTES_MIN, Version};
+use super::{
+    Cipher, IV_BYTES, KernelTls, Refusal, SEND_BUFFER_BYTES_MIN, SendSecrets, UNSENT_BYTES_MIN,
+    Version,
+};
 use crate::Follows;
 
 /// What kernel TLS can do here.
@@ -67,6 +70,10 @@ pub fn probe() -> io::Result<Support> {
         support.refusal = Some(Refusal::FewUnsentBytes);
         return Ok(support);
     }
+    if send_buffer_limit().is_some_and(|bytes| bytes < SEND_BUFFER_BYTES_MIN) {
+        support.refusal = Some(Refusal::SmallSendBuffers);
+        return Ok(support);
+    }
     for version in Version::ALL {
         for cipher in Cipher::ALL {
             let enabled = KernelTls::enable(connection()?.0, secrets(version, cipher)?);
@@ -111,6 +118,12 @@ fn fills_records(secrets: SendSecrets) -> io::Result<bool> {
     crate::send_head(&socket, &HEAD, Follows::Body)?;
     let sent = crate::sendfile(&file, &socket, 0, BODY_BYTES).map_err(|error| error.source)?;
     Ok(sent.bytes == BODY_BYTES && socket.records()? == RECORDS)
+}
+
+/// How far the send buffers of sockets may grow unless they are told otherwise, where /proc can be read.
+fn send_buffer_limit() -> Option<u32> {
+    let said = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").ok()?;
+    said.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// What sockets have as `TCP_NOTSENT_LOWAT` unless they are told otherwise, where /proc can be read.

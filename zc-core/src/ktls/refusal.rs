@@ -19,6 +19,8 @@ pub enum Refusal {
     NotTcp,
     /// `TCP_NOTSENT_LOWAT` is below [`UNSENT_BYTES_MIN`](super::UNSENT_BYTES_MIN): sends could stall.
     FewUnsentBytes,
+    /// Send buffers may not grow to [`SEND_BUFFER_BYTES_MIN`](super::SEND_BUFFER_BYTES_MIN): sends could stall.
+    SmallSendBuffers,
     /// The kernel lacks the cipher, or cannot use it with this version of TLS.
     NoCipher,
     /// Secrets were set already, and this kernel cannot change them.
@@ -62,6 +64,9 @@ impl Refusal {
             Self::FewUnsentBytes => Some(
                 "set TCP_NOTSENT_LOWAT, or the sysctl net.ipv4.tcp_notsent_lowat, to 64 KiB or more",
             ),
+            Self::SmallSendBuffers => Some(
+                "set the third number of the sysctl net.ipv4.tcp_wmem to 131072 or more; Linux has 4194304",
+            ),
             Self::NotConnected | Self::AlreadyAttached | Self::NotTcp | Self::Os(_) => None,
         }
     }
@@ -75,6 +80,7 @@ impl fmt::Display for Refusal {
             Self::AlreadyAttached => "the socket has been attached already",
             Self::NotTcp => "it is no TCP socket",
             Self::FewUnsentBytes => "TCP may hold too few unsent bytes",
+            Self::SmallSendBuffers => "send buffers are too small for it",
             Self::NoCipher => "the kernel lacks this cipher for this version of TLS",
             Self::CannotRekey => "secrets were set already",
             Self::Os(errno) => return io::Error::from_raw_os_error(*errno).fmt(formatter),

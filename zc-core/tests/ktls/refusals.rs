@@ -5,14 +5,18 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::thread;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::PollFlags;
+use nix::sched::{CloneFlags, unshare};
 use rustls::unbuffered::ConnectionState;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
-use zc_core::ktls::{Cipher, KernelTls, Refusal, SendSecrets, Version, probe};
+use zc_core::ktls::{
+    Cipher, KernelTls, Refusal, SEND_BUFFER_BYTES_MIN, SendSecrets, Version, probe,
+};
 
 use super::common::{tcp_pair, wait_for};
 use super::ends::{Buffers, all, shake_hands};
@@ -45,6 +49,30 @@ fn without_the_module_the_probe_says_how_to_get_it() {
     peer.set_nonblocking(false).unwrap();
     peer.read_to_end(&mut received).unwrap();
     assert_eq!(received, b"as it is");
+}
+
+#[test]
+fn send_buffers_that_cannot_grow_are_refused() {
+    if !has_module() {
+        return;
+    }
+    // The sysctl is of the network namespace, and that is of the thread.
+    let with_limit = |bytes: u32| {
+        let probed = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root, as in the virtual machines");
+            let up = Command::new("ip")
+                .args(["link", "set", "lo", "up"])
+                .status();
+            assert!(up.unwrap().success());
+            let limits = format!("4096 16384 {bytes}");
+            std::fs::write("/proc/sys/net/ipv4/tcp_wmem", limits).unwrap();
+            probe().unwrap().refusal
+        });
+        probed.join().unwrap()
+    };
+    let refusal = Some(Refusal::SmallSendBuffers);
+    assert_eq!(with_limit(SEND_BUFFER_BYTES_MIN - 1), refusal);
+    assert_eq!(with_limit(SEND_BUFFER_BYTES_MIN), None);
 }
 
 #[test]

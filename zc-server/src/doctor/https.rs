@@ -6,7 +6,7 @@ use zc_core::ktls::{self, Cipher, Refusal, Support, UNSENT_BYTES_MIN, Version};
 
 use super::{Finding, sysctl_number};
 use crate::config::tls::KernelTls as Mode;
-use crate::tls::{KernelSealing, time_here};
+use crate::tls::{KernelSealing, Timed, time_here};
 
 pub(super) fn findings() -> Vec<Finding> {
     let mut findings = vec![unsent(sysctl_number("net/ipv4/tcp_notsent_lowat"))];
@@ -105,8 +105,8 @@ fn sealing(support: &Support) -> Vec<Finding> {
     };
     let finding = |cipher: Cipher| {
         let name = sealing_name(cipher);
-        let timed = sealing.timed().iter().find(|(timed, ..)| *timed == cipher);
-        let Some(&(_, kernel, here)) = timed else {
+        let timed = sealing.timed().iter().find(|timed| timed.cipher == cipher);
+        let Some(&Timed { kernel, here, .. }) = timed else {
             return match time_here(cipher) {
                 Ok(here) => Finding::ok(name, format!("{} by the server", for_each_gib(here))),
                 Err(error) => Finding::unknown(name, format!("it could not be timed: {error}")),
@@ -117,7 +117,11 @@ fn sealing(support: &Support) -> Vec<Finding> {
         } else {
             "the server encrypts, which takes less"
         };
-        let (here, kernel) = (for_each_gib(here), kernel.as_millis());
+        let here = for_each_gib(here);
+        let Some(kernel) = kernel.map(|kernel| kernel.as_millis()) else {
+            let text = format!("{here} by the server; the kernel stalled, and is not used");
+            return Finding::warning(name, text);
+        };
         Finding::ok(
             name,
             format!("{here} by the server, {kernel} ms by the kernel: with --ktls auto {chosen}"),

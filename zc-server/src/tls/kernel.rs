@@ -15,7 +15,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion};
 use zc_core::ktls::{self, Cipher, IV_BYTES, KernelTls, Refusal, SendSecrets, Support, Version};
-use zc_core::{Slots, Transfer};
+use zc_core::{Progress, Slots, Transfer};
 
 use super::record::{PLAIN_BYTES_MAX, Sealer};
 use crate::config::tls::KernelTls as Mode;
@@ -24,6 +24,8 @@ use crate::config::tls::KernelTls as Mode;
 const TIMED: Duration = Duration::from_millis(8);
 /// How much is sent between two looks at the clock, in bytes.
 const TIMED_BYTES: u64 = 1 << 20;
+/// For how long the kernel may take nothing more until it is said to stall.
+const STALLED: Duration = Duration::from_secs(1);
 /// How much is sealed here at a time.
 const TIMED_RECORDS: usize = 4;
 
@@ -44,10 +46,19 @@ pub(crate) struct KernelSealing {
 enum Verdict {
     Off,
     Refused(Refusal),
-    /// Kernel and this program, with each cipher, in CPU time for each GiB.
-    Timed(Vec<(Cipher, Duration, Duration)>),
+    /// With each cipher.
+    Timed(Vec<Timed>),
     /// Without a comparison.
     On,
+}
+
+/// What both paths take with a cipher, in CPU time for each GiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timed {
+    pub(crate) cipher: Cipher,
+    /// The kernel; `None` where it stalled.
+    pub(crate) kernel: Option<Duration>,
+    pub(crate) here: Duration,
 }
 
 impl KernelSealing {
@@ -95,8 +106,12 @@ impl KernelSealing {
             let mut versions = versions.collect::<Vec<_>>();
             if let (Some(&version), Mode::Auto) = (versions.last(), mode) {
                 let (kernel, here) = (time_kernel(version, cipher)?, time_here(cipher)?);
-                timed.push((cipher, kernel, here));
-                if kernel >= here {
+                timed.push(Timed {
+                    cipher,
+                    kernel,
+                    here,
+                });
+                if kernel.is_none_or(|kernel| kernel >= here) {
                     versions.clear();
                 }
             }
@@ -123,9 +138,8 @@ impl KernelSealing {
         self.chosen.iter().any(|(_, chosen)| *chosen == cipher)
     }
 
-    /// How long kernel and this program take with each cipher that the kernel has, in CPU time for each GiB;
-    /// none where they were not compared.
-    pub(crate) fn timed(&self) -> &[(Cipher, Duration, Duration)] {
+    /// How long kernel and this program take with each cipher that the kernel has; none where they were not compared.
+    pub(crate) fn timed(&self) -> &[Timed] {
         match &self.verdict {
             Verdict::Timed(timed) => timed,
             Verdict::Off | Verdict::Refused(_) | Verdict::On => &[],
@@ -148,11 +162,19 @@ impl fmt::Display for KernelSealing {
             }
             Verdict::Timed(timed) => {
                 f.write_str("kernel TLS, CPU in ms/GiB against here:")?;
-                for (cipher, kernel, here) in timed {
+                for Timed {
+                    cipher,
+                    kernel,
+                    here,
+                } in timed
+                {
                     let is_chosen = self.is_for_cipher(*cipher);
                     let chosen = if is_chosen { "used" } else { "not used" };
-                    let (kernel, here) = (kernel.as_millis(), here.as_millis());
-                    write!(f, " {cipher} {kernel} to {here}, {chosen};")?;
+                    let here = here.as_millis();
+                    match kernel.map(|kernel| kernel.as_millis()) {
+                        Some(kernel) => write!(f, " {cipher} {kernel} to {here}, {chosen};")?,
+                        None => write!(f, " {cipher} stalled, {chosen};")?,
+                    }
                 }
                 Ok(())
             }
@@ -235,18 +257,29 @@ fn cpu_time() -> io::Result<Duration> {
     Ok(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
-fn time_kernel(version: Version, cipher: Cipher) -> io::Result<Duration> {
+/// How long the kernel takes; `None` if it stalls.
+fn time_kernel(version: Version, cipher: Cipher) -> io::Result<Option<Duration>> {
     let (file, socket) = stage()?;
+    socket.set_write_timeout(Some(STALLED))?;
     let key = vec![0; cipher.key_bytes()];
     let secrets = SendSecrets::new(version, cipher, &key, &[0; IV_BYTES], 0);
     let secrets = secrets.map_err(io::Error::other)?;
     let socket =
         KernelTls::enable(socket, secrets).map_err(|refused| io::Error::other(refused.refusal))?;
-    time(|| {
-        zc_core::copy(&file, &socket)
-            .map(drop)
-            .map_err(io::Error::from)
-    })
+    let timed = time(|| {
+        let mut transfer = Transfer::new(&file, 0, TIMED_BYTES);
+        while transfer.remaining() > 0 {
+            if transfer.advance(&socket, TIMED_BYTES)? == Progress::WouldBlock {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    });
+    match timed {
+        Ok(timed) => Ok(Some(timed)),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// How long this program takes with `cipher`, in CPU time for each GiB.

@@ -37,6 +37,6 @@ mod tests;
 
 pub(crate) use failure::FailedHandshake;
 pub use kernel::KernelTlsError;
-pub(crate) use kernel::{KernelSealing, time_here};
+pub(crate) use kernel::{KernelSealing, Timed, time_here};
 pub(crate) use open::{Failed, Received};
 pub(crate) use session::{KERNEL_BYTES_MAX, PEER_GONE, RECORD_BYTES_MAX, Session};
