@@ -17,7 +17,7 @@ mod progress;
 pub(crate) mod report;
 pub(crate) mod results;
 pub(crate) mod scenarios;
-mod section;
+pub(crate) mod section;
 pub(crate) mod sizes;
 mod stats;
 pub(crate) mod study;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::bench::results::Results;
+use crate::bench::section::Section;
 
 /// Where results are, from the root of the repository.
 const DIRECTORY: &str = "zc-bench/results";
@@ -46,10 +47,10 @@ impl Newest {
             found.cloned().unwrap_or_default()
         };
         Self {
-            sizes: newest(|run| !run.samples.is_empty()),
+            sizes: newest(|run| run.sections().contains(&Section::Sizes.name())),
             study: newest(|run| !run.study.is_empty()),
             cold: newest(|run| !run.cold.is_empty()),
-            idle: newest(|run| !run.idle.is_empty()),
+            idle: newest(|run| run.sections().contains(&Section::Idle.name())),
         }
     }
 }
@@ -57,7 +58,7 @@ impl Newest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::made_up::{cold, empty, full};
+    use crate::bench::report::made_up::{add_samples, cold, empty, full};
 
     #[test]
     fn each_part_is_of_the_newest_run_that_has_it_and_was_not_interrupted() {
@@ -67,6 +68,8 @@ mod tests {
         };
         let mut cold_only = dated("2026-02-01T00:00:00Z", empty());
         cold_only.cold.push(cold("fuse", "zc", 1, 0));
+        // Samples by TLS are none of the sizes.
+        add_samples(&mut cold_only, "1k-tls", "zc", 10.0, 3);
         let mut interrupted = dated("2026-03-01T00:00:00Z", full());
         interrupted.interrupted = true;
         let newest = Newest::of(vec![
