@@ -64,7 +64,7 @@ pub use certificates::{CertificateError, CertificateWarning};
 pub use cli::TlsArgs;
 pub use cli::{
     Args, CacheArgs, ColdArgs, Command, DoctorArgs, EtagArgs, IoUring, LimitArgs, ListeningArgs,
-    Precompressed, ServingArgs, Switch, TagStore,
+    Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

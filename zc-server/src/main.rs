@@ -29,6 +29,8 @@ fn main() -> ExitCode {
     match &args.command {
         Some(Command::Etag(args)) => return write_tags(args),
         Some(Command::Doctor(args)) => return examine(args),
+        Some(Command::Check(_)) => return check(args),
+        Some(Command::PrintConfig(_)) => return print_config(&args),
         None => {}
     }
     // Before there is another thread.
@@ -112,6 +114,42 @@ fn examine(args: &DoctorArgs) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_FAILURE)
+    }
+}
+
+/// `zc-server check`: warnings and errors go to standard error.
+fn check(args: Args) -> ExitCode {
+    let config = match Config::try_from(args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("zc-server: {error}");
+            return ExitCode::from(error.exit_code());
+        }
+    };
+    match Server::check(&config) {
+        Ok(warnings) => {
+            for warning in warnings {
+                eprintln!("zc-server: warning: {warning}");
+            }
+            println!("the configuration is right");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("zc-server: {error}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+/// `zc-server print-config`.
+fn print_config(args: &Args) -> ExitCode {
+    match args.to_toml() {
+        Ok(text) => {
+            // Who has closed it wants to read no more.
+            let _ = write!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => error.exit(),
     }
 }
 

@@ -86,6 +86,23 @@ impl fmt::Display for Stopped {
 }
 
 impl Server {
+    /// Opens all that `config` names but its addresses, and answers what a server would warn of.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), but for addresses.
+    pub fn check(config: &Config) -> Result<Vec<StartWarning>, StartError> {
+        let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
+        let services = Services::start(config, diagnostics.clone()).map_err(StartError::Disk)?;
+        #[cfg(feature = "tls")]
+        let services = with_acceptor(services, config)?;
+        Content::open(config, &services.mounts, &diagnostics, None)?;
+        let warnings = std::iter::empty();
+        #[cfg(feature = "tls")]
+        let warnings = warnings.chain(certificate_warnings(&services));
+        Ok(warnings.collect())
+    }
+
     /// Opens the root and the listeners, so that every error of the configuration shows here.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::{Args, HELP_COLUMNS_MAX};
 
 /// The options by heading, in their order.
 const HEADINGS: &[(&str, &str)] = &[
+    ("Configuration", "config"),
     ("Listening", "bind threads congestion defer-accept"),
     #[cfg(feature = "tls")]
     (
@@ -66,6 +67,10 @@ fn no_line_is_wider_than_a_terminal() {
         &["etag", "--help"],
         &["doctor", "-h"],
         &["doctor", "--help"],
+        &["check", "-h"],
+        &["check", "--help"],
+        &["print-config", "-h"],
+        &["print-config", "--help"],
     ] {
         for line in help(words).lines() {
             let columns = line.chars().count();
@@ -99,7 +104,7 @@ fn every_option_is_under_its_heading_in_order() {
 fn the_short_help_has_one_line_for_each_option() {
     let (text, command) = (help(&["-h"]), Args::command());
     let is_option = |line: &str| line.starts_with("      --");
-    let from = text.lines().skip_while(|line| *line != "Listening:");
+    let from = text.lines().skip_while(|line| *line != "Configuration:");
     let lines = from.take_while(|line| *line != "Examples:");
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let (of_options, headings) = lines

@@ -1,5 +1,7 @@
 //! The command line, validated: [`Args`] become a [`Config`].
 
+use std::path::Path;
+
 use zc_http::Coding;
 
 use super::choice::{IoUring, Precompressed, Switch};
@@ -29,8 +31,13 @@ impl TryFrom<Args> for Config {
         }));
         refuse_repeated(&named.collect::<Vec<_>>())?;
         let files = files_from(&args.serving)?;
+        let root = ServedRoot::open(&args.root)?;
+        if let Some(file) = &args.config {
+            let sites = files.sites.iter().map(|site| &site.root);
+            refuse_served(file, sites.chain([&root]))?;
+        }
         Ok(Self {
-            root: ServedRoot::open(&args.root)?,
+            root,
             files,
             #[cfg(feature = "tls")]
             tls,
@@ -62,6 +69,27 @@ impl TryFrom<Args> for Config {
             },
         })
     }
+}
+
+/// Refuses a configuration file that would be served.
+fn refuse_served<'r>(
+    file: &Path,
+    roots: impl Iterator<Item = &'r ServedRoot>,
+) -> Result<(), ConfigError> {
+    // It was read, and what cannot be found any more is served to nobody.
+    let Ok(real) = file.canonicalize() else {
+        return Ok(());
+    };
+    for root in roots {
+        let real_root = root.path().canonicalize();
+        if real_root.is_ok_and(|root| real.starts_with(root)) {
+            return Err(ConfigError::FileServed {
+                file: file.to_owned(),
+                root: root.path().to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses two options that listen on the same address: the second one could not be bound.

@@ -7,8 +7,10 @@ mod caching;
 mod choice;
 mod cold;
 mod doctor;
+mod effective;
 mod environment;
 mod etag;
+mod file;
 mod into_config;
 #[cfg(feature = "tls")]
 mod into_tls;
@@ -17,6 +19,7 @@ mod listening;
 mod mistakes;
 pub(crate) mod parse;
 mod serving;
+mod sources;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -29,6 +32,7 @@ pub use caching::CacheArgs;
 pub use choice::{IoUring, Precompressed, Switch};
 pub use cold::ColdArgs;
 pub use doctor::DoctorArgs;
+pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
@@ -47,6 +51,7 @@ Examples:
   zc-server image.iso               a single file
   zc-server etag /srv/www           write entity-tags, do not serve
   zc-server doctor /srv/www         what this machine can do, do not serve
+  zc-server check --config zc.toml  are the options right? Do not serve
 
 'zc-server --help' explains each option.";
 
@@ -81,7 +86,11 @@ Examples:
   zc-server etag /srv/www
       Write entity-tags made from the content of files.
   zc-server doctor /srv/www
-      Say what this machine can do for the server, and what it lacks.";
+      Say what this machine can do for the server, and what it lacks.
+  zc-server check --config /etc/zc/zc.toml
+      Check a configuration file, and what it names.
+  zc-server print-config --config /etc/zc/zc.toml --bind :80
+      Print all options, and where each comes from.";
 
 /// Serve a directory or a file over HTTP/1.1
 #[derive(Debug, Clone, Parser)]
@@ -96,6 +105,20 @@ pub struct Args {
     /// Directory to serve, or one regular file
     #[arg(default_value = ".", env = "ZC_ROOT", hide_env_values = true)]
     pub root: PathBuf,
+
+    /// Read options from a TOML file
+    ///
+    /// Each key is the name of an option without hyphens in front, and `root` is ROOT. An option that may be repeated
+    /// has an array, and one without a value has true or false. The command line and the environment go before the
+    /// file. Paths in it are relative to the current directory.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ZC_CONFIG",
+        hide_env_values = true,
+        help_heading = "Configuration"
+    )]
+    pub config: Option<PathBuf>,
 
     /// Options of the listening sockets.
     #[command(flatten)]
@@ -152,8 +175,19 @@ pub enum Command {
     /// mended, the line ends in how. The exit code is 1 if the server could not start, and 0 otherwise. Nothing is
     /// written; a file below ROOT is read.
     Doctor(DoctorArgs),
+    /// Check options and configuration file, and what they name
+    ///
+    /// Roots, pages and certificates are opened as the server would open them. Nothing listens. The exit code is 0 if
+    /// the server could start, as far as that can be said without its addresses.
+    Check(ServerOptions),
+    /// Print the options in effect as TOML, with where each comes from
+    ///
+    /// The output is a configuration file for --config.
+    PrintConfig(ServerOptions),
 }
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod help_tests;
 #[cfg(test)]

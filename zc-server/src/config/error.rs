@@ -51,6 +51,13 @@ pub enum ConfigError {
         /// The host that is named again.
         host: String,
     },
+    /// The configuration file is below a root, and would be served.
+    FileServed {
+        /// The file as given.
+        file: PathBuf,
+        /// The root.
+        root: PathBuf,
+    },
     /// `--precompressed` has `off` beside codings.
     PrecompressedOffBesideOthers,
     /// An option that needs a certificate is given without one.
@@ -102,7 +109,8 @@ impl ConfigError {
         match self {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
-            | Self::RootUnservable { .. } => 1,
+            | Self::RootUnservable { .. }
+            | Self::FileServed { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::SiteRepeated { .. }
@@ -151,6 +159,12 @@ impl fmt::Display for ConfigError {
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
+            Self::FileServed { file, root } => write!(
+                f,
+                "the configuration file `{}` is below the root `{}`, where it would be served; move it",
+                OneLine(file),
+                OneLine(root)
+            ),
             Self::BindRepeated { one, other, .. } if one == other => {
                 write!(f, "{one} is given twice; remove one")
             }

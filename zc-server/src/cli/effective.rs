@@ -1,0 +1,92 @@
+//! `zc-server check` and `zc-server print-config`: the options of the server, without serving.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::file::{is_key, key_of};
+
+/// The options of the server behind a task that looks at them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerOptions {
+    /// Options and ROOT, as to serve
+    #[arg(
+        value_name = "OPTIONS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub words: Vec<OsString>,
+}
+
+/// Where the value of an option comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    CommandLine,
+    Environment(OsString),
+    File { path: PathBuf, line: usize },
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment(name) => write!(f, "environment variable {}", name.display()),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The options in effect as TOML, each with its source. What is not set and has no default is left out.
+pub(super) fn to_toml(
+    command: &Command,
+    matches: &ArgMatches,
+    source_of: impl Fn(&Arg) -> Source,
+) -> String {
+    let mut lines = String::new();
+    for arg in command.get_arguments().filter(|arg| is_key(arg)) {
+        if let Some(value) = value_of(arg, matches) {
+            let (key, source) = (key_of(arg), source_of(arg));
+            lines.push_str(&format!("{key} = {value} # {source}\n"));
+        }
+    }
+    lines
+}
+
+fn value_of(arg: &Arg, matches: &ArgMatches) -> Option<String> {
+    let id = arg.get_id().as_str();
+    if matches!(arg.get_action(), ArgAction::SetTrue) {
+        return Some(matches.get_flag(id).to_string());
+    }
+    let values = matches.get_raw(id)?;
+    // White space may stand around what a delimiter separates.
+    let values: Vec<String> = match arg.get_value_delimiter() {
+        Some(_) => values
+            .map(|value| quoted(OsStr::new(value.to_string_lossy().trim())))
+            .collect(),
+        None => values.map(quoted).collect(),
+    };
+    match arg.get_action() {
+        ArgAction::Append => Some(format!("[{}]", values.join(", "))),
+        _ => values.into_iter().next(),
+    }
+}
+
+/// A string of TOML. Bytes that are no UTF-8 cannot stand there, and are replaced.
+fn quoted(value: &OsStr) -> String {
+    let mut quoted = String::from("\"");
+    for char in value.to_string_lossy().chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,274 @@
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+
+use super::Args;
+use super::effective::Source;
+use super::file::{ConfigFile, is_key, key_of};
+
+/// Three values of each option: as typed, as its variable, and as a file has it.
+const VALUES: &[(&str, [&str; 3])] = &[
+    ("root", ["a", "b", "c"]),
+    ("bind", ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
+    ("threads", ["1", "2", "3"]),
+    ("congestion", ["cubic", "bbr", "system"]),
+    ("defer-accept", ["off", "on", "off"]),
+    ("tls-cert", ["a", "b", "c"]),
+    ("tls-key", ["a", "b", "c"]),
+    ("tls-self-signed", ["a", "b", "c"]),
+    ("tls-bind", ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
+    ("tls-min", ["1.3", "1.2", "1.3"]),
+    ("tls-client-ca", ["a", "b", "c"]),
+    ("tls-ocsp", ["a", "b", "c"]),
+    ("handshake-timeout", ["1s", "2s", "3s"]),
+    ("ktls", ["on", "off", "auto"]),
+    ("redirect-http", ["true", "true", "true"]),
+    ("acme-webroot", ["a", "b", "c"]),
+    ("hsts", ["1", "2", "3"]),
+    ("tls-key-log", ["true", "true", "true"]),
+    ("index", ["a", "b", "c"]),
+    ("symlinks", ["deny", "follow", "within"]),
+    ("spa", ["a", "b", "c"]),
+    ("error-page", ["404=a", "404=b", "404=c"]),
+    ("site", ["a=a", "a=b", "a=c"]),
+    ("cache-control", ["*=a", "*=b", "*=c"]),
+    ("header", ["X-A: a", "X-A: b", "X-A: c"]),
+    ("cors", ["https://a", "https://b", "https://c"]),
+    ("cors-headers", ["X-A", "X-B", "X-C"]),
+    ("download-query", ["off", "on", "off"]),
+    ("mime", ["x=a/a", "x=b/b", "x=c/c"]),
+    ("default-type", ["a/a", "b/b", "c/c"]),
+    ("charset", ["off", "utf-16", "auto"]),
+    ("precompressed", ["br", "gz", "zst"]),
+    ("etag", ["declared", "off", "auto"]),
+    ("hidden", ["true", "true", "true"]),
+    ("listing", ["off", "on", "off"]),
+    ("method", ["copy", "splice", "sendfile"]),
+    ("method-override", ["true", "true", "true"]),
+    ("cache-files", ["1", "2", "3"]),
+    ("cache-bytes", ["1MiB", "2MiB", "3MiB"]),
+    ("cache-file-max", ["1KiB", "2KiB", "3KiB"]),
+    ("cache-ttl", ["1s", "2s", "3s"]),
+    ("offload-cold-reads", ["off", "on", "off"]),
+    ("io-uring", ["off", "auto", "off"]),
+    ("disk-threads", ["1", "2", "3"]),
+    ("disk-timeout", ["1s", "2s", "3s"]),
+    ("max-connections", ["1", "2", "3"]),
+    ("header-timeout", ["1s", "2s", "3s"]),
+    ("idle-timeout", ["1s", "2s", "3s"]),
+    ("send-timeout", ["1s", "2s", "3s"]),
+    ("grace-period", ["1s", "2s", "3s"]),
+    ("access-log", ["clf", "combined", "json"]),
+];
+
+/// Options that need another one, and what is typed beside them.
+const BESIDE: [(&str, &str); 3] = [
+    ("tls-key", "--tls-cert=x"),
+    ("tls-ocsp", "--tls-cert=x"),
+    ("cors-headers", "--cors"),
+];
+
+/// A file with this text, in a directory that is removed with it.
+fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("zc.toml");
+    std::fs::write(&path, text).expect("a file");
+    (directory, path)
+}
+
+/// The options in effect as `print-config` has them, of words, variables and a file.
+fn effective(
+    words: &[String],
+    variables: &[(String, &str)],
+    file: Option<&Path>,
+) -> Result<String, clap::Error> {
+    let mut all = vec![OsString::from("zc-server")];
+    all.extend(words.iter().map(OsString::from));
+    if let Some(path) = file {
+        all.extend([OsString::from("--config"), path.into()]);
+    }
+    Args::toml_of(&all, |name| {
+        let set = variables.iter().find(|(set, _)| OsStr::new(set) == name);
+        set.map(|(_, value)| value.into())
+    })
+}
+
+fn line_of<'t>(toml: &'t str, key: &str) -> Option<&'t str> {
+    let mut lines = toml.lines();
+    lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+}
+
+#[test]
+fn each_option_is_taken_from_the_command_line_before_the_environment_before_the_file() {
+    let command = Args::command();
+    for arg in command.get_arguments().filter(|arg| is_key(arg)) {
+        let key = key_of(arg);
+        let of_key = VALUES.iter().find(|(name, _)| *name == key);
+        let (_, values) = of_key.unwrap_or_else(|| panic!("no values of {key}"));
+        let is_flag = matches!(arg.get_action(), clap::ArgAction::SetTrue);
+        let typed = match (key, is_flag) {
+            ("root", _) => values[0].to_owned(),
+            (_, true) => format!("--{key}"),
+            (_, false) => format!("--{key}={}", values[0]),
+        };
+        let name = format!("ZC_{}", key.replace('-', "_").to_uppercase());
+        let quote = if is_flag { "" } else { "\"" };
+        let (_directory, path) =
+            written(&format!("# first\n{key} = {quote}{}{quote}\n", values[2]));
+        for sources in 0..8 {
+            let beside = BESIDE.iter().filter(|(of, _)| *of == key);
+            let mut words = Vec::from_iter(beside.map(|(_, word)| (*word).to_owned()));
+            words.extend((sources & 1 > 0).then(|| typed.clone()));
+            let variables = Vec::from_iter((sources & 2 > 0).then(|| (name.clone(), values[1])));
+            let file = (sources & 4 > 0).then_some(&*path);
+            let toml = effective(&words, &variables, file);
+            let toml = toml.unwrap_or_else(|error| panic!("{key}, {sources}: {error}"));
+            let line = line_of(&toml, key);
+            let (value, source) = match sources {
+                0 => {
+                    let is_default = line.is_none_or(|line| line.ends_with("# default"));
+                    assert!(is_default, "{line:?}");
+                    continue;
+                }
+                _ if sources & 1 > 0 => (values[0], Source::CommandLine),
+                _ if sources & 2 > 0 => (values[1], Source::Environment(name.clone().into())),
+                _ => (
+                    values[2],
+                    Source::File {
+                        path: path.clone(),
+                        line: 2,
+                    },
+                ),
+            };
+            let line = line.unwrap_or_else(|| panic!("{key}, {sources}: not set"));
+            let (found, told) = line.split_once(" # ").expect("a source");
+            let found = found.trim_matches(['[', ']', '"']);
+            assert_eq!((found, told), (value, &*source.to_string()), "{key}");
+        }
+    }
+    let known = |name: &str| command.get_arguments().any(|arg| key_of(arg) == name);
+    assert!(
+        VALUES
+            .iter()
+            .all(|(name, _)| known(name) || !cfg!(feature = "tls"))
+    );
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let (_directory, path) = written(
+        "root = \"a \\\"b\\\"\\u0009\"\nbind = [\"127.0.0.1:1\", \":2\"]\nthreads = 3\nhidden = true\n\
+         listing = false\ncors = true\nheader = [\"*.js=X-A: a, b\", \"X-B: \\\\\"]\nspa = true\n",
+    );
+    let first = effective(&[], &[], Some(&path)).expect("right");
+    let (_other_directory, other) = written(&first);
+    let again = effective(&[], &[], Some(&other)).expect("right");
+    let values = |toml: &str| -> Vec<String> {
+        let lines = toml
+            .lines()
+            .map(|line| line.rsplit_once(" # ").expect("a source").0.to_owned());
+        lines.collect()
+    };
+    assert_eq!(values(&first), values(&again));
+    assert_eq!(
+        line_of(&first, "listing").map(|line| &line[..5]),
+        Some("\"off\"")
+    );
+    assert!(first.contains("root = \"a \\\"b\\\"\\u0009\""), "{first}");
+    assert!(first.contains("cors = [\"*\"]"), "{first}");
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_with_its_place_and_what_helps() {
+    for (text, said) in [
+        (
+            "\nthread = 3\n",
+            ":2:1: there is no option `thread`; did you mean `threads`?",
+        ),
+        (
+            "cache_files = 3\n",
+            ":1:1: there is no option `cache_files`; did you mean `cache-files`?",
+        ),
+        ("[server]\nbind = 1\n", "there is no option `server`"),
+        (
+            "config = \"other\"\n",
+            "a file cannot name another one; use --config",
+        ),
+        ("help = true\n", "there is no option `help`"),
+        (
+            "hidden = \"on\"\n",
+            ":1:10: `hidden` is true or false; this is of type string",
+        ),
+        (
+            "threads = true\n",
+            ":1:11: `threads` is a string or a number; this is of type boolean",
+        ),
+        (
+            "threads = [1, 2]\n",
+            ":1:11: `threads` is a string or a number; this is of type array",
+        ),
+        (
+            "bind = [[\":80\"]]\n",
+            ":1:9: `bind` is a string, or an array of strings",
+        ),
+        (
+            "listing = 1979-05-27\n",
+            ":1:11: `listing` is a string, true or false",
+        ),
+        ("root = 0x10\n", ":1:8: `root` is a string or a number"),
+        ("threads = 1\nthreads = 2\n", ":2:1: "),
+        ("root = \"a\n", ":1:"),
+        ("threads = 0\n", "the value comes from "),
+        (
+            "spa = [\"a\", \"b\"]\n",
+            ":1:7: `spa` is a string or a number",
+        ),
+    ] {
+        let (_directory, path) = written(text);
+        let error = effective(&[], &[], Some(&path))
+            .expect_err(text)
+            .to_string();
+        let is_named = error.contains(&*path.to_string_lossy()) || said.starts_with("a file");
+        assert!(error.contains(said) && is_named, "{text:?}: {error}");
+    }
+    let missing = effective(&[], &[], Some(Path::new("/nowhere/zc.toml"))).expect_err("no file");
+    let said = missing.to_string();
+    assert!(
+        said.contains("cannot read the configuration file `/nowhere/zc.toml`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_file_may_be_named_by_its_variable_and_the_command_line_goes_before_it() {
+    let (_directory, path) = written("threads = 3\n");
+    let (_other_directory, other) = written("threads = 4\n");
+    let name = path.to_str().expect("UTF-8");
+    let by_variable = [("ZC_CONFIG".to_owned(), name)];
+    let toml = effective(&[], &by_variable, None).expect("right");
+    assert!(
+        line_of(&toml, "threads").is_some_and(|line| line.starts_with("\"3\"")),
+        "{toml}"
+    );
+    let toml = effective(&[], &by_variable, Some(&other)).expect("right");
+    assert!(
+        line_of(&toml, "threads").is_some_and(|line| line.starts_with("\"4\"")),
+        "{toml}"
+    );
+}
+
+#[test]
+fn a_file_of_any_bytes_is_refused_or_read() {
+    let command = {
+        let mut command = Args::command();
+        command.build();
+        command
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("zc.toml");
+    proptest::proptest!(|(bytes: Vec<u8>)| {
+        std::fs::write(&path, &bytes).expect("a file");
+        let _ = ConfigFile::read(&path, &command);
+    });
+}

@@ -1,0 +1,222 @@
+//! Options from all their sources: the command line, before the environment, before the configuration file.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Id};
+
+use super::effective::{self, ServerOptions, Source};
+use super::environment::words_of;
+use super::file::ConfigFile;
+use super::{Args, Command as Task, mistakes};
+
+/// The longest default that `-h` shows: an address with a port.
+const SHORT_DEFAULT_BYTES_MAX: usize = "127.0.0.1:8080".len();
+
+impl Args {
+    /// The options of this process, from its command line and its environment. Exits after `--help` and
+    /// `--version`, and with an error where an option is wrong.
+    #[must_use]
+    pub fn from_process() -> Self {
+        let words: Vec<_> = std::env::args_os().collect();
+        Self::from_words(&words, |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The options of a command line, with variables and the configuration file for those that it leaves out.
+    pub(super) fn from_words(
+        words: &[OsString],
+        variable: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut options = Options::gather(words, &variable)?;
+        let parsed = Self::from_arg_matches(&options.matches)?;
+        let Some(Task::Check(task) | Task::PrintConfig(task)) = &parsed.command else {
+            return Ok(parsed);
+        };
+        let words = server_words(words, task);
+        options = Options::gather(&words, &variable)?;
+        Ok(Self {
+            command: parsed.command,
+            ..Self::from_arg_matches(&options.matches)?
+        })
+    }
+
+    /// The options in effect as TOML, with where each comes from, for `print-config` with the same words behind it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the options.
+    pub fn to_toml(&self) -> Result<String, clap::Error> {
+        let Some(Task::Check(task) | Task::PrintConfig(task)) = &self.command else {
+            return Ok(String::new());
+        };
+        let words: Vec<_> = std::env::args_os().take(1).collect();
+        Self::toml_of(&server_words(&words, task), |name| std::env::var_os(name))
+    }
+
+    pub(super) fn toml_of(
+        words: &[OsString],
+        variable: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<String, clap::Error> {
+        let options = Options::gather(words, &variable)?;
+        let source_of = |arg: &Arg| options.source_of(arg);
+        Ok(effective::to_toml(
+            &options.command,
+            &options.matches,
+            source_of,
+        ))
+    }
+}
+
+/// The words of the server behind those of a task.
+fn server_words(words: &[OsString], task: &ServerOptions) -> Vec<OsString> {
+    words.iter().take(1).chain(&task.words).cloned().collect()
+}
+
+/// What was found of all options.
+struct Options {
+    command: Command,
+    matches: ArgMatches,
+    /// The options that were typed nowhere, with where their values come from.
+    sources: Vec<(Id, Source)>,
+}
+
+impl Options {
+    fn gather(
+        words: &[OsString],
+        variable: &impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Args::command();
+        // An argument can be shown in an error only when its command is complete.
+        command.build();
+        let bare = command
+            .clone()
+            .mut_args(|arg| arg.env(None::<&str>).allow_negative_numbers(true));
+        let typed = match bare.clone().try_get_matches_from(words) {
+            Ok(typed) => typed,
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                let command = help_command(command, words);
+                return Err(command.try_get_matches_from(words).err().unwrap_or(error));
+            }
+            Err(error) => return Err(mistakes::explained(error, words, &bare)),
+        };
+        mistakes::refuse_url(&typed, &bare)?;
+        let mut sources = Vec::new();
+        // The variables are those of the server.
+        if typed.subcommand().is_some() {
+            return Ok(Self {
+                command,
+                matches: typed,
+                sources,
+            });
+        }
+        let file = config_file(&typed, variable, &command)?;
+        let (program, typed_words) = match words.split_first() {
+            Some((program, rest)) => (Some(program.clone()), rest),
+            None => (None, words),
+        };
+        let mut all: Vec<OsString> = program.into_iter().collect();
+        for arg in command.get_arguments() {
+            if is_typed(&typed, arg) {
+                continue;
+            }
+            let value = arg.get_env().and_then(variable);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let name = arg.get_env().unwrap_or_default().to_owned();
+                sources.push((arg.get_id().clone(), Source::Environment(name)));
+                let words = words_of(arg, &value, &command);
+                all.extend(words.map_err(|error| blame(error, &command, &sources))?);
+            } else if let Some((file, (words, line))) = file
+                .as_ref()
+                .and_then(|file| Some((file, file.words(arg)?)))
+            {
+                let path = file.path.clone();
+                sources.push((arg.get_id().clone(), Source::File { path, line }));
+                all.extend_from_slice(words);
+            }
+        }
+        all.extend_from_slice(typed_words);
+        let matches = bare.try_get_matches_from(all);
+        Ok(Self {
+            matches: matches.map_err(|error| blame(error, &command, &sources))?,
+            command,
+            sources,
+        })
+    }
+
+    fn source_of(&self, arg: &Arg) -> Source {
+        let mut sources = self.sources.iter();
+        match sources.find(|(id, _)| id == arg.get_id()) {
+            Some((_, source)) => source.clone(),
+            None if is_typed(&self.matches, arg) => Source::CommandLine,
+            None => Source::Default,
+        }
+    }
+}
+
+fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
+    matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+}
+
+/// The configuration file that the command line names, or its variable.
+fn config_file(
+    typed: &ArgMatches,
+    variable: &impl Fn(&OsStr) -> Option<OsString>,
+    command: &Command,
+) -> Result<Option<ConfigFile>, clap::Error> {
+    let path = match typed.get_one::<PathBuf>("config") {
+        Some(path) => Some(path.clone()),
+        None => {
+            let mut args = command.get_arguments();
+            let arg = args.find(|arg| arg.get_id() == "config");
+            let value = arg.and_then(|arg| arg.get_env()).and_then(variable);
+            let value = value.filter(|value| !value.is_empty());
+            value.map(PathBuf::from)
+        }
+    };
+    path.map(|path| ConfigFile::read(&path, command))
+        .transpose()
+}
+
+/// The command whose help is shown. `--help` names the variables and explains the values; `-h` has one line
+/// for each option, without them and without long defaults.
+fn help_command(command: Command, words: &[OsString]) -> Command {
+    if words.iter().any(|word| word == "--help") {
+        return command;
+    }
+    let shorten = |arg: Arg| {
+        let is_long = |value: &OsStr| value.len() > SHORT_DEFAULT_BYTES_MAX;
+        let hides_default = arg.get_default_values().iter().any(|value| is_long(value));
+        arg.env(None::<&str>)
+            .hide_possible_values(true)
+            .hide_default_value(hides_default)
+    };
+    let command = command.mut_args(shorten);
+    command.mut_subcommands(|subcommand| subcommand.mut_args(shorten))
+}
+
+/// Adds to an error about a value where that comes from.
+fn blame(mut error: clap::Error, command: &Command, sources: &[(Id, Source)]) -> clap::Error {
+    let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let mut args = command.get_arguments();
+    let arg = args.find(|arg| arg.to_string() == *about);
+    let source = arg.and_then(|arg| {
+        let mut sources = sources.iter();
+        sources.find(|(id, _)| id == arg.get_id())
+    });
+    if let Some((_, source)) = source {
+        let from = match source {
+            Source::Environment(_) => format!("the {source}"),
+            source => source.to_string(),
+        };
+        let tip = format!("the value comes from {from}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
