@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod ci;
 mod fuzz;
+mod man;
 mod markdown;
 mod pictures;
 mod tidy;
@@ -20,6 +21,7 @@ Tasks:
   book [ARGS]      make the book in target/book, or run its commands; see book --help
   ci [ARGS]        run the gates, or the fast ones with --quick; see ci --help
   fuzz [ARGS]      run the fuzzers; see fuzz --help
+  man [ARGS]       write the man pages; see man --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
   tidy [ARGS]      check sizes, layers, documents and words; see tidy --help
   vm-test [ARGS]   test kernel TLS in virtual machines; see vm-test --help
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("man") => man::run(&rest),
         Some("pictures") => pictures::run(&rest),
         Some("tidy") => tidy::run(&rest),
         Some("vm-test") => vm_test::run(&rest),

@@ -63,8 +63,8 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, DoctorArgs, EtagArgs, IoUring, LimitArgs, ListeningArgs,
-    Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
+    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
+    ListeningArgs, Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -31,6 +31,11 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => return examine(args),
         Some(Command::Check(_)) => return check(args),
         Some(Command::PrintConfig(_)) => return print_config(&args),
+        Some(Command::Completions(args)) => {
+            // Who has closed it wants to read no more.
+            let _ = io::stdout().write_all(&args.script());
+            return ExitCode::SUCCESS;
+        }
         None => {}
     }
     // Before there is another thread.

@@ -71,6 +71,8 @@ fn no_line_is_wider_than_a_terminal() {
         &["check", "--help"],
         &["print-config", "-h"],
         &["print-config", "--help"],
+        &["completions", "-h"],
+        &["completions", "--help"],
     ] {
         for line in help(words).lines() {
             let columns = line.chars().count();

@@ -6,6 +6,7 @@
 mod caching;
 mod choice;
 mod cold;
+mod completions;
 mod doctor;
 mod effective;
 mod environment;
@@ -31,6 +32,7 @@ use crate::config::LogFormat;
 pub use caching::CacheArgs;
 pub use choice::{IoUring, Precompressed, Switch};
 pub use cold::ColdArgs;
+pub use completions::CompletionsArgs;
 pub use doctor::DoctorArgs;
 pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
@@ -184,6 +186,10 @@ pub enum Command {
     ///
     /// The output is a configuration file for --config.
     PrintConfig(ServerOptions),
+    /// Print the completions of a shell
+    ///
+    /// For bash: zc-server completions bash > /etc/bash_completion.d/zc-server.
+    Completions(CompletionsArgs),
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod certificates;
 mod changing_files;
 mod coherence;
 mod cold;
+mod completions;
 mod config_file;
 mod cork;
 mod curl;
