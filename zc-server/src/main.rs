@@ -13,7 +13,9 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::doctor;
 use zc_server::tagging::{self, Tagged};
-use zc_server::{Args, Command, Config, DoctorArgs, EtagArgs, Handle, Server, Stopped};
+use zc_server::{
+    Args, Command, Config, DoctorArgs, EtagArgs, Handle, Server, ServerOptions, Stopped,
+};
 
 /// The root or an address could not be used, or the server failed.
 const EXIT_FAILURE: u8 = 1;
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Etag(args)) => return write_tags(args),
         Some(Command::Doctor(args)) => return examine(args),
         Some(Command::Check(_)) => return check(args),
-        Some(Command::PrintConfig(_)) => return print_config(&args),
+        Some(Command::PrintConfig(options)) => return print_config(options),
         Some(Command::Completions(args)) => {
             // Who has closed it wants to read no more.
             let _ = io::stdout().write_all(&args.script());
@@ -46,11 +48,8 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    for name in Args::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
-        let name = name.to_string_lossy();
-        stderr.say(format_args!(
-            "zc-server: warning: the environment variable {name} belongs to no option; see --help"
-        ));
+    for warning in variable_warnings() {
+        stderr.say(warning);
     }
     let config = match Config::try_from(args) {
         Ok(config) => config,
@@ -122,8 +121,22 @@ fn examine(args: &DoctorArgs) -> ExitCode {
     }
 }
 
+/// Warnings of variables that were meant for this program, and that no option has.
+fn variable_warnings() -> impl Iterator<Item = String> {
+    let names = Args::unknown_variables(std::env::vars_os().map(|(name, _)| name));
+    names.into_iter().map(|name| {
+        let name = name.to_string_lossy();
+        format!(
+            "zc-server: warning: the environment variable {name} belongs to no option; see --help"
+        )
+    })
+}
+
 /// `zc-server check`: warnings and errors go to standard error.
 fn check(args: Args) -> ExitCode {
+    for warning in variable_warnings() {
+        eprintln!("{warning}");
+    }
     let config = match Config::try_from(args) {
         Ok(config) => config,
         Err(error) => {
@@ -136,7 +149,8 @@ fn check(args: Args) -> ExitCode {
             for warning in warnings {
                 eprintln!("zc-server: warning: {warning}");
             }
-            println!("the configuration is right");
+            // Who has closed it wants to read no more.
+            let _ = writeln!(io::stdout(), "the configuration is valid");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -147,8 +161,8 @@ fn check(args: Args) -> ExitCode {
 }
 
 /// `zc-server print-config`.
-fn print_config(args: &Args) -> ExitCode {
-    match args.to_toml() {
+fn print_config(options: &ServerOptions) -> ExitCode {
+    match options.to_toml() {
         Ok(text) => {
             // Who has closed it wants to read no more.
             let _ = write!(io::stdout(), "{text}");

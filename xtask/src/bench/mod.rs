@@ -53,7 +53,7 @@ use section::Section;
     max_term_width = 80
 )]
 pub(crate) struct Options {
-    /// Take under five minutes: short rounds, and fewer other servers
+    /// Take under five minutes: short rounds, fewer other servers, no TLS
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 

@@ -1,10 +1,11 @@
 //! `zc-server check` and `zc-server print-config`: the options of the server, without serving.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use toml::Value;
 
 use super::file::{is_key, key_of};
 
@@ -56,37 +57,21 @@ pub(super) fn to_toml(
     lines
 }
 
-fn value_of(arg: &Arg, matches: &ArgMatches) -> Option<String> {
+fn value_of(arg: &Arg, matches: &ArgMatches) -> Option<Value> {
     let id = arg.get_id().as_str();
     if matches!(arg.get_action(), ArgAction::SetTrue) {
-        return Some(matches.get_flag(id).to_string());
+        return Some(Value::Boolean(matches.get_flag(id)));
     }
-    let values = matches.get_raw(id)?;
     // White space may stand around what a delimiter separates.
-    let values: Vec<String> = match arg.get_value_delimiter() {
-        Some(_) => values
-            .map(|value| quoted(OsStr::new(value.to_string_lossy().trim())))
-            .collect(),
-        None => values.map(quoted).collect(),
-    };
+    let is_separated = arg.get_value_delimiter().is_some();
+    let values = matches.get_raw(id)?.map(|value| {
+        // Bytes that are no UTF-8 cannot stand in TOML, and are replaced.
+        let text = value.to_string_lossy();
+        let text = if is_separated { text.trim() } else { &text };
+        Value::String(text.to_owned())
+    });
     match arg.get_action() {
-        ArgAction::Append => Some(format!("[{}]", values.join(", "))),
+        ArgAction::Append => Some(Value::Array(values.collect())),
         _ => values.into_iter().next(),
     }
-}
-
-/// A string of TOML. Bytes that are no UTF-8 cannot stand there, and are replaced.
-fn quoted(value: &OsStr) -> String {
-    let mut quoted = String::from("\"");
-    for char in value.to_string_lossy().chars() {
-        match char {
-            '"' | '\\' => quoted.extend(['\\', char]),
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -110,7 +110,7 @@ fn unknown(key: &str, command: &Command) -> String {
         Some((_, nearest)) => format!("there is no option `{key}`; did you mean `{nearest}`?"),
         None if key == CONFIG => "a file cannot name another one; use --config".to_owned(),
         None => format!(
-            "there is no option `{key}`; --help lists them, and keys have no hyphens in front"
+            "there is no option `{key}`; keys are the names in --help without hyphens in front"
         ),
     }
 }
@@ -170,7 +170,7 @@ fn text_of(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<String, WrongValue
 
 fn wrong(arg: &Arg, value: &Spanned<DeValue<'_>>, expected: &str) -> WrongValue {
     let (key, found) = (key_of(arg), value.get_ref().type_str());
-    let message = format!("`{key}` is {expected}; this is of type {found}");
+    let message = format!("`{key}` must be {expected}, not of type {found}");
     (value.span().start, message)
 }
 

@@ -111,8 +111,8 @@ pub struct Args {
     /// Read options from a TOML file
     ///
     /// Each key is the name of an option without hyphens in front, and `root` is ROOT. An option that may be repeated
-    /// has an array, and one without a value has true or false. The command line and the environment go before the
-    /// file. Paths in it are relative to the current directory.
+    /// has an array, and one without a value has true or false. The command line and the environment take precedence
+    /// over the file. Paths in it are relative to the current directory.
     #[arg(
         long,
         value_name = "FILE",

@@ -1,4 +1,5 @@
-//! Options from all their sources: the command line, before the environment, before the configuration file.
+//! Options from all their sources: the command line takes precedence over the environment, and that over the
+//! configuration file.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -42,19 +43,6 @@ impl Args {
         })
     }
 
-    /// The options in effect as TOML, with where each comes from, for `print-config` with the same words behind it.
-    ///
-    /// # Errors
-    ///
-    /// Those of the options.
-    pub fn to_toml(&self) -> Result<String, clap::Error> {
-        let Some(Task::Check(task) | Task::PrintConfig(task)) = &self.command else {
-            return Ok(String::new());
-        };
-        let words: Vec<_> = std::env::args_os().take(1).collect();
-        Self::toml_of(&server_words(&words, task), |name| std::env::var_os(name))
-    }
-
     pub(super) fn toml_of(
         words: &[OsString],
         variable: impl Fn(&OsStr) -> Option<OsString>,
@@ -66,6 +54,18 @@ impl Args {
             &options.matches,
             source_of,
         ))
+    }
+}
+
+impl ServerOptions {
+    /// The options in effect as TOML, with where each comes from.
+    ///
+    /// # Errors
+    ///
+    /// Those of the options.
+    pub fn to_toml(&self) -> Result<String, clap::Error> {
+        let program: Vec<_> = std::env::args_os().take(1).collect();
+        Args::toml_of(&server_words(&program, self), |name| std::env::var_os(name))
     }
 }
 

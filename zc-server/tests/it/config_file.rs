@@ -65,7 +65,7 @@ fn a_server_is_configured_by_its_file() {
 #[test]
 fn check_says_whether_the_server_could_start_and_what_is_wrong() {
     let right = Configured::by("threads = 1\n");
-    right.assert_check(0, "the configuration is right");
+    right.assert_check(0, "the configuration is valid");
     let unknown = Configured::by("thread = 1\n");
     unknown.assert_check(
         2,
@@ -85,7 +85,19 @@ fn check_reads_certificates() {
     let missing = Configured::by("tls-cert = \"/nowhere/cert.pem\"\ntls-bind = \"127.0.0.1:0\"\n");
     missing.assert_check(1, "/nowhere/cert.pem");
     let own = Configured::by("tls-self-signed = true\n");
-    own.assert_check(0, "the configuration is right");
+    own.assert_check(0, "the configuration is valid");
+}
+
+#[test]
+fn check_warns_of_variables_that_no_option_has() {
+    let configured = Configured::by("");
+    let mut command = binary();
+    command.env("ZC_BINDS", ":80").arg("check").arg("--config");
+    let output = command.arg(&configured.file).output();
+    let output = output.expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ZC_BINDS belongs to no option"), "{said}");
+    assert!(output.status.success(), "{said}");
 }
 
 #[test]
@@ -93,7 +105,7 @@ fn check_does_not_listen() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound");
     let configured = Configured::by(&format!("bind = \"{address}\"\n"));
-    configured.assert_check(0, "the configuration is right");
+    configured.assert_check(0, "the configuration is valid");
 }
 
 #[test]
