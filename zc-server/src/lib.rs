@@ -64,7 +64,7 @@ pub use certificates::{CertificateError, CertificateWarning};
 pub use cli::TlsArgs;
 pub use cli::{
     Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
-    ListeningArgs, Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
+    Listen, ListeningArgs, Precompressed, ServerOptions, ServingArgs, SiteArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

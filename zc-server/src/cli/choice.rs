@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::config::Bind;
+
 /// Whether io_uring is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IoUring {
@@ -31,5 +33,14 @@ pub enum Precompressed {
     Gz,
     /// None.
     #[value(help = None::<&'static str>)]
+    Off,
+}
+
+/// An address of plain HTTP, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// This address.
+    At(Bind),
+    /// None.
     Off,
 }

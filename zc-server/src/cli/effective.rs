@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::Value;
 
@@ -41,20 +42,24 @@ impl fmt::Display for Source {
     }
 }
 
-/// The options in effect as TOML, each with its source. What is not set and has no default is left out.
-pub(super) fn to_toml(
+/// Options in effect as TOML, each with its source. What has no source or no value is left out.
+pub(super) fn lines(
     command: &Command,
     matches: &ArgMatches,
-    source_of: impl Fn(&Arg) -> Source,
+    source_of: impl Fn(&Arg) -> Option<Source>,
 ) -> String {
     let mut lines = String::new();
     for arg in command.get_arguments().filter(|arg| is_key(arg)) {
-        if let Some(value) = value_of(arg, matches) {
-            let (key, source) = (key_of(arg), source_of(arg));
-            lines.push_str(&format!("{key} = {value} # {source}\n"));
+        if let (Some(value), Some(source)) = (value_of(arg, matches), source_of(arg)) {
+            lines.push_str(&format!("{} = {value} # {source}\n", key_of(arg)));
         }
     }
     lines
+}
+
+/// Whether an option was typed.
+pub(super) fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
+    matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
 }
 
 fn value_of(arg: &Arg, matches: &ArgMatches) -> Option<Value> {

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-use super::Args;
 use super::effective::Source;
 use super::file::{ConfigFile, is_key, key_of};
+use super::{Args, SiteArgs};
 
 /// Three values of each option: as typed, as its variable, and as a file has it.
 const VALUES: &[(&str, [&str; 3])] = &[
@@ -240,6 +240,178 @@ fn what_is_wrong_in_a_file_is_named_with_its_place_and_what_helps() {
     );
 }
 
+/// What the options in effect are, without their sources.
+fn values_of(toml: &str) -> Vec<&str> {
+    let lines = toml.lines().filter(|line| !line.is_empty());
+    let value = |line| <str>::rsplit_once(line, " # ").map_or(line, |(value, _)| value);
+    lines.map(value).collect()
+}
+
+#[test]
+fn tables_stand_for_options() {
+    let tables = "[[listen]]\naddress = \":80\"\n[[listen]]\naddress = 8080\n\
+         [cache-control]\n\"*.js\" = \"max-age=1\"\n\"**\" = \"no-cache\"\n\
+         [headers]\nZ-First = \"1\"\nA-Second = \"a=b: c\"\n[headers.\"*.js\"]\nX-Third = \"3\"\n";
+    let options = "bind = [\":80\", \"8080\"]\ncache-control = [\"*.js=max-age=1\", \"**=no-cache\"]\n\
+         header = [\"Z-First: 1\", \"A-Second: a=b: c\", \"*.js=X-Third: 3\"]\n";
+    let [tables, options] = [tables, options].map(|text| {
+        let (_directory, path) = written(text);
+        effective(&[], &[], Some(&path)).expect("right")
+    });
+    assert_eq!(values_of(&tables), values_of(&options));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn with_https_listeners_alone_there_is_no_plain_one() {
+    let (_directory, path) =
+        written("tls-self-signed = true\n[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n");
+    let toml = effective(&[], &[], Some(&path)).expect("right");
+    let values = values_of(&toml);
+    for expected in ["bind = [\"off\"]", "tls-bind = [\"127.0.0.1:0\"]"] {
+        assert!(values.contains(&expected), "{toml}");
+    }
+}
+
+#[test]
+fn a_site_has_the_options_of_the_server_and_its_own_before_them() {
+    let (_directory, path) = written(
+        "hidden = true\nlisting = false\nindex = [\"a\"]\ncors = true\ncors-headers = \"X-A\"\n\n\
+         [[site]]\nhost = [\"A.example\", \"www.a.example\"]\nroot = \"a\"\nhidden = false\ncors = false\n\
+         [site.headers]\nX-A = \"1\"\n\n[[site]]\nhost = \"b.example\"\nroot = \"-b\"\nindex = [\"b\"]\n",
+    );
+    let words = ["zc-server", "--spa=page.html", "--config"].map(OsString::from);
+    let words = [&words[..], &[path.clone().into()]].concat();
+    let args = Args::from_words(&words, |_| None).expect("right");
+    let [a, b] = &args.site_tables[..] else {
+        panic!("{:?}", args.site_tables)
+    };
+    let page = Some(PathBuf::from("page.html"));
+    assert_eq!(a.hosts, ["a.example", "www.a.example"]);
+    assert_eq!((a.serving.hidden, a.serving.cors.len()), (false, 0));
+    assert_eq!((a.serving.fields.len(), b.serving.fields.len()), (1, 0));
+    assert_eq!(
+        (&a.serving.index[..], &a.serving.spa),
+        (&["a".to_owned()][..], &page)
+    );
+    assert_eq!((&b.root, b.serving.hidden), (&PathBuf::from("./-b"), true));
+    assert_eq!(
+        (&b.serving.index[..], &b.serving.cors_headers[..]),
+        (&["b".to_owned()][..], &["X-A".to_owned()][..])
+    );
+    assert_eq!(a.serving.listing, b.serving.listing);
+
+    let toml = Args::toml_of(&words, |_| None).expect("right");
+    let file = path.display();
+    let own = format!("[[site]] # {file}:7\n");
+    let (_, tables) = toml.split_once(&own).expect("a table");
+    assert!(
+        tables.contains(&format!("hidden = false # {file}:10\n")),
+        "{toml}"
+    );
+    assert!(!tables.contains("spa"), "{toml}");
+    let (_other_directory, again) = written(&toml);
+    assert_eq!(
+        values_of(&effective(&[], &[], Some(&again)).expect("right")),
+        values_of(&toml)
+    );
+    // Sites that are typed take the place of all in the file.
+    let words = [&words[..], &[OsString::from("--site=c=c")]].concat();
+    let args = Args::from_words(&words, |_| None).expect("right");
+    assert_eq!((args.sites.len(), args.site_tables.len()), (1, 0));
+}
+
+#[track_caller]
+fn assert_refused(text: &str, said: &str) {
+    let (_directory, path) = written(text);
+    let error = effective(&[], &[], Some(&path))
+        .expect_err(text)
+        .to_string();
+    assert!(error.contains(said), "{text:?}: {error}");
+}
+
+#[test]
+fn what_is_wrong_in_a_table_is_named_with_its_place() {
+    for (text, said) in [
+        (
+            "bind = 1\n[[listen]]\naddress = 2\n",
+            ":2:3: `bind` is set on line 1 already",
+        ),
+        (
+            "header = \"A: b\"\n[headers]\nA = \"b\"\n",
+            ":2:2: `header` is set on line 1 already",
+        ),
+        (
+            "[listen]\naddress = 1\n",
+            "`listen` must be tables, each headed [[listen]]",
+        ),
+        (
+            "[[listen]]\ntls = false\n",
+            ":1:1: a listener needs `address`, as in --bind",
+        ),
+        (
+            "[[listen]]\naddres = 1\n",
+            ":2:1: a listener has no key `addres`; did you mean `address`?",
+        ),
+        (
+            "[[listen]]\naddress = 1\ntls = \"on\"\n",
+            ":3:7: `tls` must be true or false",
+        ),
+        (
+            "[[listen]]\naddress = \"nowhere\"\n",
+            "the value comes from ",
+        ),
+        (
+            "[cache-control]\n\"a=b\" = \"c\"\n",
+            ":2:1: the glob `a=b` has a `=`; match it by `?`",
+        ),
+        (
+            "[cache-control]\n\"a\" = true\n",
+            ":2:7: `a` must be a string",
+        ),
+        (
+            "[headers]\n\"*.js\" = \"c\"\n",
+            ":2:1: `*.js` is a glob; head a table by [headers.\"*.js\"]",
+        ),
+        (
+            "headers = \"A: b\"\n",
+            "`headers` must be a table, headed [headers], not of type string",
+        ),
+    ] {
+        assert_refused(text, said);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_table_of_a_site_is_named_with_its_place() {
+    for (text, said) in [
+        ("[[site]]\nroot = \"a\"\n", ":1:1: a site needs `host`"),
+        (
+            "[[site]]\nhost = []\nroot = \"a\"\n",
+            ":1:1: a site needs `host`",
+        ),
+        ("[[site]]\nhost = \"a\"\n", ":1:1: a site needs `root`"),
+        (
+            "[[site]]\nhost = \"a:1\"\nroot = \"a\"\n",
+            "`a:1` is not a host name, or has a port",
+        ),
+        (
+            "[[site]]\nhost = \"a\"\nroot = \"a\"\nthreads = 2\n",
+            ":4:1: there is no option `threads`",
+        ),
+        (
+            "[[site]]\nhost = \"a\"\nroot = \"a\"\nlisting = \"no\"\n",
+            "zc.toml:4",
+        ),
+        (
+            "site = [\"a=b\", { host = \"a\", root = \"b\" }]\n",
+            "not both",
+        ),
+    ] {
+        assert_refused(text, said);
+    }
+}
+
 #[test]
 fn the_file_may_be_named_by_its_variable_and_the_command_line_goes_before_it() {
     let (_directory, path) = written("threads = 3\n");
@@ -269,6 +441,6 @@ fn a_file_of_any_bytes_is_refused_or_read() {
     let path = directory.path().join("zc.toml");
     proptest::proptest!(|(bytes: Vec<u8>)| {
         std::fs::write(&path, &bytes).expect("a file");
-        let _ = ConfigFile::read(&path, &command);
+        let _ = ConfigFile::read(&path, &command, &SiteArgs::command());
     });
 }

@@ -19,7 +19,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ),
     (
         "Serving",
-        "index symlinks spa error-page site cache-control header cors cors-headers download-query mime \
+        "site index symlinks spa error-page cache-control header cors cors-headers download-query mime \
          default-type charset precompressed etag hidden listing method method-override",
     ),
     (

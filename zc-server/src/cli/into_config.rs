@@ -4,10 +4,10 @@ use std::path::Path;
 
 use zc_http::Coding;
 
-use super::choice::{IoUring, Precompressed, Switch};
+use super::choice::{IoUring, Listen, Precompressed, Switch};
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
-use super::{Args, ServingArgs};
+use super::{Args, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
 
@@ -23,30 +23,35 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         #[cfg(feature = "tls")]
         let tls = into_tls::tls_from(&args.tls, std::env::var_os(KEY_LOG_VARIABLE))?;
-        let named = args.listening.binds.iter().map(|&bind| ("--bind", bind));
+        let binds = binds_from(&args.listening.binds)?;
+        let named = binds.iter().map(|&bind| ("--bind", bind));
         #[cfg(feature = "tls")]
         let named = named.chain(tls.iter().flat_map(|tls| {
             let binds = tls.binds.iter();
             binds.map(|&bind| ("--tls-bind", bind))
         }));
-        refuse_repeated(&named.collect::<Vec<_>>())?;
+        let named = named.collect::<Vec<_>>();
+        if named.is_empty() {
+            return Err(ConfigError::NothingToListenOn);
+        }
+        refuse_repeated(&named)?;
         let files = files_from(&args.serving)?;
+        let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
         if let Some(file) = &args.config {
-            let sites = files.sites.iter().map(|site| &site.root);
+            let sites = sites.iter().map(|site| &site.root);
             refuse_served(file, sites.chain([&root]))?;
         }
         Ok(Self {
             root,
             files,
+            sites,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]
             acme_webroot: into_tls::acme_webroot_from(&args.tls)?,
-            binds: args.listening.binds,
+            binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
-            method: args.serving.method,
-            method_override: args.serving.method_override,
             access_log: args.access_log,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
@@ -107,30 +112,58 @@ fn refuse_repeated(binds: &[(&'static str, Bind)]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
-    let sites = args.sites.iter().map(|(host, directory)| {
-        let root = ServedRoot::open(directory).map_err(|error| ConfigError::Site {
-            site: format!("{host}={}", directory.display()),
+/// The addresses of plain HTTP.
+fn binds_from(list: &[Listen]) -> Result<Vec<Bind>, ConfigError> {
+    match list {
+        [Listen::Off] => Ok(Vec::new()),
+        list => {
+            let binds = list.iter().map(|listen| match listen {
+                Listen::At(bind) => Ok(*bind),
+                Listen::Off => Err(ConfigError::BindOffBesideOthers),
+            });
+            binds.collect()
+        }
+    }
+}
+
+/// The sites: those of `--site`, which are served as ROOT is, and those of tables.
+fn sites_from(args: &Args, files: &Files) -> Result<Vec<Site>, ConfigError> {
+    let open = |hosts: &[String], directory: &Path| {
+        ServedRoot::open(directory).map_err(|error| ConfigError::Site {
+            site: format!("{}={}", hosts.join(","), directory.display()),
             error: Box::new(error),
-        })?;
+        })
+    };
+    let typed = args.sites.iter().map(|(host, directory)| {
+        let hosts = vec![host.clone()];
         Ok(Site {
-            host: host.clone(),
-            root,
+            root: open(&hosts, directory)?,
+            hosts,
+            files: files.clone(),
         })
     });
-    let sites = sites.collect::<Result<Vec<_>, _>>()?;
-    let twice = |(index, site): &(usize, &Site)| {
-        sites[..*index]
-            .iter()
-            .any(|earlier| earlier.host == site.host)
-    };
-    if let Some((_, site)) = sites.iter().enumerate().find(twice) {
+    let tables = args.site_tables.iter().map(|site: &SiteArgs| {
+        Ok(Site {
+            root: open(&site.hosts, &site.root)?,
+            hosts: site.hosts.clone(),
+            files: files_from(&site.serving)?,
+        })
+    });
+    let sites = typed
+        .chain(tables)
+        .collect::<Result<Vec<_>, ConfigError>>()?;
+    let hosts: Vec<&String> = sites.iter().flat_map(|site| &site.hosts).collect();
+    let twice = |(index, host): &(usize, &&String)| hosts[..*index].contains(host);
+    if let Some((_, host)) = hosts.iter().enumerate().find(twice) {
         return Err(ConfigError::SiteRepeated {
-            host: site.host.clone(),
+            host: (*host).clone(),
         });
     }
+    Ok(sites)
+}
+
+fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
     Ok(Files {
-        sites,
         index: args.index.clone(),
         listing: args.listing == Switch::On,
         spa: args.spa.clone(),
@@ -146,6 +179,8 @@ fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
         hidden: args.hidden,
         symlinks: args.symlinks,
         precompressed: precompressed_from(&args.precompressed)?,
+        method: args.method,
+        method_override: args.method_override,
     })
 }
 

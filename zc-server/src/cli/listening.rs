@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::choice::Switch;
+use super::choice::{Listen, Switch};
 use super::parse;
-use crate::config::{Bind, Congestion};
+use crate::config::Congestion;
 
 /// Options of the listening sockets.
 #[derive(Debug, Clone, Args)]
@@ -14,7 +14,7 @@ pub struct ListeningArgs {
     ///
     /// `8080` and `localhost:8080` listen on the loopback addresses only, IPv4 and IPv6. `:8080` and
     /// `[::]:8080` listen on every address, IPv4 and IPv6. `127.0.0.1:8080` and `[::1]:8080` are single
-    /// addresses. With port 0 the kernel chooses a free port. May be repeated.
+    /// addresses. With port 0 the kernel chooses a free port. May be repeated. With off there is HTTPS alone.
     #[arg(
         long = "bind",
         value_name = "ADDR",
@@ -22,9 +22,9 @@ pub struct ListeningArgs {
         hide_env_values = true,
         value_delimiter = ',',
         default_value = "127.0.0.1:8080",
-        value_parser = parse::bind
+        value_parser = parse::bind_or_off
     )]
-    pub binds: Vec<Bind>,
+    pub binds: Vec<Listen>,
 
     /// Worker threads [default: one per CPU]
     #[arg(

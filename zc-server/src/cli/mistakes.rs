@@ -1,10 +1,12 @@
 //! Errors of the command line whose cause the parser does not know: that ROOT is a single path, that an
-//! optional value follows `=`, and how options of other servers are called here.
+//! optional value follows `=`, how options of other servers are called here, and where a value comes from.
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, ArgMatches, Command};
+use clap::{ArgAction, ArgMatches, Command, Id};
+
+use super::effective::Source;
 
 const PORT: &str = "use --bind PORT for the loopback addresses, or --bind :PORT for every address";
 /// Options that other servers have, and what to use here.
@@ -103,4 +105,33 @@ pub(super) fn refuse_url(matches: &ArgMatches, command: &Command) -> Result<(), 
 
 fn failure(command: &Command, message: &str) -> clap::Error {
     command.clone().error(ErrorKind::ArgumentConflict, message)
+}
+
+/// Adds to an error about a value where that comes from.
+pub(super) fn blame(
+    mut error: clap::Error,
+    command: &Command,
+    sources: &[(Id, Source)],
+) -> clap::Error {
+    let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let mut args = command.get_arguments();
+    let arg = args.find(|arg| arg.to_string() == *about);
+    let source = arg.and_then(|arg| {
+        let mut sources = sources.iter();
+        sources.find(|(id, _)| id == arg.get_id())
+    });
+    if let Some((_, source)) = source {
+        let from = match source {
+            Source::Environment(_) => format!("the {source}"),
+            source => source.to_string(),
+        };
+        let tip = format!("the value comes from {from}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
 }

@@ -20,6 +20,7 @@ mod listening;
 mod mistakes;
 pub(crate) mod parse;
 mod serving;
+mod site;
 mod sources;
 #[cfg(feature = "tls")]
 mod tls;
@@ -30,7 +31,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::LogFormat;
 pub use caching::CacheArgs;
-pub use choice::{IoUring, Precompressed, Switch};
+pub use choice::{IoUring, Listen, Precompressed, Switch};
 pub use cold::ColdArgs;
 pub use completions::CompletionsArgs;
 pub use doctor::DoctorArgs;
@@ -39,6 +40,7 @@ pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
 pub use serving::ServingArgs;
+pub use site::SiteArgs;
 #[cfg(feature = "tls")]
 pub use tls::TlsArgs;
 
@@ -130,6 +132,24 @@ pub struct Args {
     #[cfg(feature = "tls")]
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    /// Serve DIR to requests for HOST
+    ///
+    /// HOST has no port and is compared without regard to case. Requests for all other hosts are served
+    /// from ROOT. May be repeated. Tables [[site]] of the configuration file can have options of their own.
+    #[arg(
+        long = "site",
+        value_name = "HOST=DIR",
+        env = "ZC_SITE",
+        hide_env_values = true,
+        value_parser = parse::site,
+        help_heading = "Serving"
+    )]
+    pub sites: Vec<(String, PathBuf)>,
+
+    /// The tables `[[site]]` of the configuration file, where it is that which names the sites.
+    #[arg(skip)]
+    pub site_tables: Vec<SiteArgs>,
 
     /// Options of what is served, and of the responses.
     #[command(flatten)]

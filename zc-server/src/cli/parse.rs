@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use zc_core::SendMethod;
 use zc_http::{Status, is_token};
 
+use super::choice::Listen;
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
@@ -50,6 +51,14 @@ const MANAGED_FIELDS: [(&str, &str); 21] = [
     ("upgrade", OF_CONNECTION),
     ("vary", COMPUTED),
 ];
+
+/// Parses an address to listen on, or `off`.
+pub(crate) fn bind_or_off(text: &str) -> Result<Listen, String> {
+    match text {
+        "off" => Ok(Listen::Off),
+        _ => bind(text).map(Listen::At),
+    }
+}
 
 /// Parses an address to listen on.
 pub(crate) fn bind(text: &str) -> Result<Bind, String> {
@@ -342,19 +351,29 @@ pub(crate) fn site(text: &str) -> Result<(String, PathBuf), String> {
     let (host, directory) = text
         .split_once('=')
         .ok_or_else(|| format!("no `=` between host and directory; {form}"))?;
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-    let has_port = !host.starts_with('[') && host.contains(':');
-    if host.is_empty() || !host.bytes().all(is_host) || has_port {
-        return Err(format!(
-            "`{host}` is not a host name, or has a port; {form}"
-        ));
-    }
+    let host = host_name(host).ok_or_else(|| not_host(host, form))?;
     if directory.is_empty() {
         return Err(format!("no directory after the `=`; {form}"));
     }
-    // A final dot names the same host.
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
     Ok((host, PathBuf::from(directory)))
+}
+
+/// Parses the host of a site.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    host_name(text).ok_or_else(|| not_host(text, "example: example.org"))
+}
+
+/// A host without a port, in lower case.
+fn host_name(host: &str) -> Option<String> {
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let has_port = !host.starts_with('[') && host.contains(':');
+    let is_valid = !host.is_empty() && host.bytes().all(is_host) && !has_port;
+    // A final dot names the same host.
+    is_valid.then(|| host.trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn not_host(host: &str, form: &str) -> String {
+    format!("`{host}` is not a host name, or has a port; {form}")
 }
 
 /// Trims a value; refuses one that would end its line.

@@ -75,19 +75,6 @@ pub struct ServingArgs {
     )]
     pub error_pages: Vec<ErrorPage>,
 
-    /// Serve DIR to requests for HOST
-    ///
-    /// HOST has no port and is compared without regard to case. Requests for all other hosts are served
-    /// from ROOT. May be repeated.
-    #[arg(
-        long = "site",
-        value_name = "HOST=DIR",
-        env = "ZC_SITE",
-        hide_env_values = true,
-        value_parser = parse::site
-    )]
-    pub sites: Vec<(String, PathBuf)>,
-
     /// Cache-Control of paths that match GLOB
     ///
     /// A glob without a slash matches file names in every directory: *.js. One with a slash matches

@@ -4,14 +4,16 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Id};
 
-use super::effective::{self, ServerOptions, Source};
+use super::effective::{self, ServerOptions, Source, is_typed};
 use super::environment::words_of;
 use super::file::ConfigFile;
-use super::{Args, Command as Task, mistakes};
+use super::file::{SITE, key_of};
+use super::mistakes::{self, blame};
+use super::site::ReadSite;
+use super::{Args, Command as Task, SiteArgs};
 
 /// The longest default that `-h` shows: an address with a port.
 const SHORT_DEFAULT_BYTES_MAX: usize = "127.0.0.1:8080".len();
@@ -30,16 +32,15 @@ impl Args {
         words: &[OsString],
         variable: impl Fn(&OsStr) -> Option<OsString>,
     ) -> Result<Self, clap::Error> {
-        let mut options = Options::gather(words, &variable)?;
-        let parsed = Self::from_arg_matches(&options.matches)?;
+        let parsed = Options::gather(words, &variable)?.parsed()?;
         let Some(Task::Check(task) | Task::PrintConfig(task)) = &parsed.command else {
             return Ok(parsed);
         };
         let words = server_words(words, task);
-        options = Options::gather(&words, &variable)?;
+        let options = Options::gather(&words, &variable)?;
         Ok(Self {
             command: parsed.command,
-            ..Self::from_arg_matches(&options.matches)?
+            ..options.parsed()?
         })
     }
 
@@ -48,12 +49,14 @@ impl Args {
         variable: impl Fn(&OsStr) -> Option<OsString>,
     ) -> Result<String, clap::Error> {
         let options = Options::gather(words, &variable)?;
-        let source_of = |arg: &Arg| options.source_of(arg);
-        Ok(effective::to_toml(
-            &options.command,
-            &options.matches,
-            source_of,
-        ))
+        let source_of = |arg: &Arg| {
+            // Sites that have tables stand behind all else.
+            let has_tables = key_of(arg) == SITE && !options.sites.is_empty();
+            (!has_tables).then(|| options.source_of(arg))
+        };
+        let lines = effective::lines(&options.command, &options.matches, source_of);
+        let tables = options.sites.iter().map(ReadSite::to_toml);
+        Ok(tables.fold(lines, |lines, table| lines + &table))
     }
 }
 
@@ -80,6 +83,8 @@ struct Options {
     matches: ArgMatches,
     /// The options that were typed nowhere, with where their values come from.
     sources: Vec<(Id, Source)>,
+    /// The sites that have tables in the configuration file.
+    sites: Vec<ReadSite>,
 }
 
 impl Options {
@@ -109,40 +114,42 @@ impl Options {
                 command,
                 matches: typed,
                 sources,
+                sites: Vec::new(),
             });
         }
         let file = config_file(&typed, variable, &command)?;
-        let (program, typed_words) = match words.split_first() {
-            Some((program, rest)) => (Some(program.clone()), rest),
-            None => (None, words),
-        };
-        let mut all: Vec<OsString> = program.into_iter().collect();
-        for arg in command.get_arguments() {
-            if is_typed(&typed, arg) {
-                continue;
-            }
-            let value = arg.get_env().and_then(variable);
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                let name = arg.get_env().unwrap_or_default().to_owned();
-                sources.push((arg.get_id().clone(), Source::Environment(name)));
-                let words = words_of(arg, &value, &command);
-                all.extend(words.map_err(|error| blame(error, &command, &sources))?);
-            } else if let Some((file, (words, line))) = file
-                .as_ref()
-                .and_then(|file| Some((file, file.words(arg)?)))
-            {
-                let path = file.path.clone();
-                sources.push((arg.get_id().clone(), Source::File { path, line }));
-                all.extend_from_slice(words);
-            }
-        }
-        all.extend_from_slice(typed_words);
+        let all = all_words(
+            words,
+            &typed,
+            variable,
+            file.as_ref(),
+            &command,
+            &mut sources,
+        )?;
         let matches = bare.try_get_matches_from(all);
+        let matches = matches.map_err(|error| blame(error, &command, &sources))?;
+        let is_of_file = |(id, source): &(Id, Source)| {
+            id.as_str() == "sites" && matches!(source, Source::File { .. })
+        };
+        let sites = match file.filter(|_| sources.iter().any(is_of_file)) {
+            None => Vec::new(),
+            Some(file) => {
+                let read = |table| ReadSite::read(table, &file.path, (&command, &matches));
+                file.sites.iter().map(read).collect::<Result<_, _>>()?
+            }
+        };
         Ok(Self {
-            matches: matches.map_err(|error| blame(error, &command, &sources))?,
             command,
+            matches,
             sources,
+            sites,
         })
+    }
+
+    fn parsed(&self) -> Result<Args, clap::Error> {
+        let mut args = Args::from_arg_matches(&self.matches)?;
+        args.site_tables = self.sites.iter().map(|site| site.args.clone()).collect();
+        Ok(args)
     }
 
     fn source_of(&self, arg: &Arg) -> Source {
@@ -155,8 +162,41 @@ impl Options {
     }
 }
 
-fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
-    matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+/// The words of the command line behind those of variables and of the file, for options that are not typed. Where
+/// those come from is added to `sources`.
+fn all_words(
+    words: &[OsString],
+    typed: &ArgMatches,
+    variable: &impl Fn(&OsStr) -> Option<OsString>,
+    file: Option<&ConfigFile>,
+    command: &Command,
+    sources: &mut Vec<(Id, Source)>,
+) -> Result<Vec<OsString>, clap::Error> {
+    let (program, typed_words) = match words.split_first() {
+        Some((program, rest)) => (Some(program.clone()), rest),
+        None => (None, words),
+    };
+    let mut all: Vec<OsString> = program.into_iter().collect();
+    for arg in command.get_arguments() {
+        if is_typed(typed, arg) {
+            continue;
+        }
+        let value = arg.get_env().and_then(variable);
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let name = arg.get_env().unwrap_or_default().to_owned();
+            sources.push((arg.get_id().clone(), Source::Environment(name)));
+            let words = words_of(arg, &value, command);
+            all.extend(words.map_err(|error| blame(error, command, sources))?);
+        } else if let Some((file, (words, line))) =
+            file.and_then(|file| Some((file, file.words(arg)?)))
+        {
+            let path = file.path.clone();
+            sources.push((arg.get_id().clone(), Source::File { path, line }));
+            all.extend_from_slice(words);
+        }
+    }
+    all.extend_from_slice(typed_words);
+    Ok(all)
 }
 
 /// The configuration file that the command line names, or its variable.
@@ -175,7 +215,9 @@ fn config_file(
             value.map(PathBuf::from)
         }
     };
-    path.map(|path| ConfigFile::read(&path, command))
+    let mut site = SiteArgs::command();
+    site.build();
+    path.map(|path| ConfigFile::read(&path, command, &site))
         .transpose()
 }
 
@@ -194,29 +236,4 @@ fn help_command(command: Command, words: &[OsString]) -> Command {
     };
     let command = command.mut_args(shorten);
     command.mut_subcommands(|subcommand| subcommand.mut_args(shorten))
-}
-
-/// Adds to an error about a value where that comes from.
-fn blame(mut error: clap::Error, command: &Command, sources: &[(Id, Source)]) -> clap::Error {
-    let Some(ContextValue::String(about)) = error.get(ContextKind::InvalidArg) else {
-        return error;
-    };
-    let mut args = command.get_arguments();
-    let arg = args.find(|arg| arg.to_string() == *about);
-    let source = arg.and_then(|arg| {
-        let mut sources = sources.iter();
-        sources.find(|(id, _)| id == arg.get_id())
-    });
-    if let Some((_, source)) = source {
-        let from = match source {
-            Source::Environment(_) => format!("the {source}"),
-            source => source.to_string(),
-        };
-        let tip = format!("the value comes from {from}");
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![tip.into()]),
-        );
-    }
-    error
 }

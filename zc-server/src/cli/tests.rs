@@ -42,7 +42,7 @@ fn addresses() {
     let args = parsed(&["--bind", "0.0.0.0:80", "--bind=[::1]:0", "www"]).expect("valid");
     assert_eq!(
         args.listening.binds,
-        ["0.0.0.0:80", "[::1]:0"].map(|text| text.parse().unwrap())
+        ["0.0.0.0:80", "[::1]:0"].map(|text| Listen::At(text.parse().unwrap()))
     );
     assert_eq!(args.root, PathBuf::from("www"));
     let args = parsed(&["--bind", "127.0.0.1:1,127.0.0.1:2"]).expect("valid");
@@ -53,7 +53,7 @@ fn addresses() {
         Bind::Everywhere(80),
         Bind::Loopback(8081),
     ];
-    assert_eq!(args.listening.binds, expected);
+    assert_eq!(args.listening.binds, expected.map(Listen::At));
     for wrong in [
         "example.org:80",
         "127.0.0.1",

@@ -58,6 +58,10 @@ pub enum ConfigError {
         /// The root.
         root: PathBuf,
     },
+    /// `--bind` has `off` beside addresses.
+    BindOffBesideOthers,
+    /// `--bind` has `off`, and there is no HTTPS.
+    NothingToListenOn,
     /// `--precompressed` has `off` beside codings.
     PrecompressedOffBesideOthers,
     /// An option that needs a certificate is given without one.
@@ -114,6 +118,8 @@ impl ConfigError {
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::SiteRepeated { .. }
+            | Self::BindOffBesideOthers
+            | Self::NothingToListenOn
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
@@ -179,6 +185,12 @@ impl fmt::Display for ConfigError {
             Self::SiteRepeated { host } => {
                 write!(f, "--site {host} is given twice; remove one")
             }
+            Self::BindOffBesideOthers => f.write_str(
+                "--bind: `off` cannot be combined with addresses; use `off`, or a list of addresses",
+            ),
+            Self::NothingToListenOn => f.write_str(
+                "--bind is `off`, and there is no HTTPS; name an address, or add --tls-cert or --tls-self-signed",
+            ),
             Self::PrecompressedOffBesideOthers => f.write_str(
                 "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",
             ),

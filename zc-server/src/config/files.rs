@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use globset::GlobMatcher;
+use zc_core::SendMethod;
 use zc_http::Coding;
 
 use super::root::ServedRoot;
@@ -20,8 +21,6 @@ pub const MEDIA_TYPE_DEFAULT: &str = "application/octet-stream";
 /// How files become responses. [`Default`] is the command line without options.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// Further sites by the host of the request; all other hosts get the root of the server.
-    pub sites: Vec<Site>,
     /// Names of index files; the first that exists is sent for its directory.
     pub index: Vec<String>,
     /// Whether a directory without an index is listed.
@@ -53,12 +52,15 @@ pub struct Files {
     pub symlinks: Symlinks,
     /// Content codings of precompressed files beside the originals; the first is preferred.
     pub precompressed: Vec<Coding>,
+    /// How file bytes reach the socket.
+    pub method: SendMethod,
+    /// Whether a request may choose the method for itself.
+    pub method_override: bool,
 }
 
 impl Default for Files {
     fn default() -> Self {
         Self {
-            sites: Vec::new(),
             index: vec!["index.html".to_owned()],
             listing: true,
             spa: None,
@@ -74,17 +76,21 @@ impl Default for Files {
             hidden: false,
             symlinks: Symlinks::Within,
             precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
+            method: SendMethod::Auto,
+            method_override: false,
         }
     }
 }
 
-/// A site: a host with its own root.
+/// A site: hosts with their own root.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The host, in lower case and without a port.
-    pub host: String,
-    /// Its root.
+    /// The hosts, in lower case and without a port.
+    pub hosts: Vec<String>,
+    /// What is served to requests for them.
     pub root: ServedRoot,
+    /// How files of this site become responses.
+    pub files: Files,
 }
 
 /// The page of an error.

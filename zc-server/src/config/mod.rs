@@ -19,11 +19,10 @@ use std::{
 };
 
 use clap::ValueEnum;
-use zc_core::SendMethod;
 
 pub use bind::{Bind, ParseBindError, Scheme};
 pub use error::ConfigError;
-use files::Files;
+use files::{Files, Site};
 pub use network::{Congestion, Network};
 pub use root::ServedRoot;
 #[cfg(feature = "tls")]
@@ -93,10 +92,6 @@ pub struct Config {
     pub acme_webroot: Option<std::path::PathBuf>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
-    /// How file bytes reach the socket.
-    pub method: SendMethod,
-    /// Whether a request may choose the method for itself.
-    pub method_override: bool,
     /// Whether and how responses are logged to standard output.
     pub access_log: LogFormat,
     /// Time limit for a whole request head, in milliseconds.
@@ -124,6 +119,8 @@ pub struct Config {
     pub network: Network,
     /// How files become responses.
     pub files: Files,
+    /// Further sites by the host of the request; all other hosts get [`root`](Self::root).
+    pub sites: Vec<Site>,
 }
 
 /// The response cache. Each worker has its own, with an equal share of these limits.
@@ -182,8 +179,6 @@ impl Config {
             #[cfg(feature = "tls")]
             acme_webroot: None,
             threads: threads_default(),
-            method: SendMethod::Auto,
-            method_override: false,
             access_log: LogFormat::Off,
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
             idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,
@@ -197,6 +192,7 @@ impl Config {
             cache: CacheLimits::default(),
             network: Network::default(),
             files: Files::default(),
+            sites: Vec::new(),
         })
     }
 }

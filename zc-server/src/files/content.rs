@@ -29,15 +29,14 @@ pub(crate) struct Content {
     pub(crate) generation: u64,
     /// The paths that are served: of ROOT, and then of the sites.
     pub(crate) roots: Vec<Arc<RootPath>>,
-    /// The hosts of the sites, in lower case.
-    hosts: Vec<String>,
+    /// The rules of ROOT, and then of the sites.
+    rules: Vec<Rules>,
+    /// The hosts of the sites, in lower case, with the place of their root.
+    hosts: Vec<(String, usize)>,
     /// The place among the roots of what a certificate authority asks for by HTTP.
     challenges: Option<usize>,
     /// The port of HTTPS, where requests by HTTP are redirected there.
     redirect_port: Option<u16>,
-    pub(crate) rules: Rules,
-    pub(crate) method: zc_core::SendMethod,
-    pub(crate) method_override: bool,
 }
 
 /// What of the configuration cannot be served.
@@ -71,39 +70,53 @@ impl Content {
         https_port: Option<u16>,
     ) -> Result<(Self, Vec<Arc<Root>>), ContentError> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let open_path = |path: &Path| {
+        let open_path = |path: &Path, files: &Files| {
             let (mounts, diagnostics) = (Arc::clone(mounts), diagnostics.clone());
-            let opened = RootPath::open(path, config.files.symlinks, mounts, diagnostics);
+            let opened = RootPath::open(path, files.symlinks, mounts, diagnostics);
             let (path, root) = opened.map_err(|error| ContentError::Root {
                 path: path.to_owned(),
                 error,
             })?;
             Ok((Arc::new(path), root))
         };
-        let open = |root: &config::ServedRoot| {
-            let (path, root) = open_path(root.path())?;
-            check_pages(&config.files, &root)?;
+        let open = |(root, files): (&config::ServedRoot, &Files)| {
+            let (path, root) = open_path(root.path(), files)?;
+            check_pages(files, &root)?;
             Ok((path, root))
         };
-        let sites = &config.files.sites;
-        let roots = std::iter::once(&config.root).chain(sites.iter().map(|site| &site.root));
-        let mut opened = roots.map(open).collect::<Result<Vec<_>, ContentError>>()?;
+        let sites = config.sites.iter().map(|site| (&site.root, &site.files));
+        let all = std::iter::once((&config.root, &config.files)).chain(sites);
+        let opened = all.clone().map(open);
+        let mut opened = opened.collect::<Result<Vec<_>, ContentError>>()?;
         let secure = Secure::new(config);
-        let webroot = secure.acme_webroot.map(open_path).transpose()?;
+        let webroot = secure
+            .acme_webroot
+            .map(|path| open_path(path, &config.files));
+        let webroot = webroot.transpose()?;
         let challenges = webroot.is_some().then_some(opened.len());
         opened.extend(webroot);
         let (paths, opened) = opened.into_iter().unzip();
         let content = Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             roots: paths,
-            hosts: sites.iter().map(|site| site.host.clone()).collect(),
+            rules: all
+                .map(|(_, files)| Rules::new(files, config.cache.ttl_ms, secure.hsts_seconds))
+                .collect(),
+            // ROOT comes first.
+            hosts: (1..)
+                .zip(&config.sites)
+                .flat_map(|(place, site)| site.hosts.iter().map(move |host| (host.clone(), place)))
+                .collect(),
             challenges,
             redirect_port: https_port.filter(|_| secure.redirects),
-            rules: Rules::new(&config.files, config.cache.ttl_ms, secure.hsts_seconds),
-            method: config.method,
-            method_override: config.method_override,
         };
         Ok((content, opened))
+    }
+
+    /// How files below this root become responses.
+    pub(crate) fn rules_of(&self, root: usize) -> &Rules {
+        // The root of challenges has none of its own.
+        self.rules.get(root).unwrap_or(&self.rules[0])
     }
 
     /// Whether this root has answers for a certificate authority alone, and no pages of errors.
@@ -144,9 +157,9 @@ impl Content {
         }
         let host = host_of(request.authority());
         let mut hosts = self.hosts.iter();
-        let site = hosts.position(|name| name.as_bytes().eq_ignore_ascii_case(host));
-        // ROOT comes first, and serves all other hosts.
-        site.map_or(0, |site| site + 1)
+        let site = hosts.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
+        // ROOT serves all other hosts.
+        site.map_or(0, |(_, place)| *place)
     }
 }
 

@@ -43,6 +43,10 @@ pub(crate) struct Rules {
     pub(crate) cors: Option<Cors>,
     /// Whether `?download` counts.
     pub(crate) download_query: bool,
+    /// How file bytes reach the socket.
+    pub(crate) method: zc_core::SendMethod,
+    /// Whether a request may choose the method for itself.
+    pub(crate) method_override: bool,
     /// Fields of every response, as lines of a head.
     lines: Vec<u8>,
     /// The same over HTTPS, where they are others.
@@ -104,6 +108,8 @@ impl Rules {
             precompressed: files.precompressed.clone(),
             cors: files.cors.clone(),
             download_query: files.download_query,
+            method: files.method,
+            method_override: files.method_override,
             secure_lines: hsts_seconds.map(|seconds| {
                 let line = format!("Strict-Transport-Security: max-age={seconds}\r\n");
                 [&lines[..], line.as_bytes()].concat()

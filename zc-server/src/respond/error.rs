@@ -31,30 +31,31 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         buffers,
         ..
     } = parts;
+    let rules = content.rules_of(asked.root);
     let framing = Framing {
         method: asked.method,
         version: Version::Http11,
         after: moment.after,
         now: moment.now,
-        lines: content.rules.lines(moment.scheme),
+        lines: rules.lines(moment.scheme),
         scheme: moment.scheme,
-        own_lines: &content.rules.own_lines,
+        own_lines: &rules.own_lines,
         grant: Grant::NONE,
         disposition: None,
-        has_routes: content.rules.spa.is_some(),
+        has_routes: rules.spa.is_some(),
     };
     let builder = ReplyBuilder {
         services,
-        rules: &content.rules,
+        rules,
         framing,
         moment,
-        method: content.method,
+        method: rules.method,
     };
     #[cfg(feature = "tls")]
     if asked.is_not_https {
         return builder.reply(&Plan::NotHttps, buffers);
     }
-    if let Some(page) = content.rules.error_page(status)
+    if let Some(page) = rules.error_page(status)
         && !content.is_of_challenges(asked.root)
         && let Some(root_path) = content.roots.get(asked.root)
         && let CurrentRoot::Open(root) =
@@ -141,8 +142,8 @@ impl Responder<'_, '_> {
     /// Answers an error: with the page that the site has for it, or with a line of text.
     pub(super) fn error(mut self, problem: impl Into<Problem>) -> Responded {
         let problem = problem.into();
-        let page = self.content.rules.error_page(problem.status);
-        let Some(path) = page.filter(|_| !self.is_of_challenges) else {
+        let page = self.rules.error_page(problem.status);
+        let Some(path) = page.filter(|_| !self.content.is_of_challenges(self.index)) else {
             return self.plain_error(problem);
         };
         let root = match self.root {
@@ -173,8 +174,7 @@ impl Responder<'_, '_> {
                 }
             }
             Resolved::Uncached(Found::File(resource)) => {
-                let rules = &self.content.rules;
-                let representation = Representation::new(*resource, rules, self.moment.now);
+                let representation = Representation::new(*resource, self.rules, self.moment.now);
                 let mut file = CachedFile::new(representation);
                 let builder = self.plain_builder();
                 Responded::Reply(builder.reply_page(problem, &mut file, self.buffers))
@@ -187,7 +187,7 @@ impl Responder<'_, '_> {
     /// The status stays that of the error, whatever is wrong with its page.
     fn pageless_error(self, problem: Problem, error: &ResolveError) -> Responded {
         if let CurrentRoot::Open(root) = self.root {
-            let page = self.content.rules.error_page(problem.status);
+            let page = self.rules.error_page(problem.status);
             let page = page.unwrap_or_default();
             warn_pageless(problem.status, (root, page), error, self.services);
         }

@@ -25,6 +25,7 @@ use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
+use crate::files::rules::Rules;
 use crate::respond::cache::{CacheEntry, CachedFile, Id, Key as CacheKey, ResponseCache};
 use crate::respond::failure::Failure;
 use crate::respond::plan::{Override, Plan, Problem};
@@ -94,14 +95,15 @@ pub(crate) fn respond(
     let content = begun.as_ref().unwrap_or(content);
     // What was served before is no business of the cache nor of the roots any more.
     let is_current = content.generation == parts.content.generation;
+    let index = content.root_of(request, moment.scheme);
+    let rules = content.rules_of(index);
     if let Some(plan) = to_https(request, content, moment.scheme) {
-        let builder = builder(request, services, content, moment, content.method, None);
+        let builder = builder(request, services, rules, moment, rules.method, None);
         return Responded::Reply(builder.reply(&plan, buffers));
     }
-    let index = content.root_of(request, moment.scheme);
     let Some(root_path) = content.roots.get(index) else {
         // A site's place is one of the list.
-        let builder = builder(request, services, content, moment, content.method, None);
+        let builder = builder(request, services, rules, moment, rules.method, None);
         let plan = Plan::Message(Status::InternalServerError);
         return Responded::Reply(builder.reply(&plan, buffers));
     };
@@ -130,11 +132,12 @@ pub(crate) fn respond(
         request,
         services,
         content,
+        index,
+        rules,
         is_current,
         moment,
         root_path,
         root,
-        is_of_challenges: content.is_of_challenges(index),
         cache,
         buffers,
         pending,
@@ -154,12 +157,14 @@ struct Responder<'a, 'r> {
     request: &'a Request<'r>,
     services: &'a Services,
     content: &'a Arc<Content>,
-    /// Whether it is served still.
+    /// The place of the root among those of the content.
+    index: usize,
+    rules: &'a Rules,
+    /// Whether the content is served still.
     is_current: bool,
     moment: &'a Moment,
     root_path: &'a Arc<RootPath>,
     root: CurrentRoot<'a>,
-    is_of_challenges: bool,
     cache: &'a mut ResponseCache,
     buffers: &'a mut Buffers,
     pending: Option<Box<PendingLookup>>,
@@ -171,7 +176,7 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
-        match examine(self.request, self.content, path) {
+        match examine(self.request, self.rules, path) {
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
         }
@@ -179,7 +184,7 @@ impl<'a> Responder<'a, '_> {
 
     /// Answers with what stands at `path`.
     fn resource(mut self, asked: &RequestTarget, path: &[u8]) -> Responded {
-        let rules = &self.content.rules;
+        let rules = self.rules;
         let query = Query {
             path,
             is_directory: asked.is_directory,
@@ -273,7 +278,7 @@ impl<'a> Responder<'a, '_> {
         if !self.is_current {
             return Resolved::Uncached(found);
         }
-        let (services, rules, now) = (self.services, &self.content.rules, self.moment.now);
+        let (services, rules, now) = (self.services, self.rules, self.moment.now);
         let make = |resource| CachedFile::new(Representation::new(resource, rules, now));
         let id = match self.cache.insert(key, found, asked_ms, make) {
             Ok(id) => id,
@@ -301,25 +306,15 @@ impl<'a> Responder<'a, '_> {
         let Some(CacheEntry::File(file)) = self.cache.entry(id) else {
             return self.error(Status::NotFound);
         };
-        if let Some(problem) = problem(
-            self.request,
-            &file.representation,
-            self.content,
-            self.moment,
-        ) {
+        let representation = &file.representation;
+        if let Some(problem) = problem(self.request, representation, self.rules, self.moment) {
             return self.error(problem);
         }
-        let disposition = disposition(
-            self.request,
-            &file.representation,
-            self.root,
-            path,
-            self.content,
-        );
+        let disposition = disposition(self.request, representation, self.root, path, self.rules);
         let builder = builder(
             self.request,
             self.services,
-            self.content,
+            self.rules,
             self.moment,
             asked.method,
             disposition.as_deref(),
@@ -328,15 +323,15 @@ impl<'a> Responder<'a, '_> {
     }
 
     fn loose_file(self, resource: Resource, asked: &RequestTarget, path: &[u8]) -> Responded {
-        let representation = Representation::new(resource, &self.content.rules, self.moment.now);
-        if let Some(problem) = problem(self.request, &representation, self.content, self.moment) {
+        let representation = Representation::new(resource, self.rules, self.moment.now);
+        if let Some(problem) = problem(self.request, &representation, self.rules, self.moment) {
             return self.error(problem);
         }
-        let disposition = disposition(self.request, &representation, self.root, path, self.content);
+        let disposition = disposition(self.request, &representation, self.root, path, self.rules);
         let builder = builder(
             self.request,
             self.services,
-            self.content,
+            self.rules,
             self.moment,
             asked.method,
             disposition.as_deref(),
@@ -354,7 +349,7 @@ impl<'a> Responder<'a, '_> {
             }
             Err(error) => error,
         };
-        if examine(self.request, self.content, path_buffer).is_ok()
+        if examine(self.request, self.rules, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
             let path = root.path_of(path_buffer);
@@ -369,9 +364,9 @@ impl<'a> Responder<'a, '_> {
         builder(
             self.request,
             self.services,
-            self.content,
+            self.rules,
             self.moment,
-            self.content.method,
+            self.rules.method,
             None,
         )
     }
@@ -381,14 +376,11 @@ impl<'a> Responder<'a, '_> {
 fn problem(
     request: &Request<'_>,
     file: &Representation,
-    content: &Content,
+    rules: &Rules,
     moment: &Moment,
 ) -> Option<Problem> {
     let kinds = [Status::PreconditionFailed, Status::RangeNotSatisfiable];
-    if kinds
-        .iter()
-        .all(|&kind| content.rules.error_page(kind).is_none())
-    {
+    if kinds.iter().all(|&kind| rules.error_page(kind).is_none()) {
         return None;
     }
     Problem::of(&plan::for_file(request, file, moment.now))
@@ -397,26 +389,26 @@ fn problem(
 fn builder<'a>(
     request: &'a Request<'_>,
     services: &'a Services,
-    content: &'a Content,
+    rules: &'a Rules,
     moment: &'a Moment,
     method: zc_core::SendMethod,
     disposition: Option<&'a str>,
 ) -> ReplyBuilder<'a> {
-    let cors = content.rules.cors.as_ref();
+    let cors = rules.cors.as_ref();
     ReplyBuilder {
         services,
-        rules: &content.rules,
+        rules,
         framing: Framing {
             method: request.method,
             version: request.version,
             after: moment.after,
             now: moment.now,
-            lines: content.rules.lines(moment.scheme),
+            lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
-            own_lines: &content.rules.own_lines,
+            own_lines: &rules.own_lines,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
-            has_routes: content.rules.spa.is_some(),
+            has_routes: rules.spa.is_some(),
         },
         moment,
         method,
@@ -426,7 +418,7 @@ fn builder<'a>(
 /// What the request names and how it is to be sent, or the answer that needs no look at a file.
 fn examine(
     request: &Request<'_>,
-    content: &Content,
+    rules: &Rules,
     path_buffer: &mut Vec<u8>,
 ) -> Result<RequestTarget, plan::EarlyResponse> {
     if let Some(unlooked) = plan::without_a_look(request) {
@@ -437,11 +429,11 @@ fn examine(
         return Err(plan::EarlyResponse::Message(Status::BadRequest));
     };
     let method = match plan::method_override(query) {
-        Override::Method(method) if content.method_override => method,
-        Override::Unknown if content.method_override => {
+        Override::Method(method) if rules.method_override => method,
+        Override::Unknown if rules.method_override => {
             return Err(plan::EarlyResponse::UnknownMethod);
         }
-        _ => content.method,
+        _ => rules.method,
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
@@ -458,9 +450,9 @@ fn disposition(
     file: &Representation,
     root: CurrentRoot<'_>,
     path: &[u8],
-    content: &Content,
+    rules: &Rules,
 ) -> Option<String> {
-    if !content.rules.download_query || !plan::wants_download(request.target.query()) {
+    if !rules.download_query || !plan::wants_download(request.target.query()) {
         return None;
     }
     let file = &file.resource.path[..];

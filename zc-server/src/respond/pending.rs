@@ -103,11 +103,8 @@ impl Responder<'_, '_> {
     /// Has a thread do the same look-up, which may wait.
     pub(super) fn ask_for(self, root: &Arc<Root>, query: Query<'_>) -> Responded {
         let key = root.key_of(query.path);
-        let (root, content, path) = (
-            Arc::clone(root),
-            Arc::clone(self.content),
-            query.path.to_vec(),
-        );
+        let (root, path) = (Arc::clone(root), query.path.to_vec());
+        let (content, index) = (Arc::clone(self.content), self.index);
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
         self.ask(key, move || {
             let query = Query {
@@ -117,7 +114,7 @@ impl Responder<'_, '_> {
                 html,
                 open_mode: OpenMode::MayBlock,
             };
-            LookUpAnswer::Found(look_up(&root, &content.rules, query))
+            LookUpAnswer::Found(look_up(&root, content.rules_of(index), query))
         })
     }
 
@@ -135,7 +132,7 @@ impl Responder<'_, '_> {
         pending.asked_ms.get_or_insert(self.moment.now_ms);
         pending.asked = Asked {
             is_not_https: false,
-            root: self.content.root_of(self.request, self.moment.scheme),
+            root: self.index,
             method: self.request.method,
         };
         if let CurrentRoot::Open(root) = self.root {

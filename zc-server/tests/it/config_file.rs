@@ -63,6 +63,95 @@ fn a_server_is_configured_by_its_file() {
 }
 
 #[test]
+fn each_site_of_the_file_is_served_by_its_own_options() {
+    let configured = Configured::by("");
+    let directory = configured.directory.path();
+    for (name, body) in [("a", "of a"), ("b", "of b")] {
+        let root = directory.join(name);
+        std::fs::create_dir_all(root.join("empty")).expect("a directory");
+        std::fs::write(root.join(".hidden"), "dot").expect("a file");
+        std::fs::write(root.join("f"), body).expect("a file");
+        std::fs::write(root.join("gone.html"), "no such page").expect("a file");
+    }
+    let path = directory.display();
+    let lines = format!(
+        "root = \"{path}/site\"\nlisting = false\n[headers]\nX-All = \"1\"\n\
+         [[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[site]]\nhost = [\"a.example\", \"www.a.example\"]\nroot = \"{path}/a\"\n\
+         hidden = true\nlisting = true\nerror-page = \"404=gone.html\"\n\
+         [site.headers]\nX-A = \"a\"\n[site.headers.f]\nX-F = \"f\"\n[site.cache-control]\nf = \"no-cache\"\n\
+         [[site]]\nhost = \"b.example\"\nroot = \"{path}/a\"\nmime = [\"html=text/x-b\"]\n"
+    );
+    std::fs::write(&configured.file, lines).expect("a file");
+    let mut command = binary();
+    command.arg("--config").arg(&configured.file);
+    let server = Server::start_from(command, configured.directory);
+    let mut client = server.connect();
+    let mut ask = |host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        client.send(request.as_bytes());
+        client.response(false)
+    };
+    // Twice each: from the disk, and from the cache, where both sites have the same directory.
+    for _ in 0..2 {
+        let of_a = ask("www.A.example:80", "/f");
+        assert_eq!(&of_a.body[..], b"of a");
+        let fields = ["x-a", "x-f", "cache-control", "x-all"].map(|name| of_a.field(name));
+        assert_eq!(fields, [Some("a"), Some("f"), Some("no-cache"), None]);
+        assert_eq!(&ask("a.example", "/.hidden").body[..], b"dot");
+        assert_eq!(&ask("a.example", "/none").body[..], b"no such page");
+        assert_eq!(ask("a.example", "/empty/").status, 200);
+
+        let of_b = ask("b.example", "/f");
+        let fields = ["x-a", "cache-control", "x-all"].map(|name| of_b.field(name));
+        assert_eq!(fields, [None, None, Some("1")]);
+        assert_eq!(ask("b.example", "/.hidden").status, 404);
+        assert_eq!(ask("b.example", "/empty/").status, 404);
+        let page = ask("b.example", "/gone.html");
+        assert_eq!(page.field("content-type"), Some("text/x-b"));
+
+        assert_eq!(&ask("c.example", "/f").body[..], b"body");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn without_plain_listeners_there_is_https_alone() {
+    let configured = Configured::by("");
+    let root = configured.directory.path().join("site");
+    let mut command = binary();
+    command.args(["--bind", "off", "--tls-self-signed", "--tls-bind"]);
+    command
+        .arg("127.0.0.1:0")
+        .arg(root)
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut said = std::io::BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = String::new();
+    while !lines.contains("press Ctrl-C") {
+        let count = std::io::BufRead::read_line(&mut said, &mut lines).expect("UTF-8");
+        assert!(count > 0, "{lines}");
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it has ended");
+    assert!(lines.contains("  https://127.0.0.1:"), "{lines}");
+    assert!(!lines.contains("http://"), "{lines}");
+}
+
+#[test]
+fn addresses_beside_off_and_no_address_at_all_are_wrong_usage() {
+    for (bind, said) in [
+        (
+            "[\"off\", \"127.0.0.1:0\"]",
+            "--bind: `off` cannot be combined",
+        ),
+        ("\"off\"", "--bind is `off`, and there is no HTTPS"),
+    ] {
+        Configured::by(&format!("bind = {bind}\n")).assert_check(2, said);
+    }
+}
+
+#[test]
 fn check_says_whether_the_server_could_start_and_what_is_wrong() {
     let right = Configured::by("threads = 1\n");
     right.assert_check(0, "the configuration is valid");

@@ -91,7 +91,7 @@ impl Files {
             html: MediaAcceptance::Covered,
             open_mode: OpenMode::MayBlock,
         };
-        look_up(&self.root, &self.content.rules, query)
+        look_up(&self.root, self.content.rules_of(0), query)
     }
 
     /// What a request does: `None` where nothing is kept of the path.
@@ -112,7 +112,7 @@ impl Files {
     ) -> Option<Id> {
         let key = key(name);
         let make = |resource| {
-            let rules = &self.content.rules;
+            let rules = self.content.rules_of(0);
             CachedFile::new(Representation::new(resource, rules, self.now))
         };
         let id = cache.insert(key, found, now_ms, make).ok()?;
@@ -124,7 +124,7 @@ impl Files {
                 &file.representation,
                 file_max,
                 &self.services,
-                &self.content.rules,
+                self.content.rules_of(0),
                 self.now,
             );
             file.whole = Some(whole);
@@ -261,7 +261,7 @@ fn memory_is_never_exceeded() {
         // A 304 that is made later is counted already.
         if let Some(CacheEntry::File(file)) = cache.entry(id) {
             let ready =
-                prepared::not_modified(&file.representation, &files.content.rules, files.now);
+                prepared::not_modified(&file.representation, files.content.rules_of(0), files.now);
             let held = file.whole.as_ref().map_or(0, Prepared::weight) + ready.weight();
             file.not_modified = Some(ready);
             let held = held + size_of::<Entry>() + size_of::<CachedFile>();
