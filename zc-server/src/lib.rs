@@ -48,6 +48,7 @@ mod mailbox;
 mod observe;
 mod pool;
 mod reactor;
+mod reload;
 mod respond;
 mod server;
 mod services;
@@ -68,6 +69,7 @@ pub use cli::{
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};
+pub use reload::Reloaded;
 pub use server::{Handle, Server, Stopped};
 pub use start::{StartError, StartWarning};
 #[cfg(feature = "tls")]

@@ -2,28 +2,24 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt::Display;
+mod program;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::doctor;
 use zc_server::tagging::{self, Tagged};
 use zc_server::{
     Args, Command, Config, DoctorArgs, EtagArgs, Handle, Server, ServerOptions, Stopped,
 };
 
+use program::reload::Reloader;
+use program::signals::{EXIT_CUT, answer_signals};
+use program::stderr::Stderr;
+
 /// The root or an address could not be used, or the server failed.
 const EXIT_FAILURE: u8 = 1;
-/// Responses were cut: by the end of the grace period, or by a second signal.
-const EXIT_CUT: u8 = 3;
-
-/// How long a line waits for the reader of standard error, before the program goes on without it.
-const SAY_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let stderr = Stderr::default();
@@ -41,7 +37,8 @@ fn main() -> ExitCode {
         None => {}
     }
     // Before there is another thread.
-    let handle = match answer_signals(stderr.clone()) {
+    let reloader = Reloader::new(&args, stderr.clone());
+    let handle = match answer_signals(stderr.clone(), reloader) {
         Ok(handle) => handle,
         Err(error) => {
             stderr.say(format_args!("zc-server: cannot take signals: {error}"));
@@ -208,151 +205,4 @@ fn is_self_signed(config: &Config) -> bool {
     use zc_server::config::tls::Certificates::SelfSigned;
     let certificates = config.tls.as_ref().map(|tls| &tls.certificates);
     matches!(certificates, Some(SelfSigned { .. }))
-}
-
-/// Takes signals on a thread of their own from now on. All other threads have them blocked, as this one, which
-/// starts those.
-///
-/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
-/// the second one exits at once. With HTTPS, SIGHUP has the certificates read again. Other signals that are common
-/// for servers are ignored with a message.
-fn answer_signals(stderr: Stderr) -> io::Result<Arc<OnceLock<Handle>>> {
-    let signals = [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGQUIT,
-        Signal::SIGHUP,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-    ];
-    let signals = SigSet::from_iter(signals);
-    signals.thread_block()?;
-    let handle = Arc::new(OnceLock::<Handle>::new());
-    let known = Arc::clone(&handle);
-    let answer = move || {
-        let (mut is_stopping, mut reload) = (false, None);
-        // It fails for sets without a signal alone.
-        while let Ok(signal) = signals.wait() {
-            let Some(handle) = known.get() else {
-                act_by_default(signal, &signals);
-                continue;
-            };
-            match signal {
-                Signal::SIGHUP if reload_certificates(handle, &mut reload) => {}
-                Signal::SIGHUP | Signal::SIGUSR1 => stderr.say(format_args!(
-                    "zc-server: {signal} ignored: there are no log files to reopen"
-                )),
-                Signal::SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
-                _ if is_stopping => std::process::exit(EXIT_CUT.into()),
-                _ => {
-                    is_stopping = true;
-                    handle.stop();
-                }
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("zc-signals".to_owned())
-        .spawn(answer)?;
-    Ok(handle)
-}
-
-/// Ends the process as the signal would, unless whoever has started it has it ignored, as `nohup` does.
-fn act_by_default(signal: Signal, blocked: &SigSet) {
-    // Neither fails for a signal that there is.
-    let _ = blocked.thread_unblock();
-    let _ = raise(signal);
-    let _ = blocked.thread_block();
-}
-
-/// Has the certificates of HTTPS read again; `false` where there are none. It is done on a thread of its own: a
-/// disk that hangs must not keep other signals from being answered. The server itself says what came of it.
-#[cfg(feature = "tls")]
-fn reload_certificates(handle: &Handle, reload: &mut Option<JoinHandle<()>>) -> bool {
-    if !handle.has_certificates() {
-        return false;
-    }
-    let is_over = reload.as_ref().is_none_or(JoinHandle::is_finished);
-    if is_over {
-        let handle = handle.clone();
-        let read = move || {
-            let _ = handle.reload_certificates();
-        };
-        let thread = thread::Builder::new().name("zc-reload".to_owned());
-        // Without a thread, the files are found to have changed a few seconds later.
-        *reload = thread.spawn(read).ok();
-    }
-    true
-}
-
-/// There are none.
-#[cfg(not(feature = "tls"))]
-fn reload_certificates(_: &Handle, _: &mut Option<JoinHandle<()>>) -> bool {
-    false
-}
-
-/// Standard error. A clone is another handle of the same.
-///
-/// Nobody may read what it leads to, and then a write to it never ends: a line is written by a thread, and
-/// waited for no longer than [`SAY_TIMEOUT`]. After that, lines are dropped until the writer moves on.
-#[derive(Clone, Default)]
-struct Stderr(Arc<Mutex<Writer>>);
-
-#[derive(Default)]
-enum Writer {
-    /// It has had nothing to write.
-    #[default]
-    New,
-    /// It takes a line, and answers when that is written.
-    Ready(Sender<Line>),
-    /// It has not answered in time.
-    Stuck(Sender<Line>, mpsc::Receiver<()>),
-}
-
-type Line = (String, Sender<()>);
-
-impl Stderr {
-    /// Writes a line. Errors are ignored: the terminal may be closed.
-    fn say(&self, line: impl Display) {
-        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = match std::mem::take(&mut *writer) {
-            Writer::New => match start_writer() {
-                Ok(lines) => lines,
-                // Better without a time limit than not at all.
-                Err(_) => {
-                    let _ = writeln!(io::stderr(), "{line}");
-                    return;
-                }
-            },
-            Writer::Ready(lines) => lines,
-            Writer::Stuck(lines, written) => {
-                if written.try_recv().is_err() {
-                    *writer = Writer::Stuck(lines, written);
-                    return;
-                }
-                lines
-            }
-        };
-        let (done, written) = mpsc::channel();
-        // The thread ends after its senders, and does not panic.
-        let _ = lines.send((line.to_string(), done));
-        *writer = match written.recv_timeout(SAY_TIMEOUT) {
-            Err(RecvTimeoutError::Timeout) => Writer::Stuck(lines, written),
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Writer::Ready(lines),
-        };
-    }
-}
-
-fn start_writer() -> io::Result<Sender<Line>> {
-    let (lines, queue) = mpsc::channel::<Line>();
-    thread::Builder::new()
-        .name("zc-stderr".to_owned())
-        .spawn(move || {
-            for (line, done) in queue {
-                let _ = writeln!(io::stderr(), "{line}");
-                // Who said it may have gone on.
-                let _ = done.send(());
-            }
-        })?;
-    Ok(lines)
 }

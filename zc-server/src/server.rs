@@ -1,7 +1,7 @@
 //! Starts the workers, and owns their end.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
@@ -56,14 +56,16 @@ pub struct Server {
 /// Stops a running server from another thread, or has it serve something else.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    shared: Arc<ServerState>,
+    pub(crate) shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
-    mailboxes: Arc<[Mailbox<WorkerMessage>]>,
+    pub(crate) mailboxes: Arc<[Mailbox<WorkerMessage>]>,
     /// When [`Handle::stop`] was first called.
     stopped_at: Arc<OnceLock<Instant>>,
     /// A handle does not keep the threads of the disk.
-    services: Weak<Services>,
-    https_port: Option<u16>,
+    pub(crate) services: Weak<Services>,
+    pub(crate) https_port: Option<u16>,
+    /// What the server runs with. Whoever replaces it holds it.
+    pub(crate) config: Arc<Mutex<Config>>,
 }
 
 /// How a server ended.
@@ -131,11 +133,11 @@ impl Server {
         let shared = Arc::new(ServerState {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
-            connections_max: config.connections_max,
+            connections_max: AtomicUsize::new(config.connections_max),
             balance: Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             shed: ShedCount::default(),
             drain: DrainCount::of_workers(seats.len()),
-            grace_ms: config.grace_ms,
+            grace_ms: AtomicU64::new(config.grace_ms),
             started: Instant::now(),
         });
         let (sink, log_writer) = start_log(config.access_log)
@@ -148,6 +150,7 @@ impl Server {
             stopped_at: Arc::default(),
             services: Arc::downgrade(&services),
             https_port,
+            config: Arc::new(Mutex::new(config.clone())),
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
@@ -256,7 +259,8 @@ impl Server {
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
         }
-        let grace = Duration::from_millis(handle.shared.grace_ms);
+        let grace_ms = handle.shared.grace_ms.load(Ordering::Relaxed);
+        let grace = Duration::from_millis(grace_ms);
         let stopped_for = handle
             .stopped_at
             .get()
@@ -284,32 +288,6 @@ impl Drop for StopOnExit {
 }
 
 impl Handle {
-    /// Serves what `config` says from now on: its root, sites, files and method. What else it says, such
-    /// as addresses and timeouts, stays as it was. A request is answered from the one or the other as a
-    /// whole, and what is under way ends as it began. Does nothing when the server has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError::Root`] or [`StartError::Page`]; the server then goes on as before.
-    pub fn replace_content(&self, config: &Config) -> Result<(), StartError> {
-        let Some(services) = self.services.upgrade() else {
-            return Ok(());
-        };
-        let opened = Content::open(
-            config,
-            &services.mounts,
-            &services.diagnostics,
-            self.https_port,
-        );
-        let (content, roots) = opened?;
-        let (content, roots) = (Arc::new(content), Arc::from(roots));
-        for mailbox in self.mailboxes.iter() {
-            let (content, roots) = (Arc::clone(&content), Arc::clone(&roots));
-            mailbox.send(WorkerMessage::Content(content, roots));
-        }
-        Ok(())
-    }
-
     /// Whether the server has HTTPS.
     #[cfg(feature = "tls")]
     #[must_use]
@@ -408,7 +386,7 @@ impl Seat {
     }
 }
 
-fn timeouts(config: &Config) -> Timeouts {
+pub(crate) fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         header_ms: config.header_timeout_ms,
         #[cfg(feature = "tls")]
@@ -436,7 +414,7 @@ fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
 /// Raises the limit of open files as far as it may be raised, and answers how many descriptors there may
 /// be, and a warning where they are too few for the connections. The cache holds files as well; one that has
 /// too few for itself does with what is left.
-fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
+pub(crate) fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (connections_max, cache_files) = (config.connections_max, config.cache.files);
     let needed = descriptors_needed(connections_max, config.disk_threads);

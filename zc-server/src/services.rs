@@ -7,7 +7,7 @@ use zc_core::{PipePool, Policy};
 
 #[cfg(feature = "tls")]
 use crate::certificates::Acceptor;
-use crate::config::Config;
+use crate::config::{CONNECTIONS_MAX_LIMIT, Config};
 use crate::disk::{Disk, Role};
 use crate::files::listing;
 use crate::files::mounts::{Mounts, ReadPath};
@@ -49,14 +49,16 @@ impl Services {
     pub(crate) fn start(config: &Config, diagnostics: Diagnostics) -> io::Result<Self> {
         // Each connection waits for one thing at a time: with two places for each, the connections of one
         // mount find one among half of them.
-        let start = |role| Disk::start(role, config.disk_threads, config.connections_max * 2);
+        let places = disk_places(config.connections_max);
+        let start = |role| Disk::start(role, config.disk_threads, places);
         let disk = start(Role::Other)?;
         Ok(Self {
             mounts: Arc::new(Mounts::new(disk.handle())),
             disk,
             readers: start(Role::Read)?,
             policy: Arc::new(Policy::new()),
-            pipes: PipePool::new(config.connections_max, zc_core::PIPE_BYTES_DEFAULT),
+            // A connection has one at most.
+            pipes: PipePool::new(CONNECTIONS_MAX_LIMIT, zc_core::PIPE_BYTES_DEFAULT),
             offload_cold_reads: config.offload_cold_reads,
             may_use_io_uring: config.offload_cold_reads && config.io_uring,
             listings: listing::Budget::default(),
@@ -66,6 +68,13 @@ impl Services {
             #[cfg(feature = "tls")]
             kernel_sealing: Arc::new(KernelSealing::off()),
         })
+    }
+
+    /// Takes so many connections into account from now on.
+    pub(crate) fn set_connections_max(&self, connections_max: usize) {
+        let places = disk_places(connections_max);
+        self.disk.set_queue_max(places);
+        self.readers.set_queue_max(places);
     }
 
     /// Whether a worker may wait for a disk.
@@ -85,4 +94,9 @@ impl Services {
             ReadPath::Direct
         }
     }
+}
+
+/// How many jobs may wait for a thread of the disk.
+fn disk_places(connections_max: usize) -> usize {
+    connections_max * 2
 }

@@ -54,8 +54,12 @@ pub(crate) enum WorkerMessage {
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
     RoomAnswered,
-    /// What is served from now on, and its roots, which were just opened.
-    Content(Arc<Content>, Arc<[Arc<Root>]>),
+    /// What is served from now on, its roots, which were just opened, and the limits of time.
+    Reload {
+        content: Arc<Content>,
+        roots: Arc<[Arc<Root>]>,
+        timeouts: Timeouts,
+    },
 }
 
 /// Why there is no room for a new connection.

@@ -1,4 +1,4 @@
-//! What is served is replaced while the server runs: `Handle::replace_content`.
+//! What is served is replaced while the server runs: `Handle::reload`.
 
 mod harness;
 
@@ -118,7 +118,7 @@ fn each_response_is_of_one_content_while_it_is_replaced_under_load() {
             }
             for swap in 1..=SWAPS {
                 let (root, name) = &trees[swap % 2];
-                handle.replace_content(&config(root, name)).expect("a root");
+                handle.reload(config(root, name)).expect("a root");
                 // It has arrived when a new request says so.
                 let began = Instant::now();
                 let mut stream = TcpStream::connect(address).expect("the server");
@@ -147,9 +147,7 @@ fn a_download_ends_as_it_began_and_the_old_root_is_let_go() {
         request(&mut download, "/long");
         let head = head(&mut download);
         assert_eq!(field(&head, "X-Content"), Some("old"), "{head}");
-        handle
-            .replace_content(&config(&new, "new"))
-            .expect("a root");
+        handle.reload(config(&new, "new")).expect("a root");
         let mut other = TcpStream::connect(address).expect("the server");
         let began = Instant::now();
         while ask(&mut other, "/file").0 != "new" {
@@ -188,11 +186,11 @@ fn a_content_that_cannot_be_opened_changes_nothing() {
             let gone = tree(parent.path(), "gone");
             let config_of_gone = config(&gone, "gone");
             std::fs::remove_dir_all(&gone).expect("a directory");
-            let error = handle.replace_content(&config_of_gone);
+            let error = handle.reload(config_of_gone);
             assert!(matches!(error, Err(StartError::Root { .. })), "{error:?}");
             let mut config_without_page = config(&old, "page");
             config_without_page.files.spa = Some("none.html".into());
-            let error = handle.replace_content(&config_without_page);
+            let error = handle.reload(config_without_page);
             assert!(matches!(error, Err(StartError::Page { .. })), "{error:?}");
             let mut stream = TcpStream::connect(address).expect("the server");
             assert_eq!(ask(&mut stream, "/file"), ("old".into(), "old".into()));
@@ -201,7 +199,5 @@ fn a_content_that_cannot_be_opened_changes_nothing() {
         kept.expect("a handle")
     };
     // The server has ended.
-    handle
-        .replace_content(&config(&old, "old"))
-        .expect("nothing is done");
+    handle.reload(config(&old, "old")).expect("nothing is done");
 }

@@ -41,6 +41,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
     &[("reactor", Below)],
     &[("start", Below)],
     &[("server", Below)],
+    &[("reload", Below)],
     // Beside the others: what was typed, made into what is configured.
     &[("cli", Only(&["config", "text"]))],
     &[
@@ -50,6 +51,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
         ("tagging", Below),
         ("lib", Below),
         ("main", Below),
+        ("program", Below),
     ],
 ];
 

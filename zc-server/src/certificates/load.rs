@@ -68,6 +68,41 @@ impl Sources {
         })
     }
 
+    /// The sources that `tls` names in place of these.
+    pub(super) fn with(&self, tls: &Tls) -> Self {
+        Self {
+            tls: tls.clone(),
+            provider: Arc::clone(&self.provider),
+            key_log: Arc::clone(&self.key_log),
+        }
+    }
+
+    /// Reads all, beside what `others` have loaded: one that was made here is kept while its names stay the same, and
+    /// tickets while the authorities do.
+    pub(super) fn load_beside(
+        &self,
+        others: &Self,
+        loaded: &Loaded,
+        now: u64,
+    ) -> Result<Loaded, AcceptorError> {
+        let is_made = matches!(self.tls.certificates, Certificates::SelfSigned { .. });
+        let mut new = if is_made && self.tls.certificates == others.tls.certificates {
+            self.loaded_with(loaded.pairs.clone())?
+        } else {
+            self.load(now)?
+        };
+        let content = |loaded: &Loaded| {
+            loaded
+                .clients
+                .as_ref()
+                .map(|clients| clients.content.clone())
+        };
+        if content(&new) == content(loaded) {
+            new.ticketer = Arc::clone(&loaded.ticketer);
+        }
+        Ok(new)
+    }
+
     /// Reads all, for the first time.
     pub(super) fn load(&self, now: u64) -> Result<Loaded, AcceptorError> {
         let pairs = match &self.tls.certificates {
@@ -81,6 +116,10 @@ impl Sources {
                 pairs.map_err(AcceptorError::Certificate)?
             }
         };
+        self.loaded_with(pairs)
+    }
+
+    fn loaded_with(&self, pairs: Vec<Pair>) -> Result<Loaded, AcceptorError> {
         let path = self.tls.client_ca.as_deref();
         let clients = path.map(|path| self.clients(path)).transpose();
         Ok(Loaded {

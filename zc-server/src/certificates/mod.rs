@@ -45,7 +45,6 @@ pub(crate) struct Acceptor {
 
 #[derive(Debug)]
 struct Shared {
-    sources: Sources,
     current: RwLock<Arc<ServerConfig>>,
     /// What `current` was made of. Whoever reads files holds it.
     state: Mutex<State>,
@@ -54,12 +53,22 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    sources: Sources,
     loaded: Loaded,
     /// The files as they were before `loaded` was read.
     stamps: Vec<Option<pem::Stamp>>,
     failing: Option<Failing>,
     /// The warnings of expiry that were said last: each changes once a day.
     expiring: Vec<CertificateWarning>,
+}
+
+/// What the next handshakes are to be made with.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    config: ServerConfig,
+    sources: Sources,
+    stamps: Vec<Option<pem::Stamp>>,
+    loaded: Loaded,
 }
 
 /// What was wrong with files when they were read last.
@@ -87,11 +96,11 @@ impl Acceptor {
         let expiring = loaded.expiry_warnings(now);
         let mut warnings = sources.warnings();
         warnings.extend(expiring.iter().cloned());
-        let config = sources.server_config(&loaded);
+        let config = Arc::new(sources.server_config(&loaded)?);
         let shared = Arc::new(Shared {
-            sources,
-            current: RwLock::new(Arc::new(config?)),
+            current: RwLock::new(config),
             state: Mutex::new(State {
+                sources,
                 loaded,
                 stamps,
                 failing: None,
@@ -121,6 +130,47 @@ impl Acceptor {
     /// What is wrong with each file.
     pub(crate) fn reload(&self) -> Result<(), Vec<CertificateError>> {
         self.shared.reload(now())
+    }
+
+    /// Reads what `tls` says in place of what it said before: certificates, authorities, the lowest version. What has
+    /// not changed stays, with the tickets of clients. Nothing is used until [`install`](Self::install).
+    pub(crate) fn prepare(&self, tls: &Tls) -> Result<Prepared, AcceptorError> {
+        let now = now();
+        let state = self.shared.state();
+        let sources = state.sources.with(tls);
+        let stamps = sources.stamps();
+        let loaded = sources.load_beside(&state.sources, &state.loaded, now)?;
+        Ok(Prepared {
+            config: sources.server_config(&loaded)?,
+            sources,
+            stamps,
+            loaded,
+        })
+    }
+
+    /// Makes the next handshakes with what was prepared.
+    pub(crate) fn install(&self, prepared: Prepared) {
+        let Prepared {
+            config,
+            sources,
+            stamps,
+            loaded,
+        } = prepared;
+        let mut state = self.shared.state();
+        let before: Vec<String> = state.loaded.pairs.iter().map(fingerprint).collect();
+        self.shared.set_current(config);
+        *state = State {
+            sources,
+            stamps,
+            loaded,
+            failing: None,
+            expiring: Vec::new(),
+        };
+        for pair in &state.loaded.pairs {
+            if !before.contains(&fingerprint(pair)) {
+                self.shared.diagnostics.warn(pair.renewal());
+            }
+        }
     }
 
     /// What the operator should know, as of the start.
@@ -164,8 +214,8 @@ impl Shared {
     /// a certificate and its key are seldom replaced in the same instant.
     fn look(&self, now: u64) {
         let mut state = self.state();
-        let is_changed = self.sources.stamps() != state.stamps;
-        if is_changed || state.failing.is_some() || self.sources.is_old(&state.loaded, now) {
+        let is_changed = state.sources.stamps() != state.stamps;
+        if is_changed || state.failing.is_some() || state.sources.is_old(&state.loaded, now) {
             let (errors, _) = self.read_again(&mut state, now);
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             let before = state.failing.take();
@@ -192,14 +242,11 @@ impl Shared {
     /// Reads all files. What is right is used from now on. The second value counts the certificates that are new.
     fn read_again(&self, state: &mut State, now: u64) -> (Vec<CertificateError>, usize) {
         // Before they are read: what changes meanwhile is read again at the next look.
-        state.stamps = self.sources.stamps();
+        state.stamps = state.sources.stamps();
         let before: Vec<String> = state.loaded.pairs.iter().map(fingerprint).collect();
-        let errors = self.sources.load_again(&mut state.loaded, now);
-        match self.sources.server_config(&state.loaded) {
-            Ok(config) => {
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(config);
-            }
+        let errors = state.sources.load_again(&mut state.loaded, now);
+        match state.sources.server_config(&state.loaded) {
+            Ok(config) => self.set_current(config),
             // What it is made of is checked already.
             Err(AcceptorError::Certificate(error)) => self.diagnostics.warn(error.to_string()),
             Err(AcceptorError::Io(error)) => self.diagnostics.warn(format!("HTTPS: {error}")),
@@ -212,6 +259,11 @@ impl Shared {
             }
         }
         (errors, renewed)
+    }
+
+    fn set_current(&self, config: ServerConfig) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(config);
     }
 
     fn say_errors(&self, lines: &[String]) {

@@ -23,8 +23,17 @@ impl Args {
     /// `--version`, and with an error where an option is wrong.
     #[must_use]
     pub fn from_process() -> Self {
+        Self::again().unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same once more, as the configuration file is now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the options.
+    pub fn again() -> Result<Self, clap::Error> {
         let words: Vec<_> = std::env::args_os().collect();
-        Self::from_words(&words, |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+        Self::from_words(&words, |name| std::env::var_os(name))
     }
 
     /// The options of a command line, with variables and the configuration file for those that it leaves out.

@@ -7,6 +7,7 @@ mod bind;
 mod error;
 pub mod files;
 mod network;
+mod reload;
 mod root;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -185,6 +185,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Lets so many jobs wait from now on.
+    pub(crate) fn set_queue_max(&self, queue_max: usize) {
+        self.0.lock().jobs.set_queue_max(queue_max);
+    }
+
     /// Has `work` done on a thread that may wait; `key` is the mount that it waits for. Never blocks, apart
     /// from a short lock.
     pub(crate) fn submit(

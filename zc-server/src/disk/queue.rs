@@ -56,6 +56,11 @@ pub(crate) struct Running {
 }
 
 impl<J> FairQueue<J> {
+    /// Has so many places from now on. What waits already keeps its own.
+    pub(crate) fn set_queue_max(&mut self, queue_max: usize) {
+        self.queue_max = queue_max;
+    }
+
     /// A queue for so many threads, with `queue_max` places.
     pub(crate) fn new(threads: usize, queue_max: usize) -> Self {
         Self {

@@ -46,7 +46,7 @@ impl Reactor {
         for _ in 0..ACCEPT_BATCH_MAX {
             // Counted before it is taken, so that the workers together never pass the limit.
             if self.shared.connections.fetch_add(1, Ordering::Relaxed)
-                >= self.shared.connections_max
+                >= self.shared.connections_max.load(Ordering::Relaxed)
             {
                 self.shared.connections.fetch_sub(1, Ordering::Relaxed);
                 match self.make_room(index, Shortage::Connections) {

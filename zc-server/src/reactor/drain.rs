@@ -1,8 +1,14 @@
-//! What the server waits for when it is told to stop, counted over all workers.
+//! The end of a server: no more connections, and time for responses under way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mio::Token;
+
+use super::{Accepting, Reactor, enqueue};
 use crate::text::counted;
+
+/// Batches of connections taken from one listener before it is closed; more than its queue holds.
+const DRAIN_BATCHES_MAX: usize = 32;
 
 /// Counts what each worker has under way when its drain begins.
 #[derive(Debug)]
@@ -49,6 +55,65 @@ impl DrainCount {
         Some(format!(
             "{what}, waiting at most {grace}; press Ctrl-C again to stop now"
         ))
+    }
+}
+
+impl Reactor {
+    /// No new connections, no idle ones; responses under way have the grace period.
+    pub(super) fn begin_drain(&mut self) {
+        self.worker.stopping = true;
+        // Closing a listener resets who has connected and was not accepted yet.
+        for index in 0..self.listeners.len() {
+            for _ in 0..DRAIN_BATCHES_MAX {
+                if self.accept_from(index) != Accepting::NextTurn {
+                    break;
+                }
+            }
+        }
+        self.accepting = Accepting::Stopped;
+        self.listeners.clear();
+        self.worker.mailbox.close();
+        self.take_messages();
+        self.grace_deadline_ms =
+            Some(self.worker.now_ms + self.shared.grace_ms.load(Ordering::Relaxed));
+        // Each has a turn in which it closes, or answers what has arrived already.
+        for token in self.slots.tokens() {
+            if let Some(slot) = self.slots.get_mut(token) {
+                enqueue(&mut self.ready, token, slot);
+            }
+        }
+    }
+
+    /// Tells what is left after the first turn of the drain, in which idle connections have closed.
+    pub(super) fn count_drain(&mut self) {
+        let tokens = self.slots.tokens();
+        let connections = tokens.len();
+        let mut has_response = |token: &Token| {
+            let slot = self.slots.get_mut(*token);
+            slot.is_some_and(|slot| slot.connection.has_response())
+        };
+        let responses = tokens.iter().filter(|token| has_response(token)).count();
+        let shared = &self.shared;
+        let grace_ms = shared.grace_ms.load(Ordering::Relaxed);
+        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
+            self.worker.services.diagnostics.warn(line);
+        }
+    }
+
+    /// True when nothing is left to be served; cuts what is left when the grace period is over.
+    pub(super) fn drained(&mut self) -> bool {
+        if self
+            .grace_deadline_ms
+            .is_some_and(|end| self.worker.now_ms >= end)
+        {
+            for token in self.slots.tokens() {
+                if let Some(slot) = self.slots.remove(token) {
+                    self.cut += usize::from(slot.connection.cut(&mut self.worker));
+                }
+            }
+            self.worker.flush_log();
+        }
+        self.slots.is_empty()
     }
 }
 

@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -53,8 +53,6 @@ const RING: Token = Token(u32::MAX as usize - 1);
 const EVENTS_MAX: usize = 512;
 /// TLS handshakes that go on between two polls. A step of one takes about 0.1 ms.
 const HANDSHAKES_MAX: usize = 4;
-/// Such batches from one listener before it is closed; more than its queue holds.
-const DRAIN_BATCHES_MAX: usize = 32;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
 
@@ -63,11 +61,11 @@ const LOG_RETRY_MS: u64 = 100;
 pub(crate) struct ServerState {
     pub(crate) stopping: AtomicBool,
     pub(crate) connections: AtomicUsize,
-    pub(crate) connections_max: usize,
+    pub(crate) connections_max: AtomicUsize,
     pub(crate) balance: Balance,
     pub(crate) shed: ShedCount,
     pub(crate) drain: DrainCount,
-    pub(crate) grace_ms: u64,
+    pub(crate) grace_ms: AtomicU64,
     /// The origin of the clocks of all workers.
     pub(crate) started: Instant,
 }
@@ -314,7 +312,12 @@ impl Reactor {
                 }
                 WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
                 WorkerMessage::RoomAnswered => self.on_room_answered(),
-                WorkerMessage::Content(content, roots) => {
+                WorkerMessage::Reload {
+                    content,
+                    roots,
+                    timeouts,
+                } => {
+                    self.worker.timeouts = timeouts;
                     self.worker.replace_content(content, &roots);
                 }
             }
@@ -430,61 +433,6 @@ impl Reactor {
         if deadline_ms.saturating_add(TICK_MS) <= slot.armed_ms {
             slot.armed_ms = self.wheel.schedule(token, deadline_ms);
         }
-    }
-
-    /// No new connections, no idle ones; responses under way have the grace period.
-    fn begin_drain(&mut self) {
-        self.worker.stopping = true;
-        // Closing a listener resets who has connected and was not accepted yet.
-        for index in 0..self.listeners.len() {
-            for _ in 0..DRAIN_BATCHES_MAX {
-                if self.accept_from(index) != Accepting::NextTurn {
-                    break;
-                }
-            }
-        }
-        self.accepting = Accepting::Stopped;
-        self.listeners.clear();
-        self.worker.mailbox.close();
-        self.take_messages();
-        self.grace_deadline_ms = Some(self.worker.now_ms + self.shared.grace_ms);
-        // Each has a turn in which it closes, or answers what has arrived already.
-        for token in self.slots.tokens() {
-            if let Some(slot) = self.slots.get_mut(token) {
-                enqueue(&mut self.ready, token, slot);
-            }
-        }
-    }
-
-    /// Tells what is left after the first turn of the drain, in which idle connections have closed.
-    fn count_drain(&mut self) {
-        let tokens = self.slots.tokens();
-        let connections = tokens.len();
-        let mut has_response = |token: &Token| {
-            let slot = self.slots.get_mut(*token);
-            slot.is_some_and(|slot| slot.connection.has_response())
-        };
-        let responses = tokens.iter().filter(|token| has_response(token)).count();
-        let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
-        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
-            self.worker.services.diagnostics.warn(line);
-        }
-    }
-
-    /// True when nothing is left to be served; cuts what is left when the grace period is over.
-    fn drained(&mut self) -> bool {
-        if self
-            .grace_deadline_ms
-            .is_some_and(|end| self.worker.now_ms >= end)
-        {
-            for token in self.slots.tokens() {
-                if let Some(slot) = self.slots.remove(token) {
-                    self.cut += usize::from(slot.connection.cut(&mut self.worker));
-                }
-            }
-            self.worker.flush_log();
-        }
-        self.slots.is_empty()
     }
 }
 

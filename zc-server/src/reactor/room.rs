@@ -183,7 +183,7 @@ impl Reactor {
         let lines = self
             .shared
             .shed
-            .take_lines(now_us, self.shared.connections_max);
+            .take_lines(now_us, self.shared.connections_max.load(Ordering::Relaxed));
         for line in lines.into_iter().flatten() {
             self.worker.services.diagnostics.warn(line);
         }

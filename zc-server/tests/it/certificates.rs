@@ -156,3 +156,62 @@ fn a_signal_during_the_start_ends_the_program() {
         assert_eq!(status.signal(), Some(signal as i32), "{status}");
     }
 }
+
+#[test]
+fn a_configuration_that_is_read_again_may_name_another_certificate() {
+    let directory = temp_root();
+    for name in ["a", "b"] {
+        make(directory.path(), name);
+    }
+    let root = temp_root();
+    let file = root.path().join("zc.toml");
+    let configure = |pair: &str, more: &str| {
+        let lines = format!("tls-cert = \"{pair}.pem\"\ntls-key = \"{pair}.key\"\n{more}");
+        std::fs::write(&file, lines).expect("a file");
+    };
+    configure("a", "");
+    let mut command = binary();
+    command.current_dir(directory.path());
+    command.arg("--config").arg(&file);
+    let served = root.path().join("served");
+    std::fs::create_dir(&served).expect("a directory");
+    let options = ["--tls-bind", "127.0.0.1:0"];
+    let mut server = Server::start_with(command, temp_root(), &served, &options);
+    let secure = server.said_with("https://");
+    let address = secure.trim().trim_start_matches("https://");
+    let address = address.trim_end_matches('/').to_owned();
+    let shown = |options: &[&str]| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_client", "-connect", &address])
+            .args(options);
+        let output = command.stdin(Stdio::null()).output().expect("openssl");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let certificate = shown
+            .split_once("-----BEGIN")
+            .and_then(|(_, rest)| rest.split_once("-----END"));
+        certificate.map(|(certificate, _)| certificate.to_owned())
+    };
+    let of = |pair: &str| {
+        let text = std::fs::read_to_string(directory.path().join(format!("{pair}.pem")));
+        let text = text.expect("a file");
+        let (_, rest) = text.split_once("-----BEGIN").expect("PEM");
+        rest.split_once("-----END").expect("PEM").0.to_owned()
+    };
+    assert_eq!(shown(&[]), Some(of("a")));
+    // One that is wrong changes nothing, whatever else has changed.
+    configure("none", "redirect-http = true\n");
+    server.signal(Signal::SIGHUP);
+    server.said_with("the configuration stays as it was: --tls-cert");
+    assert_eq!((shown(&[]), server.get("/").status), (Some(of("a")), 200));
+    configure("b", "tls-min = \"1.3\"\nredirect-http = true\n");
+    server.signal(Signal::SIGHUP);
+    server.said_with("the configuration was read again");
+    assert_eq!(shown(&[]), Some(of("b")));
+    assert_eq!(shown(&["-tls1_2"]), None);
+    if !server.is_tls() {
+        assert_eq!(server.get("/").status, 308);
+    }
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().0.code(), Some(0));
+}

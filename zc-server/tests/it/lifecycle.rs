@@ -153,7 +153,7 @@ fn other_signals_are_answered_and_end_nothing() {
     if !server.is_tls() {
         // Certificates are read again.
         server.signal(Signal::SIGHUP);
-        server.said_with("SIGHUP ignored: there are no log files to reopen");
+        server.said_with("SIGHUP ignored: there is no configuration file and no certificate");
     }
     for (signal, words) in [
         (

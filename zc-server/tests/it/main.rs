@@ -43,6 +43,7 @@ mod precompressed;
 mod ranges;
 mod redirect_http;
 mod refused;
+mod reload;
 mod representations;
 mod room;
 mod roots;

@@ -1,0 +1,151 @@
+//! What SIGHUP has read again: the configuration file, or the certificates where there is none.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use zc_server::{Args, Config, Handle};
+
+use super::stderr::Stderr;
+
+/// Reads again what the server was started with, on a thread of its own: a disk that hangs must not keep signals from
+/// being answered.
+pub(crate) struct Reloader {
+    has_file: bool,
+    /// The directory that relative paths begin at: the program leaves it.
+    started_in: Option<PathBuf>,
+    stderr: Stderr,
+    /// To the thread, once there is one.
+    requests: OnceLock<Sender<Handle>>,
+}
+
+impl Reloader {
+    /// To be made before the program leaves its directory.
+    pub(crate) fn new(args: &Args, stderr: Stderr) -> Self {
+        Self {
+            has_file: args.config.is_some(),
+            started_in: env::current_dir().ok(),
+            stderr,
+            requests: OnceLock::new(),
+        }
+    }
+
+    /// Has everything read again, once more if it is being read now.
+    pub(crate) fn reload(&self, handle: &Handle) {
+        if !self.has_file && !has_certificates(handle) {
+            self.stderr.say(
+                "zc-server: SIGHUP ignored: there is no configuration file and no certificate to read again",
+            );
+            return;
+        }
+        let requests = match self.requests.get() {
+            Some(requests) => requests,
+            None => match self.start() {
+                Ok(requests) => self.requests.get_or_init(|| requests),
+                Err(error) => {
+                    let stderr = &self.stderr;
+                    stderr.say(format_args!(
+                        "zc-server: SIGHUP ignored: cannot start a thread: {error}"
+                    ));
+                    return;
+                }
+            },
+        };
+        // The thread ends after its senders.
+        let _ = requests.send(handle.clone());
+    }
+
+    fn start(&self) -> std::io::Result<Sender<Handle>> {
+        let (requests, queue) = mpsc::channel::<Handle>();
+        let (has_file, started_in, stderr) =
+            (self.has_file, self.started_in.clone(), self.stderr.clone());
+        let read = move || {
+            while let Ok(handle) = queue.recv() {
+                // Those that came meanwhile are answered by what is read now.
+                while queue.try_recv().is_ok() {}
+                if has_file {
+                    stderr.say(match reload_all(&handle, started_in.as_ref(), &stderr) {
+                        Ok(said) => format!("zc-server: {said}"),
+                        Err(error) => {
+                            format!("zc-server: the configuration stays as it was: {error}")
+                        }
+                    });
+                } else {
+                    reload_certificates(&handle);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("zc-reload".to_owned());
+        thread.spawn(read)?;
+        Ok(requests)
+    }
+}
+
+/// Reads options and configuration file again, and what they name.
+fn reload_all(
+    handle: &Handle,
+    started_in: Option<&PathBuf>,
+    stderr: &Stderr,
+) -> Result<String, String> {
+    let args = in_directory(started_in, || {
+        let args = Args::again().map_err(|error| one_line(&error.to_string()))?;
+        Config::try_from(args).map_err(|error| error.to_string())
+    });
+    let reloaded = handle.reload(args?).map_err(|error| error.to_string())?;
+    for warning in reloaded.warnings {
+        stderr.say(format_args!("zc-server: warning: {warning}"));
+    }
+    Ok(match &reloaded.kept[..] {
+        [] => "the configuration was read again".to_owned(),
+        kept => format!(
+            "the configuration was read again; until a restart these stay as they were: {}",
+            kept.join(", ")
+        ),
+    })
+}
+
+/// Does `work` with the directory of this thread at `directory`, which no other thread sees.
+fn in_directory<T>(
+    directory: Option<&PathBuf>,
+    work: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let directory = directory.ok_or("the directory that the server was started in is not known")?;
+    unshare(CloneFlags::CLONE_FS).map_err(|error| format!("unshare: {error}"))?;
+    env::set_current_dir(directory)
+        .map_err(|error| format!("cannot enter `{}`: {error}", directory.display()))?;
+    let answer = work();
+    // It would keep its filesystem from being unmounted. There is no process without a root.
+    let _ = env::set_current_dir("/");
+    answer
+}
+
+/// An error of several lines in one: what is wrong, and what helps.
+fn one_line(error: &str) -> String {
+    let error = error.strip_prefix("error: ").unwrap_or(error);
+    let lines = error.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(feature = "tls")]
+fn has_certificates(handle: &Handle) -> bool {
+    handle.has_certificates()
+}
+
+/// The server itself says what came of it.
+#[cfg(feature = "tls")]
+fn reload_certificates(handle: &Handle) {
+    let _ = handle.reload_certificates();
+}
+
+/// There are none.
+#[cfg(not(feature = "tls"))]
+fn has_certificates(_: &Handle) -> bool {
+    false
+}
+
+#[cfg(not(feature = "tls"))]
+fn reload_certificates(_: &Handle) {}

@@ -1,0 +1,65 @@
+//! What a running server takes over from a new configuration.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::config::Config;
+use crate::files::content::Content;
+use crate::server::{Handle, raise_descriptor_limit, timeouts};
+use crate::start::{StartError, StartWarning};
+use crate::worker::WorkerMessage;
+
+/// What came of a new configuration.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Options whose new values need a restart, and stay as they were until then.
+    pub kept: Vec<&'static str>,
+    /// What the operator should know although the configuration is in use.
+    pub warnings: Vec<StartWarning>,
+}
+
+impl Handle {
+    /// Serves by `config` from now on: roots, sites and their rules, limits of time and of connections, certificates.
+    /// What needs a restart stays as it was, and is named. A request is answered by the one or the other as a whole,
+    /// and what is under way ends as it began. It waits for the disk. Does nothing when the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Root`], [`StartError::Page`] or [`StartError::Certificate`]; the server then goes on as before.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
+        let Some(services) = self.services.upgrade() else {
+            return Ok(Reloaded::default());
+        };
+        let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let (config, kept) = config.taken_over(&running);
+        let diagnostics = &services.diagnostics;
+        let opened = Content::open(&config, &services.mounts, diagnostics, self.https_port);
+        let (content, roots) = opened?;
+        #[cfg(feature = "tls")]
+        if let (Some(acceptor), Some(tls)) = (&services.acceptor, &config.tls) {
+            acceptor.install(acceptor.prepare(tls)?);
+        }
+        // From here on nothing fails.
+        let shared = &self.shared;
+        shared
+            .connections_max
+            .store(config.connections_max, Ordering::Relaxed);
+        shared.grace_ms.store(config.grace_ms, Ordering::Relaxed);
+        services.set_connections_max(config.connections_max);
+        let (_, too_few) = raise_descriptor_limit(&config);
+        let (content, roots) = (Arc::new(content), Arc::from(roots));
+        for mailbox in self.mailboxes.iter() {
+            mailbox.send(WorkerMessage::Reload {
+                content: Arc::clone(&content),
+                roots: Arc::clone(&roots),
+                timeouts: timeouts(&config),
+            });
+        }
+        *running = config;
+        Ok(Reloaded {
+            kept,
+            warnings: too_few.into_iter().collect(),
+        })
+    }
+}
