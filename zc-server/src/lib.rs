@@ -47,6 +47,7 @@ pub mod fuzz;
 mod mailbox;
 mod observe;
 mod pool;
+mod rate;
 mod reactor;
 mod respond;
 mod server;
@@ -63,8 +64,9 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
-    ListeningArgs, Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
+    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, CountOrOff, DoctorArgs, EtagArgs, IoUring,
+    LimitArgs, ListeningArgs, Precompressed, RateArgs, RateOrOff, ServerOptions, ServingArgs,
+    Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -16,6 +16,7 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
 use crate::observe::diagnostics::Diagnostics;
+use crate::rate::MinRate;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
@@ -48,6 +49,7 @@ pub struct Server {
     reactors: Vec<Reactor>,
     listening: Vec<Listening>,
     warnings: Vec<StartWarning>,
+    descriptors: DescriptorLimit,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
@@ -151,11 +153,13 @@ impl Server {
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
-            let cache = ResponseCache::new(cache_bounds(&config, descriptors, index));
+            let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let timeouts = timeouts(&config);
             let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
             worker.log = sink.clone();
+            worker.min_rate = min_rate(&config);
+            worker.requests_max = config.limits.requests_max;
             if worker.services.may_use_io_uring {
                 // Where it is refused, threads wait for everything.
                 worker.ring = DiskRing::new(WATCHED_MAX).ok();
@@ -170,6 +174,7 @@ impl Server {
             reactors,
             listening: bound.listening,
             warnings: warnings.chain(unpaced).chain(too_few).collect(),
+            descriptors,
             handle,
             log_writer,
             diagnostics,
@@ -186,6 +191,13 @@ impl Server {
     #[must_use]
     pub fn warnings(&self) -> &[StartWarning] {
         &self.warnings
+    }
+
+    /// How far the limit of open files was raised, in one line; `None` where it was not.
+    #[must_use]
+    pub fn raised_descriptors(&self) -> Option<String> {
+        let DescriptorLimit { before, now } = self.descriptors;
+        (before < now).then(|| format!("raised the limit of open files from {before} to {now}"))
     }
 
     /// The SHA-256 of each certificate of HTTPS in the order of the configuration, as browsers show it.
@@ -419,6 +431,14 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
+fn min_rate(config: &Config) -> Option<MinRate> {
+    let limits = &config.limits;
+    limits.min_rate.map(|bytes_per_second| MinRate {
+        bytes_per_second,
+        window_ms: limits.min_rate_window_ms,
+    })
+}
+
 /// The share of the worker `index`; where there are fewer files than workers, some have none. All together
 /// keep as many files as three of four descriptors: they give them up where connections need them.
 fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
@@ -433,20 +453,30 @@ fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
     }
 }
 
-/// Raises the limit of open files as far as it may be raised, and answers how many descriptors there may
-/// be, and a warning where they are too few for the connections. The cache holds files as well; one that has
-/// too few for itself does with what is left.
-fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
+/// The descriptors that the process may have.
+#[derive(Debug, Clone, Copy)]
+struct DescriptorLimit {
+    /// What it was when the server started.
+    before: u64,
+    now: u64,
+}
+
+/// Raises the limit of open files as far as it may be raised, and answers it, and a warning where it is too low for
+/// the connections. The cache holds files as well; one that has too few for itself does with what is left.
+fn raise_descriptor_limit(config: &Config) -> (DescriptorLimit, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (connections_max, cache_files) = (config.connections_max, config.cache.files);
+    let connections_max = config.connections_max;
     let needed = descriptors_needed(connections_max, config.disk_threads);
-    let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return (needed, None);
+        let unknown = DescriptorLimit {
+            before: needed,
+            now: needed,
+        };
+        return (unknown, None);
     };
-    if soft < wanted && soft < hard {
+    if soft < hard {
         // Refused only where a sandbox forbids it; the warning below then tells.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
     let warning = (limit < needed).then_some(StartWarning::Descriptors {
@@ -454,6 +484,10 @@ fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
         needed,
         limit,
     });
+    let limit = DescriptorLimit {
+        before: soft,
+        now: limit,
+    };
     (limit, warning)
 }
 

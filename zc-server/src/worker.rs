@@ -1,6 +1,7 @@
 //! What one worker owns, and lends to the connection that it drives.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
 use crate::pool::BoxPool;
+use crate::rate::MinRate;
 use crate::respond::LookUpAnswer;
 use crate::respond::cache::ResponseCache;
 use crate::respond::prepared::DATE_BYTES;
@@ -107,6 +109,10 @@ pub(crate) struct Worker {
     pub(crate) content: Arc<Content>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// The least that a client has to take.
+    pub(crate) min_rate: Option<MinRate>,
+    /// Requests that are answered on one connection.
+    pub(crate) requests_max: Option<NonZeroU32>,
     /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
@@ -152,6 +158,8 @@ impl Worker {
             content,
             limits: Limits::default(),
             timeouts,
+            min_rate: None,
+            requests_max: None,
             scratch: vec![0; READ_BYTES_MAX].into(),
             path_buffer: Vec::new(),
             buffers: Buffers::default(),

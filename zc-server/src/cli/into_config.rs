@@ -7,9 +7,11 @@ use zc_http::Coding;
 use super::choice::{IoUring, Precompressed, Switch};
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
-use super::{Args, ServingArgs};
+use super::{Args, RateArgs, ServingArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
-use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
+use crate::config::{
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot, threads_default,
+};
 
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
@@ -30,7 +32,7 @@ impl TryFrom<Args> for Config {
             binds.map(|&bind| ("--tls-bind", bind))
         }));
         refuse_repeated(&named.collect::<Vec<_>>())?;
-        let files = files_from(&args.serving)?;
+        let files = files_from(&args.serving, &args.rates)?;
         let root = ServedRoot::open(&args.root)?;
         if let Some(file) = &args.config {
             let sites = files.sites.iter().map(|site| &site.root);
@@ -53,6 +55,11 @@ impl TryFrom<Args> for Config {
             send_timeout_ms: args.limits.send_timeout_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
+            limits: ConnectionLimits {
+                requests_max: args.rates.requests_max.0,
+                min_rate: args.rates.min_rate.0,
+                min_rate_window_ms: args.rates.min_rate_window_ms,
+            },
             offload_cold_reads: args.cold.offload_cold_reads == Switch::On,
             io_uring: args.cold.io_uring == IoUring::Auto,
             disk_threads: args.cold.disk_threads,
@@ -107,7 +114,7 @@ fn refuse_repeated(binds: &[(&'static str, Bind)]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
+fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError> {
     let sites = args.sites.iter().map(|(host, directory)| {
         let root = ServedRoot::open(directory).map_err(|error| ConfigError::Site {
             site: format!("{host}={}", directory.display()),
@@ -124,6 +131,10 @@ fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
             .iter()
             .any(|earlier| earlier.host == site.host)
     };
+    let mut others = rates.limit_rates.iter().filter(|rule| rule.glob.is_none());
+    if others.nth(1).is_some() {
+        return Err(ConfigError::RateRepeated);
+    }
     if let Some((_, site)) = sites.iter().enumerate().find(twice) {
         return Err(ConfigError::SiteRepeated {
             host: site.host.clone(),
@@ -136,6 +147,8 @@ fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
         cache_control: args.cache_control.clone(),
+        limit_rates: rates.limit_rates.clone(),
+        limit_rate_after_bytes: rates.limit_rate_after_bytes,
         fields: args.fields.clone(),
         cors: cors_from(args),
         download_query: args.download_query == Switch::On,

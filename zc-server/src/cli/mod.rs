@@ -19,6 +19,7 @@ mod limits;
 mod listening;
 mod mistakes;
 pub(crate) mod parse;
+mod rates;
 mod serving;
 mod sources;
 #[cfg(feature = "tls")]
@@ -38,6 +39,7 @@ pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
+pub use rates::{CountOrOff, RateArgs, RateOrOff};
 pub use serving::ServingArgs;
 #[cfg(feature = "tls")]
 pub use tls::TlsArgs;
@@ -146,6 +148,10 @@ pub struct Args {
     /// Options that limit connections.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// Options that limit one connection.
+    #[command(flatten)]
+    pub rates: RateArgs,
 
     /// Log responses to standard output
     ///

@@ -51,6 +51,8 @@ pub enum ConfigError {
         /// The host that is named again.
         host: String,
     },
+    /// `--limit-rate` is given twice without a glob.
+    RateRepeated,
     /// The configuration file is below a root, and would be served.
     FileServed {
         /// The file as given.
@@ -114,6 +116,7 @@ impl ConfigError {
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::SiteRepeated { .. }
+            | Self::RateRepeated
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
@@ -179,6 +182,9 @@ impl fmt::Display for ConfigError {
             Self::SiteRepeated { host } => {
                 write!(f, "--site {host} is given twice; remove one")
             }
+            Self::RateRepeated => f.write_str(
+                "--limit-rate is given twice without a glob; remove one, or write GLOB=RATE",
+            ),
             Self::PrecompressedOffBesideOthers => f.write_str(
                 "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",
             ),

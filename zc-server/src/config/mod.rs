@@ -6,6 +6,7 @@
 mod bind;
 mod error;
 pub mod files;
+mod limits;
 mod network;
 mod root;
 #[cfg(feature = "tls")]
@@ -24,6 +25,7 @@ use zc_core::SendMethod;
 pub use bind::{Bind, ParseBindError, Scheme};
 pub use error::ConfigError;
 use files::Files;
+pub use limits::ConnectionLimits;
 pub use network::{Congestion, Network};
 pub use root::ServedRoot;
 #[cfg(feature = "tls")]
@@ -109,6 +111,8 @@ pub struct Config {
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
+    /// Limits of each connection.
+    pub limits: ConnectionLimits,
     /// Whether disk I/O threads do the blocking file I/O: cold files, and files on network and FUSE file
     /// systems.
     pub offload_cold_reads: bool,
@@ -190,6 +194,7 @@ impl Config {
             send_timeout_ms: SEND_TIMEOUT_MS_DEFAULT,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            limits: ConnectionLimits::default(),
             offload_cold_reads: true,
             io_uring: true,
             disk_threads: DISK_THREADS_DEFAULT,

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mio::Token;
+
+use super::Reactor;
 use crate::text::counted;
 
 /// Counts what each worker has under way when its drain begins.
@@ -49,6 +52,23 @@ impl DrainCount {
         Some(format!(
             "{what}, waiting at most {grace}; press Ctrl-C again to stop now"
         ))
+    }
+}
+
+impl Reactor {
+    /// Tells what is left after the first turn of the drain, in which idle connections have closed.
+    pub(super) fn count_drain(&mut self) {
+        let tokens = self.slots.tokens();
+        let connections = tokens.len();
+        let mut has_response = |token: &Token| {
+            let slot = self.slots.get_mut(*token);
+            slot.is_some_and(|slot| slot.connection.has_response())
+        };
+        let responses = tokens.iter().filter(|token| has_response(token)).count();
+        let (shared, grace_ms) = (&self.shared, self.shared.grace_ms);
+        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
+            self.worker.services.diagnostics.warn(line);
+        }
     }
 }
 
