@@ -47,6 +47,7 @@ pub mod fuzz;
 mod mailbox;
 mod observe;
 mod pool;
+mod rate;
 mod reactor;
 mod reload;
 mod respond;
@@ -64,8 +65,9 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
-    Listen, ListeningArgs, Precompressed, ServerOptions, ServingArgs, SiteArgs, Switch, TagStore,
+    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, CountOrOff, DoctorArgs, EtagArgs, IoUring,
+    LimitArgs, Listen, ListeningArgs, Precompressed, RateArgs, RateOrOff, ServerOptions,
+    ServingArgs, SiteArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -196,6 +196,9 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
     if let Some(verdict) = server.kernel_tls() {
         stderr.say(verdict);
     }
+    if let Some(raised) = server.raised_descriptors() {
+        stderr.say(raised);
+    }
     stderr.say("press Ctrl-C to stop");
     Ok(server.run()?)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::config::Config;
 use crate::files::content::Content;
-use crate::server::{Handle, raise_descriptor_limit, timeouts};
+use crate::server::{Handle, raise_descriptor_limit, worker_limits};
 use crate::start::{StartError, StartWarning};
 use crate::worker::WorkerMessage;
 
@@ -53,7 +53,7 @@ impl Handle {
             mailbox.send(WorkerMessage::Reload {
                 content: Arc::clone(&content),
                 roots: Arc::clone(&roots),
-                timeouts: timeouts(&config),
+                limits: worker_limits(&config),
             });
         }
         *running = config;

@@ -16,6 +16,7 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
 use crate::observe::diagnostics::Diagnostics;
+use crate::rate::MinRate;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
@@ -26,7 +27,7 @@ use crate::services::Services;
 use crate::start::{StartError, StartWarning};
 #[cfg(feature = "tls")]
 use crate::tls::KernelSealing;
-use crate::worker::{Timeouts, Worker, WorkerMessage};
+use crate::worker::{Timeouts, Worker, WorkerLimits, WorkerMessage};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -48,6 +49,7 @@ pub struct Server {
     reactors: Vec<Reactor>,
     listening: Vec<Listening>,
     warnings: Vec<StartWarning>,
+    descriptors: DescriptorLimit,
     handle: Handle,
     log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
@@ -154,11 +156,19 @@ impl Server {
         };
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
-            let cache = ResponseCache::new(cache_bounds(&config, descriptors, index));
+            let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
-            let timeouts = timeouts(&config);
-            let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
+            let limits = worker_limits(&config);
+            let mut worker = Worker::new(
+                services,
+                content,
+                roots,
+                cache,
+                limits.timeouts,
+                seat.mailbox,
+            );
             worker.log = sink.clone();
+            worker.set_limits(limits);
             if worker.services.may_use_io_uring {
                 // Where it is refused, threads wait for everything.
                 worker.ring = DiskRing::new(WATCHED_MAX).ok();
@@ -173,6 +183,7 @@ impl Server {
             reactors,
             listening: bound.listening,
             warnings: warnings.chain(unpaced).chain(too_few).collect(),
+            descriptors,
             handle,
             log_writer,
             diagnostics,
@@ -189,6 +200,13 @@ impl Server {
     #[must_use]
     pub fn warnings(&self) -> &[StartWarning] {
         &self.warnings
+    }
+
+    /// How far the limit of open files was raised, in one line; `None` where it was not.
+    #[must_use]
+    pub fn raised_descriptors(&self) -> Option<String> {
+        let DescriptorLimit { before, now } = self.descriptors;
+        (before < now).then(|| format!("raised the limit of open files from {before} to {now}"))
     }
 
     /// The SHA-256 of each certificate of HTTPS in the order of the configuration, as browsers show it.
@@ -386,14 +404,23 @@ impl Seat {
     }
 }
 
-pub(crate) fn timeouts(config: &Config) -> Timeouts {
-    Timeouts {
+pub(crate) fn worker_limits(config: &Config) -> WorkerLimits {
+    let timeouts = Timeouts {
         header_ms: config.header_timeout_ms,
         #[cfg(feature = "tls")]
         handshake_ms: (config.tls.as_ref()).map_or(0, |tls| tls.handshake_timeout_ms),
         idle_ms: config.idle_timeout_ms,
         send_ms: config.send_timeout_ms,
         disk_ms: config.disk_timeout_ms,
+    };
+    let limits = &config.limits;
+    WorkerLimits {
+        timeouts,
+        min_rate: limits.min_rate.map(|bytes_per_second| MinRate {
+            bytes_per_second,
+            window_ms: limits.min_rate_window_ms,
+        }),
+        requests_max: limits.requests_max,
     }
 }
 
@@ -411,20 +438,30 @@ fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
     }
 }
 
-/// Raises the limit of open files as far as it may be raised, and answers how many descriptors there may
-/// be, and a warning where they are too few for the connections. The cache holds files as well; one that has
-/// too few for itself does with what is left.
-pub(crate) fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarning>) {
+/// The descriptors that the process may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DescriptorLimit {
+    /// What it was when the server started.
+    before: u64,
+    now: u64,
+}
+
+/// Raises the limit of open files as far as it may be raised, and answers it, and a warning where it is too low for
+/// the connections. The cache holds files as well; one that has too few for itself does with what is left.
+pub(crate) fn raise_descriptor_limit(config: &Config) -> (DescriptorLimit, Option<StartWarning>) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (connections_max, cache_files) = (config.connections_max, config.cache.files);
+    let connections_max = config.connections_max;
     let needed = descriptors_needed(connections_max, config.disk_threads);
-    let wanted = needed.saturating_add(cache_files as u64);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return (needed, None);
+        let unknown = DescriptorLimit {
+            before: needed,
+            now: needed,
+        };
+        return (unknown, None);
     };
-    if soft < wanted && soft < hard {
+    if soft < hard {
         // Refused only where a sandbox forbids it; the warning below then tells.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
     let warning = (limit < needed).then_some(StartWarning::Descriptors {
@@ -432,6 +469,10 @@ pub(crate) fn raise_descriptor_limit(config: &Config) -> (u64, Option<StartWarni
         needed,
         limit,
     });
+    let limit = DescriptorLimit {
+        before: soft,
+        now: limit,
+    };
     (limit, warning)
 }
 

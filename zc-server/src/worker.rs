@@ -1,6 +1,7 @@
 //! What one worker owns, and lends to the connection that it drives.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
 use crate::pool::BoxPool;
+use crate::rate::MinRate;
 use crate::respond::LookUpAnswer;
 use crate::respond::cache::ResponseCache;
 use crate::respond::prepared::DATE_BYTES;
@@ -43,6 +45,14 @@ pub(crate) struct Timeouts {
     pub(crate) disk_ms: u64,
 }
 
+/// The limits that all connections of a worker are held to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WorkerLimits {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) min_rate: Option<MinRate>,
+    pub(crate) requests_max: Option<NonZeroU32>,
+}
+
 /// What others have to tell a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
@@ -54,11 +64,11 @@ pub(crate) enum WorkerMessage {
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
     RoomAnswered,
-    /// What is served from now on, its roots, which were just opened, and the limits of time.
+    /// What is served from now on, its roots, which were just opened, and the limits.
     Reload {
         content: Arc<Content>,
         roots: Arc<[Arc<Root>]>,
-        timeouts: Timeouts,
+        limits: WorkerLimits,
     },
 }
 
@@ -111,6 +121,10 @@ pub(crate) struct Worker {
     pub(crate) content: Arc<Content>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// The least that a client has to take.
+    pub(crate) min_rate: Option<MinRate>,
+    /// Requests that are answered on one connection.
+    pub(crate) requests_max: Option<NonZeroU32>,
     /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
@@ -156,6 +170,8 @@ impl Worker {
             content,
             limits: Limits::default(),
             timeouts,
+            min_rate: None,
+            requests_max: None,
             scratch: vec![0; READ_BYTES_MAX].into(),
             path_buffer: Vec::new(),
             buffers: Buffers::default(),
@@ -186,6 +202,16 @@ impl Worker {
             self.now = now;
             self.date = now.imf_fixdate();
         }
+    }
+
+    /// Holds connections to these limits from now on.
+    pub(crate) fn set_limits(&mut self, limits: WorkerLimits) {
+        let WorkerLimits {
+            timeouts,
+            min_rate,
+            requests_max,
+        } = limits;
+        (self.timeouts, self.min_rate, self.requests_max) = (timeouts, min_rate, requests_max);
     }
 
     /// Serves something else from now on. Exchanges under way keep the content that they began with.

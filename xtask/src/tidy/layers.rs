@@ -24,7 +24,12 @@ use Knows::{Below, Only};
 
 /// The rooms from the lowest to the highest. `lib` and `main` are the roots.
 const LAYERS: &[&[(&str, Knows)]] = &[
-    &[("text", Below), ("pool", Below), ("mailbox", Below)],
+    &[
+        ("text", Below),
+        ("pool", Below),
+        ("mailbox", Below),
+        ("rate", Below),
+    ],
     &[("config", Below)],
     &[("observe", Below), ("disk", Below)],
     &[

@@ -135,12 +135,19 @@ impl ResponseBody {
         Self { promise, ..self }
     }
 
-    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`.
-    pub(crate) fn rest_of(bytes: &[u8], ready: InMemory, accepted: usize) -> Self {
-        let rest = BytesMut::from(&bytes[accepted..]);
+    /// What is left of a response in memory, `bytes`, of which the socket accepted `accepted`. It goes in pieces of
+    /// `piece_bytes`, or as a whole.
+    pub(crate) fn rest_of(
+        bytes: &[u8],
+        ready: InMemory,
+        accepted: usize,
+        piece_bytes: Option<usize>,
+    ) -> Self {
+        let mut rest = BytesMut::from(&bytes[accepted..]);
+        let next_part = NextPart::behind(&mut rest, piece_bytes);
         Self {
             piece: HeadThenFile::with_optional_body(rest, None),
-            next_part: NextPart::Nothing,
+            next_part,
             head_bytes: ready.head_bytes as u64,
             done: Done {
                 bytes: accepted as u64,

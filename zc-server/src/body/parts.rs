@@ -23,6 +23,11 @@ const PART_HEAD_BYTES: usize = 192;
 #[derive(Debug)]
 pub(crate) enum NextPart {
     Nothing,
+    /// Bytes in memory, of which so many go at a time.
+    Bytes {
+        rest: BytesMut,
+        piece_bytes: usize,
+    },
     Parts(Box<MultipartBody>),
     Listing {
         listing: Box<Listing>,
@@ -90,9 +95,25 @@ impl Source {
 }
 
 impl NextPart {
+    /// Cuts what goes first off `bytes`, and answers what comes behind it.
+    pub(super) fn behind(bytes: &mut BytesMut, piece_bytes: Option<usize>) -> Self {
+        match piece_bytes {
+            Some(piece_bytes) if piece_bytes < bytes.len() => Self::Bytes {
+                rest: bytes.split_off(piece_bytes),
+                piece_bytes,
+            },
+            _ => Self::Nothing,
+        }
+    }
+
     pub(super) fn next(&mut self) -> Option<Piece> {
         match self {
             Self::Nothing => None,
+            Self::Bytes { rest, .. } if rest.is_empty() => None,
+            Self::Bytes { rest, piece_bytes } => {
+                let bytes = rest.split_to(rest.len().min(*piece_bytes));
+                Some(HeadThenFile::with_optional_body(bytes, None))
+            }
             Self::Parts(parts) => {
                 let mut head = BytesMut::with_capacity(PART_HEAD_BYTES);
                 let source = &parts.source;

@@ -55,10 +55,15 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("disk-threads", ["1", "2", "3"]),
     ("disk-timeout", ["1s", "2s", "3s"]),
     ("max-connections", ["1", "2", "3"]),
+    ("max-requests-per-connection", ["1", "2", "3"]),
     ("header-timeout", ["1s", "2s", "3s"]),
     ("idle-timeout", ["1s", "2s", "3s"]),
     ("send-timeout", ["1s", "2s", "3s"]),
     ("grace-period", ["1s", "2s", "3s"]),
+    ("limit-rate", ["1MB", "*=2MB", "off"]),
+    ("limit-rate-after", ["1MB", "2MB", "3MB"]),
+    ("min-rate", ["1kB", "2kB", "off"]),
+    ("min-rate-window", ["1s", "2s", "3s"]),
     ("access-log", ["clf", "combined", "json"]),
 ];
 

@@ -34,6 +34,10 @@ const HEADINGS: &[(&str, &str)] = &[
         "Limits",
         "max-connections header-timeout idle-timeout send-timeout grace-period",
     ),
+    (
+        "Limits of a connection",
+        "max-requests-per-connection limit-rate limit-rate-after min-rate min-rate-window",
+    ),
     ("Logging", "access-log"),
 ];
 

@@ -7,9 +7,11 @@ use zc_http::Coding;
 use super::choice::{IoUring, Listen, Precompressed, Switch};
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
-use super::{Args, ServingArgs, SiteArgs};
+use super::{Args, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
-use crate::config::{Bind, CacheLimits, Config, ConfigError, Network, ServedRoot, threads_default};
+use crate::config::{
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot, threads_default,
+};
 
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
@@ -35,7 +37,7 @@ impl TryFrom<Args> for Config {
             return Err(ConfigError::NothingToListenOn);
         }
         refuse_repeated(&named)?;
-        let files = files_from(&args.serving)?;
+        let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
         if let Some(file) = &args.config {
@@ -58,6 +60,11 @@ impl TryFrom<Args> for Config {
             send_timeout_ms: args.limits.send_timeout_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
+            limits: ConnectionLimits {
+                requests_max: args.rates.requests_max.0,
+                min_rate: args.rates.min_rate.0,
+                min_rate_window_ms: args.rates.min_rate_window_ms,
+            },
             offload_cold_reads: args.cold.offload_cold_reads == Switch::On,
             io_uring: args.cold.io_uring == IoUring::Auto,
             disk_threads: args.cold.disk_threads,
@@ -146,7 +153,7 @@ fn sites_from(args: &Args, files: &Files) -> Result<Vec<Site>, ConfigError> {
         Ok(Site {
             root: open(&site.hosts, &site.root)?,
             hosts: site.hosts.clone(),
-            files: files_from(&site.serving)?,
+            files: files_from(&site.serving, &args.rates)?,
         })
     });
     let sites = typed
@@ -162,13 +169,19 @@ fn sites_from(args: &Args, files: &Files) -> Result<Vec<Site>, ConfigError> {
     Ok(sites)
 }
 
-fn files_from(args: &ServingArgs) -> Result<Files, ConfigError> {
+fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError> {
+    let mut others = rates.limit_rates.iter().filter(|rule| rule.glob.is_none());
+    if others.nth(1).is_some() {
+        return Err(ConfigError::RateRepeated);
+    }
     Ok(Files {
         index: args.index.clone(),
         listing: args.listing == Switch::On,
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
         cache_control: args.cache_control.clone(),
+        limit_rates: rates.limit_rates.clone(),
+        limit_rate_after_bytes: rates.limit_rate_after_bytes,
         fields: args.fields.clone(),
         cors: cors_from(args),
         download_query: args.download_query == Switch::On,

@@ -19,6 +19,7 @@ mod limits;
 mod listening;
 mod mistakes;
 pub(crate) mod parse;
+mod rates;
 mod serving;
 mod site;
 mod sources;
@@ -39,6 +40,7 @@ pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
+pub use rates::{CountOrOff, RateArgs, RateOrOff};
 pub use serving::ServingArgs;
 pub use site::SiteArgs;
 #[cfg(feature = "tls")]
@@ -166,6 +168,10 @@ pub struct Args {
     /// Options that limit connections.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// Options that limit one connection.
+    #[command(flatten)]
+    pub rates: RateArgs,
 
     /// Log responses to standard output
     ///

@@ -227,7 +227,7 @@ pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
 
 /// Parses a glob over paths below the root: `*` stops at slashes and `**` does not. `form` is what the
 /// whole value should look like.
-fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
+pub(super) fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
     if text.is_empty() {
         return Err(format!("no glob before the `=`; {form}"));
     }

@@ -197,6 +197,7 @@ const SAMPLES: &[(&str, [&str; 2])] = &[
     ("--header", ["X-A: b, c", "*.js=X-D: e"]),
     ("--cors", ["https://a.example", "https://b.example"]),
     ("--cors-headers", ["X-A", "X-B"]),
+    ("--limit-rate", ["*.{a,b}=1MiB", "2MiB"]),
     ("--mime", ["log=text/x-log", "md=text/plain"]),
     #[cfg(feature = "tls")]
     ("--tls-cert", ["/a,b.pem", "/c.pem"]),

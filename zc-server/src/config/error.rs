@@ -51,6 +51,8 @@ pub enum ConfigError {
         /// The host that is named again.
         host: String,
     },
+    /// `--limit-rate` is given twice without a glob.
+    RateRepeated,
     /// The configuration file is below a root, and would be served.
     FileServed {
         /// The file as given.
@@ -120,6 +122,7 @@ impl ConfigError {
             | Self::SiteRepeated { .. }
             | Self::BindOffBesideOthers
             | Self::NothingToListenOn
+            | Self::RateRepeated
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
@@ -190,6 +193,9 @@ impl fmt::Display for ConfigError {
             ),
             Self::NothingToListenOn => f.write_str(
                 "--bind is `off`, and there is no HTTPS; name an address, or add --tls-cert or --tls-self-signed",
+            ),
+            Self::RateRepeated => f.write_str(
+                "--limit-rate is given twice without a glob; remove one, or write GLOB=RATE",
             ),
             Self::PrecompressedOffBesideOthers => f.write_str(
                 "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",

@@ -1,6 +1,7 @@
 //! How files become responses: indexes and listings, which names are served, and the fields of
 //! responses.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -32,6 +33,10 @@ pub struct Files {
     pub error_pages: Vec<ErrorPage>,
     /// `Cache-Control` by path; the first match counts.
     pub cache_control: Vec<CacheControl>,
+    /// The most that responses are sent at: the first whose glob matches counts, and then the one without.
+    pub limit_rates: Vec<RateRule>,
+    /// How many of the first bytes of a response are sent without that limit.
+    pub limit_rate_after_bytes: u64,
     /// Fields of responses; all matches are sent, in this order.
     pub fields: Vec<Field>,
     /// What cross-origin scripts may do; `None` for nothing.
@@ -66,6 +71,8 @@ impl Default for Files {
             spa: None,
             error_pages: Vec::new(),
             cache_control: Vec::new(),
+            limit_rates: Vec::new(),
+            limit_rate_after_bytes: 0,
             fields: Vec::new(),
             cors: None,
             download_query: true,
@@ -109,6 +116,15 @@ pub struct CacheControl {
     pub glob: GlobMatcher,
     /// The value of the field.
     pub value: String,
+}
+
+/// The most that responses for the paths that a glob matches are sent at.
+#[derive(Debug, Clone)]
+pub struct RateRule {
+    /// Matched against the path below the root, without a slash at its start. `None` is for all others.
+    pub glob: Option<GlobMatcher>,
+    /// Bytes per second of one connection; `None` for no limit.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// A field of responses.

@@ -6,6 +6,7 @@
 mod bind;
 mod error;
 pub mod files;
+mod limits;
 mod network;
 mod reload;
 mod root;
@@ -24,6 +25,7 @@ use clap::ValueEnum;
 pub use bind::{Bind, ParseBindError, Scheme};
 pub use error::ConfigError;
 use files::{Files, Site};
+pub use limits::ConnectionLimits;
 pub use network::{Congestion, Network};
 pub use root::ServedRoot;
 #[cfg(feature = "tls")]
@@ -105,6 +107,8 @@ pub struct Config {
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
     pub connections_max: usize,
+    /// Limits of each connection.
+    pub limits: ConnectionLimits,
     /// Whether disk I/O threads do the blocking file I/O: cold files, and files on network and FUSE file
     /// systems.
     pub offload_cold_reads: bool,
@@ -186,6 +190,7 @@ impl Config {
             send_timeout_ms: SEND_TIMEOUT_MS_DEFAULT,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            limits: ConnectionLimits::default(),
             offload_cold_reads: true,
             io_uring: true,
             disk_threads: DISK_THREADS_DEFAULT,

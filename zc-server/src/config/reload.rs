@@ -35,6 +35,7 @@ impl Config {
             send_timeout_ms: _,
             grace_ms: _,
             connections_max: _,
+            limits: _,
             offload_cold_reads,
             io_uring,
             disk_threads,

@@ -29,6 +29,7 @@ mod ending;
 mod input;
 mod plain;
 mod receive;
+pub(crate) mod refuse;
 #[cfg(feature = "tls")]
 mod secure;
 pub(crate) mod transport;
@@ -46,6 +47,7 @@ use crate::connection::input::Input;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
 use crate::observe::record::Client;
+use crate::rate::Bucket;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
 use crate::worker::{Done, Timeouts, Worker};
 
@@ -59,6 +61,8 @@ const TURN_READS_MAX: u32 = 64;
 pub(crate) enum Turn {
     /// An event, or its deadline.
     Wait,
+    /// An event, or this time, in milliseconds of the worker's clock: it is not to send before.
+    Pause(u64),
     /// Another turn: it could go on.
     Again,
     /// Nothing: it is over, to be dropped.
@@ -81,6 +85,8 @@ pub(crate) struct Connection {
     link: Link,
     input: Input,
     state: State,
+    /// Requests whose responses have begun.
+    requests: u64,
     /// Whether its last response had to wait for the disk.
     was_cold: bool,
 }
@@ -92,6 +98,8 @@ struct Link {
     remote: SocketAddr,
     /// The peer takes nothing any more, as an event told.
     is_gone: bool,
+    /// What it may be sent where a response has a limit of rate.
+    bucket: Bucket,
 }
 
 #[derive(Debug)]
@@ -130,6 +138,7 @@ enum Step {
     TurnOver,
     Go(State),
     Wait(State),
+    Pause(Exchange),
     Again(State),
     Closed,
 }
@@ -153,6 +162,10 @@ impl Peer for Link {
         sealed: &mut Vec<u8>,
     ) -> Result<Progress, SendError> {
         self.transport.send_body(body, budget, sealed)
+    }
+
+    fn bucket(&mut self) -> &mut Bucket {
+        &mut self.bucket
     }
 
     fn byte_cost(&self) -> u64 {
@@ -198,11 +211,13 @@ impl Connection {
                 transport,
                 remote,
                 is_gone: false,
+                bucket: Bucket::default(),
             },
             input: Input::default(),
             state: State::Receiving {
                 deadline_ms: now_ms + first_ms,
             },
+            requests: 0,
             was_cold: false,
         }
     }
@@ -292,6 +307,14 @@ impl Connection {
         }
     }
 
+    /// When its pause is over, if it has one.
+    pub(crate) fn pause_end_ms(&self) -> Option<u64> {
+        match &self.state {
+            State::Exchanging(exchange) if exchange.is_paused() => Some(exchange.deadline_ms()),
+            _ => None,
+        }
+    }
+
     /// The state, to be gone on from. Who takes it leaves another.
     fn take_state(&mut self) -> State {
         std::mem::replace(&mut self.state, State::Closed)
@@ -317,6 +340,10 @@ impl Connection {
                 }
                 Step::TurnOver => (self.next_request(worker), Turn::Again),
                 Step::Wait(next) => (next, Turn::Wait),
+                Step::Pause(exchange) => {
+                    let turn = Turn::Pause(exchange.deadline_ms());
+                    (State::Exchanging(exchange), turn)
+                }
                 Step::Again(next) => (next, Turn::Again),
                 Step::Closed => return Turn::Closed,
             };
@@ -354,6 +381,7 @@ impl Connection {
                 self.was_cold |= exchange.is_cold();
                 Step::Wait(State::Exchanging(exchange))
             }
+            Next::Pause(exchange) => Step::Pause(exchange),
             Next::Yield(exchange) => Step::Again(State::Exchanging(exchange)),
             Next::ReadBody(exchange) => {
                 self.read_for(State::Exchanging(exchange), allowance, worker)
@@ -422,6 +450,11 @@ impl Connection {
             Step::Wait(state) => {
                 self.state = state;
                 Turn::Wait
+            }
+            Step::Pause(exchange) => {
+                let turn = Turn::Pause(exchange.deadline_ms());
+                self.state = State::Exchanging(exchange);
+                turn
             }
             Step::Served | Step::TurnOver => {
                 self.state = self.next_request(worker);

@@ -198,7 +198,8 @@ impl Connection {
             }
         };
         let end = served.used + request.head_bytes;
-        match accept_request(&request, looked_up, worker) {
+        let is_last = self.is_last_request(served.gathered.len(), worker);
+        match accept_request(&request, looked_up, is_last, worker) {
             Accepted::Ready(response) => {
                 let answer = Answered {
                     response,
@@ -210,12 +211,14 @@ impl Connection {
                 // Where there is no room the request stays, and is answered when there is.
                 self.flush(served, worker)?;
                 served.used = end;
+                self.requests += 1;
                 self.begin(response, served, allowance, worker)
             }
             Accepted::Waits(exchange, wait) => {
                 self.flush(served, worker)?;
                 if wait == AcceptedWait::Body {
                     served.used = end;
+                    self.requests += 1;
                 }
                 let step = Step::Go(State::Exchanging(exchange));
                 ControlFlow::Break((served.used, step))
@@ -336,7 +339,16 @@ impl Connection {
         flow
     }
 
-    fn observe_whole(&self, answer: Answered<'_>, worker: &mut Worker) {
+    /// Whether the next request is the last that is answered, behind `gathered` whose responses are not sent yet.
+    fn is_last_request(&self, gathered: usize, worker: &Worker) -> bool {
+        worker.requests_max.is_some_and(|max| {
+            let number = self.requests + gathered as u64 + 1;
+            number >= u64::from(max.get())
+        })
+    }
+
+    fn observe_whole(&mut self, answer: Answered<'_>, worker: &mut Worker) {
+        self.requests += 1;
         let accepted = answer.response.ready.length();
         let (client, outcome) = (self.link.client(), Outcome::Complete);
         answer.response.observe(client, accepted, outcome, worker);
@@ -344,12 +356,13 @@ impl Connection {
 
     /// What becomes of a response, `bytes`, that the socket did not take as a whole.
     fn cut_short(
-        &self,
+        &mut self,
         answer: Answered<'_>,
         written: Written,
         bytes: &[u8],
         worker: &mut Worker,
     ) -> Step {
+        self.requests += 1;
         let (response, accepted) = (answer.response, written.accepted);
         let Some(error) = written.error else {
             let exchange = response.rest(bytes, accepted, &self.link, worker);

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
-use super::{Completion, Exchange, Outcome, Peer, State};
+use super::{Completion, Exchange, Outcome, Peer, Stall, State};
 use crate::disk::Role;
 use crate::observe::record::{Client, RequestRecord};
+use crate::rate::Intake;
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
@@ -70,10 +71,12 @@ impl RequestBody {
     }
 }
 
-/// A complete head → its response. `looked_up` is what a thread has looked up for it already.
+/// A complete head → its response. `looked_up` is what a thread has looked up for it already; `is_last` says that
+/// the connection is to end behind it.
 pub(crate) fn accept_request<'b>(
     request: &Request<'b>,
     looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
+    is_last: bool,
     worker: &mut Worker,
 ) -> Accepted<'b> {
     let started = worker.log.is_some().then(Instant::now);
@@ -81,7 +84,7 @@ pub(crate) fn accept_request<'b>(
     let after = match (&body, persistence(request)) {
         (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
         (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-        _ if worker.stopping => AfterResponse::Linger,
+        _ if is_last || worker.stopping => AfterResponse::Linger,
         (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
     };
     let persistence = match after {
@@ -112,6 +115,13 @@ pub(crate) fn accept_request<'b>(
     };
     let record = started.map(|started| RequestRecord::new(request, started));
     match (reply, body) {
+        (
+            reply @ Reply::Ready(Ready { limit: Some(_), .. }),
+            RequestBody::None | RequestBody::Refused,
+        ) => {
+            let asked = asked(request, worker);
+            Accepted::Stream(kept(reply, id, after, asked, record, worker))
+        }
         (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
             Accepted::Ready(ReadyResponse {
                 id,
@@ -165,6 +175,35 @@ pub(super) fn refuse_now(
     refuse(status, asked, parts(&moment, worker))
 }
 
+/// Answers what was `received` on a new connection with 503, by one call of `send`, which says how much it sent.
+pub(crate) fn refuse_connection(
+    received: &[u8],
+    client: Client<'_>,
+    send: impl FnOnce(&[u8]) -> usize,
+    worker: &mut Worker,
+) {
+    let status = Status::ServiceUnavailable;
+    let reply = refuse_now(status, Asked::default(), Persistence::Close, worker);
+    let Reply::Ready(ready) = reply else {
+        return;
+    };
+    let accepted = send(worker.bytes_of(&ready));
+    worker.drop_output_of(&ready);
+    let outcome = if accepted == ready.length() {
+        Outcome::Complete
+    } else {
+        Outcome::PeerGone
+    };
+    let record = worker.log.is_some();
+    let response = ReadyResponse {
+        id: worker.next_exchange(),
+        ready,
+        after: AfterResponse::Close,
+        record: record.then(|| RequestRecord::from_received(received)),
+    };
+    response.observe(client, accepted, outcome, worker);
+}
+
 /// A reply that is not sent at once.
 pub(super) fn kept(
     reply: Reply,
@@ -182,6 +221,8 @@ pub(super) fn kept(
         status: ready.status,
         after,
         asked,
+        limit: ready.limit,
+        intake: Intake::default(),
         record: record.map(RequestRecord::into_owned),
     };
     let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
@@ -204,16 +245,12 @@ impl ReadyResponse<'_> {
             after: self.after,
             // It is in memory: nothing takes its place any more.
             asked: Asked::default(),
+            limit: None,
+            intake: Intake::default(),
             record: self.record.map(RequestRecord::into_owned),
         };
         let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
-        Exchange {
-            state: State::Sending {
-                response: Box::new(rest),
-                queued_bytes: peer.unacknowledged_bytes(),
-            },
-            deadline_ms: worker.now_ms + worker.timeouts.send_ms,
-        }
+        Exchange::blocked(Box::new(rest), Stall::new(worker), peer, worker)
     }
 
     /// It ended, with `accepted` of its bytes at the socket.

@@ -34,6 +34,9 @@
 //!              all is sent, it was overwritten     over, lingers
 //!              deadline, the queue has moved       Sending
 //!              deadline                            over, reset
+//!              the limit of its rate is met        Paused
+//! Paused       deadline                            Sending
+//!              the peer is gone                    over
 //! Prefetching  the kernel tells                    Prefetched
 //!              the peer is gone                    over
 //!              deadline, nothing sent yet          Sending 504, then lingers
@@ -69,13 +72,14 @@ use zc_http::{Drain, Persistence, Status};
 use crate::body::ResponseBody;
 use crate::disk::JobHandle;
 use crate::observe::record::{Client, RequestRecord};
+use crate::rate::Bucket;
 use crate::respond::PendingLookup;
 use crate::respond::failure::Failure;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
 
 pub(crate) use crate::observe::record::Outcome;
-pub(crate) use accept::{Accepted, AcceptedWait, ReadyResponse, accept_request};
+pub(crate) use accept::{Accepted, AcceptedWait, ReadyResponse, accept_request, refuse_connection};
 use accept::{kept, refuse_now};
 pub(crate) use completion::Completion;
 use completion::end;
@@ -94,6 +98,8 @@ pub(crate) trait Peer {
         budget: u64,
         sealed: &mut Vec<u8>,
     ) -> Result<Progress, SendError>;
+    /// What it may be sent where a response has a limit of rate.
+    fn bucket(&mut self) -> &mut Bucket;
     /// What sending a byte costs, in times of what it costs by `sendfile(2)`.
     fn byte_cost(&self) -> u64;
     /// What the kernel holds for it, sent or not, and has no acknowledgement of.
@@ -130,9 +136,10 @@ enum State {
     },
     Sending {
         response: Box<Response>,
-        /// What the kernel held for the peer when the deadline was set; 0 until the socket is full.
-        queued_bytes: u64,
+        stall: Stall,
     },
+    /// Until the deadline nothing is to be sent: the limit of its rate is met.
+    Paused { response: Box<Response> },
     /// What comes next was requested of the disk, and the kernel will tell.
     Prefetching { response: Box<Response> },
     /// The kernel has told.
@@ -146,6 +153,24 @@ enum State {
     Returned(Box<Returned>),
 }
 
+/// When the peer counts as stalled.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    deadline_ms: u64,
+    /// What the kernel held for it when the deadline was set; 0 until the socket is full.
+    queued_bytes: u64,
+}
+
+impl Stall {
+    /// Of a peer that has taken something in this turn.
+    fn new(worker: &Worker) -> Self {
+        Self {
+            deadline_ms: worker.now_ms + worker.timeouts.send_ms,
+            queued_bytes: 0,
+        }
+    }
+}
+
 /// What an exchange needs next.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -153,6 +178,8 @@ pub(crate) enum Next {
     Go(Exchange),
     /// An event, or its deadline.
     Wait(Exchange),
+    /// An event, or its deadline, which is to the millisecond.
+    Pause(Exchange),
     /// A step in another turn.
     Yield(Exchange),
     /// More of the request body.
@@ -206,12 +233,40 @@ impl Exchange {
     }
 
     fn sending(response: Box<Response>, worker: &Worker) -> Self {
+        let stall = Stall::new(worker);
         Self {
-            state: State::Sending {
-                response,
-                queued_bytes: 0,
-            },
-            deadline_ms: worker.now_ms + worker.timeouts.send_ms,
+            state: State::Sending { response, stall },
+            deadline_ms: stall.deadline_ms,
+        }
+    }
+
+    /// The peer is waited for.
+    fn blocked(
+        mut response: Box<Response>,
+        mut stall: Stall,
+        peer: &impl Peer,
+        worker: &Worker,
+    ) -> Self {
+        if stall.queued_bytes == 0 {
+            stall.queued_bytes = peer.unacknowledged_bytes();
+        }
+        let mut deadline_ms = stall.deadline_ms;
+        if let Some(rate) = worker.min_rate {
+            let taken_bytes = send::taken_bytes(&response, peer);
+            let intake = &mut response.end.intake;
+            deadline_ms = deadline_ms.min(intake.begin(rate, taken_bytes, worker.now_ms));
+        }
+        Self {
+            state: State::Sending { response, stall },
+            deadline_ms,
+        }
+    }
+
+    /// Nothing is sent before `until_ms`.
+    fn paused(response: Box<Response>, until_ms: u64) -> Self {
+        Self {
+            state: State::Paused { response },
+            deadline_ms: until_ms,
         }
     }
 
@@ -237,9 +292,15 @@ impl Exchange {
     pub(crate) fn is_sending(&self) -> bool {
         match self.state {
             State::Resolving { .. } | State::Resolved { .. } | State::Draining { .. } => false,
-            State::Sending { .. } | State::Prefetching { .. } | State::Prefetched { .. } => true,
+            State::Sending { .. } | State::Paused { .. } => true,
+            State::Prefetching { .. } | State::Prefetched { .. } => true,
             State::Offloaded(_) | State::Returned(_) => true,
         }
+    }
+
+    /// Whether nothing is to be sent before the deadline.
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.state, State::Paused { .. })
     }
 
     /// Whether the disk is waited for, to send on.
@@ -304,11 +365,10 @@ impl Exchange {
             State::Draining { drain, response } => {
                 return drain_body(drain, response, deadline_ms, received, worker);
             }
-            State::Sending {
-                response,
-                queued_bytes,
-            } => send::resume(response, (deadline_ms, queued_bytes), peer, worker),
-            State::Prefetching { response } | State::Prefetched { response, .. }
+            State::Sending { response, stall } => send::resume(response, stall, peer, worker),
+            State::Paused { response }
+            | State::Prefetching { response }
+            | State::Prefetched { response, .. }
                 if peer.is_gone() =>
             {
                 end(*response, Outcome::PeerGone, peer, worker)
@@ -320,9 +380,10 @@ impl Exchange {
                 offloaded.end(Outcome::PeerGone, peer, worker)
             }
             State::Returned(returned) => returned.resume(peer, worker),
-            state @ (State::Resolving { .. } | State::Prefetching { .. } | State::Offloaded(_)) => {
-                Next::Wait(Self { state, deadline_ms })
-            }
+            state @ (State::Resolving { .. }
+            | State::Paused { .. }
+            | State::Prefetching { .. }
+            | State::Offloaded(_)) => Next::Wait(Self { state, deadline_ms }),
         };
         (0, next)
     }
@@ -358,10 +419,8 @@ impl Exchange {
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
                 Next::Yield(Self::refusing_instead(end, id, status, after, worker))
             }
-            State::Sending {
-                response,
-                queued_bytes,
-            } => send::on_stall(response, queued_bytes, peer, worker),
+            State::Sending { response, stall } => send::on_stall(response, stall, peer, worker),
+            State::Paused { response } => Next::Yield(Self::sending(response, worker)),
             // A part of it is sent: no other response is possible.
             State::Prefetching { response } if response.body.accepted() > 0 => {
                 offload::warn_of_timeout(response.body.file(), peer, worker);
@@ -388,6 +447,7 @@ impl Exchange {
             }
             State::Draining { response, .. }
             | State::Sending { response, .. }
+            | State::Paused { response }
             | State::Prefetching { response }
             | State::Prefetched { response, .. } => {
                 end(*response, Outcome::Shutdown, peer, worker);

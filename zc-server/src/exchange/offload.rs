@@ -7,11 +7,12 @@ use std::sync::Arc;
 use zc_core::{Progress, SendError};
 
 use super::completion::{end, end_without_body, over};
-use super::{Ending, Exchange, Next, Outcome, Peer, State};
+use super::{Ending, Exchange, Next, Outcome, Peer, Stall, State};
 use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle, Role};
 use crate::files::open_file::FileHandle;
 use crate::files::open_file::file_named;
+use crate::rate::Allowance;
 use crate::respond::failure::Failure;
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
 use crate::worker::{Done, Worker};
@@ -98,9 +99,17 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
             return end_without_body(end, Outcome::Failed, before, peer, worker);
         };
         sends = socket.is_some();
+        let mut budget = WINDOW_BYTES;
+        if let Some(limit) = end.limit
+            && let Allowance::Bytes(bytes) =
+                peer.bucket()
+                    .allowance(limit, body.accepted(), worker.now_ms)
+        {
+            budget = budget.min(bytes);
+        }
         let work = move |fetcher: &_, cancel: &CancelToken| {
             let result = match &socket {
-                Some(socket) => body.advance_and_wait(fetcher, cancel, socket, WINDOW_BYTES)?,
+                Some(socket) => body.advance_and_wait(fetcher, cancel, socket, budget)?,
                 #[cfg(feature = "tls")]
                 None => body.fill_and_wait(cancel)?,
                 #[cfg(not(feature = "tls"))]
@@ -214,11 +223,17 @@ impl Returned {
             id,
             mount,
             end,
+            before,
             file,
             writable,
             ..
         } = offloaded;
         let is_offloaded = body.is_offloaded();
+        if let Some(limit) = end.limit {
+            let sent = before.head_bytes + before.body_bytes;
+            let bytes = body.accepted() - sent;
+            peer.bucket().charge(limit, sent, bytes, worker.now_ms);
+        }
         let has_sent = body.accepted() > 0;
         let response = Response {
             id,
@@ -229,13 +244,15 @@ impl Returned {
         match result {
             // No edge comes any more where the socket became writable since the thread gave up; a
             // worker that may try finds out by itself.
-            Ok(Progress::WouldBlock) if is_offloaded && !writable => Next::Wait(Exchange {
-                state: State::Sending {
-                    response: worker.boxes.fill(response),
-                    queued_bytes: peer.unacknowledged_bytes(),
-                },
-                deadline_ms: worker.now_ms + worker.timeouts.send_ms,
-            }),
+            Ok(Progress::WouldBlock) if is_offloaded && !writable => {
+                let response = worker.boxes.fill(response);
+                Next::Wait(Exchange::blocked(
+                    response,
+                    Stall::new(worker),
+                    peer,
+                    worker,
+                ))
+            }
             Ok(Progress::BudgetSpent | Progress::NeedsDisk(_)) if is_offloaded => {
                 let response = worker.boxes.fill(response);
                 Next::Yield(Exchange::sending(response, worker))

@@ -4,7 +4,8 @@ use zc_core::{Progress, SendError};
 
 use super::completion::{end, over};
 use super::offload::wait_for_disk;
-use super::{Ending, Exchange, Next, Outcome, Peer, State};
+use super::{Ending, Exchange, Next, Outcome, Peer, Stall, State};
+use crate::rate::Allowance;
 use crate::respond::response::Response;
 use crate::worker::Worker;
 
@@ -18,22 +19,28 @@ enum Sent {
     WouldBlock(Stall),
     /// Others have their turn.
     BudgetSpent(Stall),
+    /// The limit of its rate is met, until this time.
+    LimitMet(u64),
 }
-
-/// When the peer counts as stalled, and what the kernel held for it when that was set.
-type Stall = (u64, u64);
 
 /// Sends what goes at once of a response that has just begun.
 pub(crate) fn begin(mut response: Response, peer: &mut impl Peer, worker: &mut Worker) -> Next {
-    let stall = (worker.now_ms + worker.timeouts.send_ms, 0);
+    let stall = Stall::new(worker);
     match send(&mut response, stall, peer, worker) {
         Sent::Over(answer) => over(response, answer, peer, worker),
         Sent::Cold => {
             let response = worker.boxes.fill(response);
             wait_for_disk(response, peer, worker)
         }
-        Sent::WouldBlock(stall) => Next::Wait(sending(worker.boxes.fill(response), stall)),
+        Sent::WouldBlock(stall) => {
+            let response = worker.boxes.fill(response);
+            Next::Wait(Exchange::blocked(response, stall, peer, worker))
+        }
         Sent::BudgetSpent(stall) => Next::Yield(sending(worker.boxes.fill(response), stall)),
+        Sent::LimitMet(until_ms) => {
+            let response = worker.boxes.fill(response);
+            Next::Pause(Exchange::paused(response, until_ms))
+        }
     }
 }
 
@@ -44,66 +51,101 @@ pub(super) fn resume(
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
+    if worker.min_rate.is_some() {
+        response.end.intake.end(worker.now_ms);
+    }
     match send(&mut response, stall, peer, worker) {
         Sent::Over(answer) => over(worker.boxes.empty(response), answer, peer, worker),
         Sent::Cold => wait_for_disk(response, peer, worker),
-        Sent::WouldBlock(stall) => Next::Wait(sending(response, stall)),
+        Sent::WouldBlock(stall) => Next::Wait(Exchange::blocked(response, stall, peer, worker)),
         Sent::BudgetSpent(stall) => Next::Yield(sending(response, stall)),
+        Sent::LimitMet(until_ms) => Next::Pause(Exchange::paused(response, until_ms)),
     }
 }
 
-fn sending(response: Box<Response>, (deadline_ms, queued_bytes): Stall) -> Exchange {
-    let state = State::Sending {
-        response,
-        queued_bytes,
-    };
-    Exchange { state, deadline_ms }
+fn sending(response: Box<Response>, stall: Stall) -> Exchange {
+    Exchange {
+        state: State::Sending { response, stall },
+        deadline_ms: stall.deadline_ms,
+    }
 }
 
-fn send(
-    response: &mut Response,
-    (deadline_ms, queued_bytes): Stall,
-    peer: &mut impl Peer,
-    worker: &mut Worker,
-) -> Sent {
+/// What the peer has taken of a response, beside what the kernel held for it before.
+pub(super) fn taken_bytes(response: &Response, peer: &impl Peer) -> i64 {
+    response.body.accepted().cast_signed() - peer.unacknowledged_bytes().cast_signed()
+}
+
+fn send(response: &mut Response, stall: Stall, peer: &mut impl Peer, worker: &mut Worker) -> Sent {
+    let limit = response.end.limit;
     let body = &mut response.body;
     let before = body.accepted();
     let byte_cost = peer.byte_cost();
-    let budget = worker.turn.quantum_bytes / byte_cost;
+    let mut budget = worker.turn.quantum_bytes / byte_cost;
+    if let Some(limit) = limit {
+        match peer.bucket().allowance(limit, before, worker.now_ms) {
+            Allowance::Bytes(bytes) => budget = budget.min(bytes),
+            Allowance::After(until_ms) => return Sent::LimitMet(until_ms),
+        }
+    }
     let answer = peer.send(body, budget, &mut worker.buffers.sealed);
     let accepted = body.accepted() - before;
     worker.turn.streamed_bytes += accepted * byte_cost;
+    if let Some(limit) = limit {
+        let bucket = peer.bucket();
+        bucket.charge(limit, before, accepted, worker.now_ms);
+        if let Ok(Progress::BudgetSpent) = answer
+            && let Allowance::After(until_ms) =
+                bucket.allowance(limit, before + accepted, worker.now_ms)
+        {
+            return Sent::LimitMet(until_ms);
+        }
+    }
     // An edge without progress moves neither the deadline nor what the queue is measured by.
-    let (deadline_ms, queued_bytes) = if accepted > 0 {
-        (worker.now_ms + worker.timeouts.send_ms, 0)
+    let stall = if accepted > 0 {
+        Stall::new(worker)
     } else {
-        (deadline_ms, queued_bytes)
+        stall
     };
     match answer {
-        Ok(Progress::WouldBlock) => Sent::WouldBlock(match queued_bytes {
-            0 => (deadline_ms, peer.unacknowledged_bytes()),
-            known => (deadline_ms, known),
+        Ok(Progress::WouldBlock) => Sent::WouldBlock(stall),
+        Ok(Progress::BudgetSpent) => Sent::BudgetSpent(Stall {
+            queued_bytes: 0,
+            ..stall
         }),
-        Ok(Progress::BudgetSpent) => Sent::BudgetSpent((deadline_ms, 0)),
         Ok(Progress::NeedsDisk(_)) => Sent::Cold,
         answer => Sent::Over(answer),
     }
 }
 
-/// No byte was accepted for as long as a reader may rest. A full socket accepts again only when a third
-/// of its buffer is free, so that a slow reader is told from a dead one by whether the kernel got rid of
-/// anything meanwhile.
+/// No byte was accepted for as long as a reader may rest, or a window of `--min-rate` is over.
+///
+/// A full socket accepts again only when a third of its buffer is free, so that a slow reader is told from a dead one
+/// by whether the kernel got rid of anything meanwhile.
 pub(super) fn on_stall(
-    response: Box<Response>,
-    queued_before: u64,
+    mut response: Box<Response>,
+    mut stall: Stall,
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
-    let queued_bytes = peer.unacknowledged_bytes();
-    if queued_bytes < queued_before {
-        let deadline_ms = worker.now_ms + worker.timeouts.send_ms;
-        return Next::Wait(sending(response, (deadline_ms, queued_bytes)));
+    if let Some(rate) = worker.min_rate {
+        let taken_bytes = taken_bytes(&response, peer);
+        let intake = &mut response.end.intake;
+        if intake.is_too_slow(rate, taken_bytes, worker.now_ms) {
+            end(*response, Outcome::TooSlow, peer, worker);
+            return Next::End(Ending::Reset);
+        }
     }
-    end(*response, Outcome::Stalled, peer, worker);
-    Next::End(Ending::Reset)
+    // Only the end of a window is earlier.
+    if worker.min_rate.is_none() || stall.deadline_ms <= worker.now_ms {
+        let queued_bytes = peer.unacknowledged_bytes();
+        if queued_bytes >= stall.queued_bytes {
+            end(*response, Outcome::Stalled, peer, worker);
+            return Next::End(Ending::Reset);
+        }
+        stall = Stall {
+            queued_bytes,
+            ..Stall::new(worker)
+        };
+    }
+    Next::Wait(Exchange::blocked(response, stall, peer, worker))
 }

@@ -6,6 +6,7 @@ use crate::files::lookup::Resource;
 use crate::files::open_file::OpenFile;
 use crate::files::rules::Rules;
 use crate::files::validators::validators;
+use crate::rate::RateLimit;
 
 /// A file, and the fields of its responses that depend on the file alone.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Representation {
     /// The content coding of the file itself, which is not negotiated.
     own_coding: Option<String>,
     pub(crate) cache_control: Option<String>,
+    /// The most that it is sent at.
+    pub(crate) limit: Option<RateLimit>,
     /// Configured fields, as lines of a head.
     pub(crate) lines: Vec<u8>,
 }
@@ -34,6 +37,7 @@ impl Representation {
                 .media_type(&resource.path, own_coding)
                 .into_owned(),
             own_coding: own_coding.map(str::to_owned),
+            limit: rules.limit(&resource.path),
             lines: rules.file_lines(&resource.path),
             cache_control: rules.cache_control(&resource.path).map(str::to_owned),
             resource,

@@ -50,6 +50,7 @@ pub(crate) enum Outcome {
     PeerGone,
     Failed,
     Stalled,
+    TooSlow,
     DiskTimeout,
     Shutdown,
 }
@@ -63,6 +64,7 @@ impl Outcome {
             Self::PeerGone => "peer_gone",
             Self::Failed => "failed",
             Self::Stalled => "stalled",
+            Self::TooSlow => "too_slow",
             Self::DiskTimeout => "disk_timeout",
             Self::Shutdown => "shutdown",
         }

@@ -1,5 +1,6 @@
 //! New connections: taken from the listeners, placed with a worker, and given their first turn.
 
+use std::io;
 use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
@@ -31,6 +32,7 @@ impl Reactor {
             _ => return,
         }
         self.accepting = Accepting::OnEdge;
+        self.reserve.refill();
         for index in 0..self.listeners.len() {
             let next = self.accept_from(index);
             match (self.accepting, next) {
@@ -75,12 +77,11 @@ impl Reactor {
                                 Room::Requested => return pause,
                                 Room::None => {}
                             }
-                            let line = format!(
-                                "cannot accept connections: {error}; trying again; raise the limit of \
-                                 open files (ulimit -n) or lower --max-connections"
-                            );
-                            self.worker.services.diagnostics.warn(line);
-                            return pause;
+                            let is_refused = self.refuse_next(index);
+                            self.warn_of_shortage(&error, is_refused);
+                            if !is_refused {
+                                return pause;
+                            }
                         }
                         Accept::Connection(..) | Accept::Aborted => {}
                     }
@@ -88,6 +89,19 @@ impl Reactor {
             }
         }
         Accepting::NextTurn
+    }
+
+    fn warn_of_shortage(&self, error: &io::Error, is_refused: bool) {
+        let what = if is_refused {
+            "answering 503"
+        } else {
+            "trying again"
+        };
+        let line = format!(
+            "cannot accept connections: {error}; {what}; raise the limit of open files (ulimit -n) or lower \
+             --max-connections"
+        );
+        self.worker.services.diagnostics.warn(line);
     }
 
     /// The first turn of a connection comes before its registration: the request is there already

@@ -21,6 +21,8 @@ pub(crate) mod balance;
 pub(crate) mod drain;
 mod idle;
 pub(crate) mod listener;
+mod pauses;
+mod reserve;
 pub(crate) mod room;
 pub(crate) mod schedule;
 pub(crate) mod slots;
@@ -41,6 +43,7 @@ use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::idle::IdleConnections;
 use crate::reactor::listener::Listener;
+use crate::reactor::reserve::Reserve;
 use crate::reactor::room::ShedCount;
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
@@ -91,6 +94,7 @@ pub(crate) struct Reactor {
     poll: Poll,
     listeners: Vec<Listener>,
     accepting: Accepting,
+    reserve: Reserve,
     slots: Slots<Slot>,
     /// Those with a request, or that something has happened to.
     ready: VecDeque<Token>,
@@ -101,6 +105,8 @@ pub(crate) struct Reactor {
     /// Those whose response is under way and can go on.
     streaming: VecDeque<Token>,
     wheel: Wheel<Token>,
+    /// Those whose rate is limited wait for this one.
+    pauses: Option<Wheel<Token>>,
     idle: IdleConnections,
     scheduler: Scheduler,
     worker: Worker,
@@ -146,12 +152,14 @@ impl Reactor {
             poll,
             listeners,
             accepting: Accepting::NextTurn,
+            reserve: Reserve::new(),
             slots: Slots::new(),
             ready: VecDeque::new(),
             handshakes: VecDeque::new(),
             cold: VecDeque::new(),
             streaming: VecDeque::new(),
             wheel: Wheel::new(0),
+            pauses: None,
             idle: IdleConnections::default(),
             scheduler: Scheduler::default(),
             worker,
@@ -201,6 +209,7 @@ impl Reactor {
             for token in expired.drain(..) {
                 self.check_deadline(token);
             }
+            self.end_pauses(&mut expired);
             self.worker.flush_log();
             self.publish_idle();
             self.report_shed(self.now_us);
@@ -235,6 +244,7 @@ impl Reactor {
         let log_pending = self.worker.has_pending_log();
         let next = [
             self.wheel.next_wakeup_ms(),
+            self.pauses.as_ref().and_then(Wheel::next_wakeup_ms),
             pause_end,
             self.grace_deadline_ms,
             log_pending.then_some(self.worker.now_ms + LOG_RETRY_MS),
@@ -315,9 +325,9 @@ impl Reactor {
                 WorkerMessage::Reload {
                     content,
                     roots,
-                    timeouts,
+                    limits,
                 } => {
-                    self.worker.timeouts = timeouts;
+                    self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);
                 }
             }
@@ -424,8 +434,10 @@ impl Reactor {
             _ => slot.connection.idleness(),
         };
         self.idle.note(token, idleness, self.now_us);
-        if turn == Turn::Again {
-            enqueue(&mut self.streaming, token, slot);
+        match turn {
+            Turn::Again => enqueue(&mut self.streaming, token, slot),
+            Turn::Pause(until_ms) => return self.pause(token, until_ms),
+            _ => {}
         }
         // A deadline that moved away is found out when the old one is due; one that came nearer by
         // a tick or more is not waited for.

@@ -1,6 +1,6 @@
 //! Deadlines of many connections: a hashed timer wheel.
 //!
-//! Time is cut into ticks of [`TICK_MS`]. Each tick ahead has a slot, and the slots are reused round
+//! Time is cut into ticks, by default of [`TICK_MS`]. Each tick ahead has a slot, and the slots are reused round
 //! and round. To schedule is to push onto a slot, and to expire is to empty the slots whose time
 //! has come, so both cost the same for ten connections and for a million.
 //!
@@ -31,15 +31,22 @@ pub(crate) struct Wheel<T> {
     /// The last tick that was expired. Invariant: every item is of a tick in
     /// `current + 1 ..= current + SLOTS`.
     current: u64,
+    tick_ms: u64,
 }
 
 impl<T: Copy> Wheel<T> {
     /// An empty wheel that starts at `now_ms`.
     pub(crate) fn new(now_ms: u64) -> Self {
+        Self::with_tick(now_ms, TICK_MS)
+    }
+
+    /// The same with ticks of another length.
+    pub(crate) fn with_tick(now_ms: u64, tick_ms: u64) -> Self {
         Self {
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
             occupied: [0; WORDS],
-            current: now_ms / TICK_MS,
+            current: now_ms / tick_ms,
+            tick_ms,
         }
     }
 
@@ -49,12 +56,12 @@ impl<T: Copy> Wheel<T> {
     /// tick.
     pub(crate) fn schedule(&mut self, item: T, deadline_ms: u64) -> u64 {
         let tick = deadline_ms
-            .div_ceil(TICK_MS)
+            .div_ceil(self.tick_ms)
             .clamp(self.current + 1, self.current + SLOTS);
         let slot = slot_of(tick);
         self.slots[slot].push(item);
         self.occupied[slot / WORD_BITS as usize] |= 1 << (slot as u64 % WORD_BITS);
-        tick * TICK_MS
+        tick * self.tick_ms
     }
 
     /// When [`expire`](Self::expire) next has something to give, or `None` for an empty wheel.
@@ -75,7 +82,7 @@ impl<T: Copy> Wheel<T> {
             }
             let slot = word as u64 * WORD_BITS + u64::from(bits.trailing_zeros());
             let ahead = (slot + SLOTS - first) % SLOTS;
-            Some((self.current + 1 + ahead) * TICK_MS)
+            Some((self.current + 1 + ahead) * self.tick_ms)
         })
     }
 
@@ -83,7 +90,7 @@ impl<T: Copy> Wheel<T> {
     ///
     /// Time that runs backwards expires nothing.
     pub(crate) fn expire(&mut self, now_ms: u64, expired: &mut Vec<T>) {
-        let now = now_ms / TICK_MS;
+        let now = now_ms / self.tick_ms;
         // After a whole revolution every slot is empty, however far the clock jumped.
         for tick in self.current + 1..=now.min(self.current + SLOTS) {
             let slot = slot_of(tick);

@@ -14,6 +14,7 @@ use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 use crate::files::rules::Rules;
+use crate::rate::RateLimit;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::plan::{self, Plan, Problem};
 use crate::respond::prepared::{DATE_BYTES, Prepared, append_range, is_ordinary, not_modified};
@@ -48,6 +49,8 @@ pub(crate) struct Ready {
     pub(crate) status: Status,
     pub(crate) place: Place,
     pub(crate) bytes: InMemory,
+    /// The most that it is sent at.
+    pub(crate) limit: Option<RateLimit>,
 }
 
 /// Where the bytes of a ready response are.
@@ -70,6 +73,8 @@ pub(crate) struct Stream {
     pub(crate) ends_by_close: bool,
     /// The mount that the body is on.
     pub(crate) mount: Key,
+    /// The most that it is sent at.
+    pub(crate) limit: Option<RateLimit>,
 }
 
 /// What is sent.
@@ -132,6 +137,8 @@ struct HeadWritten {
     /// Where the head starts and ends in the output buffer.
     start: usize,
     rendered: Rendered,
+    /// The most that the body is sent at.
+    limit: Option<RateLimit>,
 }
 
 /// A 200 that is kept ready.
@@ -161,7 +168,12 @@ impl ReplyBuilder<'_> {
         match (&plan, id) {
             (Plan::Whole(_), Some(id)) if let Some(whole) = &mut file.whole => {
                 let length = file.representation.length();
-                match self.whole(whole, length, id, &mut buffers.output) {
+                match self.whole(
+                    whole,
+                    (length, file.representation.limit),
+                    id,
+                    &mut buffers.output,
+                ) {
                     Whole::Ready(ready) => Reply::Ready(ready),
                     Whole::Head(head) => self.send(head, file, buffers),
                 }
@@ -228,7 +240,14 @@ impl ReplyBuilder<'_> {
     }
 
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+        let limit = match plan {
+            Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
+            Plan::Page(_, file) => file.limit,
+            Plan::Listing(_) => self.rules.limit_of_others(),
+            _ => None,
+        };
         HeadWritten {
+            limit,
             status: plan.status(),
             start: buffers.output.len(),
             rendered: render(plan, self.framing, &mut buffers.output),
@@ -236,7 +255,13 @@ impl ReplyBuilder<'_> {
     }
 
     /// The 200 that is kept ready: as a whole, or its head in the output buffer.
-    fn whole(&self, whole: &mut Prepared, length: u64, id: Id, out: &mut Vec<u8>) -> Whole {
+    fn whole(
+        &self,
+        whole: &mut Prepared,
+        (length, limit): (u64, Option<RateLimit>),
+        id: Id,
+        out: &mut Vec<u8>,
+    ) -> Whole {
         whole.renew(self.moment.now, &self.moment.date);
         if let Some(body) = whole.body()
             && self.method == zc_core::SendMethod::Auto
@@ -249,6 +274,7 @@ impl ReplyBuilder<'_> {
                     body_bytes: body.len(),
                     was_read: false,
                 },
+                limit,
             });
         }
         let start = out.len();
@@ -260,6 +286,7 @@ impl ReplyBuilder<'_> {
                 head_end: out.len(),
                 rest: Rest::File(0..length),
             },
+            limit,
         })
     }
 
@@ -281,6 +308,7 @@ impl ReplyBuilder<'_> {
                 body_bytes: 0,
                 was_read: false,
             },
+            limit: None,
         })
     }
 
@@ -389,14 +417,16 @@ impl ReplyBuilder<'_> {
 impl HeadWritten {
     /// All that is to be sent is in the output buffer.
     fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
+        let body_bytes = buffers.output.len() - self.rendered.head_end;
         Reply::Ready(Ready {
             status: self.status,
             place: Place::Output,
             bytes: InMemory {
                 head_bytes: self.rendered.head_end - self.start,
-                body_bytes: buffers.output.len() - self.rendered.head_end,
+                body_bytes,
                 was_read,
             },
+            limit: self.limit.filter(|_| body_bytes > 0),
         })
     }
 
@@ -418,6 +448,7 @@ impl HeadWritten {
                 .with_promise(delivery.promise),
             status: self.status,
             mount: delivery.mount,
+            limit: self.limit,
         }
     }
 

@@ -5,6 +5,7 @@ use zc_http::{Method, Status};
 use crate::body::{Figures, InMemory, ResponseBody};
 use crate::disk::Key;
 use crate::observe::record::RequestRecord;
+use crate::rate::{Intake, RateLimit};
 use crate::respond::reply::Stream;
 
 /// The number of an exchange among those of its worker. What a thread or the kernel has to tell is
@@ -61,6 +62,10 @@ pub(crate) struct ResponseEnd {
     pub(crate) status: Status,
     pub(crate) after: AfterResponse,
     pub(crate) asked: Asked,
+    /// The most that it is sent at.
+    pub(crate) limit: Option<RateLimit>,
+    /// What the client takes of it, with `--min-rate`.
+    pub(crate) intake: Intake,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'static>>,
 }
@@ -71,6 +76,8 @@ impl Default for ResponseEnd {
             status: Status::Ok,
             after: AfterResponse::Close,
             asked: Asked::default(),
+            limit: None,
+            intake: Intake::default(),
             record: None,
         }
     }
@@ -96,6 +103,8 @@ impl Response {
                 status: stream.status,
                 after,
                 asked,
+                limit: stream.limit,
+                intake: Intake::default(),
                 record: record.map(RequestRecord::into_owned),
             },
         }
@@ -109,9 +118,10 @@ impl Response {
         id: ExchangeId,
         end: ResponseEnd,
     ) -> Self {
+        let piece_bytes = end.limit.map(|limit| limit.piece_bytes());
         Self {
             id,
-            body: ResponseBody::rest_of(bytes, whole, accepted),
+            body: ResponseBody::rest_of(bytes, whole, accepted, piece_bytes),
             mount: 0,
             end,
         }

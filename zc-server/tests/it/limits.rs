@@ -1,14 +1,11 @@
-//! What a stranger can hold open, and for how long; and running out of descriptors.
+//! What a stranger can hold open, and for how long.
 
 use std::io::{Read, Write};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::tls::says_not_by_tls;
-use crate::harness::workers::Workers;
-use crate::harness::{Client, Server, pattern, temp_root, wait_until};
+use crate::harness::{Client, Server, pattern, wait_until};
 
 #[test]
 fn five_hundred_downloads_at_once() {
@@ -104,64 +101,6 @@ fn connections_over_the_limit_wait_for_their_turn() {
         drop(second);
         assert_eq!(third.join().expect("no panic"), 200);
     });
-}
-
-#[test]
-fn out_of_descriptors_it_rests_and_recovers() {
-    if says_not_by_tls("a client that is not accepted cannot shake hands, and is waited for") {
-        return;
-    }
-    let root = temp_root();
-    std::fs::write(root.path().join("f"), b"x").expect("a file");
-    let served = root.path().to_owned();
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "ulimit -n 64 && exec \"$0\" \"$@\"",
-        env!("CARGO_BIN_EXE_zc-server"),
-    ]);
-    let mut server = Server::start_with(command, root, &served, &["--header-timeout", "60s"]);
-    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
-    for client in &mut clients {
-        // A part of a request: idle connections would make room.
-        client.send(b"GET /f HTTP/1.1\r\n");
-    }
-    // The first ones were accepted before the descriptors ran out, and need one for a file now.
-    clients[0].send(b"Host: t\r\n\r\nGET /f HTTP/1.1\r\n");
-    let response = clients[0].response(false);
-    let log = server.log();
-    assert!(matches!(response.status, 200 | 503), "{log}");
-    if response.status == 503 {
-        assert_eq!(response.field("retry-after"), Some("1"));
-    }
-    // Between two tries to accept it sleeps, for as long as the pause is: a worker that spins never
-    // sleeps, and one that tries at once has slept as often in no time. On a busy machine it only
-    // takes longer.
-    const PAUSE: Duration = Duration::from_millis(100);
-    const PAUSES: u32 = 3;
-    let workers = server.workers();
-    let asleep = |workers: &Workers| {
-        wait_until("the worker sleeps", || workers.wait_for_events());
-        workers.sleeps()
-    };
-    let before = asleep(&workers);
-    let since = Instant::now();
-    wait_until("it tries again", || {
-        asleep(&workers) > before + u64::from(PAUSES)
-    });
-    // The first pause may have begun before.
-    assert!(
-        since.elapsed() + CLOCK_STEP >= PAUSE * PAUSES,
-        "it tried {PAUSES} times in {:?}",
-        since.elapsed()
-    );
-    clients.truncate(10);
-    // It may take the new connection before it has closed all of those, and has none for the file then.
-    wait_until("there are descriptors for files", || {
-        server.get("/f").status == 200
-    });
-    clients[0].send(b"Host: t\r\n\r\n");
-    assert_eq!(clients[0].response(false).status, 200);
 }
 
 #[test]

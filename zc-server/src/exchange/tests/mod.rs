@@ -1,5 +1,6 @@
 //! What the tests of an exchange are made of: a peer, responses, and exchanges in each state.
 
+mod rates;
 mod rows;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::body::{NextPart, WINDOW_BYTES};
 use crate::files::lookup::Found;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::{FileHandle, ResolveError};
+use crate::rate::Intake;
 use crate::respond::LookUpAnswer;
 use crate::worker::WorkerMessage;
 use crate::worker::testing::{Fixture, TIMEOUTS};
@@ -31,6 +33,7 @@ struct FakePeer {
     is_gone: bool,
     answers: VecDeque<Progress>,
     unacknowledged_bytes: u64,
+    bucket: Bucket,
     socket: UnixStream,
     _other_end: Option<UnixStream>,
 }
@@ -42,6 +45,7 @@ impl FakePeer {
             is_gone: false,
             answers: VecDeque::new(),
             unacknowledged_bytes: 70,
+            bucket: Bucket::default(),
             socket,
             _other_end: Some(other_end),
         }
@@ -92,6 +96,10 @@ impl Peer for FakePeer {
         }
     }
 
+    fn bucket(&mut self) -> &mut Bucket {
+        &mut self.bucket
+    }
+
     fn byte_cost(&self) -> u64 {
         1
     }
@@ -134,6 +142,8 @@ fn response_of(source: &File, read_path: ReadPath, id: ExchangeId) -> Box<Respon
             after: AfterResponse::KeepAlive,
             record: None,
             asked: Asked::default(),
+            limit: None,
+            intake: Intake::default(),
         },
     })
 }
@@ -217,6 +227,7 @@ fn name(exchange: &Exchange) -> String {
             Status::Ok => "Sending".to_owned(),
             status => format!("Sending {} {:?}", status.code(), response.end.after),
         },
+        State::Paused { .. } => "Paused".to_owned(),
         State::Prefetching { .. } => "Prefetching".to_owned(),
         State::Prefetched { .. } => "Prefetched".to_owned(),
         State::Offloaded(_) => "Offloaded".to_owned(),
@@ -229,6 +240,7 @@ fn told(next: &Next, worker: &mut Worker) -> String {
     let what = match next {
         Next::Go(exchange) => format!("go {}", name(exchange)),
         Next::Wait(exchange) => format!("wait {}", name(exchange)),
+        Next::Pause(exchange) => format!("pause {}", name(exchange)),
         Next::Yield(exchange) => format!("yield {}", name(exchange)),
         Next::ReadBody(exchange) => format!("read {}", name(exchange)),
         Next::TakeHead(..) => "head".to_owned(),
@@ -256,7 +268,7 @@ fn accept(text: &str, worker: &mut Worker) -> String {
     let Ok(Parse::Complete(request)) = parse(text.as_bytes(), &Limits::default()) else {
         panic!("{text}");
     };
-    match accept_request(&request, None, worker) {
+    match accept_request(&request, None, false, worker) {
         Accepted::Ready(response) => {
             let line = format!("ready {} {:?}", response.ready.status, response.after);
             worker.drop_output_of(&response.ready);
