@@ -35,6 +35,7 @@ mod body;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cli;
+mod clients;
 pub mod config;
 mod connection;
 mod disk;
@@ -63,8 +64,8 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
-    ListeningArgs, Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
+    Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring,
+    LimitArgs, ListeningArgs, Precompressed, Proxied, ServerOptions, ServingArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

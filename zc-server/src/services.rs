@@ -7,6 +7,7 @@ use zc_core::{PipePool, Policy};
 
 #[cfg(feature = "tls")]
 use crate::certificates::Acceptor;
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::disk::{Disk, Role};
 use crate::files::listing;
@@ -36,6 +37,7 @@ pub(crate) struct Services {
     /// The memory of all listings being sent.
     pub(crate) listings: listing::Budget,
     pub(crate) diagnostics: Diagnostics,
+    pub(crate) clients: Clients,
     /// What handshakes of HTTPS are made with; `None` where there is no certificate.
     #[cfg(feature = "tls")]
     pub(crate) acceptor: Option<Acceptor>,
@@ -61,6 +63,7 @@ impl Services {
             may_use_io_uring: config.offload_cold_reads && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
+            clients: Clients::new(&config.clients),
             #[cfg(feature = "tls")]
             acceptor: None,
             #[cfg(feature = "tls")]

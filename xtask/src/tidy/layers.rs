@@ -26,6 +26,7 @@ use Knows::{Below, Only};
 const LAYERS: &[&[(&str, Knows)]] = &[
     &[("text", Below), ("pool", Below), ("mailbox", Below)],
     &[("config", Below)],
+    &[("clients", Only(&["config"]))],
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),

@@ -59,6 +59,15 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("idle-timeout", ["1s", "2s", "3s"]),
     ("send-timeout", ["1s", "2s", "3s"]),
     ("grace-period", ["1s", "2s", "3s"]),
+    ("proxy-protocol", ["127.0.0.1:1", "127.0.0.1:2", "all"]),
+    (
+        "trusted-proxy",
+        ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"],
+    ),
+    ("allow", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
+    ("deny", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
+    ("max-connections-per-ip", ["1", "2", "3"]),
+    ("request-id", ["true", "true", "true"]),
     ("access-log", ["clf", "combined", "json"]),
 ];
 

@@ -34,6 +34,10 @@ const HEADINGS: &[(&str, &str)] = &[
         "Limits",
         "max-connections header-timeout idle-timeout send-timeout grace-period",
     ),
+    (
+        "Clients",
+        "proxy-protocol trusted-proxy allow deny max-connections-per-ip request-id",
+    ),
     ("Logging", "access-log"),
 ];
 

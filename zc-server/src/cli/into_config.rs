@@ -5,6 +5,7 @@ use std::path::Path;
 use zc_http::Coding;
 
 use super::choice::{IoUring, Precompressed, Switch};
+use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::{Args, ServingArgs};
@@ -29,7 +30,9 @@ impl TryFrom<Args> for Config {
             let binds = tls.binds.iter();
             binds.map(|&bind| ("--tls-bind", bind))
         }));
-        refuse_repeated(&named.collect::<Vec<_>>())?;
+        let named: Vec<_> = named.collect();
+        refuse_repeated(&named)?;
+        let clients = clients_from(&args.clients, &named)?;
         let files = files_from(&args.serving)?;
         let root = ServedRoot::open(&args.root)?;
         if let Some(file) = &args.config {
@@ -39,6 +42,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             root,
             files,
+            clients,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]

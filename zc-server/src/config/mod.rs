@@ -4,6 +4,7 @@
 //! [`Config::for_root`].
 
 mod bind;
+mod clients;
 mod error;
 pub mod files;
 mod network;
@@ -21,7 +22,9 @@ use std::{
 use clap::ValueEnum;
 use zc_core::SendMethod;
 
+pub(crate) use bind::Spoken;
 pub use bind::{Bind, ParseBindError, Scheme};
+pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::Files;
 pub use network::{Congestion, Network};
@@ -122,6 +125,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// Options of the listening sockets.
     pub network: Network,
+    /// Who may ask, and who is believed about that.
+    pub clients: Clients,
     /// How files become responses.
     pub files: Files,
 }
@@ -196,6 +201,7 @@ impl Config {
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
             cache: CacheLimits::default(),
             network: Network::default(),
+            clients: Clients::default(),
             files: Files::default(),
         })
     }

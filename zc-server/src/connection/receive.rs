@@ -198,7 +198,7 @@ impl Connection {
             }
         };
         let end = served.used + request.head_bytes;
-        match accept_request(&request, looked_up, worker) {
+        match accept_request(&request, looked_up, &self.link, worker) {
             Accepted::Ready(response) => {
                 let answer = Answered {
                     response,
@@ -359,7 +359,7 @@ impl Connection {
         let outcome = if error.is_peer_gone() {
             Outcome::PeerGone
         } else {
-            let line = format!("response to {} failed: {error}", client.remote);
+            let line = format!("response to {} failed: {error}", client.address);
             worker.services.diagnostics.warn(line);
             Outcome::Failed
         };
@@ -403,7 +403,7 @@ impl Connection {
         if let Some(failed) = self.link.transport.take_failed_handshake() {
             let diagnostics = &worker.services.diagnostics;
             let name = failed.server_name.as_deref();
-            diagnostics.warn_of_handshake(self.link.remote, name, &failed.reason);
+            diagnostics.warn_of_handshake(self.link.client, name, &failed.reason);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, State};
+use crate::clients::Sender;
 use crate::disk::Role;
 use crate::observe::record::{Client, RequestRecord};
 use crate::respond::failure::Failure;
@@ -74,6 +75,7 @@ impl RequestBody {
 pub(crate) fn accept_request<'b>(
     request: &Request<'b>,
     looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
+    peer: &impl Peer,
     worker: &mut Worker,
 ) -> Accepted<'b> {
     let started = worker.log.is_some().then(Instant::now);
@@ -81,19 +83,24 @@ pub(crate) fn accept_request<'b>(
     let after = match (&body, persistence(request)) {
         (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
         (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-        _ if worker.stopping => AfterResponse::Linger,
+        _ if worker.stopping || peer.is_refused() => AfterResponse::Linger,
         (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
     };
     let persistence = match after {
         AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    let (id, pending) = match looked_up {
-        Some((id, pending)) => (id, Some(pending)),
-        None => (worker.next_exchange(), None),
+    let (id, sender, pending) = match looked_up {
+        // Which sender it has is known since its head was first read.
+        Some((id, pending)) => (id, pending.asked.sender, Some(pending)),
+        None => {
+            let client = peer.client().address;
+            let sender = worker.sender(client, &request.headers);
+            (worker.next_exchange(), sender, None)
+        }
     };
-    let moment = worker.moment(persistence);
-    let reply = match respond(request, pending, parts(&moment, worker)) {
+    let moment = worker.moment(persistence, sender);
+    let reply = match respond_to(request, pending, &moment, peer, worker) {
         Responded::Reply(reply) => reply,
         Responded::LookUp(pending, look_up) => {
             let work = look_up.work;
@@ -105,12 +112,13 @@ pub(crate) fn accept_request<'b>(
                 }
                 None => {
                     let status = Failure::DiskBusy.status();
-                    refuse_now(status, asked(request, worker), persistence, worker)
+                    let asked = asked(request, sender, worker);
+                    refuse_now(status, asked, persistence, worker)
                 }
             }
         }
     };
-    let record = started.map(|started| RequestRecord::new(request, started));
+    let record = started.map(|started| RequestRecord::new(request, started, sender));
     match (reply, body) {
         (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
             Accepted::Ready(ReadyResponse {
@@ -121,11 +129,11 @@ pub(crate) fn accept_request<'b>(
             })
         }
         (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
-            let asked = asked(request, worker);
+            let asked = asked(request, sender, worker);
             Accepted::Stream(Response::from_stream(stream, id, after, asked, record))
         }
         (reply, RequestBody::Small(drain)) => {
-            let asked = asked(request, worker);
+            let asked = asked(request, sender, worker);
             let response = Box::new(kept(reply, id, after, asked, record, worker));
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
@@ -134,8 +142,32 @@ pub(crate) fn accept_request<'b>(
     }
 }
 
-fn asked(request: &Request<'_>, worker: &Worker) -> Asked {
+/// The response, or an error in place of it because of who asks.
+#[inline]
+fn respond_to(
+    request: &Request<'_>,
+    pending: Option<Box<PendingLookup>>,
+    moment: &Moment,
+    peer: &impl Peer,
+    worker: &mut Worker,
+) -> Responded {
+    let sender = moment.sender;
+    let client = sender.client;
+    let client = client.unwrap_or_else(|| peer.client().address.ip());
+    let status = if peer.is_refused() {
+        Status::ServiceUnavailable
+    } else if worker.services.clients.is_forbidden(client) {
+        Status::Forbidden
+    } else {
+        return respond(request, pending, parts(moment, worker));
+    };
+    let asked = asked(request, sender, worker);
+    Responded::Reply(refuse_now(status, asked, moment.after, worker))
+}
+
+fn asked(request: &Request<'_>, sender: Sender, worker: &Worker) -> Asked {
     Asked {
+        sender,
         root: worker.content.root_of(request, worker.scheme),
         method: request.method,
         is_not_https: false,
@@ -161,7 +193,7 @@ pub(super) fn refuse_now(
     persistence: Persistence,
     worker: &mut Worker,
 ) -> Reply {
-    let moment = worker.moment(persistence);
+    let moment = worker.moment(persistence, asked.sender);
     refuse(status, asked, parts(&moment, worker))
 }
 

@@ -309,8 +309,8 @@ impl Reactor {
                         }
                     }
                 }
-                WorkerMessage::Connection(stream, remote, scheme) => {
-                    self.insert(stream, remote, scheme);
+                WorkerMessage::Connection(stream, arrival) => {
+                    self.insert(stream, arrival);
                 }
                 WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
                 WorkerMessage::RoomAnswered => self.on_room_answered(),

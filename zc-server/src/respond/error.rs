@@ -36,6 +36,7 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         version: Version::Http11,
         after: moment.after,
         now: moment.now,
+        request_id: moment.sender.request_id.as_ref(),
         lines: content.rules.lines(moment.scheme),
         scheme: moment.scheme,
         own_lines: &content.rules.own_lines,

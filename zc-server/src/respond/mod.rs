@@ -411,6 +411,7 @@ fn builder<'a>(
             version: request.version,
             after: moment.after,
             now: moment.now,
+            request_id: moment.sender.request_id.as_ref(),
             lines: content.rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &content.rules.own_lines,

@@ -135,6 +135,7 @@ impl Responder<'_, '_> {
         pending.asked_ms.get_or_insert(self.moment.now_ms);
         pending.asked = Asked {
             is_not_https: false,
+            sender: self.moment.sender,
             root: self.content.root_of(self.request, self.moment.scheme),
             method: self.request.method,
         };
