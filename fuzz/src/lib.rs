@@ -1,5 +1,5 @@
-//! What the fuzzers of `zc-http` look for. See `targets/mod.rs`; `cargo xtask fuzz` runs them. That of the
-//! record layer is in `zc-server`.
+//! What the fuzzers of `zc-http` look for. See `targets/mod.rs`; `cargo xtask fuzz` runs them. Those of the
+//! record layer and of the PROXY header are in `zc-server`.
 
 mod targets;
 

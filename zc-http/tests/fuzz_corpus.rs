@@ -23,7 +23,7 @@ const TARGETS: [(&str, Check); 7] = [
 ];
 
 /// What the tests of zc-server replay.
-const OF_ZC_SERVER: [&str; 1] = ["tls_records"];
+const OF_ZC_SERVER: [&str; 2] = ["proxy_header", "tls_records"];
 
 #[test]
 fn every_saved_input_keeps_every_promise() {

@@ -35,6 +35,7 @@ mod body;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cli;
+mod clients;
 pub mod config;
 mod connection;
 mod disk;
@@ -65,9 +66,9 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, CountOrOff, DoctorArgs, EtagArgs, IoUring,
-    LimitArgs, Listen, ListeningArgs, Precompressed, RateArgs, RateOrOff, ServerOptions,
-    ServingArgs, SiteArgs, Switch, TagStore,
+    Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff, DoctorArgs,
+    EtagArgs, IoUring, LimitArgs, Listen, ListeningArgs, Precompressed, Proxied, RateArgs,
+    RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

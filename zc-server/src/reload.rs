@@ -48,11 +48,13 @@ impl Handle {
         shared.grace_ms.store(config.grace_ms, Ordering::Relaxed);
         services.set_connections_max(config.connections_max);
         let (_, too_few) = raise_descriptor_limit(&config);
+        let clients = services.renew_clients(&config.clients);
         let (content, roots) = (Arc::new(content), Arc::from(roots));
         for mailbox in self.mailboxes.iter() {
             mailbox.send(WorkerMessage::Reload {
                 content: Arc::clone(&content),
                 roots: Arc::clone(&roots),
+                clients: Arc::clone(&clients),
                 limits: worker_limits(&config),
             });
         }

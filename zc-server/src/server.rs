@@ -10,7 +10,7 @@ use zc_core::DiskRing;
 
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Bind, Config, LogFormat, Scheme};
+use crate::config::{Bind, Config, LogFormat, Scheme, Spoken};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -356,14 +356,22 @@ fn https_port(listening: &[Listening]) -> Option<u16> {
 }
 
 /// Where to listen, and what is spoken there.
-fn binds_of(config: &Config) -> Vec<(Bind, Scheme)> {
+fn binds_of(config: &Config) -> Vec<(Bind, Spoken)> {
     let plain = config.binds.iter().map(|&bind| (bind, Scheme::Http));
     #[cfg(feature = "tls")]
     let plain = {
         let secure = config.tls.iter().flat_map(|tls| &tls.binds);
         plain.chain(secure.map(|&bind| (bind, Scheme::Https)))
     };
-    plain.collect()
+    let spoken = |(bind, scheme)| {
+        let has_proxy_header = config.clients.proxy_protocol.is_on(bind);
+        let spoken = Spoken {
+            scheme,
+            has_proxy_header,
+        };
+        (bind, spoken)
+    };
+    plain.map(spoken).collect()
 }
 
 /// The same, with HTTPS if it is configured.

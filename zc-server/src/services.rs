@@ -1,13 +1,14 @@
 //! What all workers use, for as long as the process lives.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zc_core::{PipePool, Policy};
 
 #[cfg(feature = "tls")]
 use crate::certificates::Acceptor;
-use crate::config::{CONNECTIONS_MAX_LIMIT, Config};
+use crate::clients::Clients;
+use crate::config::{self, CONNECTIONS_MAX_LIMIT, Config};
 use crate::disk::{Disk, Role};
 use crate::files::listing;
 use crate::files::mounts::{Mounts, ReadPath};
@@ -36,6 +37,8 @@ pub(crate) struct Services {
     /// The memory of all listings being sent.
     pub(crate) listings: listing::Budget,
     pub(crate) diagnostics: Diagnostics,
+    /// What is configured about clients. Each worker has it as well.
+    clients: Mutex<Arc<Clients>>,
     /// What handshakes of HTTPS are made with; `None` where there is no certificate.
     #[cfg(feature = "tls")]
     pub(crate) acceptor: Option<Acceptor>,
@@ -63,11 +66,24 @@ impl Services {
             may_use_io_uring: config.offload_cold_reads && config.io_uring,
             listings: listing::Budget::default(),
             diagnostics,
+            clients: Mutex::new(Arc::new(Clients::new(&config.clients))),
             #[cfg(feature = "tls")]
             acceptor: None,
             #[cfg(feature = "tls")]
             kernel_sealing: Arc::new(KernelSealing::off()),
         })
+    }
+
+    /// What is configured about clients.
+    pub(crate) fn clients(&self) -> Arc<Clients> {
+        Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers what is configured about clients from now on.
+    pub(crate) fn renew_clients(&self, config: &config::Clients) -> Arc<Clients> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        *clients = Arc::new(clients.renewed(config));
+        Arc::clone(&clients)
     }
 
     /// Takes so many connections into account from now on.

@@ -9,10 +9,11 @@ use std::time::SystemTime;
 use mio::Token;
 use mio::net::TcpStream;
 use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
-use zc_http::{HttpTime, Limits, Persistence};
+use zc_http::{Headers, HttpTime, Limits, Persistence};
 
 use crate::body::{Prefetch, ResponseBody};
-use crate::config::Scheme;
+use crate::clients::{Admission, Clients, RequestIds, Sender};
+use crate::config::{Scheme, Spoken};
 use crate::disk::{CancelToken, JobHandle, Key, Role};
 use crate::files::content::Content;
 use crate::files::open_file::FileHandle;
@@ -59,17 +60,26 @@ pub(crate) enum WorkerMessage {
     /// What a thread has done for an exchange of a connection.
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
-    Connection(TcpStream, SocketAddr, Scheme),
+    Connection(TcpStream, Arrival),
     /// Another worker, this one by number, has a connection to accept and no room for it.
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
     RoomAnswered,
-    /// What is served from now on, its roots, which were just opened, and the limits.
+    /// What is served from now on, its roots, which were just opened, to whom, and the limits.
     Reload {
         content: Arc<Content>,
         roots: Arc<[Arc<Root>]>,
+        clients: Arc<Clients>,
         limits: WorkerLimits,
     },
+}
+
+/// How a connection has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) remote: SocketAddr,
+    /// What its listener speaks.
+    pub(crate) spoken: Spoken,
 }
 
 /// Why there is no room for a new connection.
@@ -119,6 +129,7 @@ impl AsFd for WatchedRead {
 pub(crate) struct Worker {
     pub(crate) services: Arc<Services>,
     pub(crate) content: Arc<Content>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// The least that a client has to take.
@@ -138,6 +149,7 @@ pub(crate) struct Worker {
     /// Where reads that were submitted to the kernel are waited for, if that is allowed.
     pub(crate) ring: Option<DiskRing<WatchedRead>>,
     exchanges: u64,
+    request_ids: RequestIds,
     /// The connection that is driven, and what it speaks.
     pub(crate) token: Token,
     pub(crate) scheme: Scheme,
@@ -166,6 +178,7 @@ impl Worker {
     ) -> Self {
         let now = HttpTime::from_unix_seconds(0);
         Self {
+            clients: services.clients(),
             services,
             content,
             limits: Limits::default(),
@@ -182,6 +195,7 @@ impl Worker {
             mailbox,
             ring: None,
             exchanges: 0,
+            request_ids: RequestIds::default(),
             token: Token(0),
             scheme: Scheme::Http,
             turn: TurnAccount::default(),
@@ -227,14 +241,36 @@ impl Worker {
     }
 
     /// When a request that is answered in this turn is answered.
-    pub(crate) fn moment(&self, persistence: Persistence) -> Moment {
+    pub(crate) fn moment(&self, persistence: Persistence, sender: Sender) -> Moment {
         Moment {
+            sender,
             after: persistence,
             now: self.now,
             date: self.date,
             now_ms: self.now_ms,
             scheme: self.scheme,
         }
+    }
+
+    /// Who has sent a request with these fields, on a connection of `client`.
+    #[inline]
+    pub(crate) fn sender(&mut self, client: SocketAddr, headers: &Headers<'_>) -> Sender {
+        self.clients
+            .sender(client.ip(), headers, &mut self.request_ids)
+    }
+
+    /// The same of what could not be read as a request, or was not.
+    pub(crate) fn unread_sender(&mut self) -> Sender {
+        self.clients.unread_sender(&mut self.request_ids)
+    }
+
+    /// Counts a connection of `client`, and tells the operator when it has too many.
+    pub(crate) fn admit(&self, client: SocketAddr) -> Admission {
+        let admission = self.clients.admit(client.ip());
+        if let Admission::Refused { max } = admission {
+            self.services.diagnostics.warn_of_crowd(client, max);
+        }
+        admission
     }
 
     /// Has `work` done by a thread that may wait, for an exchange of the connection that is driven.

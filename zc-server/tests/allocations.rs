@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use harness::{HANG, pattern, wait_until};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use zc_server::config::CacheLimits;
+use zc_server::config::{CacheLimits, Clients, Networks};
 use zc_server::{Config, Handle, Server};
 
 #[global_allocator]
@@ -44,8 +44,8 @@ const LARGE: usize = 300 << 10;
 const HUGE: usize = 6 << 20;
 
 /// A request, and the status and length of its answer.
-struct Case {
-    request: &'static str,
+struct Case<'c> {
+    request: &'c str,
     status: &'static str,
     body: usize,
 }
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Asks, and answers how many bytes came up to the end of the body.
-    fn learn(&mut self, case: &Case) -> usize {
+    fn learn(&mut self, case: &Case<'_>) -> usize {
         self.send(case);
         let mut count = 0;
         loop {
@@ -92,7 +92,7 @@ impl Client {
         }
     }
 
-    fn send(&mut self, case: &Case) {
+    fn send(&mut self, case: &Case<'_>) {
         self.stream
             .write_all(case.request.as_bytes())
             .expect("a request is taken");
@@ -105,11 +105,15 @@ impl Client {
     }
 }
 
-/// Serves what `root` has, with nothing that is done by the clock while it is counted.
-fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle<()>) {
+/// Serves what `root` has to `clients`, with nothing that is done by the clock while it is counted.
+fn serve(
+    root: &std::path::Path,
+    clients: Clients,
+) -> (SocketAddr, Handle, std::thread::JoinHandle<()>) {
     let mut config = Config::for_root(root).expect("a root");
     config.binds = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()];
     config.threads = 1;
+    config.clients = clients;
     config.header_timeout_ms = HOUR_MS;
     config.idle_timeout_ms = HOUR_MS;
     config.send_timeout_ms = HOUR_MS;
@@ -127,7 +131,7 @@ fn serve(root: &std::path::Path) -> (SocketAddr, Handle, std::thread::JoinHandle
 }
 
 /// Asserts that all answers are what they have to be, and that nobody allocates meanwhile.
-fn assert_nothing_allocated(client: &mut Client, case: &Case, body: &[u8]) {
+fn assert_nothing_allocated(client: &mut Client, case: &Case<'_>, body: &[u8]) {
     let length = client.learn(case);
     let first = client.answer[..length].to_vec();
     let status = format!("HTTP/1.1 {} ", case.status);
@@ -207,7 +211,7 @@ fn what_is_kept_is_answered_without_allocating() {
     for (name, _) in &files {
         other.wait_until_settled(&format!("/{name}"));
     }
-    let (address, handle, run) = serve(other.root.path());
+    let (address, handle, run) = serve(other.root.path(), Clients::default());
     let [small, middle, large, huge] = files.each_ref().map(|(_, bytes)| &bytes[..]);
     let cases = [
         ("GET /small HTTP/1.1\r\nHost: t\r\n\r\n", "200", small),
@@ -263,6 +267,48 @@ fn what_is_kept_is_answered_without_allocating() {
             };
             assert_nothing_allocated(&mut client, &case, body);
         }
+    }
+    handle.stop();
+    run.join().expect("no panic");
+    ask_behind_a_proxy(other.root.path(), small, large);
+}
+
+/// Who asks is found in the request, looked for in networks, and answered with what the request is called.
+fn ask_behind_a_proxy(root: &std::path::Path, small: &[u8], large: &[u8]) {
+    let networks = |text: &str| {
+        let network = text.parse().expect("a network");
+        [network].into_iter().collect::<Networks>()
+    };
+    let (address, handle, run) = serve(
+        root,
+        Clients {
+            trusted_proxies: networks("127.0.0.0/8"),
+            allow: networks("192.0.2.0/24"),
+            deny: networks("192.0.2.66"),
+            request_ids: true,
+            ..Clients::default()
+        },
+    );
+    let request = |target, client| {
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: t\r\nX-Request-Id: a-name\r\n\
+             X-Forwarded-For: 203.0.113.1, {client}, 127.0.0.1\r\n\r\n"
+        )
+    };
+    let mut client = Client::connect(address, None);
+    for (target, from, status, body) in [
+        ("/small", "192.0.2.7", "200", small),
+        ("/large", "192.0.2.7", "200", large),
+        ("/small", "192.0.2.66", "403", b"403 Forbidden\n"),
+        ("/none", "192.0.2.7", "404", b"404 Not Found\n"),
+    ] {
+        let request = request(target, from);
+        let case = Case {
+            request: &request,
+            status,
+            body: body.len(),
+        };
+        assert_nothing_allocated(&mut client, &case, body);
     }
     handle.stop();
     run.join().expect("no panic");

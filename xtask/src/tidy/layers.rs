@@ -31,6 +31,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
         ("rate", Below),
     ],
     &[("config", Below)],
+    &[("clients", Only(&["config"]))],
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),

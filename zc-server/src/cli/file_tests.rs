@@ -64,6 +64,15 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("limit-rate-after", ["1MB", "2MB", "3MB"]),
     ("min-rate", ["1kB", "2kB", "off"]),
     ("min-rate-window", ["1s", "2s", "3s"]),
+    ("proxy-protocol", ["127.0.0.1:1", "127.0.0.1:2", "all"]),
+    (
+        "trusted-proxy",
+        ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"],
+    ),
+    ("allow", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
+    ("deny", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
+    ("max-connections-per-ip", ["1", "2", "3"]),
+    ("request-id", ["true", "true", "true"]),
     ("access-log", ["clf", "combined", "json"]),
 ];
 
@@ -254,10 +263,10 @@ fn values_of(toml: &str) -> Vec<&str> {
 
 #[test]
 fn tables_stand_for_options() {
-    let tables = "[[listen]]\naddress = \":80\"\n[[listen]]\naddress = 8080\n\
+    let tables = "[[listen]]\naddress = \":80\"\n[[listen]]\naddress = 8080\nproxy-protocol = true\n\
          [cache-control]\n\"*.js\" = \"max-age=1\"\n\"**\" = \"no-cache\"\n\
          [headers]\nZ-First = \"1\"\nA-Second = \"a=b: c\"\n[headers.\"*.js\"]\nX-Third = \"3\"\n";
-    let options = "bind = [\":80\", \"8080\"]\ncache-control = [\"*.js=max-age=1\", \"**=no-cache\"]\n\
+    let options = "bind = [\":80\", \"8080\"]\nproxy-protocol = \"8080\"\ncache-control = [\"*.js=max-age=1\", \"**=no-cache\"]\n\
          header = [\"Z-First: 1\", \"A-Second: a=b: c\", \"*.js=X-Third: 3\"]\n";
     let [tables, options] = [tables, options].map(|text| {
         let (_directory, path) = written(text);

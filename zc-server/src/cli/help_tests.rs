@@ -38,6 +38,10 @@ const HEADINGS: &[(&str, &str)] = &[
         "Limits of a connection",
         "max-requests-per-connection limit-rate limit-rate-after min-rate min-rate-window",
     ),
+    (
+        "Clients",
+        "proxy-protocol trusted-proxy allow deny max-connections-per-ip request-id",
+    ),
     ("Logging", "access-log"),
 ];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use zc_http::Coding;
 
 use super::choice::{IoUring, Listen, Precompressed, Switch};
+use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::{Args, RateArgs, ServingArgs, SiteArgs};
@@ -37,6 +38,7 @@ impl TryFrom<Args> for Config {
             return Err(ConfigError::NothingToListenOn);
         }
         refuse_repeated(&named)?;
+        let clients = clients_from(&args.clients, &named)?;
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
@@ -48,6 +50,7 @@ impl TryFrom<Args> for Config {
             root,
             files,
             sites,
+            clients,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]

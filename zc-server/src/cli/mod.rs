@@ -5,6 +5,7 @@
 
 mod caching;
 mod choice;
+mod clients;
 mod cold;
 mod completions;
 mod doctor;
@@ -12,6 +13,7 @@ mod effective;
 mod environment;
 mod etag;
 mod file;
+mod into_clients;
 mod into_config;
 #[cfg(feature = "tls")]
 mod into_tls;
@@ -33,6 +35,7 @@ use clap::{Parser, Subcommand};
 use crate::config::LogFormat;
 pub use caching::CacheArgs;
 pub use choice::{IoUring, Listen, Precompressed, Switch};
+pub use clients::{ClientArgs, Proxied};
 pub use cold::ColdArgs;
 pub use completions::CompletionsArgs;
 pub use doctor::DoctorArgs;
@@ -72,11 +75,12 @@ Environment:
   Each option has a variable, which is used if the option is not on the
   command line. An empty variable counts as not set. The variable of an option
   that may be repeated has one value per line. The values of --bind, --index,
-  --precompressed, --cors, --cors-headers, --tls-bind and --tls-self-signed can
-  also be separated by commas. An option without a value is set by on, and not
-  set by off: ZC_HIDDEN=on. --cors, --spa, --hsts and --tls-self-signed without
-  a value are ZC_CORS=*, ZC_SPA=index.html, ZC_HSTS=31536000 and
-  ZC_TLS_SELF_SIGNED=localhost.
+  --precompressed, --cors, --cors-headers, --tls-bind, --tls-self-signed,
+  --proxy-protocol, --trusted-proxy, --allow and --deny can also be separated
+  by commas. An option without a value is set by on, and not set by off:
+  ZC_HIDDEN=on. --cors, --spa, --hsts, --tls-self-signed and --proxy-protocol
+  without a value are ZC_CORS=*, ZC_SPA=index.html, ZC_HSTS=31536000,
+  ZC_TLS_SELF_SIGNED=localhost and ZC_PROXY_PROTOCOL=all.
 
 Examples:
   zc-server
@@ -172,6 +176,10 @@ pub struct Args {
     /// Options that limit one connection.
     #[command(flatten)]
     pub rates: RateArgs,
+
+    /// Options of clients.
+    #[command(flatten)]
+    pub clients: ClientArgs,
 
     /// Log responses to standard output
     ///

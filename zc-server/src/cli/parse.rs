@@ -14,7 +14,7 @@ use super::choice::Listen;
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
-    DISK_THREADS_MAX, ParseBindError, THREADS_MAX,
+    Cidr, DISK_THREADS_MAX, ParseBindError, ParseCidrError, THREADS_MAX,
 };
 
 /// The longest duration, 24 hours: a longer one has the wrong unit.
@@ -64,6 +64,12 @@ pub(crate) fn bind_or_off(text: &str) -> Result<Listen, String> {
 pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     text.parse()
         .map_err(|error: ParseBindError| error.to_string())
+}
+
+/// Parses a network of addresses, or an address.
+pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
+    text.parse()
+        .map_err(|error: ParseCidrError| error.to_string())
 }
 
 /// Parses a count of threads.

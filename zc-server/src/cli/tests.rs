@@ -209,6 +209,10 @@ const SAMPLES: &[(&str, [&str; 2])] = &[
     ("--tls-bind", ["127.0.0.1:1", "[::1]:2"]),
     #[cfg(feature = "tls")]
     ("--tls-self-signed", ["a.example", "*.b.example"]),
+    ("--proxy-protocol", ["127.0.0.1:8080", "all"]),
+    ("--trusted-proxy", ["10.0.0.0/8", "::1"]),
+    ("--allow", ["10.0.0.0/8", "::1"]),
+    ("--deny", ["10.0.0.0/8", "::1"]),
 ];
 
 #[test]

@@ -13,6 +13,24 @@ pub enum Scheme {
     Https,
 }
 
+/// What is spoken on the connections of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    pub(crate) scheme: Scheme,
+    /// Whether a header of the PROXY protocol comes before all else.
+    pub(crate) has_proxy_header: bool,
+}
+
+impl From<Scheme> for Spoken {
+    /// Without the PROXY protocol.
+    fn from(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            has_proxy_header: false,
+        }
+    }
+}
+
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

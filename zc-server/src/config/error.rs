@@ -46,6 +46,13 @@ pub enum ConfigError {
         /// The address that both have.
         address: SocketAddr,
     },
+    /// An option names a listener that is not there.
+    NoSuchListener {
+        /// The option, with its value.
+        option: String,
+        /// The listeners, each by its option with its value.
+        listeners: Vec<String>,
+    },
     /// The same host has two roots.
     SiteRepeated {
         /// The host that is named again.
@@ -119,6 +126,7 @@ impl ConfigError {
             | Self::FileServed { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
+            | Self::NoSuchListener { .. }
             | Self::SiteRepeated { .. }
             | Self::BindOffBesideOthers
             | Self::NothingToListenOn
@@ -184,6 +192,11 @@ impl fmt::Display for ConfigError {
             } => write!(
                 f,
                 "{one} and {other} both listen on {address}; remove one"
+            ),
+            Self::NoSuchListener { option, listeners } => write!(
+                f,
+                "{option} is no listener; use one of {}",
+                listeners.join(", ")
             ),
             Self::SiteRepeated { host } => {
                 write!(f, "--site {host} is given twice; remove one")

@@ -4,6 +4,7 @@
 //! [`Config::for_root`].
 
 mod bind;
+mod clients;
 mod error;
 pub mod files;
 mod limits;
@@ -22,7 +23,9 @@ use std::{
 
 use clap::ValueEnum;
 
+pub(crate) use bind::Spoken;
 pub use bind::{Bind, ParseBindError, Scheme};
+pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::{Files, Site};
 pub use limits::ConnectionLimits;
@@ -122,6 +125,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// Options of the listening sockets.
     pub network: Network,
+    /// Who may ask, and who is believed about that.
+    pub clients: Clients,
     /// How files become responses.
     pub files: Files,
     /// Further sites by the host of the request; all other hosts get [`root`](Self::root).
@@ -197,6 +202,7 @@ impl Config {
             disk_timeout_ms: DISK_TIMEOUT_MS_DEFAULT,
             cache: CacheLimits::default(),
             network: Network::default(),
+            clients: Clients::default(),
             files: Files::default(),
             sites: Vec::new(),
         })

@@ -36,6 +36,7 @@ impl Config {
             grace_ms: _,
             connections_max: _,
             limits: _,
+            clients,
             offload_cold_reads,
             io_uring,
             disk_threads,
@@ -46,6 +47,12 @@ impl Config {
             sites: _,
         } = &mut self;
         kept.keep("--bind", binds, &running.binds);
+        let (new, old) = (clients, &running.clients);
+        kept.keep(
+            "--proxy-protocol",
+            &mut new.proxy_protocol,
+            &old.proxy_protocol,
+        );
         kept.keep("--threads", threads, &running.threads);
         let (new, old) = (network, &running.network);
         kept.keep("--congestion", &mut new.congestion, &old.congestion);

@@ -4,6 +4,9 @@
 //! ```text
 //! state       event                                next
 //! ----------  -----------------------------------  ------------------------------------------
+//! Introducing the header of the PROXY protocol     Receiving
+//!             no such header, the peer ends, or    Closed
+//!             fails, deadline
 //! Idle        bytes come                           Receiving
 //!             the peer fails                       Closed
 //!             the peer ends, deadline              Ending where TLS has more to send, else Closed
@@ -27,6 +30,7 @@
 
 mod ending;
 mod input;
+mod introduce;
 mod plain;
 mod receive;
 pub(crate) mod refuse;
@@ -43,13 +47,14 @@ use zc_core::{Progress, SendError};
 use zc_http::Status;
 
 use crate::body::ResponseBody;
+use crate::clients::Admission;
 use crate::connection::input::Input;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
 use crate::observe::record::Client;
 use crate::rate::Bucket;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
-use crate::worker::{Done, Timeouts, Worker};
+use crate::worker::{Arrival, Done, Timeouts, Worker};
 
 /// Responses in one turn of one connection: pipelined requests must not starve the others.
 const TURN_RESPONSES_MAX: u32 = 32;
@@ -96,6 +101,9 @@ pub(crate) struct Connection {
 struct Link {
     transport: Transport,
     remote: SocketAddr,
+    /// The peer, or whom it names by the PROXY protocol.
+    client: SocketAddr,
+    admission: Admission,
     /// The peer takes nothing any more, as an event told.
     is_gone: bool,
     /// What it may be sent where a response has a limit of rate.
@@ -104,6 +112,8 @@ struct Link {
 
 #[derive(Debug)]
 enum State {
+    /// The header of the PROXY protocol is waited for.
+    Introducing { deadline_ms: u64 },
     /// Between requests, with nothing of the next one.
     Idle { deadline_ms: u64 },
     /// Waiting for a head, or for the rest of one.
@@ -147,8 +157,13 @@ impl Peer for Link {
     fn client(&self) -> Client<'_> {
         Client {
             remote: self.remote,
+            address: self.client,
             tls: self.transport.tls_info(),
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.admission.is_refused()
     }
 
     fn is_gone(&self) -> bool {
@@ -194,32 +209,44 @@ impl Link {
 impl Connection {
     pub(crate) fn new(
         transport: Transport,
-        remote: SocketAddr,
+        arrival: Arrival,
+        admission: Admission,
         now_ms: u64,
         timeouts: Timeouts,
     ) -> Self {
-        #[cfg(feature = "tls")]
-        let first_ms = if transport.is_handshaking() {
-            timeouts.handshake_ms
-        } else {
-            timeouts.header_ms
-        };
-        #[cfg(not(feature = "tls"))]
-        let first_ms = timeouts.header_ms;
-        Self {
+        let mut connection = Self {
             link: Link {
                 transport,
-                remote,
+                remote: arrival.remote,
+                client: arrival.remote,
+                admission,
                 is_gone: false,
                 bucket: Bucket::default(),
             },
             input: Input::default(),
-            state: State::Receiving {
-                deadline_ms: now_ms + first_ms,
-            },
+            state: State::Closed,
             requests: 0,
             was_cold: false,
+        };
+        connection.state = if arrival.spoken.has_proxy_header {
+            State::Introducing {
+                deadline_ms: now_ms + timeouts.header_ms,
+            }
+        } else {
+            State::Receiving {
+                deadline_ms: now_ms + connection.first_ms(timeouts),
+            }
+        };
+        connection
+    }
+
+    /// The time for a TLS handshake, or where there is none for the first request.
+    fn first_ms(&self, timeouts: Timeouts) -> u64 {
+        #[cfg(feature = "tls")]
+        if self.is_handshaking() {
+            return timeouts.handshake_ms;
         }
+        self.link.admission.bound_ms(timeouts.header_ms)
     }
 
     /// Has `registry` tell of its events, under `token`.
@@ -275,6 +302,7 @@ impl Connection {
     pub(crate) fn idleness(&self) -> Idleness {
         match self.state {
             State::Idle { .. } => Idleness::Kept,
+            State::Introducing { .. } => Idleness::Silent,
             State::Receiving { .. } if self.input.is_empty() => Idleness::Silent,
             _ => Idleness::Busy,
         }
@@ -298,7 +326,8 @@ impl Connection {
     /// When [`on_deadline`](Self::on_deadline) is due, in milliseconds of the worker's clock.
     pub(crate) fn deadline_ms(&self) -> u64 {
         match &self.state {
-            State::Idle { deadline_ms }
+            State::Introducing { deadline_ms }
+            | State::Idle { deadline_ms }
             | State::Receiving { deadline_ms }
             | State::Ending { deadline_ms, .. }
             | State::Lingering { deadline_ms } => *deadline_ms,
@@ -359,6 +388,7 @@ impl Connection {
         }
         match state {
             State::Idle { .. } | State::Receiving { .. } => self.receive(state, allowance, worker),
+            State::Introducing { deadline_ms } => self.introduce(deadline_ms, worker),
             State::Exchanging(exchange) => {
                 let (used, next) = exchange.step(self.input.bytes(), &mut self.link, worker);
                 self.input.consume(used);
@@ -420,6 +450,10 @@ impl Connection {
             State::Exchanging(exchange) => {
                 exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
             }
+            State::Introducing { .. } => {
+                self.end_introduction(worker);
+                Next::End(Ending::Close)
+            }
             State::Idle { .. } | State::Receiving { .. } => {
                 #[cfg(feature = "tls")]
                 {
@@ -472,7 +506,8 @@ impl Connection {
                 self.link.end(ending);
                 true
             }
-            State::Idle { .. }
+            State::Introducing { .. }
+            | State::Idle { .. }
             | State::Receiving { .. }
             | State::Ending { .. }
             | State::Lingering { .. }

@@ -118,7 +118,38 @@ impl Plain {
         }
     }
 
-    fn on_drained(&mut self) {
+    /// Looks at what could be read, into `scratch`.
+    pub(super) fn peek<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
+        loop {
+            match self.stream.peek(scratch) {
+                Ok(0) => return Ok(Fill::Closed),
+                Ok(count) => return Ok(Fill::Bytes(&scratch[..count])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.on_drained();
+                    return Ok(Fill::WouldBlock);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads so many bytes and drops them; a look has found them there.
+    pub(super) fn skip(&mut self, length: usize) -> io::Result<()> {
+        let mut bytes = (&self.stream).take(length as u64);
+        let skipped = io::copy(&mut bytes, &mut io::sink())?;
+        if skipped < length as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has ended its side.
+    pub(super) fn has_ended(&self) -> bool {
+        self.readiness == Readiness::Ending
+    }
+
+    pub(super) fn on_drained(&mut self) {
         if self.readiness == Readiness::Readable {
             self.readiness = Readiness::Drained;
         }

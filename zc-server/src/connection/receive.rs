@@ -199,7 +199,7 @@ impl Connection {
         };
         let end = served.used + request.head_bytes;
         let is_last = self.is_last_request(served.gathered.len(), worker);
-        match accept_request(&request, looked_up, is_last, worker) {
+        match accept_request(&request, looked_up, is_last, &self.link, worker) {
             Accepted::Ready(response) => {
                 let answer = Answered {
                     response,
@@ -372,7 +372,7 @@ impl Connection {
         let outcome = if error.is_peer_gone() {
             Outcome::PeerGone
         } else {
-            let line = format!("response to {} failed: {error}", client.remote);
+            let line = format!("response to {} failed: {error}", client.address);
             worker.services.diagnostics.warn(line);
             Outcome::Failed
         };
@@ -416,7 +416,7 @@ impl Connection {
         if let Some(failed) = self.link.transport.take_failed_handshake() {
             let diagnostics = &worker.services.diagnostics;
             let name = failed.server_name.as_deref();
-            diagnostics.warn_of_handshake(self.link.remote, name, &failed.reason);
+            diagnostics.warn_of_handshake(self.link.client, name, &failed.reason);
         }
     }
 

@@ -1,17 +1,15 @@
 //! A connection that is taken on only to be told that there is no room for it.
 
-use std::net::SocketAddr;
-
 use mio::net::TcpStream;
 
 use super::TURN_READS_MAX;
 use super::transport::{Fill, Transport};
 use crate::exchange::refuse_connection;
 use crate::observe::record::Client;
-use crate::worker::Worker;
+use crate::worker::{Arrival, Worker};
 
 /// Answers what has come on a new connection with 503 (Service Unavailable), and closes it.
-pub(crate) fn refuse(stream: TcpStream, remote: SocketAddr, worker: &mut Worker) {
+pub(crate) fn refuse(stream: TcpStream, arrival: Arrival, worker: &mut Worker) {
     let mut transport = Transport::plain(stream);
     let mut received = Vec::new();
     let mut scratch = std::mem::take(&mut worker.scratch);
@@ -24,7 +22,15 @@ pub(crate) fn refuse(stream: TcpStream, remote: SocketAddr, worker: &mut Worker)
         }
     }
     worker.scratch = scratch;
-    let client = Client { remote, tls: None };
+    if arrival.spoken.has_proxy_header {
+        // The log is of requests.
+        received.clear();
+    }
+    let client = Client {
+        remote: arrival.remote,
+        address: arrival.remote,
+        tls: None,
+    };
     let send = |bytes: &[u8]| transport.send_bytes(bytes, &mut Vec::new()).accepted;
     refuse_connection(&received, client, send, worker);
     // Refused only on a socket that is gone already.

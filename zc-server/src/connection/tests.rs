@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 
 use super::ending::LINGER_MS;
 use super::*;
+use crate::config::{Scheme, Spoken};
 use crate::observe::record::Outcome;
 use crate::worker::testing::{Fixture, TIMEOUTS};
 
@@ -27,6 +28,18 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(Scheme::Http.into())
+    }
+
+    /// One that begins with the header of the PROXY protocol.
+    fn introducing() -> Self {
+        Self::with(Spoken {
+            scheme: Scheme::Http,
+            has_proxy_header: true,
+        })
+    }
+
+    fn with(spoken: Spoken) -> Self {
         let fixture = Fixture::without_offloading();
         std::fs::write(fixture.root.path().join("file"), b"content").expect("a file");
         let long = File::create(fixture.root.path().join("long")).expect("a file");
@@ -37,7 +50,8 @@ impl Scene {
         let (stream, remote) = listener.accept().expect("the client");
         stream.set_nonblocking(true).expect("a socket");
         let transport = Transport::plain(TcpStream::from_std(stream));
-        let connection = Connection::new(transport, remote, 0, TIMEOUTS);
+        let arrival = Arrival { remote, spoken };
+        let connection = Connection::new(transport, arrival, Admission::Free, 0, TIMEOUTS);
         let mut scene = Self {
             fixture,
             connection,
@@ -68,6 +82,7 @@ impl Scene {
 
     fn state(&self) -> &'static str {
         match self.connection.state {
+            State::Introducing { .. } => "Introducing",
             State::Idle { .. } => "Idle",
             State::Receiving { .. } => "Receiving",
             State::Exchanging(_) => "Exchanging",
@@ -303,4 +318,33 @@ fn closed_stays_closed() {
         ..
     } = scene;
     assert!(!connection.cut(&mut fixture.worker));
+}
+
+#[test]
+fn introducing_a_header_that_names_the_client() {
+    let mut scene = Scene::introducing();
+    assert_eq!(scene.state(), "Introducing");
+    scene.send(b"PROXY TCP4 192.0.2.7 ");
+    assert_eq!((scene.turn(), scene.state()), (Turn::Wait, "Introducing"));
+    assert_eq!(scene.connection.deadline_ms(), TIMEOUTS.header_ms);
+    scene.send(b"127.0.0.1 1 2\r\n");
+    scene.until("Receiving");
+    assert_eq!(scene.connection.link.client.to_string(), "192.0.2.7:1");
+    scene.send(GET);
+    scene.until("Idle");
+}
+
+#[test]
+fn introducing_something_else_or_nothing() {
+    let mut scene = Scene::introducing();
+    scene.send(GET);
+    scene.until("Closed");
+    let mut scene = Scene::introducing();
+    scene.client.shutdown(Shutdown::Both).expect("a socket");
+    scene.until("Closed");
+    let mut scene = Scene::introducing();
+    scene.send(b"PROXY");
+    assert_eq!(scene.turn(), Turn::Wait);
+    let turn = scene.connection.on_deadline(&mut scene.fixture.worker);
+    assert_eq!(turn, Turn::Closed);
 }

@@ -136,6 +136,26 @@ impl Transport {
         self.socket.fill(scratch)
     }
 
+    /// Looks at what the socket has, below TLS, and leaves it there.
+    pub(crate) fn peek<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
+        self.socket.peek(scratch)
+    }
+
+    /// What was looked at is not enough: nothing is to be done before the next edge.
+    pub(crate) fn wait_for_more(&mut self) {
+        self.socket.on_drained();
+    }
+
+    /// Takes `length` bytes out of the socket that were looked at, and drops them.
+    pub(crate) fn skip(&mut self, length: usize) -> io::Result<()> {
+        self.socket.skip(length)
+    }
+
+    /// Whether the peer has ended its side, as an edge told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.socket.has_ended()
+    }
+
     /// Sends what the transport holds of what it took. False when the socket is full before the end.
     pub(crate) fn flush(&mut self) -> Result<bool, SendError> {
         #[cfg(feature = "tls")]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, Stall, State};
+use crate::clients::Sender;
 use crate::disk::Role;
 use crate::observe::record::{Client, RequestRecord};
 use crate::rate::Intake;
@@ -77,6 +78,7 @@ pub(crate) fn accept_request<'b>(
     request: &Request<'b>,
     looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
     is_last: bool,
+    peer: &impl Peer,
     worker: &mut Worker,
 ) -> Accepted<'b> {
     let started = worker.log.is_some().then(Instant::now);
@@ -84,19 +86,24 @@ pub(crate) fn accept_request<'b>(
     let after = match (&body, persistence(request)) {
         (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
         (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-        _ if is_last || worker.stopping => AfterResponse::Linger,
+        _ if is_last || worker.stopping || peer.is_refused() => AfterResponse::Linger,
         (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
     };
     let persistence = match after {
         AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    let (id, pending) = match looked_up {
-        Some((id, pending)) => (id, Some(pending)),
-        None => (worker.next_exchange(), None),
+    let (id, sender, pending) = match looked_up {
+        // Which sender it has is known since its head was first read.
+        Some((id, pending)) => (id, pending.asked.sender, Some(pending)),
+        None => {
+            let client = peer.client().address;
+            let sender = worker.sender(client, &request.headers);
+            (worker.next_exchange(), sender, None)
+        }
     };
-    let moment = worker.moment(persistence);
-    let reply = match respond(request, pending, parts(&moment, worker)) {
+    let moment = worker.moment(persistence, sender);
+    let reply = match respond_to(request, pending, &moment, peer, worker) {
         Responded::Reply(reply) => reply,
         Responded::LookUp(pending, look_up) => {
             let work = look_up.work;
@@ -108,18 +115,19 @@ pub(crate) fn accept_request<'b>(
                 }
                 None => {
                     let status = Failure::DiskBusy.status();
-                    refuse_now(status, asked(request, worker), persistence, worker)
+                    let asked = asked(request, sender, worker);
+                    refuse_now(status, asked, persistence, worker)
                 }
             }
         }
     };
-    let record = started.map(|started| RequestRecord::new(request, started));
+    let record = started.map(|started| RequestRecord::new(request, started, sender));
     match (reply, body) {
         (
             reply @ Reply::Ready(Ready { limit: Some(_), .. }),
             RequestBody::None | RequestBody::Refused,
         ) => {
-            let asked = asked(request, worker);
+            let asked = asked(request, sender, worker);
             Accepted::Stream(kept(reply, id, after, asked, record, worker))
         }
         (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
@@ -131,11 +139,11 @@ pub(crate) fn accept_request<'b>(
             })
         }
         (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
-            let asked = asked(request, worker);
+            let asked = asked(request, sender, worker);
             Accepted::Stream(Response::from_stream(stream, id, after, asked, record))
         }
         (reply, RequestBody::Small(drain)) => {
-            let asked = asked(request, worker);
+            let asked = asked(request, sender, worker);
             let response = Box::new(kept(reply, id, after, asked, record, worker));
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
@@ -144,8 +152,32 @@ pub(crate) fn accept_request<'b>(
     }
 }
 
-fn asked(request: &Request<'_>, worker: &Worker) -> Asked {
+/// The response, or an error in place of it because of who asks.
+#[inline]
+fn respond_to(
+    request: &Request<'_>,
+    pending: Option<Box<PendingLookup>>,
+    moment: &Moment,
+    peer: &impl Peer,
+    worker: &mut Worker,
+) -> Responded {
+    let sender = moment.sender;
+    let client = sender.client;
+    let client = client.unwrap_or_else(|| peer.client().address.ip());
+    let status = if peer.is_refused() {
+        Status::ServiceUnavailable
+    } else if worker.clients.is_forbidden(client) {
+        Status::Forbidden
+    } else {
+        return respond(request, pending, parts(moment, worker));
+    };
+    let asked = asked(request, sender, worker);
+    Responded::Reply(refuse_now(status, asked, moment.after, worker))
+}
+
+fn asked(request: &Request<'_>, sender: Sender, worker: &Worker) -> Asked {
     Asked {
+        sender,
         root: worker.content.root_of(request, worker.scheme),
         method: request.method,
         is_not_https: false,
@@ -171,7 +203,7 @@ pub(super) fn refuse_now(
     persistence: Persistence,
     worker: &mut Worker,
 ) -> Reply {
-    let moment = worker.moment(persistence);
+    let moment = worker.moment(persistence, asked.sender);
     refuse(status, asked, parts(&moment, worker))
 }
 
@@ -183,7 +215,12 @@ pub(crate) fn refuse_connection(
     worker: &mut Worker,
 ) {
     let status = Status::ServiceUnavailable;
-    let reply = refuse_now(status, Asked::default(), Persistence::Close, worker);
+    let asked = Asked {
+        sender: worker.unread_sender(),
+        ..Asked::default()
+    };
+    let sender = asked.sender;
+    let reply = refuse_now(status, asked, Persistence::Close, worker);
     let Reply::Ready(ready) = reply else {
         return;
     };
@@ -199,7 +236,7 @@ pub(crate) fn refuse_connection(
         id: worker.next_exchange(),
         ready,
         after: AfterResponse::Close,
-        record: record.then(|| RequestRecord::from_received(received)),
+        record: record.then(|| RequestRecord::from_received(received, sender)),
     };
     response.observe(client, accepted, outcome, worker);
 }

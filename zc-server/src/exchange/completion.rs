@@ -7,6 +7,7 @@ use zc_http::Status;
 
 use super::{Ending, Next, Peer};
 use crate::body::{Change, Figures};
+use crate::clients::Sender;
 use crate::files::open_file::file_named;
 use crate::observe::access_log::LogEntry;
 use crate::observe::record::{Client, Outcome, RequestRecord};
@@ -46,11 +47,12 @@ impl Worker {
     pub(crate) fn observe_unanswered(
         &mut self,
         received: &[u8],
+        sender: Sender,
         client: Client<'_>,
         outcome: Outcome,
     ) {
         let record = self.log.is_some();
-        let record = record.then(|| RequestRecord::from_received(received));
+        let record = record.then(|| RequestRecord::from_received(received, sender));
         self.observe(Completion {
             client,
             status: None,
@@ -68,6 +70,7 @@ fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogE
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     LogEntry {
         client: completion.client,
+        sender: record.sender,
         time: SystemTime::now(),
         request_line: &record.request_line,
         host: &record.host,
@@ -116,7 +119,7 @@ pub(super) fn over(
     let (file, change) = (response.body.file(), response.body.change());
     let warn = |what: &str, why: &dyn std::fmt::Display| {
         let file = file_named(file.map(AsRef::as_ref));
-        let line = format!("response to {} {what}: {file}{why}", peer.client().remote);
+        let line = format!("response to {} {what}: {file}{why}", peer.client().address);
         worker.services.diagnostics.warn(line);
     };
     let outcome = match answer {

@@ -89,6 +89,8 @@ pub(crate) use send::begin;
 /// The connection, as its exchange sees it.
 pub(crate) trait Peer {
     fn client(&self) -> Client<'_>;
+    /// Whether it is a connection too many of its client.
+    fn is_refused(&self) -> bool;
     /// Whether it takes nothing any more. No event tells of it again.
     fn is_gone(&self) -> bool;
     /// Sends of a response until it ends, stops or has sent `budget` bytes. `sealed` is memory for TLS records.
@@ -213,9 +215,13 @@ impl Exchange {
         worker: &mut Worker,
     ) -> Self {
         let id = worker.next_exchange();
+        let asked = Asked {
+            sender: asked.sender.or(|| worker.unread_sender()),
+            ..asked
+        };
         let reply = refuse_now(status, asked, Persistence::Close, worker);
         let record = worker.log.is_some();
-        let record = record.then(|| RequestRecord::from_received(received));
+        let record = record.then(|| RequestRecord::from_received(received, asked.sender));
         let response = kept(reply, id, after, asked, record, worker);
         Self::sending(Box::new(response), worker)
     }
@@ -357,8 +363,13 @@ impl Exchange {
     ) -> (usize, Next) {
         let deadline_ms = self.deadline_ms;
         let next = match self.state {
-            State::Resolving { .. } if peer.is_gone() => {
-                worker.observe_unanswered(received, peer.client(), Outcome::PeerGone);
+            State::Resolving { pending, .. } if peer.is_gone() => {
+                worker.observe_unanswered(
+                    received,
+                    pending.asked.sender,
+                    peer.client(),
+                    Outcome::PeerGone,
+                );
                 Next::End(Ending::Close)
             }
             State::Resolved { id, pending } => Next::TakeHead(id, pending),
@@ -441,8 +452,13 @@ impl Exchange {
     pub(crate) fn cut(self, received: &[u8], peer: &mut impl Peer, worker: &mut Worker) -> Ending {
         match self.state {
             // A request that waits for a look-up has no response yet, and is cut all the same.
-            State::Resolving { .. } | State::Resolved { .. } => {
-                worker.observe_unanswered(received, peer.client(), Outcome::Shutdown);
+            State::Resolving { pending, .. } | State::Resolved { pending, .. } => {
+                worker.observe_unanswered(
+                    received,
+                    pending.asked.sender,
+                    peer.client(),
+                    Outcome::Shutdown,
+                );
                 Ending::Close
             }
             State::Draining { response, .. }

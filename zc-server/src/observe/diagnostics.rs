@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-#[cfg(feature = "tls")]
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tls")]
-use super::handshakes::Handshakes;
+use super::faults::{Faults, Kind};
 use crate::text::counted;
 
 /// The most lines in the queue of the writer. Further ones are suppressed and counted.
@@ -50,8 +48,8 @@ struct Shared {
     /// Suppressed lines that are not reported yet.
     suppressed: AtomicU64,
     recent: Mutex<Recent>,
-    #[cfg(feature = "tls")]
-    handshakes: Mutex<Handshakes>,
+    /// In the order of [`Kind::ALL`].
+    faults: [Mutex<Faults>; Kind::ALL.len()],
 }
 
 /// The lines about files of the last [`REPEAT_AFTER`], by their hashes.
@@ -122,15 +120,35 @@ impl Diagnostics {
     /// minute, and the others counted.
     #[cfg(feature = "tls")]
     pub(crate) fn warn_of_handshake(&self, remote: SocketAddr, name: Option<&str>, reason: &str) {
-        if self
-            .shared
-            .handshakes()
-            .admit(remote.ip(), reason, Instant::now())
-        {
+        if self.is_told(Kind::Handshake, remote, reason) {
             let name = name.map(|name| format!(" for {name}")).unwrap_or_default();
             let line = format!("HTTPS: the handshake with {remote}{name} failed: {reason}");
             self.warn(line);
         }
+    }
+
+    /// The same about a connection that does not begin as the PROXY protocol wants it.
+    pub(crate) fn warn_of_proxy_header(&self, peer: SocketAddr, reason: &str) {
+        if self.is_told(Kind::ProxyHeader, peer, reason) {
+            self.warn(format!(
+                "PROXY protocol: the connection from {peer} was closed: {reason}"
+            ));
+        }
+    }
+
+    /// The same about a connection of a client that has `max` already.
+    pub(crate) fn warn_of_crowd(&self, client: SocketAddr, max: usize) {
+        if self.is_told(Kind::Crowd, client, "") {
+            let connections = counted(max as u64, "connection");
+            self.warn(format!(
+                "--max-connections-per-ip: a connection from {client} was refused: its address has {connections}"
+            ));
+        }
+    }
+
+    fn is_told(&self, kind: Kind, address: SocketAddr, reason: &str) -> bool {
+        let mut faults = self.shared.faults(kind);
+        faults.admit(address.ip(), reason, Instant::now())
     }
 
     /// Waits until all lines so far are written, for [`FINISH_TIMEOUT`] at most.
@@ -149,12 +167,11 @@ impl Diagnostics {
     }
 }
 
-#[cfg(feature = "tls")]
 impl Shared {
-    fn handshakes(&self) -> std::sync::MutexGuard<'_, Handshakes> {
-        self.handshakes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn faults(&self, kind: Kind) -> MutexGuard<'_, Faults> {
+        // `ALL` has each kind, in the order in which they are declared.
+        let faults = &self.faults[kind as usize];
+        faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,8 +212,7 @@ impl<O: Write> Writer<O> {
             };
             if self.interval_began.elapsed() >= INTERVAL {
                 self.say_suppressed();
-                #[cfg(feature = "tls")]
-                self.say_handshakes(false);
+                self.say_faults(false);
                 (self.interval_began, self.written) = (Instant::now(), 0);
             }
             match message {
@@ -209,8 +225,7 @@ impl<O: Write> Writer<O> {
                 }
                 Some(Message::Finish(done)) => {
                     self.say_suppressed();
-                    #[cfg(feature = "tls")]
-                    self.say_handshakes(true);
+                    self.say_faults(true);
                     // Whoever waited may have given up.
                     let _ = done.try_send(());
                 }
@@ -229,16 +244,13 @@ impl<O: Write> Writer<O> {
         }
     }
 
-    /// How many handshakes failed beside those that were told: of each minute when it is over, or at the end.
-    #[cfg(feature = "tls")]
-    fn say_handshakes(&mut self, is_end: bool) {
-        let untold = self.shared.handshakes().take_untold(Instant::now(), is_end);
-        if untold > 0 {
-            let handshakes = counted(untold, "more handshake");
-            let _ = writeln!(
-                self.output,
-                "zc-server: HTTPS: {handshakes} failed within a minute"
-            );
+    /// How many faults there were beside those that were told: of each minute when it is over, or at the end.
+    fn say_faults(&mut self, is_end: bool) {
+        for &kind in Kind::ALL {
+            let untold = self.shared.faults(kind).take_untold(Instant::now(), is_end);
+            if untold > 0 {
+                let _ = writeln!(self.output, "zc-server: {}", kind.summary(untold));
+            }
         }
     }
 }

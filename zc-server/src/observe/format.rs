@@ -1,11 +1,13 @@
 //! The entries of the access log, and their formats.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use super::record::{Client, TlsInfo};
+use crate::clients::{RequestId, Sender};
 use crate::config::LogFormat;
 
 /// What the access log has of one response.
@@ -13,8 +15,10 @@ use crate::config::LogFormat;
 pub(crate) struct LogEntry<'a> {
     /// When the response ended.
     pub(crate) time: SystemTime,
-    /// The peer.
+    /// Whose connection it is.
     pub(crate) client: Client<'a>,
+    /// Who has sent the request, and what that is called.
+    pub(crate) sender: Sender,
     /// The request line as received, without its line end. Empty if none came.
     pub(crate) request_line: &'a [u8],
     /// The host as received: the authority of the target, or the `Host` field. Empty if there is neither.
@@ -47,6 +51,14 @@ pub(crate) struct LogEntry<'a> {
     /// How it ended: `complete`, `truncated`, `peer_gone`, `stalled`, `disk_timeout`, `failed` or
     /// `shutdown`.
     pub(crate) outcome: &'static str,
+}
+
+impl LogEntry<'_> {
+    /// The client: what a trusted proxy says, or what the connection does.
+    fn address(&self) -> IpAddr {
+        let named = self.sender.client;
+        named.unwrap_or_else(|| self.client.address.ip())
+    }
 }
 
 /// Appends the line of `entry`, with its line end, to `out`. [`LogFormat::Off`] appends nothing.
@@ -106,10 +118,7 @@ fn json_tls(out: &mut Vec<u8>, tls: Option<&TlsInfo>) {
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
 fn common(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
-    put(
-        out,
-        format_args!("{} - - [{time}] \"", entry.client.remote.ip()),
-    );
+    put(out, format_args!("{} - - [{time}] \"", entry.address()));
     escape_or_dash(entry.request_line, out);
     match entry.status {
         Some(status) => put(out, format_args!("\" {status} ")),
@@ -139,10 +148,17 @@ fn json(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            "{{\"time\":\"{:.6}\",\"remote\":\"{}\"",
+            "{{\"time\":\"{:.6}\",\"remote\":\"{}\",\"client\":\"{}\"",
             timestamp(entry.time),
-            entry.client.remote
+            entry.client.remote,
+            entry.address()
         ),
+    );
+    let request_id = entry.sender.request_id.as_ref();
+    json_text(
+        out,
+        "request_id",
+        request_id.map_or(b"", RequestId::as_bytes),
     );
     json_tls(out, entry.client.tls);
     json_text(out, "host", entry.host);
@@ -242,8 +258,10 @@ pub(crate) mod tests {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
             client: Client {
                 remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
+                address: SocketAddr::from(([127, 0, 0, 1], 4711)),
                 tls: None,
             },
+            sender: Sender::default(),
             request_line: b"GET /apache_pb.gif HTTP/1.0",
             host: b"www.example.com:8080",
             referer: b"http://www.example.com/start.html",
@@ -266,6 +284,7 @@ pub(crate) mod tests {
         LogEntry {
             client: Client {
                 remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+                address: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
                 tls: None,
             },
             request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
@@ -338,6 +357,7 @@ pub(crate) mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
+            "client": "127.0.0.1", "request_id": null,
             "tls": null, "cipher": null, "sni": null, "resumed": null, "client_subject": null,
             "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
@@ -358,6 +378,27 @@ pub(crate) mod tests {
             (&value["referer"], &value["host"]),
             (&Value::Null, &Value::Null)
         );
+    }
+
+    #[test]
+    fn the_client_stands_beside_the_peer() {
+        let mut entry = entry();
+        entry.client.address = SocketAddr::from(([192, 0, 2, 1], 5));
+        let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
+        assert_eq!(
+            (&value["remote"], &value["client"]),
+            (&"127.0.0.1:4711".into(), &"192.0.2.1".into())
+        );
+        entry.sender = Sender {
+            client: Some(Ipv6Addr::LOCALHOST.into()),
+            request_id: Some(crate::clients::RequestIds::default().next()),
+        };
+        let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
+        assert_eq!(value["client"], "::1");
+        assert_eq!(value["request_id"].as_str().map(str::len), Some(32));
+        for format in [LogFormat::Clf, LogFormat::Combined] {
+            assert!(line(&entry, format).starts_with("::1 - - ["));
+        }
     }
 
     #[test]

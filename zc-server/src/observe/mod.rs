@@ -2,7 +2,6 @@
 
 pub(crate) mod access_log;
 pub(crate) mod diagnostics;
+mod faults;
 pub(crate) mod format;
-#[cfg(feature = "tls")]
-mod handshakes;
 pub(crate) mod record;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use zc_http::Request;
 
+use crate::clients::Sender;
+
 /// What the access log tells of a request.
 #[derive(Debug)]
 pub(crate) struct RequestRecord<'b> {
@@ -15,12 +17,16 @@ pub(crate) struct RequestRecord<'b> {
     pub(crate) host: Cow<'b, [u8]>,
     pub(crate) referer: Cow<'b, [u8]>,
     pub(crate) user_agent: Cow<'b, [u8]>,
+    pub(crate) sender: Sender,
 }
 
 /// Who a response is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client<'c> {
+    /// The peer: a proxy, where the PROXY protocol is spoken.
     pub(crate) remote: SocketAddr,
+    /// The client of the connection: what the PROXY protocol says, or the peer.
+    pub(crate) address: SocketAddr,
     /// `None` without TLS.
     pub(crate) tls: Option<&'c TlsInfo>,
 }
@@ -73,7 +79,7 @@ impl Outcome {
 
 impl<'b> RequestRecord<'b> {
     /// Of a request whose head was complete at `started`.
-    pub(crate) fn new(request: &Request<'b>, started: Instant) -> Self {
+    pub(crate) fn new(request: &Request<'b>, started: Instant, sender: Sender) -> Self {
         let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
         Self {
             started,
@@ -81,11 +87,12 @@ impl<'b> RequestRecord<'b> {
             host: Cow::Borrowed(request.authority()),
             referer: field("referer"),
             user_agent: field("user-agent"),
+            sender,
         }
     }
 
     /// Of bytes that are no request, or not answered as one: their first line.
-    pub(crate) fn from_received(received: &'b [u8]) -> Self {
+    pub(crate) fn from_received(received: &'b [u8], sender: Sender) -> Self {
         let line = received
             .split(|&byte| byte == b'\r' || byte == b'\n')
             .find(|line| !line.is_empty());
@@ -95,6 +102,7 @@ impl<'b> RequestRecord<'b> {
             host: Cow::default(),
             referer: Cow::default(),
             user_agent: Cow::default(),
+            sender,
         }
     }
 
@@ -106,6 +114,7 @@ impl<'b> RequestRecord<'b> {
             host: owned(self.host),
             referer: owned(self.referer),
             user_agent: owned(self.user_agent),
+            sender: self.sender,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! New connections: taken from the listeners, placed with a worker, and given their first turn.
 
 use std::io;
-use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,13 +9,14 @@ use mio::net::TcpStream;
 
 use super::room::Room;
 use super::{Accepting, Reactor, Slot};
+use crate::clients::Admission;
 use crate::config::Scheme;
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, Turn};
 use crate::reactor::listener::{Accept, accept};
 #[cfg(feature = "tls")]
 use crate::tls::Session;
-use crate::worker::Shortage;
+use crate::worker::{Arrival, Shortage};
 
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BATCH_MAX: usize = 64;
@@ -59,10 +59,11 @@ impl Reactor {
             }
             match accept(&self.listeners[index].socket) {
                 Accept::Connection(stream, remote) => {
-                    let scheme = self.listeners[index].scheme;
+                    let spoken = self.listeners[index].spoken;
+                    let arrival = Arrival { remote, spoken };
                     let balance = &self.shared.balance;
-                    if let Some(stream) = balance.place(stream, remote, scheme, self.index) {
-                        self.insert(stream, remote, scheme);
+                    if let Some(stream) = balance.place(stream, arrival, self.index) {
+                        self.insert(stream, arrival);
                     }
                 }
                 other => {
@@ -108,14 +109,27 @@ impl Reactor {
     /// more often than not, and a connection that has no second one is never registered.
     ///
     /// A TLS handshake costs as much as many requests, and has its turn when it is one of few.
-    pub(super) fn insert(&mut self, stream: TcpStream, remote: SocketAddr, scheme: Scheme) {
-        let Some(transport) = self.transport(stream, scheme) else {
+    pub(super) fn insert(&mut self, stream: TcpStream, arrival: Arrival) {
+        let (remote, scheme) = (arrival.remote, arrival.spoken.scheme);
+        // Where the PROXY protocol is spoken, the client is not known yet.
+        let admission = if arrival.spoken.has_proxy_header {
+            Admission::Free
+        } else {
+            self.worker.admit(remote)
+        };
+        let is_shut_out = admission.is_refused() && scheme == Scheme::Https;
+        let transport = if is_shut_out {
+            None
+        } else {
+            self.transport(stream, scheme)
+        };
+        let Some(transport) = transport else {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
             return;
         };
         let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
-        let connection = Connection::new(transport, remote, now_ms, timeouts);
+        let connection = Connection::new(transport, arrival, admission, now_ms, timeouts);
         let token = self.slots.insert(|_| Slot {
             connection,
             queued: false,

@@ -12,14 +12,12 @@
 //!
 //! and a connection with one request cost the same within the noise (1.015 times).
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mio::net::TcpStream;
 
-use crate::config::Scheme;
 use crate::mailbox::Mailbox;
-use crate::worker::{Shortage, WorkerMessage};
+use crate::worker::{Arrival, Shortage, WorkerMessage};
 
 /// A worker that has so many connections may have one more than another, 9 of 8: handing over costs
 /// a wake, and the more there are the evener the hash spreads them.
@@ -62,8 +60,7 @@ impl Balance {
     pub(crate) fn place(
         &self,
         stream: TcpStream,
-        remote: SocketAddr,
-        scheme: Scheme,
+        arrival: Arrival,
         accepted_by: usize,
     ) -> Option<TcpStream> {
         let chosen = self.choose(accepted_by);
@@ -72,7 +69,7 @@ impl Balance {
         if chosen == accepted_by {
             return Some(stream);
         }
-        let message = |stream| WorkerMessage::Connection(stream, remote, scheme);
+        let message = |stream| WorkerMessage::Connection(stream, arrival);
         match self.workers[chosen].mailbox.offer(stream, message) {
             Ok(()) => None,
             Err(stream) => {
@@ -136,12 +133,13 @@ impl Balance {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::Arc;
 
     use mio::{Poll, Token, Waker};
 
     use super::*;
+    use crate::config::Scheme;
 
     fn balance(workers: usize) -> (Balance, Vec<Mailbox<WorkerMessage>>, Vec<Poll>) {
         let polls: Vec<Poll> = (0..workers).map(|_| Poll::new().expect("epoll")).collect();
@@ -153,6 +151,11 @@ mod tests {
         (Balance::new(mailboxes.clone()), mailboxes, polls)
     }
 
+    fn arrival(remote: SocketAddr) -> Arrival {
+        let spoken = Scheme::Http.into();
+        Arrival { remote, spoken }
+    }
+
     #[test]
     fn one_who_accepts_all_shares_them_out_evenly() {
         let (balance, mailboxes, _polls) = balance(3);
@@ -162,7 +165,7 @@ mod tests {
         for _ in 0..9 {
             let stream = std::net::TcpStream::connect(address).expect("us");
             let stream = TcpStream::from_std(stream);
-            kept += usize::from(balance.place(stream, address, Scheme::Http, 1).is_some());
+            kept += usize::from(balance.place(stream, arrival(address), 1).is_some());
         }
         let arrived = |mailbox: &Mailbox<WorkerMessage>| mailbox.take().len();
         assert_eq!(kept, 3);
@@ -178,7 +181,7 @@ mod tests {
         for count in 1..=4 {
             let stream = std::net::TcpStream::connect(address).expect("us");
             let stream = TcpStream::from_std(stream);
-            assert!(balance.place(stream, address, Scheme::Http, 1).is_some());
+            assert!(balance.place(stream, arrival(address), 1).is_some());
             let load = |worker: usize| balance.workers[worker].connections.load(Ordering::Relaxed);
             assert_eq!((load(0), load(1)), (0, count));
         }

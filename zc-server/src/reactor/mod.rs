@@ -317,16 +317,18 @@ impl Reactor {
                         }
                     }
                 }
-                WorkerMessage::Connection(stream, remote, scheme) => {
-                    self.insert(stream, remote, scheme);
+                WorkerMessage::Connection(stream, arrival) => {
+                    self.insert(stream, arrival);
                 }
                 WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
                 WorkerMessage::RoomAnswered => self.on_room_answered(),
                 WorkerMessage::Reload {
                     content,
                     roots,
+                    clients,
                     limits,
                 } => {
+                    self.worker.clients = clients;
                     self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);
                 }

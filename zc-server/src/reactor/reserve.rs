@@ -7,6 +7,7 @@ use super::Reactor;
 use crate::config::Scheme;
 use crate::connection::refuse::refuse;
 use crate::reactor::listener::{Accept, accept};
+use crate::worker::Arrival;
 
 /// A descriptor to be given up for another; `None` while there is none to be had.
 #[derive(Debug, Default)]
@@ -32,13 +33,14 @@ impl Reactor {
     /// over TLS an answer takes a handshake, and the connection waits.
     pub(super) fn refuse_next(&mut self, listener: usize) -> bool {
         let listener = &self.listeners[listener];
-        if listener.scheme != Scheme::Http || self.reserve.0.take().is_none() {
+        let spoken = listener.spoken;
+        if spoken.scheme != Scheme::Http || self.reserve.0.take().is_none() {
             return false;
         }
         let accepted = accept(&listener.socket);
         let is_refused = match accepted {
             Accept::Connection(stream, remote) => {
-                refuse(stream, remote, &mut self.worker);
+                refuse(stream, Arrival { remote, spoken }, &mut self.worker);
                 true
             }
             // Another thread was faster, or nobody waits any more.

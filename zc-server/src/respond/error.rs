@@ -37,6 +37,7 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         version: Version::Http11,
         after: moment.after,
         now: moment.now,
+        request_id: moment.sender.request_id.as_ref(),
         lines: rules.lines(moment.scheme),
         scheme: moment.scheme,
         own_lines: &rules.own_lines,

@@ -403,6 +403,7 @@ fn builder<'a>(
             version: request.version,
             after: moment.after,
             now: moment.now,
+            request_id: moment.sender.request_id.as_ref(),
             lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &rules.own_lines,

@@ -133,6 +133,7 @@ impl Responder<'_, '_> {
         pending.asked = Asked {
             is_not_https: false,
             root: self.index,
+            sender: self.moment.sender,
             method: self.request.method,
         };
         if let CurrentRoot::Open(root) = self.root {

@@ -35,6 +35,7 @@ pub(crate) fn is_ordinary(framing: &Framing<'_>, rules: &Rules) -> bool {
         && framing.version == Version::Http11
         && framing.after == Persistence::KeepAlive
         && framing.disposition.is_none()
+        && framing.request_id.is_none()
         && (framing.scheme == Scheme::Https || !rules.depends_on_scheme())
         && framing
             .grant
@@ -71,6 +72,7 @@ fn head(plan: &Plan<'_>, rules: &Rules, now: HttpTime, bytes: &mut Vec<u8>) -> u
         version: Version::Http11,
         after: Persistence::KeepAlive,
         now,
+        request_id: None,
         lines: rules.lines(Scheme::Https),
         scheme: Scheme::Https,
         own_lines: &rules.own_lines,

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use zc_http::{HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Status, Version};
 
+use crate::clients::RequestId;
 use crate::config::Scheme;
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
@@ -30,6 +31,8 @@ pub(crate) struct Framing<'a> {
     pub(crate) version: Version,
     pub(crate) after: Persistence,
     pub(crate) now: HttpTime,
+    /// What the request is called, if that is to be told.
+    pub(crate) request_id: Option<&'a RequestId>,
     /// Fields of every response, as lines.
     pub(crate) lines: &'a [u8],
     /// Fields of responses whose body is the server's own, as lines.
@@ -69,6 +72,10 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
     let head = head
         .lines(framing.lines)
         .persistence(framing.after, framing.version);
+    let head = match framing.request_id {
+        Some(id) => head.field("X-Request-Id", id.as_bytes()),
+        None => head,
+    };
     let head = vary(grant(head, framing.grant), plan, framing);
     match plan {
         Plan::Whole(file) => {

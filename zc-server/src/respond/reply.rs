@@ -8,6 +8,7 @@ use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
+use crate::clients::Sender;
 use crate::config::Scheme;
 use crate::disk::Key;
 use crate::files::listing::Listing;
@@ -34,6 +35,7 @@ const PAGE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) after: Persistence,
+    pub(crate) sender: Sender,
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],

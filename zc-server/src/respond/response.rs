@@ -3,6 +3,7 @@
 use zc_http::{Method, Status};
 
 use crate::body::{Figures, InMemory, ResponseBody};
+use crate::clients::Sender;
 use crate::disk::Key;
 use crate::observe::record::RequestRecord;
 use crate::rate::{Intake, RateLimit};
@@ -19,6 +20,7 @@ pub(crate) struct Asked {
     /// The index of the root.
     pub(crate) root: usize,
     pub(crate) method: Method,
+    pub(crate) sender: Sender,
     /// Whether HTTP came where HTTPS is spoken.
     pub(crate) is_not_https: bool,
 }
@@ -29,6 +31,7 @@ impl Default for Asked {
         Self {
             root: 0,
             method: Method::Get,
+            sender: Sender::default(),
             is_not_https: false,
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod beside;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod codings;
+pub(crate) mod haproxy;
 pub(crate) mod load;
 pub(crate) mod mounts;
 pub(crate) mod multipart;

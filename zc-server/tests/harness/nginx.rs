@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::clients::Home;
+use super::clients::{Home, say_missing};
 use super::wait_until;
 
 /// A running nginx, ended with its worker when it is dropped.
@@ -26,18 +27,50 @@ impl Nginx {
     /// Starts one whose only server has `locations`, with its files in `home`.
     pub(crate) fn start(home: &Home, locations: &str) -> Self {
         let directory = home.path(".");
+        let directory = directory.display();
+        Self::start_with(home, |address| {
+            format!(
+                "http {{ access_log off; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;\n\
+                   fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi;\n\
+                   scgi_temp_path {directory}/scgi;\n\
+                   server {{ listen {address}; {locations} }} }}\n"
+            )
+        })
+    }
+
+    /// Starts one that passes on bytes, as `directives` say. `None` where it has no module for that.
+    pub(crate) fn start_stream(home: &Home, directives: &str) -> Option<Self> {
+        const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+        if !Path::new(MODULE).is_file() {
+            say_missing(MODULE);
+            return None;
+        }
+        let nginx = Self::start_with(home, |address| {
+            format!(
+                "load_module {MODULE};\nstream {{ server {{ listen {address}; {directives} }} }}\n"
+            )
+        });
+        Some(nginx)
+    }
+
+    /// Starts one with the block that is made for its address.
+    fn start_with(home: &Home, block: impl FnOnce(SocketAddr) -> String) -> Self {
+        let directory = home.path(".");
         // Started by root, it serves as somebody who must reach its files.
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))
             .expect("chmod");
         let own = Ipv4Addr::new(127, 77, 0, STARTED.fetch_add(1, Ordering::Relaxed));
         let listener = TcpListener::bind((own, 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
+        let block = block(address);
+        // A module is loaded before anything else.
+        let (modules, block) = match block.split_once('\n') {
+            Some((module, block)) if module.starts_with("load_module") => (module, block),
+            _ => ("", &block[..]),
+        };
         let configuration = format!(
-            "daemon off; worker_processes 1; pid {0}/pid; error_log {0}/error.log info;\n\
-             events {{ worker_connections 64; }}\n\
-             http {{ access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;\n\
-               fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n\
-               server {{ listen {address}; {locations} }} }}\n",
+            "{modules}\ndaemon off; worker_processes 1; pid {0}/pid; error_log {0}/error.log info;\n\
+             events {{ worker_connections 64; }}\n{block}",
             directory.display(),
         );
         home.write("nginx.conf", configuration.as_bytes());

@@ -11,6 +11,7 @@ mod busy_cores;
 #[cfg(feature = "tls")]
 mod certificates;
 mod changing_files;
+mod clients;
 mod coherence;
 mod cold;
 mod completions;

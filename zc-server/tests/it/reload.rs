@@ -157,6 +157,43 @@ fn limits_change_for_connections_that_are_open() {
 }
 
 #[test]
+fn who_may_ask_changes() {
+    let mut reloaded = Reloaded::start("root = \"one\"\n");
+    let mut client = reloaded.server.connect();
+    assert_eq!(client.get("/f").status, 200);
+    reloaded.reload("root = \"one\"\ndeny = \"127.0.0.0/8\"\n", READ_AGAIN);
+    assert_eq!(client.get("/f").status, 403);
+    reloaded.reload(
+        "root = \"one\"\nallow = \"127.0.0.0/8\"\nrequest-id = true\nmax-requests-per-connection = 2\n",
+        READ_AGAIN,
+    );
+    let response = client.get("/f");
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (200, Some("close"))
+    );
+    assert!(response.field("x-request-id").is_some());
+    client.expect_end();
+}
+
+#[test]
+fn connections_that_are_open_count_when_the_limit_of_an_address_changes() {
+    let mut reloaded = Reloaded::start("root = \"one\"\nmax-connections-per-ip = 3\n");
+    let mut open = [reloaded.server.connect(), reloaded.server.connect()];
+    for client in &mut open {
+        assert_eq!(client.get("/f").status, 200);
+    }
+    if reloaded.server.is_tls() {
+        // A connection too many is closed before the handshake.
+        return;
+    }
+    reloaded.reload("root = \"one\"\nmax-connections-per-ip = 2\n", READ_AGAIN);
+    assert_eq!(reloaded.server.connect().get("/f").status, 503);
+    reloaded.reload("root = \"one\"\nmax-connections-per-ip = 3\n", READ_AGAIN);
+    assert_eq!(reloaded.server.connect().get("/f").status, 200);
+}
+
+#[test]
 fn signals_while_the_file_is_read_are_not_lost() {
     let mut reloaded = Reloaded::start("root = \"one\"\nheader = [\"X-Config: 0\"]\n");
     for number in 1..50 {

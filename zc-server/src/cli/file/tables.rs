@@ -19,6 +19,7 @@ pub(super) const HEADER: &str = "header";
 /// The options of listeners, and the value of the first one where there is none of plain HTTP.
 const BIND: &str = "bind";
 const TLS_BIND: &str = "tls-bind";
+const PROXY_PROTOCOL: &str = "proxy-protocol";
 const OFF: &str = "off";
 
 const ADDRESS: &str = "address";
@@ -37,12 +38,15 @@ pub(super) fn listening(
     let DeValue::Array(tables) = value.get_ref() else {
         return Err(wrong());
     };
-    let (mut plain, mut secure) = (Vec::new(), Vec::new());
+    let (mut plain, mut secure, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
     for table in tables.iter() {
         let DeValue::Table(keys) = table.get_ref() else {
             return Err(wrong());
         };
         let listener = Listener::read(keys, table.span().start)?;
+        if listener.has_proxy_header {
+            proxied.push(word(PROXY_PROTOCOL, &listener.address));
+        }
         match listener.is_secure {
             true => secure.push(word(TLS_BIND, &listener.address)),
             false => plain.push(word(BIND, &listener.address)),
@@ -52,9 +56,8 @@ pub(super) fn listening(
         plain.push(word(BIND, OFF));
     }
     let mut options = vec![(BIND, plain)];
-    if !secure.is_empty() {
-        options.push((TLS_BIND, secure));
-    }
+    let others = [(TLS_BIND, secure), (PROXY_PROTOCOL, proxied)];
+    options.extend(others.into_iter().filter(|(_, words)| !words.is_empty()));
     Ok(options)
 }
 
@@ -62,17 +65,19 @@ pub(super) fn listening(
 struct Listener {
     address: String,
     is_secure: bool,
+    has_proxy_header: bool,
 }
 
 impl Listener {
     fn read(table: &DeTable<'_>, start: usize) -> Result<Self, WrongValue> {
-        let (mut address, mut is_secure) = (None, false);
+        let (mut address, mut is_secure, mut has_proxy_header) = (None, false, false);
         for (key, value) in in_order(table.clone()) {
             match &**key.get_ref() {
                 ADDRESS => address = Some(string(ADDRESS, &value)?),
                 TLS => is_secure = boolean(TLS, &value)?,
+                PROXY_PROTOCOL => has_proxy_header = boolean(PROXY_PROTOCOL, &value)?,
                 other => {
-                    let meant = nearest(other, [ADDRESS, TLS].into_iter());
+                    let meant = nearest(other, [ADDRESS, TLS, PROXY_PROTOCOL].into_iter());
                     let meant = meant.unwrap_or(ADDRESS);
                     let message =
                         format!("a listener has no key `{other}`; did you mean `{meant}`?");
@@ -84,6 +89,7 @@ impl Listener {
         Ok(Self {
             address: address.ok_or_else(missing)?,
             is_secure,
+            has_proxy_header,
         })
     }
 }

@@ -76,8 +76,13 @@ impl Peer for FakePeer {
     fn client(&self) -> Client<'_> {
         Client {
             remote: SocketAddr::from(([127, 0, 0, 1], 9)),
+            address: SocketAddr::from(([127, 0, 0, 1], 9)),
             tls: None,
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        false
     }
 
     fn is_gone(&self) -> bool {
@@ -268,7 +273,7 @@ fn accept(text: &str, worker: &mut Worker) -> String {
     let Ok(Parse::Complete(request)) = parse(text.as_bytes(), &Limits::default()) else {
         panic!("{text}");
     };
-    match accept_request(&request, None, false, worker) {
+    match accept_request(&request, None, false, &FakePeer::new(), worker) {
         Accepted::Ready(response) => {
             let line = format!("ready {} {:?}", response.ready.status, response.after);
             worker.drop_output_of(&response.ready);

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::config::{Bind, Network, Scheme};
+use crate::config::{Bind, Network, Scheme, Spoken};
 
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
@@ -40,7 +40,7 @@ pub(crate) struct Bound {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) scheme: Scheme,
+    pub(crate) spoken: Spoken,
 }
 
 /// An address that is listened on. Displayed as where to find the server.
@@ -52,18 +52,24 @@ pub struct Listening {
     pub takes_ipv4: bool,
     /// What is spoken there.
     pub scheme: Scheme,
+    /// Whether connections must begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}/", self.scheme, self.address)?;
-        if !self.address.ip().is_unspecified() {
-            return Ok(());
+        if self.address.ip().is_unspecified() {
+            f.write_str(match (self.address, self.takes_ipv4) {
+                (SocketAddr::V4(_), _) => " (every IPv4 address)",
+                (SocketAddr::V6(_), true) => " (every address, IPv4 and IPv6)",
+                (SocketAddr::V6(_), false) => " (every IPv6 address)",
+            })?;
         }
-        f.write_str(match (self.address, self.takes_ipv4) {
-            (SocketAddr::V4(_), _) => " (every IPv4 address)",
-            (SocketAddr::V6(_), true) => " (every address, IPv4 and IPv6)",
-            (SocketAddr::V6(_), false) => " (every IPv6 address)",
+        f.write_str(if self.proxy_protocol {
+            ", behind the PROXY protocol"
+        } else {
+            ""
         })
     }
 }
@@ -74,7 +80,7 @@ impl fmt::Display for Listening {
 ///
 /// If an address cannot be listened on; the message names it and the mend.
 pub(crate) fn bind_all(
-    binds: &[(Bind, Scheme)],
+    binds: &[(Bind, Spoken)],
     workers: usize,
     network: &Network,
 ) -> Result<Bound, BindError> {
@@ -82,8 +88,8 @@ pub(crate) fn bind_all(
         workers: (0..workers).map(|_| Vec::new()).collect(),
         listening: Vec::with_capacity(binds.len()),
     };
-    for &(bind, scheme) in binds {
-        let mut listen = |address, takes_ipv4| bound.listen(address, takes_ipv4, scheme, network);
+    for &(bind, spoken) in binds {
+        let mut listen = |address, takes_ipv4| bound.listen(address, takes_ipv4, spoken, network);
         match bind {
             Bind::Address(address) => {
                 let has_port =
@@ -128,7 +134,7 @@ impl Bound {
         &mut self,
         requested: SocketAddr,
         takes_ipv4: bool,
-        scheme: Scheme,
+        spoken: Spoken,
         network: &Network,
     ) -> Result<SocketAddr, BindError> {
         let failed = |error| BindError {
@@ -151,13 +157,14 @@ impl Bound {
         for (worker, listener) in self.workers.iter_mut().zip(listeners) {
             worker.push(Listener {
                 socket: listener,
-                scheme,
+                spoken,
             });
         }
         self.listening.push(Listening {
             address,
             takes_ipv4,
-            scheme,
+            scheme: spoken.scheme,
+            proxy_protocol: spoken.has_proxy_header,
         });
         Ok(address)
     }

@@ -21,7 +21,7 @@ fn any_port() -> SocketAddr {
 
 /// Listens on these addresses.
 fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
-    let with_scheme = |&address| (Bind::Address(address), Scheme::Http);
+    let with_scheme = |&address| (Bind::Address(address), Scheme::Http.into());
     let binds: Vec<_> = addresses.iter().map(with_scheme).collect();
     bind_all(&binds, workers, &EAGER)
 }
@@ -206,7 +206,7 @@ fn congestion_control_is_inherited_and_one_that_is_missing_is_named() {
         congestion: Congestion::Cubic,
         ..EAGER
     };
-    let bound = bind_all(&[(any_port().into(), Scheme::Http)], 2, &network).unwrap();
+    let bound = bind_all(&[(any_port().into(), Scheme::Http.into())], 2, &network).unwrap();
     for listeners in &bound.workers {
         let name = SockRef::from(&listeners[0].socket)
             .tcp_congestion()

@@ -1,0 +1,79 @@
+//! What the header of the PROXY protocol promises for any bytes, for tests and for the fuzzer: it is read as another
+//! parser reads it, and in whatever pieces it comes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ppp::{v1, v2};
+
+use super::proxy::{HEADER_BYTES_MAX, Preamble, parse};
+
+/// Checks the bytes that a connection begins with.
+pub(crate) fn check(bytes: &[u8]) {
+    let text = bytes.escape_ascii();
+    let found = parse(bytes);
+    for length in 0..bytes.len() {
+        let begun = parse(&bytes[..length]);
+        match found {
+            Ok(Preamble::Header { length: end, .. }) if length >= end => {
+                assert_eq!(begun, found, "{text}")
+            }
+            Ok(_) => assert_eq!(begun, Ok(Preamble::Partial), "{length} of {text}"),
+            Err(wrong) => assert!(
+                begun == Ok(Preamble::Partial) || begun == Err(wrong),
+                "{text}"
+            ),
+        }
+    }
+    if let Ok(Preamble::Partial) = found {
+        assert!(bytes.len() < HEADER_BYTES_MAX, "it has no end");
+    }
+    if is_known_to_differ(bytes) {
+        return;
+    }
+    let ours = match found {
+        Ok(Preamble::Header { length, client }) => Some((length, client)),
+        Ok(Preamble::Partial) | Err(_) => None,
+    };
+    assert_eq!(ours, theirs(bytes), "{text}");
+}
+
+/// The header as `ppp` reads it.
+fn theirs(bytes: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
+    let address = |ip: IpAddr, port| Some(SocketAddr::new(ip.to_canonical(), port));
+    if let Ok(header) = v1::Header::try_from(bytes) {
+        let client = match header.addresses {
+            v1::Addresses::Unknown => None,
+            v1::Addresses::Tcp4(ip) => address(ip.source_address.into(), ip.source_port),
+            v1::Addresses::Tcp6(ip) => address(ip.source_address.into(), ip.source_port),
+        };
+        return Some((header.header.len(), client));
+    }
+    let header = v2::Header::try_from(bytes).ok()?;
+    let is_stream = header.protocol == v2::Protocol::Stream && header.command == v2::Command::Proxy;
+    let client = match header.addresses {
+        v2::Addresses::IPv4(ip) if is_stream => address(ip.source_address.into(), ip.source_port),
+        v2::Addresses::IPv6(ip) if is_stream => address(ip.source_address.into(), ip.source_port),
+        _ => None,
+    };
+    Some((header.header.len(), client))
+}
+
+/// Where `ppp` does not do what the specification says, or where we say less than it allows.
+fn is_known_to_differ(bytes: &[u8]) -> bool {
+    if let Some(fixed) = bytes.first_chunk::<16>()
+        && bytes.starts_with(v2::PROTOCOL_PREFIX)
+    {
+        let is_long =
+            usize::from(u16::from_be_bytes([fixed[14], fixed[15]])) > HEADER_BYTES_MAX - 16;
+        let is_local = fixed[12] == 0x20;
+        // A family without a protocol, or the other way round.
+        let is_half = (fixed[13] & 0x0f == 0) != (fixed[13] & 0xf0 == 0);
+        return is_long || is_local || is_half;
+    }
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    // It reads signs in ports, a space in place of CR, and not more than five words behind UNKNOWN.
+    line.contains(&b'+') || line.ends_with(b" ") || line.split(|&byte| byte == b' ').count() > 6
+}

@@ -1,0 +1,58 @@
+//! HAProxy in front of a server.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::clients::Home;
+use super::wait_until;
+
+/// A running HAProxy, ended when it is dropped.
+pub(crate) struct Haproxy {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// Each has an address of its own, as each nginx has.
+static STARTED: AtomicU8 = AtomicU8::new(1);
+
+impl Haproxy {
+    /// Starts one whose only section, which listens, has these lines.
+    pub(crate) fn start(home: &Home, lines: &str) -> Self {
+        let own = Ipv4Addr::new(127, 78, 0, STARTED.fetch_add(1, Ordering::Relaxed));
+        let listener = TcpListener::bind((own, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let configuration = format!(
+            "global\n  maxconn 256\n\
+             defaults\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n\
+             listen one\n  bind {address}\n{lines}"
+        );
+        home.write("haproxy.cfg", configuration.as_bytes());
+        drop(listener);
+        // In the foreground, without a second process.
+        let mut command = Command::new("/usr/sbin/haproxy");
+        command
+            .args(["-db", "-q", "-f"])
+            .arg(home.path("haproxy.cfg"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().expect("haproxy starts");
+        let mut haproxy = Self { child, address };
+        wait_until("haproxy listens", || {
+            let ended = haproxy.child.try_wait().expect("our own child");
+            assert!(ended.is_none(), "haproxy ended: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
+        haproxy
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
