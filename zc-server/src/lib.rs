@@ -28,6 +28,7 @@
 // What there is to say is returned, or told by `observe`.
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
+mod admin;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -44,6 +45,7 @@ mod files;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod healthcheck;
 mod mailbox;
 mod observe;
 mod pool;
@@ -63,8 +65,9 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs, IoUring, LimitArgs,
-    ListeningArgs, Precompressed, ServerOptions, ServingArgs, Switch, TagStore,
+    AdminArgs, Args, CacheArgs, ColdArgs, Command, CompletionsArgs, DoctorArgs, EtagArgs,
+    HealthcheckArgs, IoUring, LimitArgs, ListeningArgs, Precompressed, ServerOptions, ServingArgs,
+    Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use mio::Token;
@@ -10,6 +11,8 @@ use mio::net::TcpStream;
 use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{HttpTime, Limits, Persistence};
 
+use crate::admin::Admin;
+use crate::admin::status::WorkerSnapshot;
 use crate::body::{Prefetch, ResponseBody};
 use crate::config::Scheme;
 use crate::disk::{CancelToken, JobHandle, Key, Role};
@@ -20,6 +23,8 @@ use crate::files::root::Root;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
+use crate::observe::counters::WorkerCounters;
+use crate::observe::record::Outcome;
 use crate::pool::BoxPool;
 use crate::respond::LookUpAnswer;
 use crate::respond::cache::ResponseCache;
@@ -56,6 +61,8 @@ pub(crate) enum WorkerMessage {
     RoomAnswered,
     /// What is served from now on, and its roots, which were just opened.
     Content(Arc<Content>, Arc<[Arc<Root>]>),
+    /// Somebody wants to know what is under way.
+    Snapshot(Sender<WorkerSnapshot>),
 }
 
 /// Why there is no room for a new connection.
@@ -83,6 +90,8 @@ pub(crate) struct TurnAccount {
     pub(crate) streamed_bytes: u64,
     /// Whether a response went as a whole.
     pub(crate) has_answered: bool,
+    /// How the last exchange ended, where that is counted.
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// A read that the kernel tells the end of, and the exchange that waits for it.
@@ -115,6 +124,12 @@ pub(crate) struct Worker {
     pub(crate) roots: Roots,
     pub(crate) cache: ResponseCache,
     pub(crate) log: Option<Sink>,
+    /// What it counts for the metrics; `None` without an admin listener.
+    pub(crate) counters: Option<Arc<WorkerCounters>>,
+    /// When the turn began, or the last exchange ended, in microseconds of the server's clock.
+    pub(crate) lap_us: u64,
+    /// What it answers with in place of files, on the admin listener.
+    pub(crate) admin: Option<Arc<Admin>>,
     /// Where others leave messages for this worker.
     pub(crate) mailbox: Mailbox<WorkerMessage>,
     /// Where reads that were submitted to the kernel are waited for, if that is allowed.
@@ -134,7 +149,7 @@ pub(crate) struct Worker {
     pub(crate) stopping: bool,
     /// How the exchanges that are over ended.
     #[cfg(test)]
-    pub(crate) completions: Vec<crate::observe::record::Outcome>,
+    pub(crate) completions: Vec<Outcome>,
 }
 
 impl Worker {
@@ -159,6 +174,9 @@ impl Worker {
             roots,
             cache,
             log: None,
+            counters: None,
+            lap_us: 0,
+            admin: None,
             mailbox,
             ring: None,
             exchanges: 0,
@@ -229,7 +247,10 @@ impl Worker {
         };
         let threads = match role {
             Role::Read => &self.services.readers,
-            Role::Other => &self.services.disk,
+            Role::Other => match &self.admin {
+                Some(admin) => &admin.threads,
+                None => &self.services.disk,
+            },
         };
         threads.submit(mount, job).ok()
     }
@@ -272,6 +293,9 @@ impl Worker {
             self.cache.forget(root);
         }
         self.cache.sweep(self.now_ms);
+        if let Some(counters) = &self.counters {
+            self.cache.publish(&counters.cache);
+        }
     }
 
     /// When [`sweep`](Self::sweep) is due although nothing else happens.

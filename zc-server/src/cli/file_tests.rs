@@ -60,6 +60,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("send-timeout", ["1s", "2s", "3s"]),
     ("grace-period", ["1s", "2s", "3s"]),
     ("access-log", ["clf", "combined", "json"]),
+    ("admin-bind", ["127.0.0.1:1", ":2", "3"]),
 ];
 
 /// Options that need another one, and what is typed beside them.

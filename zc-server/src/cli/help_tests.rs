@@ -35,6 +35,7 @@ const HEADINGS: &[(&str, &str)] = &[
         "max-connections header-timeout idle-timeout send-timeout grace-period",
     ),
     ("Logging", "access-log"),
+    ("Monitoring", "admin-bind"),
 ];
 
 /// The output for a command line that asks for help.
@@ -73,6 +74,8 @@ fn no_line_is_wider_than_a_terminal() {
         &["print-config", "--help"],
         &["completions", "-h"],
         &["completions", "--help"],
+        &["healthcheck", "-h"],
+        &["healthcheck", "--help"],
     ] {
         for line in help(words).lines() {
             let columns = line.chars().count();

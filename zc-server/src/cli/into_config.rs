@@ -29,6 +29,11 @@ impl TryFrom<Args> for Config {
             let binds = tls.binds.iter();
             binds.map(|&bind| ("--tls-bind", bind))
         }));
+        let admin = args
+            .admin
+            .bind
+            .map(|address| ("--admin-bind", address.into()));
+        let named = named.chain(admin);
         refuse_repeated(&named.collect::<Vec<_>>())?;
         let files = files_from(&args.serving)?;
         let root = ServedRoot::open(&args.root)?;
@@ -48,6 +53,7 @@ impl TryFrom<Args> for Config {
             method: args.serving.method,
             method_override: args.serving.method_override,
             access_log: args.access_log,
+            admin_bind: args.admin.bind,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
             send_timeout_ms: args.limits.send_timeout_ms,

@@ -3,6 +3,7 @@
 //! The comments of options are the text of the help: the first paragraph that of `-h`, all of them that of
 //! `--help`. The first paragraph has no period at its end, and fits one line beside its option.
 
+mod admin;
 mod caching;
 mod choice;
 mod cold;
@@ -12,6 +13,7 @@ mod effective;
 mod environment;
 mod etag;
 mod file;
+mod healthcheck;
 mod into_config;
 #[cfg(feature = "tls")]
 mod into_tls;
@@ -29,6 +31,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::LogFormat;
+pub use admin::AdminArgs;
 pub use caching::CacheArgs;
 pub use choice::{IoUring, Precompressed, Switch};
 pub use cold::ColdArgs;
@@ -36,6 +39,7 @@ pub use completions::CompletionsArgs;
 pub use doctor::DoctorArgs;
 pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
+pub use healthcheck::HealthcheckArgs;
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
 pub use serving::ServingArgs;
@@ -160,6 +164,10 @@ pub struct Args {
         help_heading = "Logging"
     )]
     pub access_log: LogFormat,
+
+    /// Options of the admin listener.
+    #[command(flatten)]
+    pub admin: AdminArgs,
 }
 
 /// A task in place of serving. A directory of such a name is served as `./NAME`.
@@ -186,6 +194,12 @@ pub enum Command {
     ///
     /// The output is a configuration file for --config.
     PrintConfig(ServerOptions),
+    /// Ask whether a server is ready
+    ///
+    /// For images without a shell: HEALTHCHECK CMD ["/zc-server", "healthcheck"]. It asks the admin listener for
+    /// /readyz; without one, the first address of --bind for /. The addresses are those of the server: from options,
+    /// variables and the configuration file. One line says what came of it. The exit code is 0 or 1.
+    Healthcheck(HealthcheckArgs),
     /// Print the completions of a shell
     ///
     /// For bash: zc-server completions bash > /etc/bash_completion.d/zc-server.

@@ -27,6 +27,7 @@
 
 mod ending;
 mod input;
+mod phase;
 mod plain;
 mod receive;
 #[cfg(feature = "tls")]
@@ -43,8 +44,10 @@ use zc_http::Status;
 
 use crate::body::ResponseBody;
 use crate::connection::input::Input;
+use crate::connection::phase::reason_of;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
+use crate::observe::counters::CloseReason;
 use crate::observe::record::Client;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
 use crate::worker::{Done, Timeouts, Worker};
@@ -83,6 +86,8 @@ pub(crate) struct Connection {
     state: State,
     /// Whether its last response had to wait for the disk.
     was_cold: bool,
+    /// Why it is about to be closed, as soon as that is known.
+    close_reason: Option<CloseReason>,
 }
 
 /// The socket, and who is at its other end.
@@ -204,6 +209,7 @@ impl Connection {
                 deadline_ms: now_ms + first_ms,
             },
             was_cold: false,
+            close_reason: None,
         }
     }
 
@@ -369,6 +375,7 @@ impl Connection {
                 }
             }
             Next::End(ending) => {
+                self.closes_for(reason_of(worker.turn.outcome));
                 self.link.end(ending);
                 Step::Closed
             }
@@ -380,6 +387,7 @@ impl Connection {
         worker.scheme = self.link.transport.scheme();
         let next = match self.take_state() {
             State::Receiving { .. } if !self.input.is_empty() => {
+                self.closes_for(CloseReason::HeaderTimeout);
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
                 Next::Yield(Exchange::refusing(
                     self.input.bytes(),
@@ -392,12 +400,16 @@ impl Connection {
             State::Exchanging(exchange) => {
                 exchange.on_deadline(self.input.bytes(), &mut self.link, worker)
             }
-            State::Idle { .. } | State::Receiving { .. } => {
+            state @ (State::Idle { .. } | State::Receiving { .. }) => {
                 #[cfg(feature = "tls")]
                 {
                     self.link.transport.on_handshake_timeout();
                     self.tell_failed_handshake(worker);
                 }
+                self.closes_for(match state {
+                    State::Idle { .. } => CloseReason::IdleTimeout,
+                    _ => CloseReason::HeaderTimeout,
+                });
                 return self.end_idle(worker);
             }
             State::Ending { queued_bytes, .. } => {
@@ -406,6 +418,7 @@ impl Connection {
                     self.state = self.ending(worker);
                     return Turn::Wait;
                 }
+                self.closes_for(CloseReason::SendTimeout);
                 Next::End(Ending::Reset)
             }
             State::Lingering { .. } | State::Closed => Next::End(Ending::Close),

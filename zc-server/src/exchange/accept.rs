@@ -6,6 +6,7 @@ use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, State};
 use crate::disk::Role;
+use crate::observe::counters::Measured;
 use crate::observe::record::{Client, RequestRecord};
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
@@ -47,6 +48,7 @@ pub(crate) struct ReadyResponse<'b> {
     pub(crate) id: ExchangeId,
     pub(crate) ready: Ready,
     pub(crate) after: AfterResponse,
+    pub(crate) measured: Measured,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'b>>,
 }
@@ -68,6 +70,16 @@ impl RequestBody {
             Ok(Some(_)) | Err(_) => Self::Refused,
         }
     }
+
+    /// What comes after the response.
+    fn after(&self, request: &Request<'_>, worker: &Worker) -> AfterResponse {
+        match (self, persistence(request)) {
+            (Self::None, Persistence::Close) => AfterResponse::Finish,
+            (Self::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
+            _ if worker.stopping => AfterResponse::Linger,
+            (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
+        }
+    }
 }
 
 /// A complete head → its response. `looked_up` is what a thread has looked up for it already.
@@ -78,24 +90,23 @@ pub(crate) fn accept_request<'b>(
 ) -> Accepted<'b> {
     let started = worker.log.is_some().then(Instant::now);
     let body = RequestBody::from_request(request);
-    let after = match (&body, persistence(request)) {
-        (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
-        (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-        _ if worker.stopping => AfterResponse::Linger,
-        (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
-    };
+    let after = body.after(request, worker);
     let persistence = match after {
         AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
+    let told = looked_up.as_ref();
+    let begun_us = told.and_then(|(_, pending)| pending.started_us);
+    let measured = worker.measured(request.method, begun_us);
     let (id, pending) = match looked_up {
         Some((id, pending)) => (id, Some(pending)),
         None => (worker.next_exchange(), None),
     };
     let moment = worker.moment(persistence);
-    let reply = match respond(request, pending, parts(&moment, worker)) {
+    let reply = match answer(request, pending, &moment, worker) {
         Responded::Reply(reply) => reply,
-        Responded::LookUp(pending, look_up) => {
+        Responded::LookUp(mut pending, look_up) => {
+            pending.started_us = Some(measured.started_us);
             let work = look_up.work;
             let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
             match worker.submit(Role::Other, look_up.mount, id, work) {
@@ -117,20 +128,41 @@ pub(crate) fn accept_request<'b>(
                 id,
                 ready,
                 after,
+                measured,
                 record,
             })
         }
         (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
             let asked = asked(request, worker);
-            Accepted::Stream(Response::from_stream(stream, id, after, asked, record))
+            Accepted::Stream(Response::from_stream(
+                stream,
+                id,
+                after,
+                asked,
+                (measured, record),
+            ))
         }
         (reply, RequestBody::Small(drain)) => {
             let asked = asked(request, worker);
-            let response = Box::new(kept(reply, id, after, asked, record, worker));
+            let response = Box::new(kept(reply, id, after, asked, (measured, record), worker));
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
             Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
         }
+    }
+}
+
+/// The answer of the worker: files, or the pages of the admin listener.
+#[inline]
+fn answer(
+    request: &Request<'_>,
+    pending: Option<Box<PendingLookup>>,
+    moment: &Moment,
+    worker: &mut Worker,
+) -> Responded {
+    match worker.admin.clone() {
+        Some(admin) => admin.answer(request, pending, moment, &mut worker.buffers),
+        None => respond(request, pending, parts(moment, worker)),
     }
 }
 
@@ -162,6 +194,9 @@ pub(super) fn refuse_now(
     worker: &mut Worker,
 ) -> Reply {
     let moment = worker.moment(persistence);
+    if let Some(admin) = &worker.admin {
+        return admin.refuse(status, &moment, &mut worker.buffers);
+    }
     refuse(status, asked, parts(&moment, worker))
 }
 
@@ -171,17 +206,20 @@ pub(super) fn kept(
     id: ExchangeId,
     after: AfterResponse,
     asked: Asked,
-    record: Option<RequestRecord<'_>>,
+    (measured, record): (Measured, Option<RequestRecord<'_>>),
     worker: &mut Worker,
 ) -> Response {
     let ready = match reply {
-        Reply::Stream(stream) => return Response::from_stream(stream, id, after, asked, record),
+        Reply::Stream(stream) => {
+            return Response::from_stream(stream, id, after, asked, (measured, record));
+        }
         Reply::Ready(ready) => ready,
     };
     let end = ResponseEnd {
         status: ready.status,
         after,
         asked,
+        measured,
         record: record.map(RequestRecord::into_owned),
     };
     let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
@@ -204,6 +242,7 @@ impl ReadyResponse<'_> {
             after: self.after,
             // It is in memory: nothing takes its place any more.
             asked: Asked::default(),
+            measured: worker.with_first_byte(self.measured, accepted),
             record: self.record.map(RequestRecord::into_owned),
         };
         let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
@@ -229,6 +268,7 @@ impl ReadyResponse<'_> {
             status: Some(self.ready.status),
             outcome,
             figures: self.ready.bytes.figures(accepted),
+            measured: self.measured,
             record: self.record,
         });
     }

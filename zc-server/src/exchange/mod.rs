@@ -57,6 +57,7 @@
 
 mod accept;
 mod completion;
+mod measure;
 mod offload;
 mod send;
 
@@ -66,6 +67,7 @@ use std::os::fd::OwnedFd;
 use zc_core::{Progress, SendError};
 use zc_http::{Drain, Persistence, Status};
 
+use crate::admin::status::Transfer;
 use crate::body::ResponseBody;
 use crate::disk::JobHandle;
 use crate::observe::record::{Client, RequestRecord};
@@ -189,7 +191,8 @@ impl Exchange {
         let reply = refuse_now(status, asked, Persistence::Close, worker);
         let record = worker.log.is_some();
         let record = record.then(|| RequestRecord::from_received(received));
-        let response = kept(reply, id, after, asked, record, worker);
+        let measured = worker.measured_of(received);
+        let response = kept(reply, id, after, asked, (measured, record), worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -224,7 +227,14 @@ impl Exchange {
         worker: &mut Worker,
     ) -> Self {
         let reply = refuse_now(status, end.asked, Persistence::Close, worker);
-        let response = kept(reply, id, after, end.asked, end.record, worker);
+        let response = kept(
+            reply,
+            id,
+            after,
+            end.asked,
+            (end.measured, end.record),
+            worker,
+        );
         Self::sending(Box::new(response), worker)
     }
 
@@ -240,6 +250,30 @@ impl Exchange {
             State::Sending { .. } | State::Prefetching { .. } | State::Prefetched { .. } => true,
             State::Offloaded(_) | State::Returned(_) => true,
         }
+    }
+
+    /// What of its response is under way; `None` while there is none.
+    pub(crate) fn transfer(&self, client: Client<'_>) -> Option<Transfer> {
+        let (file, figures, measured) = match &self.state {
+            State::Resolving { .. } | State::Resolved { .. } | State::Draining { .. } => {
+                return None;
+            }
+            State::Sending { response, .. }
+            | State::Prefetching { response }
+            | State::Prefetched { response, .. } => {
+                let file = response.body.file().cloned();
+                (file, response.figures(), response.end.measured)
+            }
+            State::Offloaded(offloaded) => offloaded.under_way(),
+            State::Returned(returned) => returned.offloaded.under_way(),
+        };
+        Some(Transfer {
+            client: client.remote,
+            file,
+            path: completion::body_path(&figures, client),
+            sent_bytes: figures.body_bytes,
+            started_us: measured.started_us,
+        })
     }
 
     /// Whether the disk is waited for, to send on.

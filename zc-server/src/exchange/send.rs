@@ -73,6 +73,9 @@ fn send(
     let answer = peer.send(body, budget, &mut worker.buffers.sealed);
     let accepted = body.accepted() - before;
     worker.turn.streamed_bytes += accepted * byte_cost;
+    if before == 0 {
+        response.end.measured = worker.with_first_byte(response.end.measured, accepted as usize);
+    }
     // An edge without progress moves neither the deadline nor what the queue is measured by.
     let (deadline_ms, queued_bytes) = if accepted > 0 {
         (worker.now_ms + worker.timeouts.send_ms, 0)

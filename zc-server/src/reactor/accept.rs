@@ -12,6 +12,7 @@ use super::{Accepting, Reactor, Slot};
 use crate::config::Scheme;
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, Turn};
+use crate::observe::counters::CloseReason;
 use crate::reactor::listener::{Accept, accept};
 #[cfg(feature = "tls")]
 use crate::tls::Session;
@@ -57,6 +58,7 @@ impl Reactor {
             }
             match accept(&self.listeners[index].socket) {
                 Accept::Connection(stream, remote) => {
+                    self.count_accepted();
                     let scheme = self.listeners[index].scheme;
                     let balance = &self.shared.balance;
                     if let Some(stream) = balance.place(stream, remote, scheme, self.index) {
@@ -98,6 +100,9 @@ impl Reactor {
         let Some(transport) = self.transport(stream, scheme) else {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
+            if let Some(counters) = &self.worker.counters {
+                counters.count_closed(CloseReason::Error);
+            }
             return;
         };
         let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
@@ -106,6 +111,7 @@ impl Reactor {
             connection,
             queued: false,
             armed_ms: u64::MAX,
+            phase: None,
         });
         let Some(slot) = self.slots.get_mut(token) else {
             return;

@@ -22,6 +22,11 @@ impl DrainCount {
         }
     }
 
+    /// One that says nothing.
+    pub(crate) fn silent() -> Self {
+        Self::of_workers(usize::MAX)
+    }
+
     /// Adds what a worker has: responses under way, and connections that are open. The last worker gets the
     /// line for the operator, if there is anything to wait for.
     pub(crate) fn add(

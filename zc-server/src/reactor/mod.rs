@@ -18,34 +18,35 @@
 
 mod accept;
 pub(crate) mod balance;
+mod counting;
 pub(crate) mod drain;
 mod idle;
 pub(crate) mod listener;
 pub(crate) mod room;
 pub(crate) mod schedule;
 pub(crate) mod slots;
+mod state;
 pub(crate) mod timer;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Idleness, Turn};
-use crate::reactor::balance::Balance;
-use crate::reactor::drain::DrainCount;
+use crate::observe::counters::{CloseReason, Phase};
 use crate::reactor::idle::IdleConnections;
 use crate::reactor::listener::Listener;
-use crate::reactor::room::ShedCount;
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
 use crate::worker::{Worker, WorkerMessage};
+pub(crate) use state::ServerState;
 
 /// The token of the ring: no connection's, and not that of a waker.
 const RING: Token = Token(u32::MAX as usize - 1);
@@ -57,20 +58,6 @@ const HANDSHAKES_MAX: usize = 4;
 const DRAIN_BATCHES_MAX: usize = 32;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
-
-/// What the workers and the handle that stops them share.
-#[derive(Debug)]
-pub(crate) struct ServerState {
-    pub(crate) stopping: AtomicBool,
-    pub(crate) connections: AtomicUsize,
-    pub(crate) connections_max: usize,
-    pub(crate) balance: Balance,
-    pub(crate) shed: ShedCount,
-    pub(crate) drain: DrainCount,
-    pub(crate) grace_ms: u64,
-    /// The origin of the clocks of all workers.
-    pub(crate) started: Instant,
-}
 
 /// Whether new connections are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +108,8 @@ struct Slot {
     queued: bool,
     /// When the wheel will look at it: not later than a tick after its deadline.
     armed_ms: u64,
+    /// What it is counted as; `None` where nothing is.
+    phase: Option<Phase>,
 }
 
 impl Reactor {
@@ -178,6 +167,7 @@ impl Reactor {
             } else {
                 self.poll_timeout()
             };
+            self.end_turn();
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 answer => answer?,
@@ -221,6 +211,8 @@ impl Reactor {
         self.now_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let now_ms = self.now_us / 1000;
         self.worker.renew_clock(now_ms);
+        self.worker.lap_us = self.now_us;
+        self.begin_turn();
         self.worker.turn.quantum_bytes = self.scheduler.turn_bytes(now_ms);
     }
 
@@ -317,13 +309,16 @@ impl Reactor {
                 WorkerMessage::Content(content, roots) => {
                     self.worker.replace_content(content, &roots);
                 }
+                // Who asked may have given up.
+                WorkerMessage::Snapshot(sender) => drop(sender.send(self.snapshot())),
             }
         }
     }
 
     fn remove(&mut self, token: Token) {
         // Dropping the stream closes the descriptor, and with it the registration.
-        if self.slots.remove(token).is_some() {
+        if let Some(slot) = self.slots.remove(token) {
+            self.count_closed(&slot);
             self.idle.forget(token);
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
@@ -421,6 +416,11 @@ impl Reactor {
             _ => slot.connection.idleness(),
         };
         self.idle.note(token, idleness, self.now_us);
+        if let Some(counters) = &self.worker.counters {
+            let phase = Some(slot.connection.phase());
+            counters.count_phase(slot.phase, phase);
+            slot.phase = phase;
+        }
         if turn == Turn::Again {
             enqueue(&mut self.streaming, token, slot);
         }
@@ -478,7 +478,9 @@ impl Reactor {
             .is_some_and(|end| self.worker.now_ms >= end)
         {
             for token in self.slots.tokens() {
-                if let Some(slot) = self.slots.remove(token) {
+                if let Some(mut slot) = self.slots.remove(token) {
+                    slot.connection.closes_for(CloseReason::Shutdown);
+                    self.count_closed(&slot);
                     self.cut += usize::from(slot.connection.cut(&mut self.worker));
                 }
             }

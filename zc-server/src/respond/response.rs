@@ -4,6 +4,7 @@ use zc_http::{Method, Status};
 
 use crate::body::{Figures, InMemory, ResponseBody};
 use crate::disk::Key;
+use crate::observe::counters::Measured;
 use crate::observe::record::RequestRecord;
 use crate::respond::reply::Stream;
 
@@ -61,6 +62,7 @@ pub(crate) struct ResponseEnd {
     pub(crate) status: Status,
     pub(crate) after: AfterResponse,
     pub(crate) asked: Asked,
+    pub(crate) measured: Measured,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'static>>,
 }
@@ -71,6 +73,7 @@ impl Default for ResponseEnd {
             status: Status::Ok,
             after: AfterResponse::Close,
             asked: Asked::default(),
+            measured: Measured::default(),
             record: None,
         }
     }
@@ -82,7 +85,7 @@ impl Response {
         id: ExchangeId,
         after: AfterResponse,
         asked: Asked,
-        record: Option<RequestRecord<'_>>,
+        (measured, record): (Measured, Option<RequestRecord<'_>>),
     ) -> Self {
         let after = match after {
             AfterResponse::KeepAlive if stream.ends_by_close => AfterResponse::Linger,
@@ -96,6 +99,7 @@ impl Response {
                 status: stream.status,
                 after,
                 asked,
+                measured,
                 record: record.map(RequestRecord::into_owned),
             },
         }

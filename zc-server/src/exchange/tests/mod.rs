@@ -20,6 +20,7 @@ use crate::body::{NextPart, WINDOW_BYTES};
 use crate::files::lookup::Found;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::{FileHandle, ResolveError};
+use crate::observe::counters::Measured;
 use crate::respond::LookUpAnswer;
 use crate::worker::WorkerMessage;
 use crate::worker::testing::{Fixture, TIMEOUTS};
@@ -130,6 +131,7 @@ fn response_of(source: &File, read_path: ReadPath, id: ExchangeId) -> Box<Respon
         body: ResponseBody::new(head, Some(body), NextPart::Nothing, read_path),
         mount: 1,
         end: ResponseEnd {
+            measured: Measured::default(),
             status: Status::Ok,
             after: AfterResponse::KeepAlive,
             record: None,
