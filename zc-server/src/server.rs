@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
-use zc_core::DiskRing;
 
 use crate::admin::Sources;
 use crate::admin::status::worker_name;
@@ -38,9 +37,6 @@ use admin_listener::AdminListener;
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
-/// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
-/// thus holds a bounded part of a ring, and of its memory.
-const WATCHED_MAX: u32 = 64;
 /// What a connection may need: its socket and a file, and where an I/O thread sends, a copy of the socket.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 /// What one thread that sends and one that reads may hold for clients that are gone, until the disk answers: a
@@ -163,24 +159,15 @@ impl Server {
             let mut worker = Worker::new(services, content, roots, cache, timeouts, seat.mailbox);
             worker.log = sink.clone();
             worker.counters = counters.get(index).cloned();
-            worker.ring = ring(&worker.services);
-            Reactor::new(
-                index,
-                seat.poll,
-                seat.listeners,
-                worker,
-                Arc::clone(&shared),
-            )
+            worker.ring = WatchedRead::ring(&worker.services);
+            let shared = Arc::clone(&shared);
+            Reactor::new(index, seat.poll, seat.listeners, worker, shared)
         });
         let reactors = reactors
             .collect::<io::Result<_>>()
             .map_err(StartError::Io)?;
-        let sources = Sources {
-            workers: counters,
-            services,
-            process: Arc::clone(&shared.process),
-            dropped_lines: sink.as_ref().map(access_log::Sink::dropped_lines),
-        };
+        let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
+        let sources = Sources::new(counters, services, &shared.process, dropped_lines);
         let admin = AdminListener::bind(sources, &handle.mailboxes, content, &config)?;
         Ok(Self {
             reactors,
@@ -375,12 +362,6 @@ impl Handle {
             let _ = waker.wake();
         }
     }
-}
-
-/// Where a worker waits for cold files without a thread. Where it is refused, threads wait for everything.
-fn ring(services: &Services) -> Option<DiskRing<WatchedRead>> {
-    let ring = || DiskRing::new(WATCHED_MAX).ok();
-    services.may_use_io_uring.then(ring).flatten()
 }
 
 /// What writes the access log, if there is one.

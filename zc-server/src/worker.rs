@@ -37,6 +37,10 @@ use crate::services::Services;
 /// a head that is not complete yet.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
+/// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
+/// thus holds a bounded part of a ring, and of its memory.
+const WATCHED_MAX: u32 = 64;
+
 /// The limits of time that a connection is held to, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
@@ -101,6 +105,14 @@ pub(crate) struct WatchedRead {
     reading: AwaitedRead,
     token: Token,
     exchange: ExchangeId,
+}
+
+impl WatchedRead {
+    /// Where a worker waits for such reads. `None` where that is not allowed, or refused: threads wait for everything.
+    pub(crate) fn ring(services: &Services) -> Option<DiskRing<Self>> {
+        let ring = || DiskRing::new(WATCHED_MAX).ok();
+        services.may_use_io_uring.then(ring).flatten()
+    }
 }
 
 impl AsFd for WatchedRead {

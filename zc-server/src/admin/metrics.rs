@@ -28,6 +28,22 @@ pub(crate) struct Sources {
     pub(crate) dropped_lines: Option<DroppedLines>,
 }
 
+impl Sources {
+    pub(crate) fn new(
+        workers: Vec<Arc<WorkerCounters>>,
+        services: Arc<Services>,
+        process: &Arc<Process>,
+        dropped_lines: Option<DroppedLines>,
+    ) -> Self {
+        Self {
+            workers,
+            services,
+            process: Arc::clone(process),
+            dropped_lines,
+        }
+    }
+}
+
 /// All metrics, read on each scrape.
 #[derive(Debug)]
 pub(super) struct Metrics(pub(super) Arc<Sources>);
