@@ -28,6 +28,7 @@
 // What there is to say is returned, or told by `observe`.
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
+mod admin;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -45,6 +46,7 @@ mod files;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod healthcheck;
 mod mailbox;
 mod observe;
 mod pool;
@@ -66,9 +68,10 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff, DoctorArgs,
-    EtagArgs, IoUring, LimitArgs, Listen, ListeningArgs, Precompressed, Proxied, RateArgs,
-    RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch, TagStore,
+    AdminArgs, Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff,
+    DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
+    Precompressed, Proxied, RateArgs, RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch,
+    TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{BindError, Listening};

@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use zc_server::doctor;
+use zc_server::healthcheck;
 use zc_server::tagging::{self, Tagged};
 use zc_server::{
-    Args, Command, Config, DoctorArgs, EtagArgs, Handle, Server, ServerOptions, Stopped,
+    Args, Command, Config, DoctorArgs, EtagArgs, Handle, HealthcheckArgs, Server, ServerOptions,
+    Stopped,
 };
 
 use program::reload::Reloader;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => return examine(args),
         Some(Command::Check(_)) => return check(args),
         Some(Command::PrintConfig(options)) => return print_config(options),
+        Some(Command::Healthcheck(task)) => return check_health(&args, task),
         Some(Command::Completions(args)) => {
             // Who has closed it wants to read no more.
             let _ = io::stdout().write_all(&args.script());
@@ -157,6 +160,17 @@ fn check(args: Args) -> ExitCode {
     }
 }
 
+/// `zc-server healthcheck`: one line on standard output.
+fn check_health(server: &Args, task: &HealthcheckArgs) -> ExitCode {
+    let (line, code) = match healthcheck::check(server, task) {
+        Ok(line) => (line, ExitCode::SUCCESS),
+        Err(line) => (line, ExitCode::from(EXIT_FAILURE)),
+    };
+    // Who has closed it wants to read no more.
+    let _ = writeln!(io::stdout(), "{line}");
+    code
+}
+
 /// `zc-server print-config`.
 fn print_config(options: &ServerOptions) -> ExitCode {
     match options.to_toml() {
@@ -185,6 +199,9 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
     stderr.say(format_args!("zc-server {version} serves {root} at"));
     for listening in server.listening() {
         stderr.say(format_args!("  {listening}"));
+    }
+    if let Some(address) = server.admin_address() {
+        stderr.say(format_args!("metrics and health are at http://{address}/"));
     }
     #[cfg(feature = "tls")]
     for fingerprint in server.fingerprints().iter().filter(|_| is_self_signed) {

@@ -28,6 +28,17 @@ impl Handle {
     ///
     /// [`StartError::Root`], [`StartError::Page`] or [`StartError::Certificate`]; the server then goes on as before.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
+        let answer = self.take_over(config);
+        self.shared.process.note_reload(answer.is_ok());
+        answer
+    }
+
+    /// Says in the metrics that there is a configuration that cannot be read.
+    pub fn note_unreadable_config(&self) {
+        self.shared.process.note_reload(false);
+    }
+
+    fn take_over(&self, config: Config) -> Result<Reloaded, StartError> {
         let Some(services) = self.services.upgrade() else {
             return Ok(Reloaded::default());
         };

@@ -1,13 +1,15 @@
 //! Starts the workers, and owns their end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
-use zc_core::DiskRing;
 
+use crate::admin::Sources;
+use crate::admin::status::worker_name;
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
 use crate::config::{Bind, Config, LogFormat, Scheme, Spoken};
@@ -15,26 +17,27 @@ use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log;
+use crate::observe::counters::Process;
 use crate::observe::diagnostics::Diagnostics;
 use crate::rate::MinRate;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
-use crate::reactor::room::ShedCount;
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
 use crate::start::{StartError, StartWarning};
 #[cfg(feature = "tls")]
 use crate::tls::KernelSealing;
-use crate::worker::{Timeouts, Worker, WorkerLimits, WorkerMessage};
+use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
+
+mod admin_listener;
+
+use admin_listener::AdminListener;
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
-/// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
-/// thus holds a bounded part of a ring, and of its memory.
-const WATCHED_MAX: u32 = 64;
 /// What a connection may need: its socket and a file, and where an I/O thread sends, a copy of the socket.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 /// What one thread that sends and one that reads may hold for clients that are gone, until the disk answers: a
@@ -53,6 +56,7 @@ pub struct Server {
     handle: Handle,
     log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
+    admin: Option<AdminListener>,
 }
 
 /// Stops a running server from another thread, or has it serve something else.
@@ -132,16 +136,13 @@ impl Server {
         let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
-        let shared = Arc::new(ServerState {
-            stopping: AtomicBool::new(false),
-            connections: AtomicUsize::new(0),
-            connections_max: AtomicUsize::new(config.connections_max),
-            balance: Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
-            shed: ShedCount::default(),
-            drain: DrainCount::of_workers(seats.len()),
-            grace_ms: AtomicU64::new(config.grace_ms),
-            started: Instant::now(),
-        });
+        let shared = Arc::new(ServerState::new(
+            config.connections_max,
+            config.grace_ms,
+            Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
+            DrainCount::of_workers(seats.len()),
+            Arc::new(Process::begin(Instant::now())),
+        ));
         let (sink, log_writer) = start_log(config.access_log)
             .map_err(StartError::Io)?
             .unzip();
@@ -154,6 +155,7 @@ impl Server {
             https_port,
             config: Arc::new(Mutex::new(config.clone())),
         };
+        let counters = admin_listener::counters(&config, &shared.process);
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
             let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
@@ -169,16 +171,17 @@ impl Server {
             );
             worker.log = sink.clone();
             worker.set_limits(limits);
-            if worker.services.may_use_io_uring {
-                // Where it is refused, threads wait for everything.
-                worker.ring = DiskRing::new(WATCHED_MAX).ok();
-            }
+            worker.counters = counters.get(index).cloned();
+            worker.ring = WatchedRead::ring(&worker.services);
             let shared = Arc::clone(&shared);
             Reactor::new(index, seat.poll, seat.listeners, worker, shared)
         });
         let reactors = reactors
             .collect::<io::Result<_>>()
             .map_err(StartError::Io)?;
+        let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
+        let sources = Sources::new(counters, services, &shared.process, dropped_lines);
+        let admin = AdminListener::bind(sources, &handle.mailboxes, content, &config)?;
         Ok(Self {
             reactors,
             listening: bound.listening,
@@ -187,6 +190,7 @@ impl Server {
             handle,
             log_writer,
             diagnostics,
+            admin,
         })
     }
 
@@ -194,6 +198,12 @@ impl Server {
     #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// Where metrics and health are told.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// What the operator should know although the server starts.
@@ -246,15 +256,18 @@ impl Server {
             handle,
             log_writer,
             diagnostics,
+            admin,
             ..
         } = self;
+        let admin = admin.map(|admin| admin.spawn(StopOnExit(handle.clone())));
+        let admin = admin.transpose().map_err(StartError::Io)?;
         let workers: Vec<_> = reactors
             .into_iter()
             .enumerate()
             .map(|(index, reactor)| {
                 let guard = StopOnExit(handle.clone());
                 thread::Builder::new()
-                    .name(format!("zc-worker-{index}"))
+                    .name(worker_name(index))
                     .spawn(move || {
                         let _guard = guard;
                         // Where it is refused, a worker waits longer for a core that others use.
@@ -276,6 +289,10 @@ impl Server {
                 (Ok(sum), Ok(cut)) => Ok(sum + cut),
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
+        }
+        if let Some(admin) = admin {
+            let answer = admin.finish();
+            result = result.and_then(|cut| answer.map(|()| cut));
         }
         let grace_ms = handle.shared.grace_ms.load(Ordering::Relaxed);
         let grace = Duration::from_millis(grace_ms);
@@ -332,6 +349,7 @@ impl Handle {
     /// the grace period. Calling it again changes nothing.
     pub fn stop(&self) {
         self.stopped_at.get_or_init(Instant::now);
+        self.shared.process.ready.store(false, Ordering::Release);
         self.shared.stopping.store(true, Ordering::Release);
         for waker in self.wakers.iter() {
             // It fails only when the worker's epoll instance is gone, and then nobody needs waking.

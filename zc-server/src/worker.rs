@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::SystemTime;
 
 use mio::Token;
@@ -11,6 +12,8 @@ use mio::net::TcpStream;
 use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{Headers, HttpTime, Limits, Persistence};
 
+use crate::admin::Admin;
+use crate::admin::status::WorkerSnapshot;
 use crate::body::{Prefetch, ResponseBody};
 use crate::clients::{Admission, Clients, RequestIds, Sender};
 use crate::config::{Scheme, Spoken};
@@ -22,6 +25,8 @@ use crate::files::root::Root;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::access_log::Sink;
+use crate::observe::counters::WorkerCounters;
+use crate::observe::record::Outcome;
 use crate::pool::BoxPool;
 use crate::rate::MinRate;
 use crate::respond::LookUpAnswer;
@@ -34,6 +39,10 @@ use crate::services::Services;
 /// The most that one read takes from a socket, in bytes. It is also what one connection may hold beyond
 /// a head that is not complete yet.
 const READ_BYTES_MAX: usize = 16 * 1024;
+
+/// For how many responses at a time a worker waits without a thread; more wait with one. A disk that hangs
+/// thus holds a bounded part of a ring, and of its memory.
+const WATCHED_MAX: u32 = 64;
 
 /// The limits of time that a connection is held to, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +81,8 @@ pub(crate) enum WorkerMessage {
         clients: Arc<Clients>,
         limits: WorkerLimits,
     },
+    /// Somebody wants to know what is under way.
+    Snapshot(mpsc::Sender<WorkerSnapshot>),
 }
 
 /// How a connection has come.
@@ -107,6 +118,8 @@ pub(crate) struct TurnAccount {
     pub(crate) streamed_bytes: u64,
     /// Whether a response went as a whole.
     pub(crate) has_answered: bool,
+    /// How the last exchange ended, where that is counted.
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// A read that the kernel tells the end of, and the exchange that waits for it.
@@ -116,6 +129,14 @@ pub(crate) struct WatchedRead {
     reading: AwaitedRead,
     token: Token,
     exchange: ExchangeId,
+}
+
+impl WatchedRead {
+    /// Where a worker waits for such reads. `None` where that is not allowed, or refused: threads wait for everything.
+    pub(crate) fn ring(services: &Services) -> Option<DiskRing<Self>> {
+        let ring = || DiskRing::new(WATCHED_MAX).ok();
+        services.may_use_io_uring.then(ring).flatten()
+    }
 }
 
 impl AsFd for WatchedRead {
@@ -144,6 +165,12 @@ pub(crate) struct Worker {
     pub(crate) roots: Roots,
     pub(crate) cache: ResponseCache,
     pub(crate) log: Option<Sink>,
+    /// What it counts for the metrics; `None` without an admin listener.
+    pub(crate) counters: Option<Arc<WorkerCounters>>,
+    /// When the turn began, or the last exchange ended, in microseconds of the server's clock.
+    pub(crate) lap_us: u64,
+    /// What it answers with in place of files, on the admin listener.
+    pub(crate) admin: Option<Arc<Admin>>,
     /// Where others leave messages for this worker.
     pub(crate) mailbox: Mailbox<WorkerMessage>,
     /// Where reads that were submitted to the kernel are waited for, if that is allowed.
@@ -164,7 +191,7 @@ pub(crate) struct Worker {
     pub(crate) stopping: bool,
     /// How the exchanges that are over ended.
     #[cfg(test)]
-    pub(crate) completions: Vec<crate::observe::record::Outcome>,
+    pub(crate) completions: Vec<Outcome>,
 }
 
 impl Worker {
@@ -192,6 +219,9 @@ impl Worker {
             roots,
             cache,
             log: None,
+            counters: None,
+            lap_us: 0,
+            admin: None,
             mailbox,
             ring: None,
             exchanges: 0,
@@ -295,7 +325,10 @@ impl Worker {
         };
         let threads = match role {
             Role::Read => &self.services.readers,
-            Role::Other => &self.services.disk,
+            Role::Other => match &self.admin {
+                Some(admin) => &admin.threads,
+                None => &self.services.disk,
+            },
         };
         threads.submit(mount, job).ok()
     }
@@ -338,6 +371,9 @@ impl Worker {
             self.cache.forget(root);
         }
         self.cache.sweep(self.now_ms);
+        if let Some(counters) = &self.counters {
+            self.cache.publish(&counters.cache);
+        }
     }
 
     /// When [`sweep`](Self::sweep) is due although nothing else happens.

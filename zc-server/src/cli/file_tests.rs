@@ -74,6 +74,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("max-connections-per-ip", ["1", "2", "3"]),
     ("request-id", ["true", "true", "true"]),
     ("access-log", ["clf", "combined", "json"]),
+    ("admin-bind", ["127.0.0.1:1", ":2", "3"]),
 ];
 
 /// Options that need another one, and what is typed beside them.

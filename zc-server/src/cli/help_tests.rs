@@ -43,6 +43,7 @@ const HEADINGS: &[(&str, &str)] = &[
         "proxy-protocol trusted-proxy allow deny max-connections-per-ip request-id",
     ),
     ("Logging", "access-log"),
+    ("Monitoring", "admin-bind"),
 ];
 
 /// The output for a command line that asks for help.
@@ -81,6 +82,8 @@ fn no_line_is_wider_than_a_terminal() {
         &["print-config", "--help"],
         &["completions", "-h"],
         &["completions", "--help"],
+        &["healthcheck", "-h"],
+        &["healthcheck", "--help"],
     ] {
         for line in help(words).lines() {
             let columns = line.chars().count();

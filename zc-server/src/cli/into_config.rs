@@ -33,12 +33,17 @@ impl TryFrom<Args> for Config {
             let binds = tls.binds.iter();
             binds.map(|&bind| ("--tls-bind", bind))
         }));
-        let named = named.collect::<Vec<_>>();
+        let mut named = named.collect::<Vec<_>>();
         if named.is_empty() {
             return Err(ConfigError::NothingToListenOn);
         }
-        refuse_repeated(&named)?;
         let clients = clients_from(&args.clients, &named)?;
+        let admin = args
+            .admin
+            .bind
+            .map(|address| ("--admin-bind", address.into()));
+        named.extend(admin);
+        refuse_repeated(&named)?;
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
@@ -58,6 +63,7 @@ impl TryFrom<Args> for Config {
             binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
             access_log: args.access_log,
+            admin_bind: args.admin.bind,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
             send_timeout_ms: args.limits.send_timeout_ms,

@@ -3,6 +3,7 @@
 //! The comments of options are the text of the help: the first paragraph that of `-h`, all of them that of
 //! `--help`. The first paragraph has no period at its end, and fits one line beside its option.
 
+mod admin;
 mod caching;
 mod choice;
 mod clients;
@@ -13,6 +14,7 @@ mod effective;
 mod environment;
 mod etag;
 mod file;
+mod healthcheck;
 mod into_clients;
 mod into_config;
 #[cfg(feature = "tls")]
@@ -33,6 +35,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::LogFormat;
+pub use admin::AdminArgs;
 pub use caching::CacheArgs;
 pub use choice::{IoUring, Listen, Precompressed, Switch};
 pub use clients::{ClientArgs, Proxied};
@@ -41,6 +44,7 @@ pub use completions::CompletionsArgs;
 pub use doctor::DoctorArgs;
 pub use effective::ServerOptions;
 pub use etag::{EtagArgs, TagStore};
+pub use healthcheck::HealthcheckArgs;
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
 pub use rates::{CountOrOff, RateArgs, RateOrOff};
@@ -194,6 +198,10 @@ pub struct Args {
         help_heading = "Logging"
     )]
     pub access_log: LogFormat,
+
+    /// Options of the admin listener.
+    #[command(flatten)]
+    pub admin: AdminArgs,
 }
 
 /// A task in place of serving. A directory of such a name is served as `./NAME`.
@@ -220,6 +228,12 @@ pub enum Command {
     ///
     /// The output is a configuration file for --config.
     PrintConfig(ServerOptions),
+    /// Ask whether a server is ready
+    ///
+    /// For images without a shell: HEALTHCHECK CMD ["/zc-server", "healthcheck"]. It asks the admin listener for
+    /// /readyz; without one, the first address of --bind for /. The addresses are those of the server: from options,
+    /// variables and the configuration file. One line says what came of it. The exit code is 0 or 1.
+    Healthcheck(HealthcheckArgs),
     /// Print the completions of a shell
     ///
     /// For bash: zc-server completions bash > /etc/bash_completion.d/zc-server.

@@ -1,5 +1,6 @@
 //! The values of options, from text. Each error says what is wrong and what is valid.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -70,6 +71,31 @@ pub(crate) fn bind(text: &str) -> Result<Bind, String> {
 pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
     text.parse()
         .map_err(|error: ParseCidrError| error.to_string())
+}
+
+/// Parses the address of the admin listener: a port alone is on the loopback.
+pub(crate) fn admin_bind(text: &str) -> Result<SocketAddr, String> {
+    match text.parse() {
+        Ok(Bind::Address(address)) => Ok(address),
+        Ok(Bind::Loopback(port) | Bind::Everywhere(port)) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Err(ParseBindError) => Err(
+            "not an address with a port; examples: 9180 (this machine only), 10.0.0.7:9180, \
+             0.0.0.0:9180 (every address)"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Parses a URL of HTTP, and leaves it as it is.
+pub(crate) fn http_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://");
+    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if has_host && is_visible {
+        Ok(text.to_owned())
+    } else {
+        Err("not a URL of HTTP; example: http://127.0.0.1:9180/readyz".to_owned())
+    }
 }
 
 /// Parses a count of threads.

@@ -42,10 +42,12 @@ impl Args {
         variable: impl Fn(&OsStr) -> Option<OsString>,
     ) -> Result<Self, clap::Error> {
         let parsed = Options::gather(words, &variable)?.parsed()?;
-        let Some(Task::Check(task) | Task::PrintConfig(task)) = &parsed.command else {
-            return Ok(parsed);
+        let of_server = match &parsed.command {
+            Some(Task::Check(task) | Task::PrintConfig(task)) => task.words.clone(),
+            Some(Task::Healthcheck(task)) => task.server_words(),
+            _ => return Ok(parsed),
         };
-        let words = server_words(words, task);
+        let words = server_words(words, &of_server);
         let options = Options::gather(&words, &variable)?;
         Ok(Self {
             command: parsed.command,
@@ -77,13 +79,15 @@ impl ServerOptions {
     /// Those of the options.
     pub fn to_toml(&self) -> Result<String, clap::Error> {
         let program: Vec<_> = std::env::args_os().take(1).collect();
-        Args::toml_of(&server_words(&program, self), |name| std::env::var_os(name))
+        Args::toml_of(&server_words(&program, &self.words), |name| {
+            std::env::var_os(name)
+        })
     }
 }
 
 /// The words of the server behind those of a task.
-fn server_words(words: &[OsString], task: &ServerOptions) -> Vec<OsString> {
-    words.iter().take(1).chain(&task.words).cloned().collect()
+fn server_words(words: &[OsString], of_server: &[OsString]) -> Vec<OsString> {
+    words.iter().take(1).chain(of_server).cloned().collect()
 }
 
 /// What was found of all options.

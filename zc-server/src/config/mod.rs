@@ -100,6 +100,8 @@ pub struct Config {
     pub threads: usize,
     /// Whether and how responses are logged to standard output.
     pub access_log: LogFormat,
+    /// Where metrics and health are told, apart from what is served; `None` for nowhere.
+    pub admin_bind: Option<SocketAddr>,
     /// Time limit for a whole request head, in milliseconds.
     pub header_timeout_ms: u64,
     /// Time after which a connection without a request is closed, in milliseconds.
@@ -190,6 +192,7 @@ impl Config {
             acme_webroot: None,
             threads: threads_default(),
             access_log: LogFormat::Off,
+            admin_bind: None,
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
             idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,
             send_timeout_ms: SEND_TIMEOUT_MS_DEFAULT,

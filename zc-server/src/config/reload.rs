@@ -37,6 +37,7 @@ impl Config {
             connections_max: _,
             limits: _,
             clients,
+            admin_bind,
             offload_cold_reads,
             io_uring,
             disk_threads,
@@ -53,6 +54,7 @@ impl Config {
             &mut new.proxy_protocol,
             &old.proxy_protocol,
         );
+        kept.keep("--admin-bind", admin_bind, &running.admin_bind);
         kept.keep("--threads", threads, &running.threads);
         let (new, old) = (network, &running.network);
         kept.keep("--congestion", &mut new.congestion, &old.congestion);

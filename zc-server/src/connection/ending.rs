@@ -2,6 +2,7 @@
 
 use super::{Connection, State, Step, Turn};
 use crate::config::Scheme;
+use crate::observe::counters::CloseReason;
 use crate::respond::response::AfterResponse;
 use crate::worker::Worker;
 
@@ -26,6 +27,7 @@ impl Connection {
             AfterResponse::Finish => !has_more && !self.link.transport.may_have_bytes(),
             AfterResponse::Linger => false,
         };
+        self.closes_for(CloseReason::Complete);
         // A peer that sends close_notify to a socket that is closed is answered by a reset, which drops what it was not sent.
         let is_plain = self.link.transport.scheme() == Scheme::Http;
         if may_close && is_plain && self.link.transport.finish() {
@@ -68,6 +70,7 @@ impl Connection {
 
     /// The same for one whose memory is needed. It goes at once, unless the end of a response would be lost.
     pub(crate) fn shed(&mut self, worker: &Worker) -> Turn {
+        self.closes_for(CloseReason::Room);
         if self.link.transport.finish() || !self.link.transport.is_in_kernel() {
             Turn::Closed
         } else {

@@ -7,6 +7,7 @@ use super::transport::Fill;
 use super::{Connection, State, Step};
 use crate::clients::Admission;
 use crate::clients::proxy::{HEADER_BYTES_MAX, Preamble, WrongPreamble, parse};
+use crate::observe::counters::CloseReason;
 use crate::worker::Worker;
 
 /// How long one that is refused may take for its request, in milliseconds: it does not count, and would hold a
@@ -72,13 +73,14 @@ impl Connection {
     }
 
     /// The time of the header is over.
-    pub(super) fn end_introduction(&self, worker: &Worker) {
+    pub(super) fn end_introduction(&mut self, worker: &Worker) {
         if !self.link.transport.has_nothing_to_read() {
             self.tell_wrong_header(LATE, worker);
         }
     }
 
-    fn tell_wrong_header(&self, reason: &str, worker: &Worker) {
+    fn tell_wrong_header(&mut self, reason: &str, worker: &Worker) {
+        self.closes_for(CloseReason::ProxyHeader);
         let diagnostics = &worker.services.diagnostics;
         diagnostics.warn_of_proxy_header(self.link.remote, reason);
     }

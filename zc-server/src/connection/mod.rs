@@ -31,6 +31,7 @@
 mod ending;
 mod input;
 mod introduce;
+mod phase;
 mod plain;
 mod receive;
 pub(crate) mod refuse;
@@ -49,8 +50,10 @@ use zc_http::Status;
 use crate::body::ResponseBody;
 use crate::clients::Admission;
 use crate::connection::input::Input;
+use crate::connection::phase::reason_of;
 use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Exchange, Next, Peer};
+use crate::observe::counters::CloseReason;
 use crate::observe::record::Client;
 use crate::rate::Bucket;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
@@ -94,6 +97,8 @@ pub(crate) struct Connection {
     requests: u64,
     /// Whether its last response had to wait for the disk.
     was_cold: bool,
+    /// Why it is about to be closed, as soon as that is known.
+    close_reason: Option<CloseReason>,
 }
 
 /// The socket, and who is at its other end.
@@ -227,6 +232,7 @@ impl Connection {
             state: State::Closed,
             requests: 0,
             was_cold: false,
+            close_reason: None,
         };
         connection.state = if arrival.spoken.has_proxy_header {
             State::Introducing {
@@ -427,6 +433,7 @@ impl Connection {
                 }
             }
             Next::End(ending) => {
+                self.closes_for(reason_of(worker.turn.outcome));
                 self.link.end(ending);
                 Step::Closed
             }
@@ -438,6 +445,7 @@ impl Connection {
         worker.scheme = self.link.transport.scheme();
         let next = match self.take_state() {
             State::Receiving { .. } if !self.input.is_empty() => {
+                self.closes_for(CloseReason::HeaderTimeout);
                 let (status, after) = (Status::RequestTimeout, AfterResponse::Close);
                 Next::Yield(Exchange::refusing(
                     self.input.bytes(),
@@ -454,12 +462,16 @@ impl Connection {
                 self.end_introduction(worker);
                 Next::End(Ending::Close)
             }
-            State::Idle { .. } | State::Receiving { .. } => {
+            state @ (State::Idle { .. } | State::Receiving { .. }) => {
                 #[cfg(feature = "tls")]
                 {
                     self.link.transport.on_handshake_timeout();
                     self.tell_failed_handshake(worker);
                 }
+                self.closes_for(match state {
+                    State::Idle { .. } => CloseReason::IdleTimeout,
+                    _ => CloseReason::HeaderTimeout,
+                });
                 return self.end_idle(worker);
             }
             State::Ending { queued_bytes, .. } => {
@@ -468,6 +480,7 @@ impl Connection {
                     self.state = self.ending(worker);
                     return Turn::Wait;
                 }
+                self.closes_for(CloseReason::SendTimeout);
                 Next::End(Ending::Reset)
             }
             State::Lingering { .. } | State::Closed => Next::End(Ending::Close),

@@ -11,6 +11,9 @@ use super::{Allowance, Connection, State, Step};
 use crate::exchange::{
     Accepted, AcceptedWait, Exchange, Next, Outcome, Peer, ReadyResponse, accept_request, begin,
 };
+use crate::observe::counters::CloseReason;
+#[cfg(feature = "tls")]
+use crate::observe::counters::HandshakeResult;
 use crate::respond::PendingLookup;
 use crate::respond::reply::Place;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response};
@@ -79,6 +82,7 @@ impl Connection {
             Ok(Fill::WouldBlock) => return self.wait_for_bytes(state, worker),
             #[cfg(feature = "tls")]
             Ok(Fill::Established) => {
+                self.count_handshake(worker);
                 return Step::Go(State::Receiving {
                     deadline_ms: worker.now_ms + worker.timeouts.header_ms,
                 });
@@ -125,6 +129,7 @@ impl Connection {
     fn wait_for_bytes(&mut self, state: State, worker: &Worker) -> Step {
         // The server drains, and of a request nothing has come.
         if worker.stopping && self.input.is_empty() {
+            self.closes_for(CloseReason::Shutdown);
             self.end_in_order(worker)
         } else if self.link.transport.lacks_keys() {
             self.close_write(worker)
@@ -372,6 +377,7 @@ impl Connection {
         let outcome = if error.is_peer_gone() {
             Outcome::PeerGone
         } else {
+            self.close_reason.get_or_insert(CloseReason::Error);
             let line = format!("response to {} failed: {error}", client.address);
             worker.services.diagnostics.warn(line);
             Outcome::Failed
@@ -410,10 +416,26 @@ impl Connection {
         }
     }
 
+    /// Counts a handshake that is over.
+    #[cfg(feature = "tls")]
+    fn count_handshake(&self, worker: &Worker) {
+        let (info, counters) = (self.link.transport.tls_info(), &worker.counters);
+        if let (Some(info), Some(counters)) = (info, counters) {
+            counters.count_handshake(match info.is_resumed {
+                true => HandshakeResult::Resumed,
+                false => HandshakeResult::Full,
+            });
+        }
+    }
+
     /// Tells the operator of a handshake that has failed, if one has.
     #[cfg(feature = "tls")]
     pub(super) fn tell_failed_handshake(&mut self, worker: &Worker) {
         if let Some(failed) = self.link.transport.take_failed_handshake() {
+            self.closes_for(CloseReason::Handshake);
+            if let Some(counters) = &worker.counters {
+                counters.count_handshake(HandshakeResult::Failed);
+            }
             let diagnostics = &worker.services.diagnostics;
             let name = failed.server_name.as_deref();
             diagnostics.warn_of_handshake(self.link.client, name, &failed.reason);

@@ -49,12 +49,26 @@ impl Role {
 /// The threads. They end when it is dropped, each after the job that it has.
 pub(crate) struct Disk(Arc<Shared>);
 
+/// What the threads have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiskState {
+    /// Jobs that wait for a thread.
+    pub(crate) queued: u64,
+    /// Threads that were started.
+    pub(crate) threads: u64,
+    /// Those of them that have a job.
+    pub(crate) busy: u64,
+    /// Jobs that were refused so far.
+    pub(crate) refused: u64,
+}
+
 struct Shared {
     queue: Mutex<Queue>,
     /// Notified when a job arrives, when one ends, and when the threads are to end.
     changed: Condvar,
     fetcher: Fetcher,
     role: Role,
+    refused: AtomicU64,
 }
 
 struct Queue {
@@ -180,6 +194,7 @@ impl Disk {
             changed: Condvar::new(),
             fetcher: Fetcher::new()?,
             role,
+            refused: AtomicU64::new(0),
         }));
         disk.0.spawn(0)?;
         Ok(disk)
@@ -209,7 +224,20 @@ impl Disk {
                 key,
                 id,
             }),
-            Err(_) => Err(QueueFull),
+            Err(_) => {
+                self.0.refused.fetch_add(1, Ordering::Relaxed);
+                Err(QueueFull)
+            }
+        }
+    }
+
+    pub(crate) fn state(&self) -> DiskState {
+        let queue = self.0.lock();
+        DiskState {
+            queued: queue.jobs.queued() as u64,
+            threads: queue.threads as u64,
+            busy: queue.threads.saturating_sub(queue.idle) as u64,
+            refused: self.0.refused.load(Ordering::Relaxed),
         }
     }
 

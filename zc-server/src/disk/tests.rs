@@ -158,3 +158,27 @@ fn a_job_is_either_committed_or_cancelled() {
     assert_eq!(token.cancel(), Ok(WAITING));
     assert!(!token.take() && !token.commit());
 }
+
+#[test]
+fn what_waits_works_and_is_refused_is_counted() {
+    let disk = Disk::start(Role::Read, 1, 2).expect("a thread");
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (told, begun) = mpsc::channel();
+    let work = move |_: &Fetcher, _: &CancelToken| {
+        told.send(()).expect("heard");
+        let _ = wait.recv();
+    };
+    let mut handles = vec![disk.submit(1, work)];
+    begun.recv().expect("it has begun");
+    handles.extend((0..3).map(|_| disk.submit(1, |_: &Fetcher, _: &CancelToken| {})));
+    let refused = handles.iter().filter(|handle| handle.is_err()).count() as u64;
+    let expected = DiskState {
+        queued: 3 - refused,
+        threads: 1,
+        busy: 1,
+        refused,
+    };
+    assert!(refused > 0);
+    assert_eq!(disk.state(), expected);
+    drop(go_on);
+}

@@ -7,6 +7,7 @@ use zc_http::{Drain, Persistence, Request, Status, persistence};
 use super::{Completion, Exchange, Outcome, Peer, Stall, State};
 use crate::clients::Sender;
 use crate::disk::Role;
+use crate::observe::counters::Measured;
 use crate::observe::record::{Client, RequestRecord};
 use crate::rate::Intake;
 use crate::respond::failure::Failure;
@@ -49,6 +50,7 @@ pub(crate) struct ReadyResponse<'b> {
     pub(crate) id: ExchangeId,
     pub(crate) ready: Ready,
     pub(crate) after: AfterResponse,
+    pub(crate) measured: Measured,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'b>>,
 }
@@ -70,6 +72,16 @@ impl RequestBody {
             Ok(Some(_)) | Err(_) => Self::Refused,
         }
     }
+
+    /// What comes after the response. `is_last` says that the connection is to end behind it.
+    fn after(&self, request: &Request<'_>, is_last: bool, worker: &Worker) -> AfterResponse {
+        match (self, persistence(request)) {
+            (Self::None, Persistence::Close) => AfterResponse::Finish,
+            (Self::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
+            _ if is_last || worker.stopping => AfterResponse::Linger,
+            (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
+        }
+    }
 }
 
 /// A complete head → its response. `looked_up` is what a thread has looked up for it already; `is_last` says that
@@ -83,16 +95,14 @@ pub(crate) fn accept_request<'b>(
 ) -> Accepted<'b> {
     let started = worker.log.is_some().then(Instant::now);
     let body = RequestBody::from_request(request);
-    let after = match (&body, persistence(request)) {
-        (RequestBody::None, Persistence::Close) => AfterResponse::Finish,
-        (RequestBody::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-        _ if is_last || worker.stopping || peer.is_refused() => AfterResponse::Linger,
-        (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
-    };
+    let after = body.after(request, is_last || peer.is_refused(), worker);
     let persistence = match after {
         AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
+    let told = looked_up.as_ref();
+    let begun_us = told.and_then(|(_, pending)| pending.started_us);
+    let measured = worker.measured(request.method, begun_us);
     let (id, sender, pending) = match looked_up {
         // Which sender it has is known since its head was first read.
         Some((id, pending)) => (id, pending.asked.sender, Some(pending)),
@@ -105,7 +115,8 @@ pub(crate) fn accept_request<'b>(
     let moment = worker.moment(persistence, sender);
     let reply = match respond_to(request, pending, &moment, peer, worker) {
         Responded::Reply(reply) => reply,
-        Responded::LookUp(pending, look_up) => {
+        Responded::LookUp(mut pending, look_up) => {
+            pending.started_us = Some(measured.started_us);
             let work = look_up.work;
             let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
             match worker.submit(Role::Other, look_up.mount, id, work) {
@@ -128,23 +139,30 @@ pub(crate) fn accept_request<'b>(
             RequestBody::None | RequestBody::Refused,
         ) => {
             let asked = asked(request, sender, worker);
-            Accepted::Stream(kept(reply, id, after, asked, record, worker))
+            Accepted::Stream(kept(reply, id, after, asked, (measured, record), worker))
         }
         (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
             Accepted::Ready(ReadyResponse {
                 id,
                 ready,
                 after,
+                measured,
                 record,
             })
         }
         (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
             let asked = asked(request, sender, worker);
-            Accepted::Stream(Response::from_stream(stream, id, after, asked, record))
+            Accepted::Stream(Response::from_stream(
+                stream,
+                id,
+                after,
+                asked,
+                (measured, record),
+            ))
         }
         (reply, RequestBody::Small(drain)) => {
             let asked = asked(request, sender, worker);
-            let response = Box::new(kept(reply, id, after, asked, record, worker));
+            let response = Box::new(kept(reply, id, after, asked, (measured, record), worker));
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
             Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
@@ -169,10 +187,24 @@ fn respond_to(
     } else if worker.clients.is_forbidden(client) {
         Status::Forbidden
     } else {
-        return respond(request, pending, parts(moment, worker));
+        return answer(request, pending, moment, worker);
     };
     let asked = asked(request, sender, worker);
     Responded::Reply(refuse_now(status, asked, moment.after, worker))
+}
+
+/// The answer of the worker: files, or the pages of the admin listener.
+#[inline]
+fn answer(
+    request: &Request<'_>,
+    pending: Option<Box<PendingLookup>>,
+    moment: &Moment,
+    worker: &mut Worker,
+) -> Responded {
+    match worker.admin.clone() {
+        Some(admin) => admin.answer(request, pending, moment, &mut worker.buffers),
+        None => respond(request, pending, parts(moment, worker)),
+    }
 }
 
 fn asked(request: &Request<'_>, sender: Sender, worker: &Worker) -> Asked {
@@ -204,6 +236,9 @@ pub(super) fn refuse_now(
     worker: &mut Worker,
 ) -> Reply {
     let moment = worker.moment(persistence, asked.sender);
+    if let Some(admin) = &worker.admin {
+        return admin.refuse(status, &moment, &mut worker.buffers);
+    }
     refuse(status, asked, parts(&moment, worker))
 }
 
@@ -236,6 +271,7 @@ pub(crate) fn refuse_connection(
         id: worker.next_exchange(),
         ready,
         after: AfterResponse::Close,
+        measured: worker.measured_of(received),
         record: record.then(|| RequestRecord::from_received(received, sender)),
     };
     response.observe(client, accepted, outcome, worker);
@@ -247,11 +283,13 @@ pub(super) fn kept(
     id: ExchangeId,
     after: AfterResponse,
     asked: Asked,
-    record: Option<RequestRecord<'_>>,
+    (measured, record): (Measured, Option<RequestRecord<'_>>),
     worker: &mut Worker,
 ) -> Response {
     let ready = match reply {
-        Reply::Stream(stream) => return Response::from_stream(stream, id, after, asked, record),
+        Reply::Stream(stream) => {
+            return Response::from_stream(stream, id, after, asked, (measured, record));
+        }
         Reply::Ready(ready) => ready,
     };
     let end = ResponseEnd {
@@ -260,6 +298,7 @@ pub(super) fn kept(
         asked,
         limit: ready.limit,
         intake: Intake::default(),
+        measured,
         record: record.map(RequestRecord::into_owned),
     };
     let response = Response::rest_of(worker.bytes_of(&ready), ready.bytes, 0, id, end);
@@ -284,6 +323,7 @@ impl ReadyResponse<'_> {
             asked: Asked::default(),
             limit: None,
             intake: Intake::default(),
+            measured: worker.with_first_byte(self.measured, accepted),
             record: self.record.map(RequestRecord::into_owned),
         };
         let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
@@ -303,6 +343,7 @@ impl ReadyResponse<'_> {
             status: Some(self.ready.status),
             outcome,
             figures: self.ready.bytes.figures(accepted),
+            measured: self.measured,
             record: self.record,
         });
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use zc_core::{Progress, Report, SendError, SendPath};
+use zc_core::{Progress, Report, SendError};
 use zc_http::Status;
 
 use super::{Ending, Next, Peer};
@@ -10,6 +10,7 @@ use crate::body::{Change, Figures};
 use crate::clients::Sender;
 use crate::files::open_file::file_named;
 use crate::observe::access_log::LogEntry;
+use crate::observe::counters::{BodyPath, Measured, Words};
 use crate::observe::record::{Client, Outcome, RequestRecord};
 use crate::respond::response::{AfterResponse, Response, ResponseEnd};
 use crate::worker::Worker;
@@ -22,6 +23,7 @@ pub(crate) struct Completion<'b> {
     pub(crate) status: Option<Status>,
     pub(crate) outcome: Outcome,
     pub(crate) figures: Figures,
+    pub(crate) measured: Measured,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'b>>,
 }
@@ -32,6 +34,7 @@ impl Worker {
     pub(crate) fn observe(&mut self, completion: Completion<'_>) {
         #[cfg(test)]
         self.completions.push(completion.outcome);
+        self.count(&completion);
         if let Some(record) = &completion.record {
             self.log(&completion, record);
         }
@@ -58,6 +61,7 @@ impl Worker {
             status: None,
             outcome,
             figures: Figures::default(),
+            measured: self.measured_of(received),
             record,
         });
     }
@@ -79,14 +83,7 @@ fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogE
         status: completion.status.map(Status::code),
         head_bytes: figures.head_bytes,
         body_bytes: figures.body_bytes,
-        send_path: match (send_path(figures), completion.client.tls) {
-            (path, None) => path,
-            ("none", Some(_)) => "none",
-            ("memory", Some(_)) => "tls-memory",
-            ("sendfile", Some(_)) => "ktls-sendfile",
-            ("splice", Some(_)) => "ktls-splice",
-            (_, Some(_)) => "tls-copy",
-        },
+        send_path: body_path(figures, completion.client).word(),
         fallback: report.and_then(|report| report.fallback.map(|fallback| fallback.to_string())),
         calls: report.as_ref().map_or(0, Report::calls) + figures.writes,
         would_blocks: figures.would_blocks,
@@ -98,14 +95,20 @@ fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogE
 }
 
 /// How the bytes of the body went.
-fn send_path(figures: &Figures) -> &'static str {
+pub(super) fn body_path(figures: &Figures, client: Client<'_>) -> BodyPath {
+    let is_tls = client.tls.is_some();
     match figures.report {
-        Some(report) if report.copy.bytes > 0 => SendPath::Copy.as_str(),
-        Some(report) if report.splice.bytes > 0 => SendPath::Splice.as_str(),
-        Some(_) => SendPath::Sendfile.as_str(),
-        None if figures.body_bytes > 0 && figures.was_read => SendPath::Copy.as_str(),
-        None if figures.body_bytes > 0 => "memory",
-        None => "none",
+        Some(report) if report.copy.bytes > 0 && is_tls => BodyPath::TlsCopy,
+        Some(report) if report.copy.bytes > 0 => BodyPath::Copy,
+        Some(report) if report.splice.bytes > 0 && is_tls => BodyPath::KtlsSplice,
+        Some(report) if report.splice.bytes > 0 => BodyPath::Splice,
+        Some(_) if is_tls => BodyPath::KtlsSendfile,
+        Some(_) => BodyPath::Sendfile,
+        None if figures.body_bytes == 0 => BodyPath::None,
+        None if figures.was_read && is_tls => BodyPath::TlsCopy,
+        None if figures.was_read => BodyPath::Copy,
+        None if is_tls => BodyPath::TlsMemory,
+        None => BodyPath::Memory,
     }
 }
 
@@ -161,6 +164,7 @@ pub(super) fn end(
         status: Some(response.end.status),
         outcome,
         figures: response.figures(),
+        measured: response.end.measured,
         record: response.end.record,
     });
     worker.buffers.head = response.body.into_head();
@@ -180,6 +184,7 @@ pub(super) fn end_without_body(
         status: Some(end.status),
         outcome,
         figures,
+        measured: end.measured,
         record: end.record,
     });
     Next::End(Ending::Close)

@@ -60,6 +60,7 @@
 
 mod accept;
 mod completion;
+mod measure;
 mod offload;
 mod send;
 
@@ -69,6 +70,7 @@ use std::os::fd::OwnedFd;
 use zc_core::{Progress, SendError};
 use zc_http::{Drain, Persistence, Status};
 
+use crate::admin::status::Transfer;
 use crate::body::ResponseBody;
 use crate::disk::JobHandle;
 use crate::observe::record::{Client, RequestRecord};
@@ -222,7 +224,8 @@ impl Exchange {
         let reply = refuse_now(status, asked, Persistence::Close, worker);
         let record = worker.log.is_some();
         let record = record.then(|| RequestRecord::from_received(received, asked.sender));
-        let response = kept(reply, id, after, asked, record, worker);
+        let measured = worker.measured_of(received);
+        let response = kept(reply, id, after, asked, (measured, record), worker);
         Self::sending(Box::new(response), worker)
     }
 
@@ -285,7 +288,14 @@ impl Exchange {
         worker: &mut Worker,
     ) -> Self {
         let reply = refuse_now(status, end.asked, Persistence::Close, worker);
-        let response = kept(reply, id, after, end.asked, end.record, worker);
+        let response = kept(
+            reply,
+            id,
+            after,
+            end.asked,
+            (end.measured, end.record),
+            worker,
+        );
         Self::sending(Box::new(response), worker)
     }
 
@@ -307,6 +317,31 @@ impl Exchange {
     /// Whether nothing is to be sent before the deadline.
     pub(crate) fn is_paused(&self) -> bool {
         matches!(self.state, State::Paused { .. })
+    }
+
+    /// What of its response is under way; `None` while there is none.
+    pub(crate) fn transfer(&self, client: Client<'_>) -> Option<Transfer> {
+        let (file, figures, measured) = match &self.state {
+            State::Resolving { .. } | State::Resolved { .. } | State::Draining { .. } => {
+                return None;
+            }
+            State::Sending { response, .. }
+            | State::Paused { response }
+            | State::Prefetching { response }
+            | State::Prefetched { response, .. } => {
+                let file = response.body.file().cloned();
+                (file, response.figures(), response.end.measured)
+            }
+            State::Offloaded(offloaded) => offloaded.under_way(),
+            State::Returned(returned) => returned.offloaded.under_way(),
+        };
+        Some(Transfer {
+            client: client.address,
+            file,
+            path: completion::body_path(&figures, client),
+            sent_bytes: figures.body_bytes,
+            started_us: measured.started_us,
+        })
     }
 
     /// Whether the disk is waited for, to send on.

@@ -12,6 +12,7 @@ use crate::body::{Figures, ResponseBody, WINDOW_BYTES};
 use crate::disk::{CancelToken, JobHandle, Role};
 use crate::files::open_file::FileHandle;
 use crate::files::open_file::file_named;
+use crate::observe::counters::Measured;
 use crate::rate::Allowance;
 use crate::respond::failure::Failure;
 use crate::respond::response::{AfterResponse, ExchangeId, Response, ResponseEnd};
@@ -178,6 +179,11 @@ impl Offloaded {
         }
     }
 
+    /// The file, what was done before the thread had it, and what is measured.
+    pub(super) fn under_way(&self) -> (Option<Arc<FileHandle>>, Figures, Measured) {
+        (self.file.clone(), self.before, self.end.measured)
+    }
+
     /// It ends where it stood when the thread took it, unless the thread has begun to send.
     pub(super) fn end(self, outcome: Outcome, peer: &mut impl Peer, worker: &mut Worker) -> Next {
         self.job.cancel();
@@ -235,6 +241,8 @@ impl Returned {
             peer.bucket().charge(limit, sent, bytes, worker.now_ms);
         }
         let has_sent = body.accepted() > 0;
+        let mut end = end;
+        end.measured = worker.with_first_byte(end.measured, body.accepted() as usize);
         let response = Response {
             id,
             body: *body,

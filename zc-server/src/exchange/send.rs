@@ -90,6 +90,9 @@ fn send(response: &mut Response, stall: Stall, peer: &mut impl Peer, worker: &mu
     let answer = peer.send(body, budget, &mut worker.buffers.sealed);
     let accepted = body.accepted() - before;
     worker.turn.streamed_bytes += accepted * byte_cost;
+    if before == 0 {
+        response.end.measured = worker.with_first_byte(response.end.measured, accepted as usize);
+    }
     if let Some(limit) = limit {
         let bucket = peer.bucket();
         bucket.charge(limit, before, accepted, worker.now_ms);

@@ -92,11 +92,15 @@ impl FileHandle {
 /// The present path of an open file, in backticks and followed by a colon. Empty without a file or without
 /// `/proc`.
 pub(crate) fn file_named(file: Option<&FileHandle>) -> String {
-    let path = file.and_then(|file| {
-        let descriptor = file.file().as_raw_fd();
-        fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
-    });
-    path.map_or_else(String::new, |path| format!("`{}`: ", OneLine(&path)))
+    let path = file.and_then(path_of);
+    path.map_or_else(String::new, |path| format!("`{path}`: "))
+}
+
+/// The present path of an open file, on one line. `None` without `/proc`.
+pub(crate) fn path_of(file: &FileHandle) -> Option<String> {
+    let descriptor = file.file().as_raw_fd();
+    let path = fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()?;
+    Some(OneLine(&path).to_string())
 }
 
 impl AsFd for FileHandle {

@@ -72,6 +72,16 @@ pub(crate) struct Sink {
     buffer: Vec<u8>,
 }
 
+/// How many lines of a log were dropped.
+#[derive(Debug)]
+pub(crate) struct DroppedLines(Arc<Shared>);
+
+impl DroppedLines {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.dropped_lines.load(Ordering::Relaxed)
+    }
+}
+
 /// A handle of the thread that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -143,6 +153,10 @@ impl Sink {
             self.shared.drop_lines(&self.buffer[before..]);
             self.buffer.truncate(before);
         }
+    }
+
+    pub(crate) fn dropped_lines(&self) -> DroppedLines {
+        DroppedLines(Arc::clone(&self.shared))
     }
 
     /// Whether lines wait for room in the queue, so that [`Sink::flush`] is to be called again.

@@ -94,7 +94,8 @@ fn reload_all(
         let args = Args::again().map_err(|error| one_line(&error.to_string()))?;
         Config::try_from(args).map_err(|error| error.to_string())
     });
-    let reloaded = handle.reload(args?).map_err(|error| error.to_string())?;
+    let args = args.inspect_err(|_| handle.note_unreadable_config())?;
+    let reloaded = handle.reload(args).map_err(|error| error.to_string())?;
     for warning in reloaded.warnings {
         stderr.say(format_args!("zc-server: warning: {warning}"));
     }

@@ -13,6 +13,7 @@ use crate::clients::Admission;
 use crate::config::Scheme;
 use crate::connection::transport::Transport;
 use crate::connection::{Connection, Turn};
+use crate::observe::counters::CloseReason;
 use crate::reactor::listener::{Accept, accept};
 #[cfg(feature = "tls")]
 use crate::tls::Session;
@@ -59,6 +60,7 @@ impl Reactor {
             }
             match accept(&self.listeners[index].socket) {
                 Accept::Connection(stream, remote) => {
+                    self.count_accepted();
                     let spoken = self.listeners[index].spoken;
                     let arrival = Arrival { remote, spoken };
                     let balance = &self.shared.balance;
@@ -126,6 +128,12 @@ impl Reactor {
         let Some(transport) = transport else {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
+            if let Some(counters) = &self.worker.counters {
+                counters.count_closed(match is_shut_out {
+                    true => CloseReason::Refused,
+                    false => CloseReason::Error,
+                });
+            }
             return;
         };
         let (now_ms, timeouts) = (self.worker.now_ms, self.worker.timeouts);
@@ -134,6 +142,7 @@ impl Reactor {
             connection,
             queued: false,
             armed_ms: u64::MAX,
+            phase: None,
         });
         let Some(slot) = self.slots.get_mut(token) else {
             return;

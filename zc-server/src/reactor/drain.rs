@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mio::Token;
 
 use super::{Accepting, Reactor, enqueue};
+use crate::observe::counters::CloseReason;
 use crate::text::counted;
 
 /// Batches of connections taken from one listener before it is closed; more than its queue holds.
@@ -26,6 +27,11 @@ impl DrainCount {
             responses: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         }
+    }
+
+    /// One that says nothing.
+    pub(crate) fn silent() -> Self {
+        Self::of_workers(usize::MAX)
     }
 
     /// Adds what a worker has: responses under way, and connections that are open. The last worker gets the
@@ -107,7 +113,9 @@ impl Reactor {
             .is_some_and(|end| self.worker.now_ms >= end)
         {
             for token in self.slots.tokens() {
-                if let Some(slot) = self.slots.remove(token) {
+                if let Some(mut slot) = self.slots.remove(token) {
+                    slot.connection.closes_for(CloseReason::Shutdown);
+                    self.count_closed(&slot);
                     self.cut += usize::from(slot.connection.cut(&mut self.worker));
                 }
             }

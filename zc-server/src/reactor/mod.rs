@@ -18,6 +18,7 @@
 
 mod accept;
 pub(crate) mod balance;
+mod counting;
 pub(crate) mod drain;
 mod idle;
 pub(crate) mod listener;
@@ -26,29 +27,29 @@ mod reserve;
 pub(crate) mod room;
 pub(crate) mod schedule;
 pub(crate) mod slots;
+mod state;
 pub(crate) mod timer;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Idleness, Turn};
-use crate::reactor::balance::Balance;
-use crate::reactor::drain::DrainCount;
+use crate::observe::counters::Phase;
 use crate::reactor::idle::IdleConnections;
 use crate::reactor::listener::Listener;
 use crate::reactor::reserve::Reserve;
-use crate::reactor::room::ShedCount;
 use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
 use crate::worker::{Worker, WorkerMessage};
+pub(crate) use state::ServerState;
 
 /// The token of the ring: no connection's, and not that of a waker.
 const RING: Token = Token(u32::MAX as usize - 1);
@@ -58,20 +59,6 @@ const EVENTS_MAX: usize = 512;
 const HANDSHAKES_MAX: usize = 4;
 /// How soon log lines for which the log's queue had no room are offered again, in milliseconds.
 const LOG_RETRY_MS: u64 = 100;
-
-/// What the workers and the handle that stops them share.
-#[derive(Debug)]
-pub(crate) struct ServerState {
-    pub(crate) stopping: AtomicBool,
-    pub(crate) connections: AtomicUsize,
-    pub(crate) connections_max: AtomicUsize,
-    pub(crate) balance: Balance,
-    pub(crate) shed: ShedCount,
-    pub(crate) drain: DrainCount,
-    pub(crate) grace_ms: AtomicU64,
-    /// The origin of the clocks of all workers.
-    pub(crate) started: Instant,
-}
 
 /// Whether new connections are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +112,8 @@ struct Slot {
     queued: bool,
     /// When the wheel will look at it: not later than a tick after its deadline.
     armed_ms: u64,
+    /// What it is counted as; `None` where nothing is.
+    phase: Option<Phase>,
 }
 
 impl Reactor {
@@ -184,6 +173,7 @@ impl Reactor {
             } else {
                 self.poll_timeout()
             };
+            self.end_turn();
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 answer => answer?,
@@ -228,6 +218,8 @@ impl Reactor {
         self.now_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let now_ms = self.now_us / 1000;
         self.worker.renew_clock(now_ms);
+        self.worker.lap_us = self.now_us;
+        self.begin_turn();
         self.worker.turn.quantum_bytes = self.scheduler.turn_bytes(now_ms);
     }
 
@@ -332,13 +324,16 @@ impl Reactor {
                     self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);
                 }
+                // Who asked may have given up.
+                WorkerMessage::Snapshot(sender) => drop(sender.send(self.snapshot())),
             }
         }
     }
 
     fn remove(&mut self, token: Token) {
         // Dropping the stream closes the descriptor, and with it the registration.
-        if self.slots.remove(token).is_some() {
+        if let Some(slot) = self.slots.remove(token) {
+            self.count_closed(&slot);
             self.idle.forget(token);
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
@@ -436,6 +431,11 @@ impl Reactor {
             _ => slot.connection.idleness(),
         };
         self.idle.note(token, idleness, self.now_us);
+        if let Some(counters) = &self.worker.counters {
+            let phase = Some(slot.connection.phase());
+            counters.count_phase(slot.phase, phase);
+            slot.phase = phase;
+        }
         match turn {
             Turn::Again => enqueue(&mut self.streaming, token, slot),
             Turn::Pause(until_ms) => return self.pause(token, until_ms),

@@ -29,6 +29,8 @@ pub(crate) enum LookUpAnswer {
     /// The page of an error.
     Page(Found),
     Listing(io::Result<Listing>),
+    /// What is under way on all workers, as the admin listener tells it.
+    Status(Vec<u8>),
     /// Nothing yet: the table of mounts was read, and the request is resolved again.
     MountTable,
 }
@@ -59,6 +61,8 @@ impl fmt::Debug for LookUp {
 pub(crate) struct PendingLookup {
     /// When it was asked first, in milliseconds of the worker's clock.
     pub(super) asked_ms: Option<u64>,
+    /// When the worker turned to the request first, in microseconds of the server's clock.
+    pub(crate) started_us: Option<u64>,
     /// What an error depends on that takes the place of the response.
     pub(crate) asked: Asked,
     /// What was served then: the request is answered from that.
@@ -67,6 +71,7 @@ pub(crate) struct PendingLookup {
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
     pub(super) listing: Option<io::Result<Listing>>,
+    pub(crate) status: Option<Vec<u8>>,
 }
 
 /// The root that a request is answered from, once that is settled: it stays the same to the end.
@@ -87,6 +92,7 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
     }

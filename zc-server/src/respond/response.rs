@@ -5,6 +5,7 @@ use zc_http::{Method, Status};
 use crate::body::{Figures, InMemory, ResponseBody};
 use crate::clients::Sender;
 use crate::disk::Key;
+use crate::observe::counters::Measured;
 use crate::observe::record::RequestRecord;
 use crate::rate::{Intake, RateLimit};
 use crate::respond::reply::Stream;
@@ -69,6 +70,7 @@ pub(crate) struct ResponseEnd {
     pub(crate) limit: Option<RateLimit>,
     /// What the client takes of it, with `--min-rate`.
     pub(crate) intake: Intake,
+    pub(crate) measured: Measured,
     /// `None` without an access log.
     pub(crate) record: Option<RequestRecord<'static>>,
 }
@@ -81,6 +83,7 @@ impl Default for ResponseEnd {
             asked: Asked::default(),
             limit: None,
             intake: Intake::default(),
+            measured: Measured::default(),
             record: None,
         }
     }
@@ -92,7 +95,7 @@ impl Response {
         id: ExchangeId,
         after: AfterResponse,
         asked: Asked,
-        record: Option<RequestRecord<'_>>,
+        (measured, record): (Measured, Option<RequestRecord<'_>>),
     ) -> Self {
         let after = match after {
             AfterResponse::KeepAlive if stream.ends_by_close => AfterResponse::Linger,
@@ -108,6 +111,7 @@ impl Response {
                 asked,
                 limit: stream.limit,
                 intake: Intake::default(),
+                measured,
                 record: record.map(RequestRecord::into_owned),
             },
         }

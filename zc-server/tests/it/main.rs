@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod admin;
 mod browser;
 mod busy_cores;
 #[cfg(feature = "tls")]

@@ -9,7 +9,7 @@ use crate::harness::tls::says_not_by_tls;
 use crate::harness::{Server, pattern};
 
 /// A server to which `sendfile(2)` is refused: it inherits the filter of the thread that starts it.
-fn without_sendfile(files: &[(&str, &[u8])], options: &[&str]) -> Server {
+pub(super) fn without_sendfile(files: &[(&str, &[u8])], options: &[&str]) -> Server {
     let filter = SeccompFilter::new(
         BTreeMap::from([(nix::libc::SYS_sendfile, Vec::new())]),
         SeccompAction::Allow,

@@ -21,6 +21,7 @@ use crate::body::{NextPart, WINDOW_BYTES};
 use crate::files::lookup::Found;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::{FileHandle, ResolveError};
+use crate::observe::counters::Measured;
 use crate::rate::Intake;
 use crate::respond::LookUpAnswer;
 use crate::worker::WorkerMessage;
@@ -143,6 +144,7 @@ fn response_of(source: &File, read_path: ReadPath, id: ExchangeId) -> Box<Respon
         body: ResponseBody::new(head, Some(body), NextPart::Nothing, read_path),
         mount: 1,
         end: ResponseEnd {
+            measured: Measured::default(),
             status: Status::Ok,
             after: AfterResponse::KeepAlive,
             record: None,

@@ -34,6 +34,7 @@ pub(crate) use entry::{CacheEntry, CachedFile, Hot};
 
 use crate::files::lookup::{Found, Resource};
 use crate::files::root::RootId;
+use crate::observe::counters::CacheCounters;
 use crate::respond::prepared::Prepared;
 
 /// How long an entry is kept that nobody asks for, in milliseconds.
@@ -103,6 +104,9 @@ pub(crate) struct ResponseCache {
     forgotten: Vec<RootId>,
     /// The place where entries of those are looked for next.
     forget_at: usize,
+    hits: u64,
+    misses: u64,
+    evictions: u64,
 }
 
 #[derive(Debug)]
@@ -137,7 +141,19 @@ impl ResponseCache {
             swept_ms: 0,
             forgotten: Vec::new(),
             forget_at: 0,
+            hits: 0,
+            misses: 0,
+            evictions: 0,
         }
+    }
+
+    /// Writes down what it holds and has done.
+    pub(crate) fn publish(&self, counters: &CacheCounters) {
+        counters.entries.set(self.entries.len() as u64);
+        counters.bytes.set(self.bytes as u64);
+        counters.hits.set(self.hits);
+        counters.misses.set(self.misses);
+        counters.evictions.set(self.evictions);
     }
 
     pub(crate) fn bounds(&self) -> &Bounds {
@@ -146,6 +162,15 @@ impl ResponseCache {
 
     /// The entry of `key`, if it may be believed at `now_ms`.
     pub(crate) fn get(&mut self, key: Key<'_>, now_ms: u64) -> Option<Id> {
+        let id = self.believed(key, now_ms);
+        match id {
+            Some(_) => self.hits += 1,
+            None => self.misses += 1,
+        }
+        id
+    }
+
+    fn believed(&mut self, key: Key<'_>, now_ms: u64) -> Option<Id> {
         if self.entries.is_empty() || self.bounds.ttl_ms == 0 {
             return None;
         }
@@ -305,6 +330,7 @@ impl ResponseCache {
     /// Answers whether there were any.
     pub(crate) fn shed_descriptors(&mut self) -> bool {
         let count = self.entries.len();
+        self.evictions += count as u64;
         self.room = (count / 2).max(1);
         self.table.clear();
         self.entries.clear();
@@ -397,6 +423,7 @@ impl ResponseCache {
             }
         }
         if let Some((_, id)) = least {
+            self.evictions += 1;
             self.remove(id);
         }
     }

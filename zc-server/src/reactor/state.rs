@@ -1,0 +1,49 @@
+//! What the workers share, and the handle that stops them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Instant;
+
+use super::balance::Balance;
+use super::drain::DrainCount;
+use super::room::ShedCount;
+use crate::observe::counters::Process;
+
+/// What the workers and the handle that stops them share.
+#[derive(Debug)]
+pub(crate) struct ServerState {
+    pub(crate) stopping: AtomicBool,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) connections_max: AtomicUsize,
+    pub(crate) balance: Balance,
+    pub(crate) shed: ShedCount,
+    pub(crate) drain: DrainCount,
+    pub(crate) grace_ms: AtomicU64,
+    /// The origin of the clocks of all workers.
+    pub(crate) started: Instant,
+    /// What the process tells of itself on the admin listener.
+    pub(crate) process: Arc<Process>,
+}
+
+impl ServerState {
+    /// That of a server without a connection.
+    pub(crate) fn new(
+        connections_max: usize,
+        grace_ms: u64,
+        balance: Balance,
+        drain: DrainCount,
+        process: Arc<Process>,
+    ) -> Self {
+        Self {
+            stopping: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            connections_max: AtomicUsize::new(connections_max),
+            balance,
+            shed: ShedCount::default(),
+            drain,
+            grace_ms: AtomicU64::new(grace_ms),
+            started: process.started,
+            process,
+        }
+    }
+}
