@@ -32,19 +32,15 @@ use crate::tls::KernelSealing;
 use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 
 mod admin_listener;
+mod descriptors;
 
 use admin_listener::AdminListener;
+use descriptors::DescriptorLimit;
+pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
-/// What a connection may need: its socket and a file, and where an I/O thread sends, a copy of the socket.
-const DESCRIPTORS_PER_CONNECTION: u64 = 3;
-/// What one thread that sends and one that reads may hold for clients that are gone, until the disk answers: a
-/// file each, and a socket.
-const DESCRIPTORS_PER_THREADS: u64 = 3;
-/// Descriptors that are neither a connection nor a file under way: listeners, epoll, log, root.
-const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// A server that holds its listeners and has not begun to serve.
 #[derive(Debug)]
@@ -127,12 +123,7 @@ impl Server {
         let https_port = https_port(&bound.listening);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics, https_port)?;
         let content = Arc::new(content);
-        let qdisc = bound.workers[0].first();
-        let qdisc = qdisc.and_then(|listener| unpaced_under(&listener.socket));
-        let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
-        let warnings = std::iter::empty();
-        #[cfg(feature = "tls")]
-        let warnings = warnings.chain(certificate_warnings(&services));
+        let warnings = start_warnings(&services, &bound.workers[0]);
         let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
@@ -161,14 +152,8 @@ impl Server {
             let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let limits = worker_limits(&config);
-            let mut worker = Worker::new(
-                services,
-                content,
-                roots,
-                cache,
-                limits.timeouts,
-                seat.mailbox,
-            );
+            let (timeouts, mailbox) = (limits.timeouts, seat.mailbox);
+            let mut worker = Worker::new(services, content, roots, cache, timeouts, mailbox);
             worker.log = sink.clone();
             worker.set_limits(limits);
             worker.counters = counters.get(index).cloned();
@@ -185,7 +170,7 @@ impl Server {
         Ok(Self {
             reactors,
             listening: bound.listening,
-            warnings: warnings.chain(unpaced).chain(too_few).collect(),
+            warnings: warnings.into_iter().chain(too_few).collect(),
             descriptors,
             handle,
             log_writer,
@@ -409,6 +394,19 @@ fn certificate_warnings(services: &Services) -> Vec<StartWarning> {
     warnings.cloned().map(StartWarning::Certificate).collect()
 }
 
+/// What the operator should know of certificates, and of the listeners of a worker.
+fn start_warnings(services: &Services, listeners: &[Listener]) -> Vec<StartWarning> {
+    let qdisc = listeners.first();
+    let qdisc = qdisc.and_then(|listener| unpaced_under(&listener.socket));
+    let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
+    let warnings = std::iter::empty();
+    #[cfg(feature = "tls")]
+    let warnings = warnings.chain(certificate_warnings(services));
+    #[cfg(not(feature = "tls"))]
+    let _ = services;
+    warnings.chain(unpaced).collect()
+}
+
 /// What each worker begins with.
 struct Seat {
     listeners: Vec<Listener>,
@@ -462,51 +460,6 @@ fn cache_bounds(config: &Config, descriptors: u64, index: usize) -> Bounds {
         file_max: cache.file_max_bytes,
         ttl_ms: cache.ttl_ms,
     }
-}
-
-/// The descriptors that the process may have.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DescriptorLimit {
-    /// What it was when the server started.
-    before: u64,
-    now: u64,
-}
-
-/// Raises the limit of open files as far as it may be raised, and answers it, and a warning where it is too low for
-/// the connections. The cache holds files as well; one that has too few for itself does with what is left.
-pub(crate) fn raise_descriptor_limit(config: &Config) -> (DescriptorLimit, Option<StartWarning>) {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let connections_max = config.connections_max;
-    let needed = descriptors_needed(connections_max, config.disk_threads);
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        let unknown = DescriptorLimit {
-            before: needed,
-            now: needed,
-        };
-        return (unknown, None);
-    };
-    if soft < hard {
-        // Refused only where a sandbox forbids it; the warning below then tells.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
-    let warning = (limit < needed).then_some(StartWarning::Descriptors {
-        connections_max,
-        needed,
-        limit,
-    });
-    let limit = DescriptorLimit {
-        before: soft,
-        now: limit,
-    };
-    (limit, warning)
-}
-
-/// The descriptors that so many connections and threads may need.
-pub(crate) fn descriptors_needed(connections_max: usize, disk_threads: usize) -> u64 {
-    let of_connections = (connections_max as u64).saturating_mul(DESCRIPTORS_PER_CONNECTION);
-    let of_threads = (disk_threads as u64).saturating_mul(DESCRIPTORS_PER_THREADS);
-    of_connections.saturating_add(of_threads + DESCRIPTORS_RESERVED)
 }
 
 #[cfg(test)]

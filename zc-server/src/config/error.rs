@@ -146,33 +146,9 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RootMissing { path } => write!(
-                f,
-                "root `{}` does not exist; name a directory or a file",
-                OneLine(path)
-            ),
-            Self::RootUnreadable { path, error }
-                if error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                write!(
-                    f,
-                    "root `{}` cannot be read: permission denied; \
-                     give this user permission to read it, or name another root",
-                    OneLine(path)
-                )
+            Self::RootMissing { .. } | Self::RootUnreadable { .. } | Self::RootUnservable { .. } => {
+                fmt_root(self, f)
             }
-            Self::RootUnreadable { path, error } => {
-                write!(
-                    f,
-                    "root `{}` cannot be read: {error}; name another root",
-                    OneLine(path)
-                )
-            }
-            Self::RootUnservable { path } => write!(
-                f,
-                "root `{}` is neither a directory nor a regular file; name one of those",
-                OneLine(path)
-            ),
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
@@ -216,6 +192,39 @@ impl fmt::Display for ConfigError {
             #[cfg(feature = "tls")]
             tls => fmt_tls(tls, f),
         }
+    }
+}
+
+/// What is wrong with a root.
+fn fmt_root(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    use ConfigError::{RootMissing, RootUnreadable, RootUnservable};
+    match error {
+        RootMissing { path } => write!(
+            f,
+            "root `{}` does not exist; name a directory or a file",
+            OneLine(path)
+        ),
+        RootUnreadable { path, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+            write!(
+                f,
+                "root `{}` cannot be read: permission denied; \
+                     give this user permission to read it, or name another root",
+                OneLine(path)
+            )
+        }
+        RootUnreadable { path, error } => {
+            write!(
+                f,
+                "root `{}` cannot be read: {error}; name another root",
+                OneLine(path)
+            )
+        }
+        RootUnservable { path } => write!(
+            f,
+            "root `{}` is neither a directory nor a regular file; name one of those",
+            OneLine(path)
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What of a new configuration a running server can take over.
 
-use super::Config;
+use super::{CacheLimits, Config};
 
 /// Options that a server cannot take over while it runs.
 struct Kept(Vec<&'static str>);
@@ -12,6 +12,17 @@ impl Kept {
             value.clone_from(in_use);
             self.0.push(option);
         }
+    }
+
+    fn keep_cache(&mut self, new: &mut CacheLimits, old: &CacheLimits) {
+        self.keep("--cache-files", &mut new.files, &old.files);
+        self.keep("--cache-bytes", &mut new.bytes, &old.bytes);
+        self.keep(
+            "--cache-file-max",
+            &mut new.file_max_bytes,
+            &old.file_max_bytes,
+        );
+        self.keep("--cache-ttl", &mut new.ttl_ms, &old.ttl_ms);
     }
 }
 
@@ -72,15 +83,7 @@ impl Config {
                 kept.0.push("HTTPS");
             }
         }
-        let (new, old) = (cache, &running.cache);
-        kept.keep("--cache-files", &mut new.files, &old.files);
-        kept.keep("--cache-bytes", &mut new.bytes, &old.bytes);
-        kept.keep(
-            "--cache-file-max",
-            &mut new.file_max_bytes,
-            &old.file_max_bytes,
-        );
-        kept.keep("--cache-ttl", &mut new.ttl_ms, &old.ttl_ms);
+        kept.keep_cache(cache, &running.cache);
         let old = running;
         kept.keep(
             "--offload-cold-reads",
@@ -113,7 +116,7 @@ mod tests {
         other.threads += 1;
         other.network.defer_accept = false;
         other.network.congestion = crate::config::Congestion::Bbr;
-        other.cache = crate::config::CacheLimits {
+        other.cache = CacheLimits {
             files: 1,
             bytes: 1,
             file_max_bytes: 1,

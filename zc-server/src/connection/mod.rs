@@ -31,6 +31,7 @@
 mod ending;
 mod input;
 mod introduce;
+mod link;
 mod phase;
 mod plain;
 mod receive;
@@ -40,21 +41,17 @@ mod secure;
 pub(crate) mod transport;
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 use mio::{Registry, Token};
-use zc_core::{Progress, SendError};
 use zc_http::Status;
 
-use crate::body::ResponseBody;
 use crate::clients::Admission;
 use crate::connection::input::Input;
+use crate::connection::link::Link;
 use crate::connection::phase::reason_of;
 use crate::connection::transport::Transport;
-use crate::exchange::{Ending, Exchange, Next, Peer};
+use crate::exchange::{Ending, Exchange, Next};
 use crate::observe::counters::CloseReason;
-use crate::observe::record::Client;
 use crate::rate::Bucket;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId};
 use crate::worker::{Arrival, Done, Timeouts, Worker};
@@ -101,20 +98,6 @@ pub(crate) struct Connection {
     close_reason: Option<CloseReason>,
 }
 
-/// The socket, and who is at its other end.
-#[derive(Debug)]
-struct Link {
-    transport: Transport,
-    remote: SocketAddr,
-    /// The peer, or whom it names by the PROXY protocol.
-    client: SocketAddr,
-    admission: Admission,
-    /// The peer takes nothing any more, as an event told.
-    is_gone: bool,
-    /// What it may be sent where a response has a limit of rate.
-    bucket: Bucket,
-}
-
 #[derive(Debug)]
 enum State {
     /// The header of the PROXY protocol is waited for.
@@ -156,59 +139,6 @@ enum Step {
     Pause(Exchange),
     Again(State),
     Closed,
-}
-
-impl Peer for Link {
-    fn client(&self) -> Client<'_> {
-        Client {
-            remote: self.remote,
-            address: self.client,
-            tls: self.transport.tls_info(),
-        }
-    }
-
-    fn is_refused(&self) -> bool {
-        self.admission.is_refused()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_gone
-    }
-
-    fn send(
-        &mut self,
-        body: &mut ResponseBody,
-        budget: u64,
-        sealed: &mut Vec<u8>,
-    ) -> Result<Progress, SendError> {
-        self.transport.send_body(body, budget, sealed)
-    }
-
-    fn bucket(&mut self) -> &mut Bucket {
-        &mut self.bucket
-    }
-
-    fn byte_cost(&self) -> u64 {
-        self.transport.byte_cost()
-    }
-
-    fn unacknowledged_bytes(&self) -> u64 {
-        self.transport.unacknowledged_bytes()
-    }
-
-    fn offload_fd(&self) -> io::Result<Option<OwnedFd>> {
-        self.transport.offload_fd()
-    }
-}
-
-impl Link {
-    fn end(&mut self, ending: Ending) {
-        match ending {
-            Ending::Close => {}
-            Ending::Reset => self.transport.reset_on_close(),
-            Ending::CutOff => self.transport.cut_off(),
-        }
-    }
 }
 
 impl Connection {

@@ -100,8 +100,7 @@ pub(crate) fn accept_request<'b>(
         AfterResponse::KeepAlive => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    let told = looked_up.as_ref();
-    let begun_us = told.and_then(|(_, pending)| pending.started_us);
+    let begun_us = (looked_up.as_ref()).and_then(|(_, pending)| pending.started_us);
     let measured = worker.measured(request.method, begun_us);
     let (id, sender, pending) = match looked_up {
         // Which sender it has is known since its head was first read.
@@ -135,30 +134,18 @@ pub(crate) fn accept_request<'b>(
     let record = started.map(|started| RequestRecord::new(request, started, sender));
     match (reply, body) {
         (
-            reply @ Reply::Ready(Ready { limit: Some(_), .. }),
+            Reply::Ready(ready @ Ready { limit: None, .. }),
             RequestBody::None | RequestBody::Refused,
-        ) => {
+        ) => Accepted::Ready(ReadyResponse {
+            id,
+            ready,
+            after,
+            measured,
+            record,
+        }),
+        (reply, RequestBody::None | RequestBody::Refused) => {
             let asked = asked(request, sender, worker);
             Accepted::Stream(kept(reply, id, after, asked, (measured, record), worker))
-        }
-        (Reply::Ready(ready), RequestBody::None | RequestBody::Refused) => {
-            Accepted::Ready(ReadyResponse {
-                id,
-                ready,
-                after,
-                measured,
-                record,
-            })
-        }
-        (Reply::Stream(stream), RequestBody::None | RequestBody::Refused) => {
-            let asked = asked(request, sender, worker);
-            Accepted::Stream(Response::from_stream(
-                stream,
-                id,
-                after,
-                asked,
-                (measured, record),
-            ))
         }
         (reply, RequestBody::Small(drain)) => {
             let asked = asked(request, sender, worker);

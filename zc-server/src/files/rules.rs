@@ -64,7 +64,6 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(files: &Files, ttl_ms: u64, hsts_seconds: Option<u64>) -> Self {
-        let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
         let is_set = |name: &str| {
             let is_name = |field: &Field| field.name.eq_ignore_ascii_case(name);
@@ -90,14 +89,7 @@ impl Rules {
                 Some(glob) => file_lines.push((glob.clone(), line(field))),
             }
         }
-        let limit = |rule: &RateRule| {
-            let bytes_per_second = rule.bytes_per_second?;
-            let after_bytes = files.limit_rate_after_bytes;
-            Some(RateLimit {
-                bytes_per_second,
-                after_bytes,
-            })
-        };
+        let limit = |rule: &RateRule| limit_of(rule, files.limit_rate_after_bytes);
         let of_glob = |rule: &RateRule| Some((rule.glob.clone()?, limit(rule)));
         let mut rates = files.limit_rates.iter();
         Self {
@@ -105,12 +97,8 @@ impl Rules {
             limit_of_others: rates.find(|rule| rule.glob.is_none()).and_then(limit),
             index: files.index.clone(),
             listing: files.listing,
-            spa: files.spa.as_deref().map(bytes),
-            error_pages: files
-                .error_pages
-                .iter()
-                .map(|page| (page.code, bytes(&page.file)))
-                .collect(),
+            spa: files.spa.as_deref().map(bytes_of),
+            error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),
             types: Types::new(
                 files.types.clone(),
@@ -191,6 +179,24 @@ impl Rules {
         let rule = rules.find(|rule| rule.glob.is_match(as_path(path)))?;
         Some(&rule.value)
     }
+}
+
+fn limit_of(rule: &RateRule, after_bytes: u64) -> Option<RateLimit> {
+    Some(RateLimit {
+        bytes_per_second: rule.bytes_per_second?,
+        after_bytes,
+    })
+}
+
+fn error_pages_of(files: &Files) -> Vec<(u16, Vec<u8>)> {
+    let pages = files.error_pages.iter();
+    pages
+        .map(|page| (page.code, bytes_of(&page.file)))
+        .collect()
+}
+
+fn bytes_of(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_encoded_bytes().to_vec()
 }
 
 fn as_path(path: &[u8]) -> &Path {
