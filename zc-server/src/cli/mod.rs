@@ -146,7 +146,7 @@ pub struct Args {
     /// Serve DIR to requests for HOST
     ///
     /// HOST has no port and is compared without regard to case. Requests for all other hosts are served
-    /// from ROOT. May be repeated. Tables [[site]] of the configuration file can have options of their own.
+    /// from ROOT. May be repeated. The configuration file can give each site options of its own.
     #[arg(
         long = "site",
         value_name = "HOST=DIR",
