@@ -416,7 +416,8 @@ fn connections_that_are_refused_or_begin_wrong_have_their_reasons() {
     second
         .write_all(b"GET /f HTTP/1.0\r\n\r\n")
         .expect("it is open");
-    std::io::copy(&mut second, &mut std::io::sink()).expect("it is closed");
+    // What was not read makes a reset of its end.
+    let _ = std::io::copy(&mut second, &mut std::io::sink());
     drop(second);
     watched.wait_for(&closed("refused"), 1.0);
 
@@ -435,7 +436,6 @@ fn connections_that_are_refused_or_begin_wrong_have_their_reasons() {
     wrong
         .write_all(b"GET / HTTP/1.1\r\n\r\n")
         .expect("it is open");
-    // What was not read makes a reset of its end.
     let _ = std::io::copy(&mut wrong, &mut std::io::sink());
     watched.wait_for(&closed("proxy_header"), 1.0);
 }
