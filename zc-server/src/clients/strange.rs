@@ -74,6 +74,8 @@ fn is_known_to_differ(bytes: &[u8]) -> bool {
         .split(|&byte| byte == b'\n')
         .next()
         .unwrap_or_default();
-    // It reads signs in ports, a space in place of CR, and not more than five words behind UNKNOWN.
-    line.contains(&b'+') || line.ends_with(b" ") || line.split(|&byte| byte == b' ').count() > 6
+    // It reads on behind a line feed without a carriage return, where we refuse the line.
+    let has_bare_feed = line.len() < bytes.len() && !line.ends_with(b"\r");
+    // It reads signs in ports, and not more than five words behind UNKNOWN.
+    has_bare_feed || line.contains(&b'+') || line.split(|&byte| byte == b' ').count() > 6
 }
