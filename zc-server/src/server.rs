@@ -131,7 +131,7 @@ impl Server {
             config.connections_max,
             config.grace_ms,
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
-            DrainCount::of_workers(seats.len()),
+            Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
         ));
         let (sink, log_writer) = start_log(config.access_log)
@@ -152,10 +152,8 @@ impl Server {
             let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let limits = worker_limits(&config);
-            let (timeouts, mailbox) = (limits.timeouts, seat.mailbox);
-            let mut worker = Worker::new(services, content, roots, cache, timeouts, mailbox);
+            let mut worker = Worker::new(services, content, roots, cache, limits, seat.mailbox);
             worker.log = sink.clone();
-            worker.set_limits(limits);
             worker.counters = counters.get(index).cloned();
             worker.ring = WatchedRead::ring(&worker.services);
             let shared = Arc::clone(&shared);

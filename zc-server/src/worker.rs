@@ -200,7 +200,7 @@ impl Worker {
         content: Arc<Content>,
         roots: Roots,
         cache: ResponseCache,
-        timeouts: Timeouts,
+        limits: WorkerLimits,
         mailbox: Mailbox<WorkerMessage>,
     ) -> Self {
         let now = HttpTime::from_unix_seconds(0);
@@ -209,9 +209,9 @@ impl Worker {
             services,
             content,
             limits: Limits::default(),
-            timeouts,
-            min_rate: None,
-            requests_max: None,
+            timeouts: limits.timeouts,
+            min_rate: limits.min_rate,
+            requests_max: limits.requests_max,
             scratch: vec![0; READ_BYTES_MAX].into(),
             path_buffer: Vec::new(),
             buffers: Buffers::default(),
@@ -424,7 +424,7 @@ pub(crate) mod testing {
     use mio::{Poll, Token, Waker};
     use tempfile::TempDir;
 
-    use super::{Timeouts, Worker, WorkerMessage};
+    use super::{Timeouts, Worker, WorkerLimits, WorkerMessage};
     use crate::config::Config;
     use crate::files::content::Content;
     use crate::files::roots::Roots;
@@ -495,7 +495,11 @@ pub(crate) mod testing {
                 Arc::new(content),
                 Roots::new(&roots, 0),
                 cache,
-                TIMEOUTS,
+                WorkerLimits {
+                    timeouts: TIMEOUTS,
+                    min_rate: None,
+                    requests_max: None,
+                },
                 Mailbox::new(Arc::new(waker)),
             );
             Self { worker, root, poll }

@@ -369,6 +369,10 @@ fn what_is_wrong_in_a_table_is_named_with_its_place() {
             ":2:1: a listener has no key `addres`; did you mean `address`?",
         ),
         (
+            "[[listen]]\naddress = 1\nweight = 2\n",
+            ":3:1: a listener has no key `weight`; its keys are address, tls, proxy-protocol",
+        ),
+        (
             "[[listen]]\naddress = 1\ntls = \"on\"\n",
             ":3:7: `tls` must be true or false",
         ),
@@ -412,7 +416,15 @@ fn what_is_wrong_in_the_table_of_a_site_is_named_with_its_place() {
         ),
         (
             "[[site]]\nhost = \"a\"\nroot = \"a\"\nthreads = 2\n",
-            ":4:1: there is no option `threads`",
+            ":4:1: `threads` is an option of the whole server; move it in front of the tables",
+        ),
+        (
+            "[[site]]\nhost = \"a\"\nroot = \"a\"\nxyz = 2\n",
+            ":4:1: a site has no option `xyz`; it has `host`, `root`, and the options under",
+        ),
+        (
+            "[[site]]\nhost = \"a\"\nroot = \"a\"\nlistin = true\n",
+            ":4:1: a site has no option `listin`; did you mean `listing`?",
         ),
         (
             "[[site]]\nhost = \"a\"\nroot = \"a\"\nlisting = \"no\"\n",

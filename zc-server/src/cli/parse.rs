@@ -26,7 +26,7 @@ const COMPUTED: &str = "it is computed";
 /// Why a field of the connection cannot be set.
 const OF_CONNECTION: &str = "the server manages the connection";
 /// Fields that cannot be set with `--header`, and why, or what to use in place of it.
-const MANAGED_FIELDS: [(&str, &str); 21] = [
+const MANAGED_FIELDS: [(&str, &str); 22] = [
     ("accept-ranges", COMPUTED),
     ("access-control-allow-origin", "use --cors"),
     ("allow", COMPUTED),
@@ -51,6 +51,7 @@ const MANAGED_FIELDS: [(&str, &str); 21] = [
     ("transfer-encoding", OF_CONNECTION),
     ("upgrade", OF_CONNECTION),
     ("vary", COMPUTED),
+    ("x-request-id", "use --request-id"),
 ];
 
 /// Parses an address to listen on, or `off`.

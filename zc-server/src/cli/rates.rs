@@ -20,7 +20,7 @@ const FORM: &str = "examples: 1MiB, 500kB, '*.iso=10MiB', '*.html=off'";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits of a connection")]
 pub struct RateArgs {
-    /// Requests answered
+    /// Requests per connection
     ///
     /// The response to the last request of a connection says Connection: close, and the connection ends behind it.
     /// Requests that were sent after it are not answered. off is no limit.
@@ -34,10 +34,10 @@ pub struct RateArgs {
     )]
     pub requests_max: CountOrOff,
 
-    /// Most bytes a second
+    /// Rate limit of a connection
     ///
-    /// RATE is a SIZE per second, and is what the bodies of files and listings are sent at, with their heads: one
-    /// response after the other, over one connection. A client with several connections gets as many times as much.
+    /// RATE is a SIZE per second. The bodies of files and listings are sent at it, with their heads. All responses of
+    /// a connection share it. A client with several connections has it on each.
     /// With GLOB, the rate of files that match it, as in --cache-control; without, that of all others. RATE is off
     /// for no limit. May be repeated: the first glob that matches is used.
     #[arg(
@@ -49,7 +49,7 @@ pub struct RateArgs {
     )]
     pub limit_rates: Vec<RateRule>,
 
-    /// Bytes before that
+    /// Bytes before --limit-rate
     ///
     /// The first bytes of a response are sent without --limit-rate, as fast as the client takes them. A connection has
     /// them once, and again as far as it was sent less than the rate since.
@@ -63,7 +63,7 @@ pub struct RateArgs {
     )]
     pub limit_rate_after_bytes: u64,
 
-    /// Fewest bytes a second
+    /// Slowest client rate
     ///
     /// Close a connection whose client takes less than RATE, a SIZE per second, on average over --min-rate-window. Only the time
     /// counts in which the server waits for the client: not --limit-rate, and not the disk. off is no limit.
@@ -77,7 +77,7 @@ pub struct RateArgs {
     )]
     pub min_rate: RateOrOff,
 
-    /// Time to measure it
+    /// Window of --min-rate
     ///
     /// The time of waiting for a client over which --min-rate is measured.
     #[arg(

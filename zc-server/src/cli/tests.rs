@@ -85,6 +85,11 @@ fn a_value_that_is_wrong_is_named_with_its_option() {
         ("--cache-control", "*.js", "no `=`"),
         (
             "--header",
+            "X-Request-Id: 1",
+            "`X-Request-Id` cannot be set; use --request-id",
+        ),
+        (
+            "--header",
             "Date: now",
             "`Date` cannot be set; it is computed",
         ),

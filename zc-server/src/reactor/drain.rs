@@ -29,11 +29,6 @@ impl DrainCount {
         }
     }
 
-    /// One that says nothing.
-    pub(crate) fn silent() -> Self {
-        Self::of_workers(usize::MAX)
-    }
-
     /// Adds what a worker has: responses under way, and connections that are open. The last worker gets the
     /// line for the operator, if there is anything to wait for.
     pub(crate) fn add(
@@ -99,9 +94,10 @@ impl Reactor {
             slot.is_some_and(|slot| slot.connection.has_response())
         };
         let responses = tokens.iter().filter(|token| has_response(token)).count();
-        let shared = &self.shared;
-        let grace_ms = shared.grace_ms.load(Ordering::Relaxed);
-        if let Some(line) = shared.drain.add(responses, connections, grace_ms) {
+        let grace_ms = self.shared.grace_ms.load(Ordering::Relaxed);
+        let drain = self.shared.drain.as_ref();
+        let line = drain.and_then(|drain| drain.add(responses, connections, grace_ms));
+        if let Some(line) = line {
             self.worker.services.diagnostics.warn(line);
         }
     }

@@ -17,7 +17,8 @@ pub(crate) struct ServerState {
     pub(crate) connections_max: AtomicUsize,
     pub(crate) balance: Balance,
     pub(crate) shed: ShedCount,
-    pub(crate) drain: DrainCount,
+    /// `None` where nobody is told what a drain waits for.
+    pub(crate) drain: Option<DrainCount>,
     pub(crate) grace_ms: AtomicU64,
     /// The origin of the clocks of all workers.
     pub(crate) started: Instant,
@@ -31,7 +32,7 @@ impl ServerState {
         connections_max: usize,
         grace_ms: u64,
         balance: Balance,
-        drain: DrainCount,
+        drain: Option<DrainCount>,
         process: Arc<Process>,
     ) -> Self {
         Self {

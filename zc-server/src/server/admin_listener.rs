@@ -19,12 +19,11 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::counters::{Process, WorkerCounters};
 use crate::reactor::balance::Balance;
-use crate::reactor::drain::DrainCount;
 use crate::reactor::listener::bind_all;
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::start::StartError;
-use crate::worker::{Worker, WorkerMessage};
+use crate::worker::{Worker, WorkerLimits, WorkerMessage};
 
 /// Connections that are open at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -89,17 +88,22 @@ impl AdminListener {
             CONNECTIONS_MAX,
             GRACE_MS,
             Balance::new([seat.mailbox.clone()]),
-            DrainCount::silent(),
+            None,
             Arc::clone(&sources.process),
         ));
         let admin = Admin::start(sources, workers.iter().map(asked).collect());
         let admin = admin.map_err(StartError::Disk)?;
+        let limits = WorkerLimits {
+            min_rate: None,
+            requests_max: None,
+            ..worker_limits(config)
+        };
         let mut worker = Worker::new(
             services,
             content,
             Roots::new(&[], 0),
             ResponseCache::new(NO_CACHE),
-            worker_limits(config).timeouts,
+            limits,
             seat.mailbox,
         );
         worker.admin = Some(Arc::new(admin));

@@ -69,8 +69,12 @@ impl ConfigFile {
             let message = format!("cannot read the configuration file `{path}`: {error}");
             failure(command, message)
         })?;
-        let reader = Reader { path, text: &text };
-        let parsed = reader.parse(command, site);
+        let reader = Reader {
+            path,
+            text: &text,
+            server: command,
+        };
+        let parsed = reader.parse(site);
         parsed.map_err(|(start, message)| reader.failure(command, start, &message))
     }
 
@@ -86,10 +90,12 @@ impl ConfigFile {
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
+    /// What has the options of the whole server.
+    server: &'a Command,
 }
 
 impl Reader<'_> {
-    fn parse(&self, command: &Command, site: &Command) -> Result<ConfigFile, WrongValue> {
+    fn parse(&self, site: &Command) -> Result<ConfigFile, WrongValue> {
         let table = DeTable::parse(self.text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             (start, error.message().replace('\n', ", "))
@@ -110,7 +116,7 @@ impl Reader<'_> {
                         sites.push(self.site(table, site)?);
                     }
                 }
-                (key, _) => self.option(&mut entries, key, &value, start, command)?,
+                (key, _) => self.option(&mut entries, key, &value, start, self.server)?,
             }
         }
         Ok(ConfigFile {
@@ -165,7 +171,7 @@ impl Reader<'_> {
             (key, _) => {
                 let mut args = command.get_arguments().filter(|arg| is_key(arg));
                 let arg = args.find(|arg| key_of(arg) == key);
-                let arg = arg.ok_or_else(|| (start, unknown(key, command)))?;
+                let arg = arg.ok_or_else(|| (start, unknown(key, command, self.server)))?;
                 (key, words::words_of(arg, value)?)
             }
         };
@@ -217,18 +223,25 @@ fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
     matches!(value.get_ref(), DeValue::Table(_))
 }
 
-/// What is said of a key that no option has.
-fn unknown(key: &str, command: &Command) -> String {
+/// What is said of a key that no option of `command` has.
+fn unknown(key: &str, command: &Command, server: &Command) -> String {
+    let is_site = command.get_name() == SITE;
+    let mut of_server = server.get_arguments().filter(|arg| is_key(arg));
+    if is_site && of_server.any(|arg| key_of(arg) == key) {
+        return format!("`{key}` is an option of the whole server; move it in front of the tables");
+    }
+    let tables = [tables::HEADERS, tables::CACHE_CONTROL, tables::LISTEN];
+    let tables = tables.into_iter().take(if is_site { 2 } else { 3 });
     let keys = command.get_arguments().filter(|arg| is_key(arg));
-    let keys = keys
-        .map(key_of)
-        .chain([tables::LISTEN, tables::HEADERS, tables::CACHE_CONTROL]);
-    match nearest(key, keys) {
-        Some(nearest) => format!("there is no option `{key}`; did you mean `{nearest}`?"),
-        None if key == CONFIG => "a file cannot name another one; use --config".to_owned(),
-        None => format!(
-            "there is no option `{key}`; keys are the names in --help without hyphens in front"
-        ),
+    let mend = match nearest(key, keys.map(key_of).chain(tables)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if is_site => "it has `host`, `root`, and the options under \"Serving\"".to_owned(),
+        None if key == CONFIG => return "a file cannot name another one; use --config".to_owned(),
+        None => "keys are the names in --help without hyphens in front".to_owned(),
+    };
+    match is_site {
+        true => format!("a site has no option `{key}`; {mend}"),
+        false => format!("there is no option `{key}`; {mend}"),
     }
 }
 

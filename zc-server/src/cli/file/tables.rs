@@ -77,10 +77,12 @@ impl Listener {
                 TLS => is_secure = boolean(TLS, &value)?,
                 PROXY_PROTOCOL => has_proxy_header = boolean(PROXY_PROTOCOL, &value)?,
                 other => {
-                    let meant = nearest(other, [ADDRESS, TLS, PROXY_PROTOCOL].into_iter());
-                    let meant = meant.unwrap_or(ADDRESS);
-                    let message =
-                        format!("a listener has no key `{other}`; did you mean `{meant}`?");
+                    let known = [ADDRESS, TLS, PROXY_PROTOCOL];
+                    let mend = match nearest(other, known.into_iter()) {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => format!("its keys are {}", known.join(", ")),
+                    };
+                    let message = format!("a listener has no key `{other}`; {mend}");
                     return Err((key.span().start, message));
                 }
             }
