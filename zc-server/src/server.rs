@@ -1,9 +1,8 @@
 //! Starts the workers, and owns their end.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
@@ -33,10 +32,12 @@ use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 
 mod admin_listener;
 mod descriptors;
+mod life_cycle;
 
 use admin_listener::AdminListener;
 use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
+use life_cycle::{StopOnExit, end_times};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -61,8 +62,6 @@ pub struct Handle {
     pub(crate) shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
     pub(crate) mailboxes: Arc<[Mailbox<WorkerMessage>]>,
-    /// When [`Handle::stop`] was first called.
-    stopped_at: Arc<OnceLock<Instant>>,
     /// A handle does not keep the threads of the disk.
     pub(crate) services: Weak<Services>,
     pub(crate) https_port: Option<u16>,
@@ -129,7 +128,7 @@ impl Server {
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(ServerState::new(
             config.connections_max,
-            config.grace_ms,
+            end_times(&config),
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
@@ -141,7 +140,6 @@ impl Server {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
             mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
-            stopped_at: Arc::default(),
             services: Arc::downgrade(&services),
             https_port,
             config: Arc::new(Mutex::new(config.clone())),
@@ -277,13 +275,7 @@ impl Server {
             let answer = admin.finish();
             result = result.and_then(|cut| answer.map(|()| cut));
         }
-        let grace_ms = handle.shared.grace_ms.load(Ordering::Relaxed);
-        let grace = Duration::from_millis(grace_ms);
-        let stopped_for = handle
-            .stopped_at
-            .get()
-            .map_or(Duration::ZERO, Instant::elapsed);
-        let unwritten = log_writer.and_then(|log| log.finish(grace.saturating_sub(stopped_for)));
+        let unwritten = log_writer.and_then(|log| log.finish(handle.grace_left()));
         if let Some(line) = unwritten {
             diagnostics.warn(line);
         }
@@ -292,16 +284,6 @@ impl Server {
             0 => Stopped::Drained,
             cut => Stopped::Cut(cut),
         })
-    }
-}
-
-/// A worker that ends for whatever reason, a panic included, takes the others with it: a server
-/// that answers on some of its listeners only is worse than none.
-struct StopOnExit(Handle);
-
-impl Drop for StopOnExit {
-    fn drop(&mut self) {
-        self.0.stop();
     }
 }
 
@@ -326,18 +308,6 @@ impl Handle {
         let acceptor = services.as_ref();
         let acceptor = acceptor.and_then(|services| services.acceptor.as_ref());
         acceptor.map_or(Ok(()), Acceptor::reload)
-    }
-
-    /// Begins the drain: listeners and idle connections close at once, responses under way have
-    /// the grace period. Calling it again changes nothing.
-    pub fn stop(&self) {
-        self.stopped_at.get_or_init(Instant::now);
-        self.shared.process.ready.store(false, Ordering::Release);
-        self.shared.stopping.store(true, Ordering::Release);
-        for waker in self.wakers.iter() {
-            // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
-            let _ = waker.wake();
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::Handle;
@@ -49,10 +50,18 @@ pub(crate) fn answer_signals(
                     stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
                 }
                 Signal::SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
-                _ if is_stopping => std::process::exit(EXIT_CUT.into()),
+                _ if is_stopping => {
+                    stderr.say(format_args!(
+                        "zc-server: a second signal, {signal}: ending now"
+                    ));
+                    std::process::exit(EXIT_CUT.into())
+                }
                 _ => {
                     is_stopping = true;
                     handle.stop();
+                    if let Some(line) = delay_line(signal, handle.drain_delay()) {
+                        stderr.say(format_args!("zc-server: {line}"));
+                    }
                 }
             }
         }
@@ -61,6 +70,16 @@ pub(crate) fn answer_signals(
         .name("zc-signals".to_owned())
         .spawn(answer)?;
     Ok(handle)
+}
+
+/// What is to come for so long after the first signal, if anything is.
+fn delay_line(signal: Signal, delay: Duration) -> Option<String> {
+    (!delay.is_zero()).then(|| {
+        format!(
+            "{signal}: not ready any more; connections are accepted for {delay:?}, then those in progress are waited for; \
+             press Ctrl-C again to stop now"
+        )
+    })
 }
 
 /// Ends the process as the signal would, unless whoever has started it has it ignored, as `nohup` does.

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
@@ -20,15 +19,18 @@ use crate::mailbox::Mailbox;
 use crate::observe::counters::{Process, WorkerCounters};
 use crate::reactor::balance::Balance;
 use crate::reactor::listener::bind_all;
-use crate::reactor::{Reactor, ServerState};
+use crate::reactor::{EndTimes, Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::start::StartError;
 use crate::worker::{Worker, WorkerLimits, WorkerMessage};
 
 /// Connections that are open at a time.
 const CONNECTIONS_MAX: usize = 64;
-/// How long responses have that are under way when the workers have ended, in milliseconds.
-const GRACE_MS: u64 = 1_000;
+/// The time that responses have which are under way when the workers have ended.
+const END: EndTimes = EndTimes {
+    drain_delay_ms: 0,
+    grace_ms: 1_000,
+};
 /// It keeps no files.
 const NO_CACHE: Bounds = Bounds {
     entries: 0,
@@ -86,7 +88,7 @@ impl AdminListener {
         let services = Arc::clone(&sources.services);
         let shared = Arc::new(ServerState::new(
             CONNECTIONS_MAX,
-            GRACE_MS,
+            END,
             Balance::new([seat.mailbox.clone()]),
             None,
             Arc::clone(&sources.process),
@@ -137,7 +139,7 @@ impl AdminListener {
 impl AdminThread {
     /// The workers have ended: it ends as well.
     pub(super) fn finish(self) -> Result<(), StartError> {
-        self.stop.shared.stopping.store(true, Ordering::Release);
+        self.stop.shared.drain_in(0);
         // It fails only when the epoll instance is gone, and then nobody needs waking.
         let _ = self.stop.waker.wake();
         match self.thread.join() {
