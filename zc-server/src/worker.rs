@@ -1,5 +1,6 @@
 //! What one worker owns, and lends to the connection that it drives.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -81,6 +82,8 @@ pub(crate) enum WorkerMessage {
         clients: Arc<Clients>,
         limits: WorkerLimits,
     },
+    /// Somebody wants to know whether the worker takes its messages, and hears of it when this is dropped.
+    Ping(mpsc::Sender<Infallible>),
     /// Somebody wants to know what is under way.
     Snapshot(mpsc::Sender<WorkerSnapshot>),
 }

@@ -394,22 +394,11 @@ impl Connection {
                 self.end_introduction(worker);
                 Next::End(Ending::Close)
             }
-            state @ (State::Idle { .. } | State::Receiving { .. }) => {
-                if self.is_new_in_drain(worker) {
-                    self.closes_for(CloseReason::Shutdown);
-                    return self.end_idle(worker);
-                }
-                #[cfg(feature = "tls")]
-                {
-                    self.link.transport.on_handshake_timeout();
-                    self.tell_failed_handshake(worker);
-                }
-                self.closes_for(match state {
-                    State::Idle { .. } => CloseReason::IdleTimeout,
-                    _ => CloseReason::HeaderTimeout,
-                });
+            State::Idle { .. } => {
+                self.closes_for(CloseReason::IdleTimeout);
                 return self.end_idle(worker);
             }
+            State::Receiving { .. } => return self.end_silent(worker),
             State::Ending { queued_bytes, .. } => {
                 let queued_now = self.link.transport.unacknowledged_bytes();
                 if queued_now != queued_bytes {

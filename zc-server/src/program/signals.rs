@@ -8,22 +8,16 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::Handle;
 
+use super::manager::Manager;
 use super::reload::Reloader;
 use super::stderr::Stderr;
 
 /// Responses were cut: by the end of the grace period, or by a second signal.
 pub(crate) const EXIT_CUT: u8 = 3;
 
-/// Takes signals on a thread of their own from now on. All other threads have them blocked, as this one, which
-/// starts those.
-///
-/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
-/// the second one exits at once. SIGHUP has the configuration file and certificates read again. Other signals that are
-/// common for servers are ignored with a message.
-pub(crate) fn answer_signals(
-    stderr: Stderr,
-    reloader: Reloader,
-) -> io::Result<Arc<OnceLock<Handle>>> {
+/// Blocks the signals that are [answered](answer_signals), for this thread and for all that it starts. To be called
+/// before it starts any: another thread would be ended by them.
+pub(crate) fn block_signals() -> io::Result<SigSet> {
     let signals = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -34,6 +28,20 @@ pub(crate) fn answer_signals(
     ];
     let signals = SigSet::from_iter(signals);
     signals.thread_block()?;
+    Ok(signals)
+}
+
+/// Takes the signals, which are blocked, on a thread of their own from now on.
+///
+/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
+/// the second one exits at once. SIGHUP has the configuration file and certificates read again. Other signals that are
+/// common for servers are ignored with a message.
+pub(crate) fn answer_signals(
+    signals: SigSet,
+    stderr: Stderr,
+    reloader: Reloader,
+    manager: Arc<Manager>,
+) -> io::Result<Arc<OnceLock<Handle>>> {
     let handle = Arc::new(OnceLock::<Handle>::new());
     let known = Arc::clone(&handle);
     let answer = move || {
@@ -59,8 +67,13 @@ pub(crate) fn answer_signals(
                 _ => {
                     is_stopping = true;
                     handle.stop();
-                    if let Some(line) = delay_line(signal, handle.drain_delay()) {
-                        stderr.say(format_args!("zc-server: {line}"));
+                    let delay = handle.drain_delay();
+                    manager.tell_stopping(stop_status(delay));
+                    if !delay.is_zero() {
+                        stderr.say(format_args!(
+                            "zc-server: {signal}: {}; press Ctrl-C again to stop now",
+                            stop_status(delay)
+                        ));
                     }
                 }
             }
@@ -72,14 +85,14 @@ pub(crate) fn answer_signals(
     Ok(handle)
 }
 
-/// What is to come for so long after the first signal, if anything is.
-fn delay_line(signal: Signal, delay: Duration) -> Option<String> {
-    (!delay.is_zero()).then(|| {
-        format!(
-            "{signal}: not ready any more; connections are accepted for {delay:?}, then those in progress are waited for; \
-             press Ctrl-C again to stop now"
-        )
-    })
+/// What is to come after the first signal.
+fn stop_status(delay: Duration) -> String {
+    match delay {
+        Duration::ZERO => "waiting for responses in progress".to_owned(),
+        delay => format!(
+            "not ready any more; connections are accepted for {delay:?}, then responses in progress are waited for"
+        ),
+    }
 }
 
 /// Ends the process as the signal would, unless whoever has started it has it ignored, as `nohup` does.

@@ -90,6 +90,10 @@ impl Reactor {
         };
         // Closing a listener resets who has connected and was not accepted yet.
         for index in 0..self.listeners.len() {
+            // Of a shared socket the queue stays, for who listens on it next.
+            if self.listeners[index].is_shared {
+                continue;
+            }
             for _ in 0..DRAIN_BATCHES_MAX {
                 if self.accept_from(index) != Accepting::NextTurn {
                     break;
@@ -97,7 +101,11 @@ impl Reactor {
             }
         }
         self.accepting = Accepting::Stopped;
-        self.listeners.clear();
+        for mut listener in self.listeners.drain(..) {
+            // What is open elsewhere stays registered although our descriptor is closed. It fails for what is not
+            // registered alone.
+            let _ = self.poll.registry().deregister(&mut listener.socket);
+        }
         self.worker.mailbox.close();
         self.take_messages();
         self.grace_deadline_ms =

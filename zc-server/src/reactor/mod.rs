@@ -324,6 +324,7 @@ impl Reactor {
                     self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);
                 }
+                WorkerMessage::Ping(sender) => drop(sender),
                 // Who asked may have given up.
                 WorkerMessage::Snapshot(sender) => drop(sender.send(self.snapshot())),
             }
@@ -447,6 +448,13 @@ impl Reactor {
         if deadline_ms.saturating_add(TICK_MS) <= slot.armed_ms {
             slot.armed_ms = self.wheel.schedule(token, deadline_ms);
         }
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        // Nobody is to wait for an answer of a worker that has ended, in whatever way.
+        self.worker.mailbox.end();
     }
 }
 
