@@ -66,9 +66,10 @@ pub(crate) fn answer_signals(
                 }
                 _ => {
                     is_stopping = true;
-                    handle.stop();
                     let delay = handle.drain_delay();
+                    // Before the process may end.
                     manager.tell_stopping(stop_status(delay));
+                    handle.stop();
                     if !delay.is_zero() {
                         stderr.say(format_args!(
                             "zc-server: {signal}: {}; press Ctrl-C again to stop now",
