@@ -1,6 +1,6 @@
 //! Three nodes behind HAProxy without retries, restarted one after the other.
 //!
-//! The configuration of HAProxy is that of the book, in `docs/src/life-cycle.md`.
+//! The configuration of HAProxy is that of the book.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -19,8 +19,9 @@ const CLIENTS: usize = 8;
 const REQUESTS: usize = 10_000;
 /// Restarts after which one without a delay must have failed a request.
 const RESTARTS_MAX: usize = 30;
-/// Some twenty times what HAProxy takes to notice.
+/// That of the book: four times what HAProxy takes to notice.
 const DELAY: &str = "2s";
+const BOOK: &str = include_str!("../../../../docs/src/life-cycle.md");
 
 /// A node that keeps its addresses when it is restarted.
 struct Member {
@@ -41,10 +42,7 @@ impl Cluster {
     fn start(home: &Home, network: u8, delay: &'static str) -> Self {
         let root = temp_root();
         std::fs::write(root.path().join("f"), b"found").expect("a file");
-        let mut lines =
-            "  mode http\n  balance roundrobin\n  retries 0\n  option httpchk GET /readyz\n\
-                         \x20 default-server check inter 100ms fall 1 rise 1\n"
-                .to_owned();
+        let mut lines = lines_of_the_book();
         let mut members = Vec::new();
         for number in 0..NODES as u8 {
             let held = [(); 2].map(|()| {
@@ -100,6 +98,20 @@ impl Cluster {
     }
 }
 
+/// The lines of HAProxy's section but those with addresses.
+fn lines_of_the_book() -> String {
+    let block = BOOK.split_once("```haproxy\n").expect("a block").1;
+    let lines = block.lines().take_while(|line| *line != "```");
+    let is_own = |line: &&str| {
+        let word = line.trim().split(' ').next();
+        word.is_some_and(|word| !["listen", "bind", "server"].contains(&word))
+    };
+    lines
+        .filter(is_own)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
 fn start(address: SocketAddr, admin: SocketAddr, delay: &str, root: &Path) -> Node {
     let mut command: Command = binary();
     command.args([
@@ -117,6 +129,7 @@ fn a_rolling_restart_fails_no_request_with_a_drain_delay() {
     let Some(home) = Home::for_clients(&["haproxy"]) else {
         return;
     };
+    assert!(BOOK.contains(&format!("--drain-delay {DELAY} /srv/www")));
     let mut cluster = Cluster::start(&home, 1, DELAY);
     let load = Load::start(cluster.haproxy.address, CLIENTS, by_http);
     for index in 0..NODES {
