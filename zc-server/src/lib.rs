@@ -74,9 +74,11 @@ pub use cli::{
     TagStore,
 };
 pub use config::{Config, ConfigError};
-pub use reactor::listener::{BindError, Listening};
+pub use reactor::listener::{
+    BindError, InheritedError, InheritedSocket, Listening, SocketFault, SocketRole,
+};
 pub use reload::Reloaded;
-pub use server::{Handle, Server, Stopped};
+pub use server::{Handle, Ping, Server, Stopped};
 pub use start::{StartError, StartWarning};
 #[cfg(feature = "tls")]
 pub use tls::KernelTlsError;

@@ -57,6 +57,9 @@ impl Handle {
             .connections_max
             .store(config.connections_max, Ordering::Relaxed);
         shared.grace_ms.store(config.grace_ms, Ordering::Relaxed);
+        shared
+            .drain_delay_ms
+            .store(config.drain_delay_ms, Ordering::Relaxed);
         services.set_connections_max(config.connections_max);
         let (_, too_few) = raise_descriptor_limit(&config);
         let clients = services.renew_clients(&config.clients);

@@ -1,9 +1,8 @@
 //! Starts the workers, and owns their end.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
@@ -12,7 +11,7 @@ use crate::admin::Sources;
 use crate::admin::status::worker_name;
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Bind, Config, LogFormat, Scheme, Spoken};
+use crate::config::{Config, LogFormat};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -22,7 +21,7 @@ use crate::observe::diagnostics::Diagnostics;
 use crate::rate::MinRate;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
-use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
+use crate::reactor::listener::{InheritedSocket, Listener, Listening, unpaced_under};
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
@@ -33,10 +32,15 @@ use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 
 mod admin_listener;
 mod descriptors;
+mod life_cycle;
+mod sockets;
 
 use admin_listener::AdminListener;
 use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
+pub use life_cycle::Ping;
+use life_cycle::{StopOnExit, end_times};
+use sockets::{Sockets, https_port};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -61,8 +65,8 @@ pub struct Handle {
     pub(crate) shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
     pub(crate) mailboxes: Arc<[Mailbox<WorkerMessage>]>,
-    /// When [`Handle::stop`] was first called.
-    stopped_at: Arc<OnceLock<Instant>>,
+    /// That of the admin listener.
+    admin: Option<Mailbox<WorkerMessage>>,
     /// A handle does not keep the threads of the disk.
     pub(crate) services: Weak<Services>,
     pub(crate) https_port: Option<u16>,
@@ -113,13 +117,22 @@ impl Server {
     ///
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        Self::bind_with(config, Vec::new())
+    }
+
+    /// The same with sockets that another process has opened. They are listened on in place of the addresses of their
+    /// kind. What waits in their queues when the server stops is left there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), and [`StartError::Inherited`].
+    pub fn bind_with(config: Config, inherited: Vec<InheritedSocket>) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let services = Services::start(&config, diagnostics.clone()).map_err(StartError::Disk)?;
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, &config)?;
         let services = Arc::new(services);
-        let (binds, workers) = (binds_of(&config), config.threads.max(1));
-        let bound = bind_all(&binds, workers, &config.network).map_err(StartError::Bind)?;
+        let Sockets { bound, admin } = Sockets::open(&config, inherited, config.threads.max(1))?;
         let https_port = https_port(&bound.listening);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics, https_port)?;
         let content = Arc::new(content);
@@ -129,7 +142,7 @@ impl Server {
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(ServerState::new(
             config.connections_max,
-            config.grace_ms,
+            end_times(&config),
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
@@ -137,16 +150,17 @@ impl Server {
         let (sink, log_writer) = start_log(config.access_log)
             .map_err(StartError::Io)?
             .unzip();
-        let handle = Handle {
+        let mut handle = Handle {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
             mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
-            stopped_at: Arc::default(),
+            admin: None,
             services: Arc::downgrade(&services),
             https_port,
             config: Arc::new(Mutex::new(config.clone())),
         };
-        let counters = admin_listener::counters(&config, &shared.process);
+        let has_admin = admin.is_some() || config.admin_bind.is_some();
+        let counters = admin_listener::counters(has_admin, &config, &shared.process);
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
             let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
@@ -164,7 +178,8 @@ impl Server {
             .map_err(StartError::Io)?;
         let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
         let sources = Sources::new(counters, services, &shared.process, dropped_lines);
-        let admin = AdminListener::bind(sources, &handle.mailboxes, content, &config)?;
+        let admin = AdminListener::bind(sources, admin, &handle.mailboxes, content, &config)?;
+        handle.admin = admin.as_ref().map(|admin| admin.mailbox.clone());
         Ok(Self {
             reactors,
             listening: bound.listening,
@@ -277,13 +292,7 @@ impl Server {
             let answer = admin.finish();
             result = result.and_then(|cut| answer.map(|()| cut));
         }
-        let grace_ms = handle.shared.grace_ms.load(Ordering::Relaxed);
-        let grace = Duration::from_millis(grace_ms);
-        let stopped_for = handle
-            .stopped_at
-            .get()
-            .map_or(Duration::ZERO, Instant::elapsed);
-        let unwritten = log_writer.and_then(|log| log.finish(grace.saturating_sub(stopped_for)));
+        let unwritten = log_writer.and_then(|log| log.finish(handle.grace_left()));
         if let Some(line) = unwritten {
             diagnostics.warn(line);
         }
@@ -292,16 +301,6 @@ impl Server {
             0 => Stopped::Drained,
             cut => Stopped::Cut(cut),
         })
-    }
-}
-
-/// A worker that ends for whatever reason, a panic included, takes the others with it: a server
-/// that answers on some of its listeners only is worse than none.
-struct StopOnExit(Handle);
-
-impl Drop for StopOnExit {
-    fn drop(&mut self) {
-        self.0.stop();
     }
 }
 
@@ -327,18 +326,6 @@ impl Handle {
         let acceptor = acceptor.and_then(|services| services.acceptor.as_ref());
         acceptor.map_or(Ok(()), Acceptor::reload)
     }
-
-    /// Begins the drain: listeners and idle connections close at once, responses under way have
-    /// the grace period. Calling it again changes nothing.
-    pub fn stop(&self) {
-        self.stopped_at.get_or_init(Instant::now);
-        self.shared.process.ready.store(false, Ordering::Release);
-        self.shared.stopping.store(true, Ordering::Release);
-        for waker in self.wakers.iter() {
-            // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
-            let _ = waker.wake();
-        }
-    }
 }
 
 /// What writes the access log, if there is one.
@@ -349,33 +336,7 @@ fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_l
     }
 }
 
-/// The port that requests by HTTP are redirected to.
-fn https_port(listening: &[Listening]) -> Option<u16> {
-    let mut listening = listening.iter();
-    let secure = listening.find(|listening| listening.scheme == Scheme::Https)?;
-    Some(secure.address.port())
-}
-
-/// Where to listen, and what is spoken there.
-fn binds_of(config: &Config) -> Vec<(Bind, Spoken)> {
-    let plain = config.binds.iter().map(|&bind| (bind, Scheme::Http));
-    #[cfg(feature = "tls")]
-    let plain = {
-        let secure = config.tls.iter().flat_map(|tls| &tls.binds);
-        plain.chain(secure.map(|&bind| (bind, Scheme::Https)))
-    };
-    let spoken = |(bind, scheme)| {
-        let has_proxy_header = config.clients.proxy_protocol.is_on(bind);
-        let spoken = Spoken {
-            scheme,
-            has_proxy_header,
-        };
-        (bind, spoken)
-    };
-    plain.map(spoken).collect()
-}
-
-/// The same, with HTTPS if it is configured.
+/// The same services, with HTTPS if it is configured.
 #[cfg(feature = "tls")]
 fn with_acceptor(mut services: Services, config: &Config) -> Result<Services, StartError> {
     if let Some(tls) = &config.tls {

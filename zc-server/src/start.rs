@@ -7,7 +7,7 @@ use std::{fmt, io};
 #[cfg(feature = "tls")]
 use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
 use crate::files::content::ContentError;
-use crate::reactor::listener::BindError;
+use crate::reactor::listener::{BindError, InheritedError};
 use crate::text::OneLine;
 #[cfg(feature = "tls")]
 use crate::tls::KernelTlsError;
@@ -18,6 +18,8 @@ use crate::tls::KernelTlsError;
 pub enum StartError {
     /// An address could not be listened on.
     Bind(BindError),
+    /// A socket that was inherited cannot be used.
+    Inherited(InheritedError),
     /// The root could not be opened.
     Root {
         /// The root as given, made absolute.
@@ -46,6 +48,12 @@ pub enum StartError {
     Io(io::Error),
     /// A worker panicked: a bug of ours. The others were stopped.
     WorkerPanicked,
+}
+
+impl From<InheritedError> for StartError {
+    fn from(error: InheritedError) -> Self {
+        Self::Inherited(error)
+    }
 }
 
 impl From<ContentError> for StartError {
@@ -79,6 +87,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Inherited(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -120,6 +129,7 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Bind(error) => Some(error),
+            Self::Inherited(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => Some(error),
             #[cfg(feature = "tls")]

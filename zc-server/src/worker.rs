@@ -1,5 +1,6 @@
 //! What one worker owns, and lends to the connection that it drives.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -81,8 +82,23 @@ pub(crate) enum WorkerMessage {
         clients: Arc<Clients>,
         limits: WorkerLimits,
     },
+    /// Somebody wants to know whether the worker takes its messages, and hears of it when this is dropped.
+    Ping(mpsc::Sender<Infallible>),
     /// Somebody wants to know what is under way.
     Snapshot(mpsc::Sender<WorkerSnapshot>),
+}
+
+/// How far the end of the server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Serving,
+    /// The end was asked for, and connections are accepted all the same. Every response ends its connection.
+    Leaving,
+    /// No more are accepted. Idle connections are closed; who has asked for nothing yet may do so until this time,
+    /// in milliseconds of the worker's clock.
+    Draining {
+        first_request_until_ms: u64,
+    },
 }
 
 /// How a connection has come.
@@ -187,8 +203,7 @@ pub(crate) struct Worker {
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],
-    /// True once the server drains: every response then ends its connection.
-    pub(crate) stopping: bool,
+    pub(crate) life: Life,
     /// How the exchanges that are over ended.
     #[cfg(test)]
     pub(crate) completions: Vec<Outcome>,
@@ -232,7 +247,7 @@ impl Worker {
             now_ms: 0,
             now,
             date: now.imf_fixdate(),
-            stopping: false,
+            life: Life::Serving,
             #[cfg(test)]
             completions: Vec::new(),
         }
@@ -357,6 +372,21 @@ impl Worker {
         let Completion { read, result } = self.ring.as_mut()?.next_completion()?;
         read.reading.over();
         Some((read.token, read.exchange, result))
+    }
+
+    /// Whether idle connections are to be closed, and no new ones accepted.
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(self.life, Life::Draining { .. })
+    }
+
+    /// When a connection is closed that waits for its first request, and would have time until `deadline_ms`.
+    pub(crate) fn first_request_deadline_ms(&self, deadline_ms: u64) -> u64 {
+        match self.life {
+            Life::Draining {
+                first_request_until_ms,
+            } => deadline_ms.min(first_request_until_ms),
+            Life::Serving | Life::Leaving => deadline_ms,
+        }
     }
 
     /// Gives up descriptors that only the cache holds. False when there are none.

@@ -59,6 +59,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("header-timeout", ["1s", "2s", "3s"]),
     ("idle-timeout", ["1s", "2s", "3s"]),
     ("send-timeout", ["1s", "2s", "3s"]),
+    ("drain-delay", ["1s", "2s", "3s"]),
     ("grace-period", ["1s", "2s", "3s"]),
     ("limit-rate", ["1MB", "*=2MB", "off"]),
     ("limit-rate-after", ["1MB", "2MB", "3MB"]),

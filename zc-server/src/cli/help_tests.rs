@@ -32,7 +32,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ),
     (
         "Limits",
-        "max-connections header-timeout idle-timeout send-timeout grace-period",
+        "max-connections header-timeout idle-timeout send-timeout drain-delay grace-period",
     ),
     (
         "Limits of a connection",

@@ -67,6 +67,7 @@ impl TryFrom<Args> for Config {
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
             send_timeout_ms: args.limits.send_timeout_ms,
+            drain_delay_ms: args.limits.drain_delay_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
             limits: ConnectionLimits {

@@ -14,7 +14,7 @@ use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
-use crate::worker::{Done, Worker};
+use crate::worker::{Done, Life, Worker};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -78,7 +78,7 @@ impl RequestBody {
         match (self, persistence(request)) {
             (Self::None, Persistence::Close) => AfterResponse::Finish,
             (Self::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-            _ if is_last || worker.stopping => AfterResponse::Linger,
+            _ if is_last || worker.life != Life::Serving => AfterResponse::Linger,
             (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
         }
     }

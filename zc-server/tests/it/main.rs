@@ -34,7 +34,7 @@ mod https;
 mod invariant;
 mod keep_alive;
 mod leases;
-mod lifecycle;
+mod life_cycle;
 mod limits;
 mod local_disk;
 mod mounts;

@@ -21,6 +21,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::{Bind, Network, Scheme, Spoken};
 
+mod inherited;
+
+pub use inherited::{InheritedError, InheritedSocket, SocketFault, SocketRole};
+
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 1024;
@@ -41,6 +45,8 @@ pub(crate) struct Bound {
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) spoken: Spoken,
+    /// Whether other workers, and perhaps other processes, accept from the same socket.
+    pub(crate) is_shared: bool,
 }
 
 /// An address that is listened on. Displayed as where to find the server.
@@ -54,6 +60,8 @@ pub struct Listening {
     pub scheme: Scheme,
     /// Whether connections must begin with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Whether another process has opened the socket.
+    pub inherited: bool,
 }
 
 impl fmt::Display for Listening {
@@ -68,6 +76,11 @@ impl fmt::Display for Listening {
         }
         f.write_str(if self.proxy_protocol {
             ", behind the PROXY protocol"
+        } else {
+            ""
+        })?;
+        f.write_str(if self.inherited {
+            ", on an inherited socket"
         } else {
             ""
         })
@@ -158,6 +171,7 @@ impl Bound {
             worker.push(Listener {
                 socket: listener,
                 spoken,
+                is_shared: false,
             });
         }
         self.listening.push(Listening {
@@ -165,6 +179,7 @@ impl Bound {
             takes_ipv4,
             scheme: spoken.scheme,
             proxy_protocol: spoken.has_proxy_header,
+            inherited: false,
         });
         Ok(address)
     }
