@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use zc_server::config::Scheme;
 use zc_server::doctor;
 use zc_server::healthcheck;
 use zc_server::tagging::{self, Tagged};
@@ -201,7 +202,10 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
         stderr.say(format_args!("  {listening}"));
     }
     if let Some(address) = server.admin_address() {
-        stderr.say(format_args!("metrics and health are at http://{address}/"));
+        stderr.say(format_args!(
+            "metrics and health are at {}",
+            address.url(Scheme::Http)
+        ));
     }
     #[cfg(feature = "tls")]
     for fingerprint in server.fingerprints().iter().filter(|_| is_self_signed) {

@@ -1,6 +1,5 @@
 //! Starts the workers, and owns their end.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use crate::admin::Sources;
 use crate::admin::status::worker_name;
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Bind, Config, LogFormat, Scheme, Spoken};
+use crate::config::{Bind, Config, ListenAddress, LogFormat, Scheme, Spoken};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -185,8 +184,8 @@ impl Server {
 
     /// Where metrics and health are told.
     #[must_use]
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|admin| admin.address)
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(|admin| &admin.address)
     }
 
     /// What the operator should know although the server starts.
@@ -351,26 +350,28 @@ fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_l
 
 /// The port that requests by HTTP are redirected to.
 fn https_port(listening: &[Listening]) -> Option<u16> {
-    let mut listening = listening.iter();
-    let secure = listening.find(|listening| listening.scheme == Scheme::Https)?;
-    Some(secure.address.port())
+    let secure = listening
+        .iter()
+        .filter(|listening| listening.scheme == Scheme::Https);
+    let mut addresses = secure.filter_map(|listening| listening.address.socket_address());
+    addresses.next().map(|address| address.port())
 }
 
 /// Where to listen, and what is spoken there.
 fn binds_of(config: &Config) -> Vec<(Bind, Spoken)> {
-    let plain = config.binds.iter().map(|&bind| (bind, Scheme::Http));
+    let plain = config.binds.iter().map(|bind| (bind, Scheme::Http));
     #[cfg(feature = "tls")]
     let plain = {
         let secure = config.tls.iter().flat_map(|tls| &tls.binds);
-        plain.chain(secure.map(|&bind| (bind, Scheme::Https)))
+        plain.chain(secure.map(|bind| (bind, Scheme::Https)))
     };
-    let spoken = |(bind, scheme)| {
+    let spoken = |(bind, scheme): (&Bind, Scheme)| {
         let has_proxy_header = config.clients.proxy_protocol.is_on(bind);
         let spoken = Spoken {
             scheme,
             has_proxy_header,
         };
-        (bind, spoken)
+        (bind.clone(), spoken)
     };
     plain.map(spoken).collect()
 }

@@ -14,6 +14,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("threads", ["1", "2", "3"]),
     ("congestion", ["cubic", "bbr", "system"]),
     ("defer-accept", ["off", "on", "off"]),
+    ("socket-mode", ["0600", "0666", "600"]),
     ("tls-cert", ["a", "b", "c"]),
     ("tls-key", ["a", "b", "c"]),
     ("tls-self-signed", ["a", "b", "c"]),

@@ -10,7 +10,10 @@ use super::{Args, HELP_COLUMNS_MAX};
 /// The options by heading, in their order.
 const HEADINGS: &[(&str, &str)] = &[
     ("Configuration", "config"),
-    ("Listening", "bind threads congestion defer-accept"),
+    (
+        "Listening",
+        "bind threads congestion defer-accept socket-mode",
+    ),
     #[cfg(feature = "tls")]
     (
         "HTTPS",

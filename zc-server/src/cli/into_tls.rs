@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::TlsArgs;
-use crate::config::ConfigError;
 use crate::config::tls::{CertificateFiles, Certificates, Tls};
+use crate::config::{Bind, ConfigError};
 
 /// The variable that names the file of `--tls-key-log`, as in browsers, curl and Wireshark.
 pub(super) const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
@@ -24,7 +24,8 @@ pub(super) fn tls_from(
     };
     let mut tls = Tls::new(certificates);
     if !args.tls_binds.is_empty() {
-        tls.binds.clone_from(&args.tls_binds);
+        let binds = args.tls_binds.iter().cloned().map(Bind::absolute);
+        tls.binds = binds.collect::<Result<_, _>>()?;
     }
     tls.version_min = args.version_min;
     tls.client_ca = args.client_ca.as_deref().map(absolute).transpose()?;

@@ -5,8 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::net::TcpStream;
-
 use super::room::Room;
 use super::{Accepting, Reactor, Slot};
 use crate::clients::Admission;
@@ -15,6 +13,7 @@ use crate::connection::transport::Transport;
 use crate::connection::{Connection, Turn};
 use crate::observe::counters::CloseReason;
 use crate::reactor::listener::{Accept, accept};
+use crate::socket::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::Session;
 use crate::worker::{Arrival, Shortage};
@@ -111,7 +110,7 @@ impl Reactor {
     /// more often than not, and a connection that has no second one is never registered.
     ///
     /// A TLS handshake costs as much as many requests, and has its turn when it is one of few.
-    pub(super) fn insert(&mut self, stream: TcpStream, arrival: Arrival) {
+    pub(super) fn insert(&mut self, stream: Stream, arrival: Arrival) {
         let (remote, scheme) = (arrival.remote, arrival.spoken.scheme);
         // Where the PROXY protocol is spoken, the client is not known yet.
         let admission = if arrival.spoken.has_proxy_header {
@@ -169,7 +168,7 @@ impl Reactor {
     }
 
     /// `None` where there can be no TLS.
-    fn transport(&self, stream: TcpStream, scheme: Scheme) -> Option<Transport> {
+    fn transport(&self, stream: Stream, scheme: Scheme) -> Option<Transport> {
         match scheme {
             Scheme::Http => Some(Transport::plain(stream)),
             #[cfg(feature = "tls")]

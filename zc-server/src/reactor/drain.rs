@@ -63,6 +63,9 @@ impl Reactor {
     /// No new connections, no idle ones; responses under way have the grace period.
     pub(super) fn begin_drain(&mut self) {
         self.worker.stopping = true;
+        for listener in &mut self.listeners {
+            listener.leave_path();
+        }
         // Closing a listener resets who has connected and was not accepted yet.
         for index in 0..self.listeners.len() {
             for _ in 0..DRAIN_BATCHES_MAX {

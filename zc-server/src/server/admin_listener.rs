@@ -1,7 +1,6 @@
 //! The admin listener: a reactor beside the workers, which outlives them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -13,7 +12,7 @@ use super::{Seat, StopOnExit, worker_limits};
 use crate::admin::status::{AskedWorker, WorkerSnapshot};
 use crate::admin::{Admin, Sources};
 use crate::clients::Clients;
-use crate::config::{self, Bind, Config, Scheme};
+use crate::config::{self, Config, ListenAddress, Scheme};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -50,7 +49,7 @@ pub(super) fn counters(config: &Config, process: &Process) -> Vec<Arc<WorkerCoun
 /// The listener, before its thread is started.
 #[derive(Debug)]
 pub(super) struct AdminListener {
-    pub(super) address: SocketAddr,
+    pub(super) address: ListenAddress,
     reactor: Reactor,
     stop: Stop,
 }
@@ -76,12 +75,12 @@ impl AdminListener {
         content: Arc<Content>,
         config: &Config,
     ) -> Result<Option<Self>, StartError> {
-        let Some(address) = config.admin_bind else {
+        let Some(address) = config.admin_bind.clone() else {
             return Ok(None);
         };
-        let bind = (Bind::Address(address), Scheme::Http.into());
+        let bind = (address.into(), Scheme::Http.into());
         let mut bound = bind_all(&[bind], 1, &config.network).map_err(StartError::Bind)?;
-        let address = bound.listening[0].address;
+        let address = bound.listening.remove(0).address;
         let seat = Seat::new(bound.workers.remove(0)).map_err(StartError::Io)?;
         let services = Arc::clone(&sources.services);
         let shared = Arc::new(ServerState::new(
