@@ -64,10 +64,10 @@ pub struct ListeningArgs {
     )]
     pub defer_accept: Switch,
 
-    /// Permissions of Unix-domain sockets
+    /// Mode of Unix sockets
     ///
-    /// In octal, as for chmod. Who may write to the socket may connect: with 0660 the user and the group of the server,
-    /// with 0666 everybody on this machine.
+    /// The permissions of sockets of unix:PATH, in octal as for chmod. Whoever may write to a socket may connect: with
+    /// 0660 the user and the group of the server, with 0666 everybody on this machine.
     #[arg(
         long,
         value_name = "MODE",

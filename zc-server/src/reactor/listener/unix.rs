@@ -61,11 +61,7 @@ pub(super) fn listen(
     // looks as though nobody used it.
     let _lock = lock_directory(path);
     make_way(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    // The file gets the mode of the socket, less the umask: never more than what is wanted.
-    fchmod(&socket, Mode::from_bits_truncate(mode)).map_err(io::Error::from)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    let socket = bound(path, mode)?;
     let file = SocketFile::made_at(path, mode)?;
     socket.listen(BACKLOG)?;
     let first = StdUnixListener::from(OwnedFd::from(socket));
@@ -75,6 +71,16 @@ pub(super) fn listen(
     }
     listeners.push(UnixListener::from_std(first));
     Ok((listeners, Arc::new(file)))
+}
+
+/// A socket whose file has at most the permissions of `mode` from the moment on in which it is there: those of the
+/// socket itself, less what the umask takes.
+fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    fchmod(&socket, Mode::from_bits_truncate(mode))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    Ok(socket)
 }
 
 /// Keeps other servers from listening in the same directory meanwhile. `None` where it cannot be locked: only two that
@@ -203,5 +209,37 @@ impl UnixFault {
             Self::Unknown(error) | Self::Io(error) => Some(error),
             Self::InUse | Self::TooLong(_) | Self::Occupied(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_never_has_more_than_its_mode() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for mode in [0o600, 0o644, 0o400] {
+            let path = directory.path().join(format!("{mode:o}"));
+            let _socket = bound(&path, mode).expect("a socket");
+            let found = fs::symlink_metadata(&path).expect("its file");
+            assert_eq!(found.mode() & 0o777 & !mode, 0, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_bound_is_not_taken_for_one_that_nobody_uses() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let starting = lock_directory(&path).expect("a lock");
+        let socket = bound(&path, 0o600).expect("a socket");
+        let other = thread::scope(|scope| {
+            let other = scope.spawn(|| listen(&path, 0o600, 1).map(drop));
+            // It waits for the lock, or has failed already; it must not have taken the path.
+            socket.listen(1).expect("it is bound");
+            drop(starting);
+            other.join().expect("no panic")
+        });
+        assert!(matches!(other, Err(UnixFault::InUse)), "{other:?}");
     }
 }
