@@ -128,6 +128,7 @@ impl Server {
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(ServerState::new(
             config.connections_max,
+            handshakes_max(&config),
             config.grace_ms,
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             Some(DrainCount::of_workers(seats.len())),
@@ -425,6 +426,18 @@ impl Seat {
             waker,
         })
     }
+}
+
+/// The most TLS handshakes at a time.
+pub(crate) fn handshakes_max(config: &Config) -> Option<usize> {
+    #[cfg(feature = "tls")]
+    let max = (config.tls.as_ref()).and_then(|tls| tls.handshakes_max);
+    #[cfg(not(feature = "tls"))]
+    let max = {
+        let _ = config;
+        None
+    };
+    max.map(|max: std::num::NonZeroU32| max.get() as usize)
 }
 
 pub(crate) fn worker_limits(config: &Config) -> WorkerLimits {

@@ -69,6 +69,8 @@ pub(crate) enum WorkerMessage {
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
     Connection(Stream, Arrival),
+    /// A place for a TLS handshake is this worker's, which has waited for it.
+    HandshakeGranted,
     /// Another worker, this one by number, has a connection to accept and no room for it.
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.

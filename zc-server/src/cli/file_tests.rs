@@ -23,6 +23,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("tls-client-ca", ["a", "b", "c"]),
     ("tls-ocsp", ["a", "b", "c"]),
     ("handshake-timeout", ["1s", "2s", "3s"]),
+    ("max-handshakes", ["1", "2", "off"]),
     ("ktls", ["on", "off", "auto"]),
     ("redirect-http", ["true", "true", "true"]),
     ("acme-webroot", ["a", "b", "c"]),

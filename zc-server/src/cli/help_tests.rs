@@ -17,7 +17,7 @@ const HEADINGS: &[(&str, &str)] = &[
     #[cfg(feature = "tls")]
     (
         "HTTPS",
-        "tls-cert tls-key tls-self-signed tls-bind tls-min tls-client-ca tls-ocsp handshake-timeout ktls \
+        "tls-cert tls-key tls-self-signed tls-bind tls-min tls-client-ca tls-ocsp handshake-timeout max-handshakes ktls \
          redirect-http acme-webroot hsts tls-key-log",
     ),
     (

@@ -30,6 +30,7 @@ pub(super) fn tls_from(
     tls.version_min = args.version_min;
     tls.client_ca = args.client_ca.as_deref().map(absolute).transpose()?;
     tls.handshake_timeout_ms = args.handshake_timeout_ms;
+    tls.handshakes_max = args.handshakes_max.0;
     tls.kernel = args.kernel;
     tls.redirect_http = args.redirect_http;
     tls.hsts_seconds = args.hsts_seconds;

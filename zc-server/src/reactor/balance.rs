@@ -113,6 +113,12 @@ impl Balance {
         offered.is_ok()
     }
 
+    /// Gives `worker` a place for a handshake. False when it drains.
+    pub(super) fn offer_handshake(&self, worker: usize) -> bool {
+        let granted = |()| WorkerMessage::HandshakeGranted;
+        self.workers[worker].mailbox.offer((), granted).is_ok()
+    }
+
     /// Leaves a message for `worker`.
     pub(super) fn tell(&self, worker: usize, message: WorkerMessage) {
         self.workers[worker].mailbox.send(message);

@@ -76,6 +76,7 @@ impl Reactor {
         }
         self.accepting = Accepting::Stopped;
         self.listeners.clear();
+        self.return_handshakes();
         self.worker.mailbox.close();
         self.take_messages();
         self.grace_deadline_ms =

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::balance::Balance;
 use super::drain::DrainCount;
+use super::handshakes::Handshakes;
 use super::room::ShedCount;
 use crate::observe::counters::Process;
 
@@ -15,6 +16,7 @@ pub(crate) struct ServerState {
     pub(crate) stopping: AtomicBool,
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: AtomicUsize,
+    pub(crate) handshakes: Handshakes,
     pub(crate) balance: Balance,
     pub(crate) shed: ShedCount,
     /// `None` where nobody is told what a drain waits for.
@@ -30,6 +32,7 @@ impl ServerState {
     /// That of a server without a connection.
     pub(crate) fn new(
         connections_max: usize,
+        handshakes_max: Option<usize>,
         grace_ms: u64,
         balance: Balance,
         drain: Option<DrainCount>,
@@ -39,6 +42,7 @@ impl ServerState {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             connections_max: AtomicUsize::new(connections_max),
+            handshakes: Handshakes::new(handshakes_max),
             balance,
             shed: ShedCount::default(),
             drain,

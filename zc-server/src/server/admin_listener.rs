@@ -85,6 +85,7 @@ impl AdminListener {
         let services = Arc::clone(&sources.services);
         let shared = Arc::new(ServerState::new(
             CONNECTIONS_MAX,
+            None,
             GRACE_MS,
             Balance::new([seat.mailbox.clone()]),
             None,
