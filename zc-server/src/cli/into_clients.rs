@@ -1,6 +1,7 @@
 //! The options of clients, validated.
 
 use super::ClientArgs;
+use super::absolute::absolute_bind;
 use super::clients::Proxied;
 use crate::config::{Bind, Clients, ConfigError, ProxyProtocol};
 
@@ -28,7 +29,7 @@ fn proxy_protocol_from(
         match value {
             Proxied::Everywhere => return Ok(ProxyProtocol::Everywhere),
             Proxied::At(bind) => {
-                let bind = bind.clone().absolute()?;
+                let bind = absolute_bind(bind)?;
                 if binds.iter().any(|(_, other)| *other == bind) {
                     on.push(bind);
                     continue;

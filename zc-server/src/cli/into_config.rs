@@ -4,6 +4,7 @@ use std::path::Path;
 
 use zc_http::Coding;
 
+use super::absolute::{absolute_address, absolute_bind};
 use super::choice::{IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
@@ -11,8 +12,7 @@ use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::{Args, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
-    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, ListenAddress, Network, ServedRoot,
-    threads_default,
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot, threads_default,
 };
 
 impl TryFrom<Args> for Config {
@@ -39,7 +39,7 @@ impl TryFrom<Args> for Config {
             return Err(ConfigError::NothingToListenOn);
         }
         let clients = clients_from(&args.clients, &named)?;
-        let admin_bind = args.admin.bind.clone().map(ListenAddress::absolute);
+        let admin_bind = args.admin.bind.as_ref().map(absolute_address);
         let admin_bind = admin_bind.transpose()?;
         let admin = admin_bind.clone();
         named.extend(admin.map(|address| ("--admin-bind", address.into())));
@@ -138,7 +138,7 @@ fn binds_from(list: &[Listen]) -> Result<Vec<Bind>, ConfigError> {
         [Listen::Off] => Ok(Vec::new()),
         list => {
             let binds = list.iter().map(|listen| match listen {
-                Listen::At(bind) => bind.clone().absolute(),
+                Listen::At(bind) => absolute_bind(bind),
                 Listen::Off => Err(ConfigError::BindOffBesideOthers),
             });
             binds.collect()

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::TlsArgs;
+use super::absolute::{absolute, absolute_bind};
+use crate::config::ConfigError;
 use crate::config::tls::{CertificateFiles, Certificates, Tls};
-use crate::config::{Bind, ConfigError};
 
 /// The variable that names the file of `--tls-key-log`, as in browsers, curl and Wireshark.
 pub(super) const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
@@ -24,7 +25,7 @@ pub(super) fn tls_from(
     };
     let mut tls = Tls::new(certificates);
     if !args.tls_binds.is_empty() {
-        let binds = args.tls_binds.iter().cloned().map(Bind::absolute);
+        let binds = args.tls_binds.iter().map(absolute_bind);
         tls.binds = binds.collect::<Result<_, _>>()?;
     }
     tls.version_min = args.version_min;
@@ -107,12 +108,4 @@ fn needing_certificate(args: &TlsArgs) -> Option<String> {
         .or_else(|| args.redirect_http.then(|| "--redirect-http".to_owned()))
         .or_else(|| Some(format!("--hsts={}", args.hsts_seconds?)))
         .or_else(|| args.key_log.then(|| "--tls-key-log".to_owned()))
-}
-
-/// The path from `/`: the program leaves its directory, and the files are read again later. Links stay.
-fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
-    crate::config::absolute(path).map_err(|error| ConfigError::CurrentDirectory {
-        path: path.to_owned(),
-        error,
-    })
 }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{ConfigError, absolute};
 use crate::text::OneLine;
 
 /// What stands before the path of a Unix-domain socket, as in nginx.
@@ -80,14 +79,6 @@ impl ListenAddress {
         }
     }
 
-    /// The same, where a relative path begins at the current directory.
-    pub(crate) fn absolute(self) -> Result<Self, ConfigError> {
-        match self {
-            Self::Unix(path) => absolute_path(path).map(Self::Unix),
-            Self::Internet(_) => Ok(self),
-        }
-    }
-
     /// The URL where `scheme` is spoken there: `http://127.0.0.1:80/`, or `http+unix:/run/zc.sock`.
     #[must_use]
     pub fn url(&self, scheme: Scheme) -> String {
@@ -127,14 +118,6 @@ impl fmt::Display for ListenAddress {
 pub struct ParseBindError;
 
 impl Bind {
-    /// The same, where a relative path of a Unix-domain socket begins at the current directory.
-    pub(crate) fn absolute(self) -> Result<Self, ConfigError> {
-        match self {
-            Self::Unix(path) => absolute_path(path).map(Self::Unix),
-            other => Ok(other),
-        }
-    }
-
     /// The port; 0 for any, and `None` of a Unix-domain socket.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -246,10 +229,6 @@ impl fmt::Display for ParseBindError {
 }
 
 impl std::error::Error for ParseBindError {}
-
-fn absolute_path(path: PathBuf) -> Result<PathBuf, ConfigError> {
-    absolute(&path).map_err(|error| ConfigError::CurrentDirectory { path, error })
-}
 
 #[cfg(test)]
 mod tests {

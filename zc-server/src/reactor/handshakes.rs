@@ -47,12 +47,12 @@ impl Handshakes {
     }
 
     /// The same, however many there are.
-    fn take_anyway(&self) {
+    pub(super) fn take_anyway(&self) {
         self.lock().taken += 1;
     }
 
     /// Gives a place back. Answers who has it from now on.
-    fn give_back(&self) -> Option<usize> {
+    pub(super) fn give_back(&self) -> Option<usize> {
         let mut places = self.lock();
         places.taken = places.taken.saturating_sub(1);
         places.next()
@@ -60,7 +60,7 @@ impl Handshakes {
 
     /// Changes their number. Answers who has those that are free from now on.
     #[cfg(feature = "tls")]
-    fn set_max(&self, max: Option<usize>) -> Vec<usize> {
+    pub(super) fn set_max(&self, max: Option<usize>) -> Vec<usize> {
         let mut places = self.lock();
         places.max = max.unwrap_or(usize::MAX);
         std::iter::from_fn(|| places.next()).collect()
@@ -80,27 +80,6 @@ impl Places {
         let worker = self.waiting.pop_front()?;
         self.taken += 1;
         Some(worker)
-    }
-}
-
-impl super::ServerState {
-    /// A place is free: it goes to the next worker that takes it.
-    pub(super) fn free_handshake(&self) {
-        while let Some(worker) = self.handshakes.give_back() {
-            if self.balance.offer_handshake(worker) {
-                return;
-            }
-        }
-    }
-
-    /// Changes how many handshakes may be under way.
-    #[cfg(feature = "tls")]
-    pub(crate) fn set_handshakes_max(&self, max: Option<usize>) {
-        for worker in self.handshakes.set_max(max) {
-            if !self.balance.offer_handshake(worker) {
-                self.free_handshake();
-            }
-        }
     }
 }
 

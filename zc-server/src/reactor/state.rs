@@ -52,3 +52,24 @@ impl ServerState {
         }
     }
 }
+
+impl ServerState {
+    /// A place is free: it goes to the next worker that takes it.
+    pub(super) fn free_handshake(&self) {
+        while let Some(worker) = self.handshakes.give_back() {
+            if self.balance.offer_handshake(worker) {
+                return;
+            }
+        }
+    }
+
+    /// Changes how many handshakes may be under way.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_handshakes_max(&self, max: Option<usize>) {
+        for worker in self.handshakes.set_max(max) {
+            if !self.balance.offer_handshake(worker) {
+                self.free_handshake();
+            }
+        }
+    }
+}
