@@ -34,8 +34,9 @@ pub(crate) fn serve_one(
     // Port 0: the kernel picks a free one.
     config.binds = vec!["127.0.0.1:0".parse()?];
     let server = Server::bind(config)?;
-    let address = server.listening()[0].address;
-    writeln!(output, "http://{address}/")?;
+    let listening = &server.listening()[0];
+    writeln!(output, "{listening}")?;
+    let address = listening.address.socket_address().ok_or("no path")?;
 
     let handle = server.handle();
     // `run` returns when the server has been stopped, so it has a thread of its own.

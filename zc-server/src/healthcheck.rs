@@ -1,13 +1,16 @@
 //! `zc-server healthcheck`: asks a server whether it is ready, as an image without a shell has it asked.
 
-use std::io::{Read, Write};
+use std::fmt;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use crate::cli::{Args, HealthcheckArgs, Listen};
-use crate::config::Bind;
+use crate::config::{Bind, ListenAddress, Scheme};
 
 /// The longest line that a status line may be, and the most that is shown of an answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4096;
@@ -15,11 +18,19 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 /// What is asked, and which answers are good.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
-    /// A name or an address, with a port.
-    authority: String,
+    asked: Asked,
     target: String,
     /// The lowest status that is none of health.
     bad_from: u16,
+}
+
+/// Where it is asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// At a name or an address, with a port.
+    Authority(String),
+    /// At the path of a Unix-domain socket.
+    Unix(PathBuf),
 }
 
 /// Asks, and answers in one line what came of it: an error if the server is not ready. `server` are the options of
@@ -31,7 +42,7 @@ struct Question {
 pub fn check(server: &Args, task: &HealthcheckArgs) -> Result<String, String> {
     let question = Question::of(server, task)?;
     let limit = Duration::from_millis(task.timeout);
-    let url = format!("http://{}{}", question.authority, question.target);
+    let url = question.to_string();
     let (sender, answer) = mpsc::channel();
     // All of it has one limit, the look-up of a name included: a thread that is late is left behind.
     thread::spawn(move || sender.send(question.ask()));
@@ -49,20 +60,22 @@ impl Question {
         if let Some(url) = &task.url {
             return Ok(Self::of_url(url));
         }
-        if let Some(address) = task.address.or(server.admin.bind) {
+        let admin = task.address.as_ref().or(server.admin.bind.as_ref());
+        if let Some(address) = admin {
             return Ok(Self {
-                authority: reachable(address).to_string(),
+                asked: Asked::at(address.clone()),
                 target: "/readyz".to_owned(),
                 bad_from: 300,
             });
         }
         let first = server.listening.binds.first();
         let first = first.ok_or("there is no address to ask; name one")?;
-        let address = match *first {
-            Listen::At(Bind::Address(address)) => address,
+        let address = match first {
+            Listen::At(Bind::Address(address)) => (*address).into(),
             Listen::At(Bind::Loopback(port) | Bind::Everywhere(port)) => {
-                (Ipv4Addr::LOCALHOST, port).into()
+                SocketAddr::from((Ipv4Addr::LOCALHOST, *port)).into()
             }
+            Listen::At(Bind::Unix(path)) => ListenAddress::Unix(path.clone()),
             Listen::Off => {
                 return Err(
                     "there is no listener of plain HTTP to ask; add --admin-bind".to_owned(),
@@ -70,7 +83,7 @@ impl Question {
             }
         };
         Ok(Self {
-            authority: reachable(address).to_string(),
+            asked: Asked::at(address),
             target: "/".to_owned(),
             // A root without an index or a listing is one that is served.
             bad_from: 500,
@@ -88,25 +101,38 @@ impl Question {
         let port = if bare.contains(':') { "" } else { ":80" };
         let slash = if target.starts_with('/') { "" } else { "/" };
         Self {
-            authority: format!("{authority}{port}"),
+            asked: Asked::Authority(format!("{authority}{port}")),
             target: format!("{slash}{target}"),
             bad_from: 400,
         }
     }
 
     fn ask(&self) -> Result<String, String> {
-        let cannot = |error: std::io::Error| format!("cannot ask: {error}");
-        let mut stream = TcpStream::connect(&self.authority).map_err(cannot)?;
-        let (target, authority) = (&self.target, &self.authority);
-        let request =
-            format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).map_err(cannot)?;
+        let cannot = |error: io::Error| format!("cannot ask: {error}");
         let mut answer = Vec::new();
-        let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+        let read = match &self.asked {
+            Asked::Authority(authority) => TcpStream::connect(authority)
+                .and_then(|stream| self.ask_on(stream, authority, &mut answer)),
+            Asked::Unix(path) => UnixStream::connect(path)
+                .and_then(|stream| self.ask_on(stream, "localhost", &mut answer)),
+        };
         self.judge(&answer).ok_or_else(|| match read {
-            Ok(_) => "the answer is none of HTTP".to_owned(),
+            Ok(()) => "the answer is none of HTTP".to_owned(),
             Err(error) => cannot(error),
         })?
+    }
+
+    fn ask_on(
+        &self,
+        mut stream: impl Read + Write,
+        host: &str,
+        answer: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let target = &self.target;
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        stream.take(ANSWER_BYTES_MAX).read_to_end(answer)?;
+        Ok(())
     }
 
     /// What an answer says; `None` where it is none.
@@ -128,6 +154,28 @@ impl Question {
             .filter(|letter| !letter.is_control())
             .collect();
         Some(Err(format!("{status} ({reason})")))
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = &self.target;
+        match &self.asked {
+            Asked::Authority(authority) => write!(f, "http://{authority}{target}"),
+            Asked::Unix(path) => {
+                let url = ListenAddress::Unix(path.clone()).url(Scheme::Http);
+                write!(f, "{url}:{target}")
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn at(address: ListenAddress) -> Self {
+        match address {
+            ListenAddress::Internet(address) => Self::Authority(reachable(address).to_string()),
+            ListenAddress::Unix(path) => Self::Unix(path),
+        }
     }
 }
 
@@ -155,8 +203,12 @@ mod tests {
             ("http://[::1]:2/b", "[::1]:2", "/b"),
         ] {
             let question = Question::of_url(url);
-            let parts = (&question.authority[..], &question.target[..]);
-            assert_eq!(parts, (authority, target), "{url}");
+            let asked = Asked::Authority(authority.to_owned());
+            assert_eq!(
+                (question.asked, &question.target[..]),
+                (asked, target),
+                "{url}"
+            );
         }
     }
 

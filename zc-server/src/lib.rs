@@ -56,6 +56,7 @@ mod reload;
 mod respond;
 mod server;
 mod services;
+mod socket;
 mod start;
 pub mod tagging;
 mod text;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
+use zc_server::config::Scheme;
 use zc_server::doctor;
 use zc_server::healthcheck;
 use zc_server::tagging::{self, Tagged};
@@ -231,7 +232,8 @@ fn serve(
     }
     if let Some(address) = server.admin_address() {
         stderr.say(format_args!(
-            "metrics and health are at http://{address}/{inherited_admin}"
+            "metrics and health are at {}{inherited_admin}",
+            address.url(Scheme::Http)
         ));
     }
     #[cfg(feature = "tls")]

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::config::Config;
 use crate::files::content::Content;
+#[cfg(feature = "tls")]
+use crate::server::handshakes_max;
 use crate::server::{Handle, raise_descriptor_limit, worker_limits};
 use crate::start::{StartError, StartWarning};
 use crate::worker::WorkerMessage;
@@ -56,6 +58,8 @@ impl Handle {
         shared
             .connections_max
             .store(config.connections_max, Ordering::Relaxed);
+        #[cfg(feature = "tls")]
+        shared.set_handshakes_max(handshakes_max(&config));
         shared.grace_ms.store(config.grace_ms, Ordering::Relaxed);
         shared
             .drain_delay_ms

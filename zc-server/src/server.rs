@@ -1,6 +1,5 @@
 //! Starts the workers, and owns their end.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 use std::{fmt, io, thread};
@@ -11,7 +10,7 @@ use crate::admin::Sources;
 use crate::admin::status::worker_name;
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, ListenAddress, LogFormat};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -142,6 +141,7 @@ impl Server {
         let seats: Vec<Seat> = seats.collect::<io::Result<_>>().map_err(StartError::Io)?;
         let shared = Arc::new(ServerState::new(
             config.connections_max,
+            handshakes_max(&config),
             end_times(&config),
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             Some(DrainCount::of_workers(seats.len())),
@@ -200,8 +200,8 @@ impl Server {
 
     /// Where metrics and health are told.
     #[must_use]
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|admin| admin.address)
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(|admin| &admin.address)
     }
 
     /// What the operator should know although the server starts.
@@ -385,6 +385,18 @@ impl Seat {
             waker,
         })
     }
+}
+
+/// The most TLS handshakes at a time.
+pub(crate) fn handshakes_max(config: &Config) -> Option<usize> {
+    #[cfg(feature = "tls")]
+    let max = (config.tls.as_ref()).and_then(|tls| tls.handshakes_max);
+    #[cfg(not(feature = "tls"))]
+    let max = {
+        let _ = config;
+        None
+    };
+    max.map(|max: std::num::NonZeroU32| max.get() as usize)
 }
 
 pub(crate) fn worker_limits(config: &Config) -> WorkerLimits {

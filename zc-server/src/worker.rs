@@ -1,7 +1,6 @@
 //! What one worker owns, and lends to the connection that it drives.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::sync::mpsc;
 use std::time::SystemTime;
 
 use mio::Token;
-use mio::net::TcpStream;
 use zc_core::{Completion, DiskRing, Fetcher, Progress, SendError};
 use zc_http::{Headers, HttpTime, Limits, Persistence};
 
@@ -36,6 +34,7 @@ use crate::respond::prepared::DATE_BYTES;
 use crate::respond::reply::{Buffers, Moment, Place, Ready};
 use crate::respond::response::{ExchangeId, Response};
 use crate::services::Services;
+use crate::socket::{PeerAddress, Stream};
 
 /// The most that one read takes from a socket, in bytes. It is also what one connection may hold beyond
 /// a head that is not complete yet.
@@ -70,7 +69,9 @@ pub(crate) enum WorkerMessage {
     /// What a thread has done for an exchange of a connection.
     Done(Token, ExchangeId, Done),
     /// A connection that another worker has accepted.
-    Connection(TcpStream, Arrival),
+    Connection(Stream, Arrival),
+    /// A place for a TLS handshake is this worker's, which has waited for it.
+    HandshakeGranted,
     /// Another worker, this one by number, has a connection to accept and no room for it.
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
@@ -104,7 +105,7 @@ pub(crate) enum Life {
 /// How a connection has come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddress,
     /// What its listener speaks.
     pub(crate) spoken: Spoken,
 }
@@ -299,9 +300,9 @@ impl Worker {
 
     /// Who has sent a request with these fields, on a connection of `client`.
     #[inline]
-    pub(crate) fn sender(&mut self, client: SocketAddr, headers: &Headers<'_>) -> Sender {
+    pub(crate) fn sender(&mut self, client: PeerAddress, headers: &Headers<'_>) -> Sender {
         self.clients
-            .sender(client.ip(), headers, &mut self.request_ids)
+            .sender(client.host(), headers, &mut self.request_ids)
     }
 
     /// The same of what could not be read as a request, or was not.
@@ -310,8 +311,8 @@ impl Worker {
     }
 
     /// Counts a connection of `client`, and tells the operator when it has too many.
-    pub(crate) fn admit(&self, client: SocketAddr) -> Admission {
-        let admission = self.clients.admit(client.ip());
+    pub(crate) fn admit(&self, client: PeerAddress) -> Admission {
+        let admission = self.clients.admit(client.host());
         if let Admission::Refused { max } = admission {
             self.services.diagnostics.warn_of_crowd(client, max);
         }

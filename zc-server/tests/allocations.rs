@@ -115,7 +115,7 @@ fn serve(
     config.threads = 1;
     config.clients = clients;
     // Counting for the metrics allocates nothing either.
-    config.admin_bind = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    config.admin_bind = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into());
     config.header_timeout_ms = HOUR_MS;
     config.idle_timeout_ms = HOUR_MS;
     config.send_timeout_ms = HOUR_MS;
@@ -125,7 +125,8 @@ fn serve(
         ..CacheLimits::default()
     };
     let server = Server::bind(config).expect("a server");
-    let (address, handle) = (server.listening()[0].address, server.handle());
+    let address = server.listening()[0].address.socket_address();
+    let (address, handle) = (address.expect("of TCP"), server.handle());
     let run = std::thread::spawn(move || {
         server.run().expect("nothing fails");
     });

@@ -39,7 +39,8 @@ fn config(root: &Path, name: &str) -> Config {
 /// Runs `test` beside a server of `config`, which must then drain.
 fn serving(config: Config, test: impl FnOnce(SocketAddr, &Handle)) {
     let server = Server::bind(config).expect("a server");
-    let (address, handle) = (server.listening()[0].address, server.handle());
+    let address = server.listening()[0].address.socket_address();
+    let (address, handle) = (address.expect("of TCP"), server.handle());
     let running = std::thread::spawn(move || server.run());
     test(address, &handle);
     handle.stop();

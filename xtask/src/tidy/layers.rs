@@ -29,9 +29,10 @@ const LAYERS: &[&[(&str, Knows)]] = &[
         ("pool", Below),
         ("mailbox", Below),
         ("rate", Below),
+        ("socket", Below),
     ],
     &[("config", Below)],
-    &[("clients", Only(&["config"]))],
+    &[("clients", Only(&["config", "socket"]))],
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),

@@ -1,6 +1,5 @@
 //! What is under way, as JSON.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
@@ -12,6 +11,7 @@ use super::Sources;
 use crate::disk::DiskState;
 use crate::files::open_file::{FileHandle, path_of};
 use crate::observe::counters::{BodyPath, Counter, Phase, Words, WorkerCounters};
+use crate::socket::PeerAddress;
 
 /// How long all workers together have to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(crate) struct WorkerSnapshot {
 /// A response that is under way.
 #[derive(Debug)]
 pub(crate) struct Transfer {
-    pub(crate) client: SocketAddr,
+    pub(crate) client: PeerAddress,
     /// The file that it is of, if it is of one.
     pub(crate) file: Option<Arc<FileHandle>>,
     pub(crate) path: BodyPath,

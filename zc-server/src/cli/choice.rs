@@ -37,7 +37,7 @@ pub enum Precompressed {
 }
 
 /// An address of plain HTTP, or that there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     /// This address.
     At(Bind),

@@ -35,7 +35,7 @@ pub struct ClientArgs {
     ///
     /// If the peer is in one of these networks, the client is the last address in X-Forwarded-For that is in none. If
     /// there is no X-Forwarded-For, Forwarded is used. From all other peers both fields are ignored. CIDR is a network
-    /// such as 10.0.0.0/8, or an address. May be repeated.
+    /// such as 10.0.0.0/8, or an address, or unix: for all peers on Unix-domain sockets. May be repeated.
     #[arg(
         long = "trusted-proxy",
         value_name = "CIDR",
@@ -48,7 +48,7 @@ pub struct ClientArgs {
 
     /// Serve clients of these networks only
     ///
-    /// Other clients are answered with 403. May be repeated.
+    /// Other clients are answered with 403. CIDR is as for --trusted-proxy. May be repeated.
     #[arg(
         long,
         value_name = "CIDR",
@@ -75,8 +75,8 @@ pub struct ClientArgs {
     /// Open connections of one address
     ///
     /// A further connection is answered with 503, and closed before the handshake with HTTPS. The number is for all
-    /// worker threads together. Addresses of IPv6 are counted by their /64. Connections of --trusted-proxy are not
-    /// counted. Browsers and download managers open 6 to 16 connections, and many clients may share an address: use 64
+    /// worker threads together. Addresses of IPv6 are counted by their /64. Connections of --trusted-proxy and
+    /// on Unix-domain sockets are not counted. Browsers and download managers open 6 to 16 connections, and many clients may share an address: use 64
     /// or more.
     #[arg(
         long = "max-connections-per-ip",
@@ -96,7 +96,7 @@ pub struct ClientArgs {
 }
 
 /// A value of --proxy-protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proxied {
     /// Every listener.
     Everywhere,

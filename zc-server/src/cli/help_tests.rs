@@ -10,11 +10,14 @@ use super::{Args, HELP_COLUMNS_MAX};
 /// The options by heading, in their order.
 const HEADINGS: &[(&str, &str)] = &[
     ("Configuration", "config"),
-    ("Listening", "bind threads congestion defer-accept"),
+    (
+        "Listening",
+        "bind threads congestion defer-accept socket-mode",
+    ),
     #[cfg(feature = "tls")]
     (
         "HTTPS",
-        "tls-cert tls-key tls-self-signed tls-bind tls-min tls-client-ca tls-ocsp handshake-timeout ktls \
+        "tls-cert tls-key tls-self-signed tls-bind tls-min tls-client-ca tls-ocsp handshake-timeout max-handshakes ktls \
          redirect-http acme-webroot hsts tls-key-log",
     ),
     (

@@ -1,6 +1,7 @@
 //! The options of clients, validated.
 
 use super::ClientArgs;
+use super::absolute::absolute_bind;
 use super::clients::Proxied;
 use crate::config::{Bind, Clients, ConfigError, ProxyProtocol};
 
@@ -25,10 +26,14 @@ fn proxy_protocol_from(
 ) -> Result<ProxyProtocol, ConfigError> {
     let mut on = Vec::new();
     for value in values {
-        match *value {
+        match value {
             Proxied::Everywhere => return Ok(ProxyProtocol::Everywhere),
-            Proxied::At(bind) if binds.iter().any(|&(_, other)| other == bind) => on.push(bind),
             Proxied::At(bind) => {
+                let bind = absolute_bind(bind)?;
+                if binds.iter().any(|(_, other)| *other == bind) {
+                    on.push(bind);
+                    continue;
+                }
                 let named = binds
                     .iter()
                     .map(|(option, bind)| format!("{option} {bind}"));
@@ -70,8 +75,8 @@ mod tests {
         let one = of(&[&binds[..], &["--proxy-protocol=localhost:8080"]].concat());
         let one = one.expect("right");
         assert_eq!(one, ProxyProtocol::On(vec![bind("8080")]));
-        assert!(one.is_on(bind("8080")) && !one.is_on(bind(":81")));
-        assert!(all.is_on(bind(":81")) && !ProxyProtocol::Off.is_on(bind(":81")));
+        assert!(one.is_on(&bind("8080")) && !one.is_on(&bind(":81")));
+        assert!(all.is_on(&bind(":81")) && !ProxyProtocol::Off.is_on(&bind(":81")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use zc_http::Coding;
 
+use super::absolute::{absolute_address, absolute_bind};
 use super::choice::{IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
@@ -27,22 +28,21 @@ impl TryFrom<Args> for Config {
         #[cfg(feature = "tls")]
         let tls = into_tls::tls_from(&args.tls, std::env::var_os(KEY_LOG_VARIABLE))?;
         let binds = binds_from(&args.listening.binds)?;
-        let named = binds.iter().map(|&bind| ("--bind", bind));
+        let named = binds.iter().map(|bind| ("--bind", bind.clone()));
         #[cfg(feature = "tls")]
         let named = named.chain(tls.iter().flat_map(|tls| {
             let binds = tls.binds.iter();
-            binds.map(|&bind| ("--tls-bind", bind))
+            binds.map(|bind| ("--tls-bind", bind.clone()))
         }));
         let mut named = named.collect::<Vec<_>>();
         if named.is_empty() {
             return Err(ConfigError::NothingToListenOn);
         }
         let clients = clients_from(&args.clients, &named)?;
-        let admin = args
-            .admin
-            .bind
-            .map(|address| ("--admin-bind", address.into()));
-        named.extend(admin);
+        let admin_bind = args.admin.bind.as_ref().map(absolute_address);
+        let admin_bind = admin_bind.transpose()?;
+        let admin = admin_bind.clone();
+        named.extend(admin.map(|address| ("--admin-bind", address.into())));
         refuse_repeated(&named)?;
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
@@ -63,7 +63,7 @@ impl TryFrom<Args> for Config {
             binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
             access_log: args.access_log,
-            admin_bind: args.admin.bind,
+            admin_bind,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
             send_timeout_ms: args.limits.send_timeout_ms,
@@ -88,6 +88,7 @@ impl TryFrom<Args> for Config {
             network: Network {
                 congestion: args.listening.congestion,
                 defer_accept: args.listening.defer_accept == Switch::On,
+                socket_mode: args.listening.socket_mode,
             },
         })
     }
@@ -116,8 +117,11 @@ fn refuse_served<'r>(
 
 /// Refuses two options that listen on the same address: the second one could not be bound.
 fn refuse_repeated(binds: &[(&'static str, Bind)]) -> Result<(), ConfigError> {
-    for (index, &(option, other)) in binds.iter().enumerate() {
-        let common = |&(first, one): &(&'static str, Bind)| Some((first, one, one.common(other)?));
+    for (index, (option, other)) in binds.iter().enumerate() {
+        let common = |(first, one): &(&'static str, Bind)| {
+            let address = one.common(other)?;
+            Some((*first, one.clone(), address))
+        };
         if let Some((first, one, address)) = binds[..index].iter().find_map(common) {
             return Err(ConfigError::BindRepeated {
                 one: format!("{first} {one}"),
@@ -135,7 +139,7 @@ fn binds_from(list: &[Listen]) -> Result<Vec<Bind>, ConfigError> {
         [Listen::Off] => Ok(Vec::new()),
         list => {
             let binds = list.iter().map(|listen| match listen {
-                Listen::At(bind) => Ok(*bind),
+                Listen::At(bind) => absolute_bind(bind),
                 Listen::Off => Err(ConfigError::BindOffBesideOthers),
             });
             binds.collect()

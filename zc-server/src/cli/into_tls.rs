@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::TlsArgs;
+use super::absolute::{absolute, absolute_bind};
 use crate::config::ConfigError;
 use crate::config::tls::{CertificateFiles, Certificates, Tls};
 
@@ -24,11 +25,13 @@ pub(super) fn tls_from(
     };
     let mut tls = Tls::new(certificates);
     if !args.tls_binds.is_empty() {
-        tls.binds.clone_from(&args.tls_binds);
+        let binds = args.tls_binds.iter().map(absolute_bind);
+        tls.binds = binds.collect::<Result<_, _>>()?;
     }
     tls.version_min = args.version_min;
     tls.client_ca = args.client_ca.as_deref().map(absolute).transpose()?;
     tls.handshake_timeout_ms = args.handshake_timeout_ms;
+    tls.handshakes_max = args.handshakes_max.0;
     tls.kernel = args.kernel;
     tls.redirect_http = args.redirect_http;
     tls.hsts_seconds = args.hsts_seconds;
@@ -105,12 +108,4 @@ fn needing_certificate(args: &TlsArgs) -> Option<String> {
         .or_else(|| args.redirect_http.then(|| "--redirect-http".to_owned()))
         .or_else(|| Some(format!("--hsts={}", args.hsts_seconds?)))
         .or_else(|| args.key_log.then(|| "--tls-key-log".to_owned()))
-}
-
-/// The path from `/`: the program leaves its directory, and the files are read again later. Links stay.
-fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
-    crate::config::absolute(path).map_err(|error| ConfigError::CurrentDirectory {
-        path: path.to_owned(),
-        error,
-    })
 }

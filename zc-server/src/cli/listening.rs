@@ -14,7 +14,8 @@ pub struct ListeningArgs {
     ///
     /// `8080` and `localhost:8080` listen on the loopback addresses only, IPv4 and IPv6. `:8080` and
     /// `[::]:8080` listen on every address, IPv4 and IPv6. `127.0.0.1:8080` and `[::1]:8080` are single
-    /// addresses. With port 0 the kernel chooses a free port. May be repeated. With off there is HTTPS alone.
+    /// addresses. With port 0 the kernel chooses a free port. `unix:PATH` is a Unix-domain socket, which is made, and
+    /// removed at the end. May be repeated. With off there is HTTPS alone.
     #[arg(
         long = "bind",
         value_name = "ADDR",
@@ -62,4 +63,18 @@ pub struct ListeningArgs {
         default_value_t = Switch::On
     )]
     pub defer_accept: Switch,
+
+    /// Mode of Unix sockets
+    ///
+    /// The permissions of sockets of unix:PATH, in octal as for chmod. Whoever may write to a socket may connect: with
+    /// 0660 the user and the group of the server, with 0666 everybody on this machine.
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "ZC_SOCKET_MODE",
+        hide_env_values = true,
+        default_value = "0660",
+        value_parser = parse::socket_mode
+    )]
+    pub socket_mode: u32,
 }

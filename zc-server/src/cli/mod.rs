@@ -3,6 +3,7 @@
 //! The comments of options are the text of the help: the first paragraph that of `-h`, all of them that of
 //! `--help`. The first paragraph has no period at its end, and fits one line beside its option.
 
+mod absolute;
 mod admin;
 mod caching;
 mod choice;

@@ -15,7 +15,7 @@ use super::choice::Listen;
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
-    Cidr, DISK_THREADS_MAX, ParseBindError, ParseCidrError, THREADS_MAX,
+    Cidr, DISK_THREADS_MAX, ListenAddress, ParseBindError, ParseCidrError, THREADS_MAX,
 };
 
 /// The longest duration, 24 hours: a longer one has the wrong unit.
@@ -75,16 +75,27 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
 }
 
 /// Parses the address of the admin listener: a port alone is on the loopback.
-pub(crate) fn admin_bind(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn admin_bind(text: &str) -> Result<ListenAddress, String> {
     match text.parse() {
-        Ok(Bind::Address(address)) => Ok(address),
-        Ok(Bind::Loopback(port) | Bind::Everywhere(port)) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Ok(Bind::Address(address)) => Ok(address.into()),
+        Ok(Bind::Loopback(port) | Bind::Everywhere(port)) => {
+            Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+        }
+        Ok(Bind::Unix(path)) => Ok(ListenAddress::Unix(path)),
         Err(ParseBindError) => Err(
             "not an address with a port; examples: 9180 (this machine only), 10.0.0.7:9180, \
-             0.0.0.0:9180 (every address)"
+             0.0.0.0:9180 (every address), unix:/run/zc-admin.sock"
                 .to_owned(),
         ),
     }
+}
+
+/// Parses the permission bits of a Unix-domain socket.
+pub(crate) fn socket_mode(text: &str) -> Result<u32, String> {
+    let is_octal = text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal);
+    mode.filter(|mode| mode & !0o777 == 0)
+        .ok_or_else(|| "not a mode of three octal digits; examples: 660, 0600, 0666".to_owned())
 }
 
 /// Parses a URL of HTTP, and leaves it as it is.

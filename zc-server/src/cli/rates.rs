@@ -113,7 +113,7 @@ fn rate_rule(text: &str) -> Result<RateRule, String> {
 }
 
 /// Parses a number from 1, or `off`.
-fn count_or_off(text: &str) -> Result<CountOrOff, String> {
+pub(super) fn count_or_off(text: &str) -> Result<CountOrOff, String> {
     match (text, text.parse()) {
         ("off", _) => Ok(CountOrOff(None)),
         (_, Ok(number)) => Ok(CountOrOff(Some(number))),

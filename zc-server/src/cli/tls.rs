@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::parse;
+use super::rates::{CountOrOff, count_or_off};
 use crate::config::Bind;
 use crate::config::tls::{KernelTls, TlsVersion, is_certificate_name};
 
@@ -120,6 +121,20 @@ pub struct TlsArgs {
         value_parser = parse::duration_ms
     )]
     pub handshake_timeout_ms: u64,
+
+    /// TLS handshakes at a time
+    ///
+    /// The number for all worker threads together. While there are so many, further connections of HTTPS wait in the
+    /// listen queue; listeners of HTTP are not affected. off is no limit.
+    #[arg(
+        long = "max-handshakes",
+        value_name = "N",
+        env = "ZC_MAX_HANDSHAKES",
+        hide_env_values = true,
+        default_value = "off",
+        value_parser = count_or_off
+    )]
+    pub handshakes_max: CountOrOff,
 
     /// Use kernel TLS
     ///

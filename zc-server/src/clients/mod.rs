@@ -14,6 +14,7 @@ use std::sync::Arc;
 use zc_http::Headers;
 
 use crate::config::{self, Networks};
+use crate::socket::Host;
 use per_address::PerAddress;
 
 pub(crate) use per_address::Counted;
@@ -95,13 +96,8 @@ impl Clients {
 
     /// Who has sent a request with these fields, on a connection of `peer`.
     #[inline]
-    pub(crate) fn sender(
-        &self,
-        peer: IpAddr,
-        headers: &Headers<'_>,
-        ids: &mut RequestIds,
-    ) -> Sender {
-        let is_trusted = !self.trusted.is_empty() && self.trusted.contains(peer);
+    pub(crate) fn sender(&self, peer: Host, headers: &Headers<'_>, ids: &mut RequestIds) -> Sender {
+        let is_trusted = !self.trusted.is_empty() && self.trusted.has(peer);
         Sender {
             client: is_trusted
                 .then(|| forwarded::client(headers, &self.trusted))
@@ -123,14 +119,15 @@ impl Clients {
 
     /// Whether `client` may not ask.
     #[inline]
-    pub(crate) fn is_forbidden(&self, client: IpAddr) -> bool {
-        let is_left_out = || !self.allow.is_empty() && !self.allow.contains(client);
-        self.deny.contains(client) || is_left_out()
+    pub(crate) fn is_forbidden(&self, client: Host) -> bool {
+        let is_left_out = || !self.allow.is_empty() && !self.allow.has(client);
+        self.deny.has(client) || is_left_out()
     }
 
-    /// Counts a connection of `client`. Those of trusted proxies are of many clients, and not counted.
-    pub(crate) fn admit(&self, client: IpAddr) -> Admission {
-        let Some(per_address) = &self.per_address else {
+    /// Counts a connection of `client`. Those of trusted proxies are of many clients, and not counted; nor are those
+    /// on Unix-domain sockets, which come from no address.
+    pub(crate) fn admit(&self, client: Host) -> Admission {
+        let (Some(per_address), Host::Internet(client)) = (&self.per_address, client) else {
             return Admission::Free;
         };
         if self.trusted.contains(client) {

@@ -244,7 +244,7 @@ fn denied_goes_before_allowed_and_allowed_leaves_out_all_others() {
         });
         let address: IpAddr = address.parse().expect(address);
         assert_eq!(
-            clients.is_forbidden(address),
+            clients.is_forbidden(Host::Internet(address)),
             expected,
             "{allow:?} {deny:?} {address}"
         );
@@ -259,16 +259,20 @@ fn connections_of_trusted_proxies_do_not_count() {
         ..config::Clients::default()
     });
     let address = |text: &str| text.parse::<IpAddr>().expect(text);
-    let first = clients.admit(address("192.0.2.1"));
+    let first = clients.admit(Host::Internet(address("192.0.2.1")));
     assert!(matches!(first, Admission::Counted(_)));
-    let second = clients.admit(address("192.0.2.1"));
+    let second = clients.admit(Host::Internet(address("192.0.2.1")));
     assert!(matches!(second, Admission::Refused { max: 1 }));
     for _ in 0..3 {
         assert!(matches!(
-            clients.admit(address("10.0.0.1")),
+            clients.admit(Host::Internet(address("10.0.0.1"))),
             Admission::Free
         ));
     }
     drop(first);
-    assert!(!clients.admit(address("192.0.2.1")).is_refused());
+    assert!(
+        !clients
+            .admit(Host::Internet(address("192.0.2.1")))
+            .is_refused()
+    );
 }

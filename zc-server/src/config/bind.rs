@@ -2,7 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use crate::text::OneLine;
+
+/// What stands before the path of a Unix-domain socket, as in nginx.
+const UNIX: &str = "unix:";
 
 /// What is spoken on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +47,7 @@ impl fmt::Display for Scheme {
 }
 
 /// Where to listen. Port 0 lets the system choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bind {
     /// One address. `[::]` takes connections by IPv4 as well, unless an address of IPv4 with the same
     /// port is listened on beside it.
@@ -50,6 +56,61 @@ pub enum Bind {
     Loopback(u16),
     /// Every address of the machine, by IPv4 and by IPv6.
     Everywhere(u16),
+    /// A Unix-domain socket with this path, which is made.
+    Unix(PathBuf),
+}
+
+/// Where somebody listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address with its port.
+    Internet(SocketAddr),
+    /// The path of a Unix-domain socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// The address with its port; `None` of a Unix-domain socket.
+    #[must_use]
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Internet(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The URL where `scheme` is spoken there: `http://127.0.0.1:80/`, or `http+unix:/run/zc.sock`.
+    #[must_use]
+    pub fn url(&self, scheme: Scheme) -> String {
+        match self {
+            Self::Internet(address) => format!("{scheme}://{address}/"),
+            Self::Unix(_) => format!("{scheme}+{self}"),
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Internet(address)
+    }
+}
+
+impl From<ListenAddress> for Bind {
+    fn from(address: ListenAddress) -> Self {
+        match address {
+            ListenAddress::Internet(address) => Self::Address(address),
+            ListenAddress::Unix(path) => Self::Unix(path),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Internet(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", OneLine(path)),
+        }
+    }
 }
 
 /// Text that is no [`Bind`].
@@ -57,33 +118,39 @@ pub enum Bind {
 pub struct ParseBindError;
 
 impl Bind {
-    /// The port; 0 for any.
+    /// The port; 0 for any, and `None` of a Unix-domain socket.
     #[must_use]
-    pub fn port(self) -> u16 {
+    pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Address(address) => address.port(),
-            Self::Loopback(port) | Self::Everywhere(port) => port,
+            Self::Address(address) => Some(address.port()),
+            Self::Loopback(port) | Self::Everywhere(port) => Some(*port),
+            Self::Unix(_) => None,
         }
     }
 
     /// The addresses, without the port.
-    fn addresses(self) -> Vec<IpAddr> {
+    fn addresses(&self) -> Vec<IpAddr> {
         match self {
             Self::Address(address) => vec![address.ip()],
             Self::Loopback(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Self::Everywhere(_) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            Self::Unix(_) => Vec::new(),
         }
     }
 
     /// Whether this is an address of IPv4.
-    pub(crate) fn is_ipv4(self) -> bool {
+    pub(crate) fn is_ipv4(&self) -> bool {
         matches!(self, Self::Address(SocketAddr::V4(_)) | Self::Loopback(_))
     }
 
     /// The address that both listen on, if there is one. With port 0 the system chooses two different
     /// ports.
-    pub(crate) fn common(self, other: Self) -> Option<SocketAddr> {
-        if self.port() != other.port() || self.port() == 0 {
+    pub(crate) fn common(&self, other: &Self) -> Option<ListenAddress> {
+        if let (Self::Unix(path), Self::Unix(other)) = (self, other) {
+            return (path == other).then(|| ListenAddress::Unix(path.clone()));
+        }
+        let port = self.port().filter(|&port| port != 0)?;
+        if Some(port) != other.port() {
             return None;
         }
         let includes = |one: IpAddr, other: IpAddr| {
@@ -101,7 +168,7 @@ impl Bind {
                     (false, false) => None,
                 },
             );
-        common.next().map(|ip| SocketAddr::new(ip, self.port()))
+        common.next().map(|ip| SocketAddr::new(ip, port).into())
     }
 }
 
@@ -114,8 +181,8 @@ impl From<SocketAddr> for Bind {
 impl FromStr for Bind {
     type Err = ParseBindError;
 
-    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` or `8080`. No other names are
-    /// looked up. A port alone is the loopback, since nobody has said more; `:8080` is every address, as
+    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080`, `8080` or `unix:PATH`. No other names
+    /// are looked up. A port alone is the loopback, since nobody has said more; `:8080` is every address, as
     /// in Go and Caddy.
     fn from_str(text: &str) -> Result<Self, ParseBindError> {
         // `u16` would take a sign, too.
@@ -124,6 +191,9 @@ impl FromStr for Bind {
             digits.parse().ok().filter(|_| is_number)
         };
         let text = text.trim();
+        if let Some(path) = text.strip_prefix(UNIX).filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(path.into()));
+        }
         if let Some(port) = port(text) {
             return Ok(Self::Loopback(port));
         }
@@ -144,6 +214,7 @@ impl fmt::Display for Bind {
             Self::Address(address) => address.fmt(f),
             Self::Loopback(port) => write!(f, "localhost:{port}"),
             Self::Everywhere(port) => write!(f, ":{port}"),
+            Self::Unix(path) => write!(f, "{UNIX}{}", OneLine(path)),
         }
     }
 }
@@ -152,7 +223,7 @@ impl fmt::Display for ParseBindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "not an address with a port; examples: 127.0.0.1:8080, [::1]:8080, :8080 (every address), \
-             8080 (this machine only)",
+             8080 (this machine only), unix:/run/zc.sock",
         )
     }
 }
@@ -175,6 +246,7 @@ mod tests {
             ("LOCALHOST:80", Bind::Loopback(80), "localhost:80"),
             (":8080", Bind::Everywhere(8080), ":8080"),
             (" 0 ", Bind::Loopback(0), "localhost:0"),
+            ("unix:/a b:1", Bind::Unix("/a b:1".into()), "unix:/a b:1"),
         ] {
             assert_eq!(parsed(text), expected, "{text}");
             assert_eq!(expected.to_string(), shown);
@@ -207,6 +279,8 @@ mod tests {
             "[::1]80",
             "80:",
             "8080:localhost",
+            "unix:",
+            "unix",
         ] {
             assert_eq!(wrong.parse::<Bind>(), Err(ParseBindError), "{wrong}");
         }
@@ -231,10 +305,16 @@ mod tests {
             // The system chooses two ports.
             ("0", "0", None),
             (":0", "127.0.0.1:0", None),
+            ("unix:/a", "unix:/a", Some("unix:/a")),
+            ("unix:/a", "unix:/b", None),
+            ("unix:/80", "80", None),
         ] {
-            let common = common.map(|text| text.parse().expect("an address"));
-            assert_eq!(parsed(one).common(parsed(other)), common, "{one} {other}");
-            assert_eq!(parsed(other).common(parsed(one)), common, "{other} {one}");
+            let found = parsed(one).common(&parsed(other));
+            let found = found.map(|address| address.to_string());
+            assert_eq!(found.as_deref(), common, "{one} {other}");
+            let found = parsed(other).common(&parsed(one));
+            let found = found.map(|address| address.to_string());
+            assert_eq!(found.as_deref(), common, "{other} {one}");
         }
     }
 }

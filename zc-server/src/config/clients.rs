@@ -7,6 +7,10 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::Bind;
+use crate::socket::Host;
+
+/// Stands for the peers on Unix-domain sockets, as in nginx.
+const UNIX: &str = "unix:";
 
 /// Who may ask, and who is believed about that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,10 +44,10 @@ pub enum ProxyProtocol {
 impl ProxyProtocol {
     /// Whether the connections of the listener that is named `bind` begin with the header.
     #[must_use]
-    pub fn is_on(&self, bind: Bind) -> bool {
+    pub fn is_on(&self, bind: &Bind) -> bool {
         match self {
             Self::Off => false,
-            Self::On(binds) => binds.contains(&bind),
+            Self::On(binds) => binds.contains(bind),
             Self::Everywhere => true,
         }
     }
@@ -53,9 +57,16 @@ impl ProxyProtocol {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Networks(Vec<Cidr>);
 
-/// A network of addresses (RFC 4632), or a single address.
+/// A network of addresses (RFC 4632), a single address, or the peers on Unix-domain sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cidr(IpNet);
+pub struct Cidr(Range);
+
+/// Whom a [`Cidr`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Internet(IpNet),
+    Unix,
+}
 
 /// Text that is no [`Cidr`]. Displayed with what is wrong and an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +90,16 @@ impl Networks {
     /// Whether one of them has `address`.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.0.contains(&address))
+        self.has(Host::Internet(address))
+    }
+
+    /// Whether one of them has `host`.
+    pub(crate) fn has(&self, host: Host) -> bool {
+        self.0.iter().any(|network| match (network.0, host) {
+            (Range::Internet(network), Host::Internet(address)) => network.contains(&address),
+            (Range::Unix, Host::Unix) => true,
+            _ => false,
+        })
     }
 }
 
@@ -92,9 +112,12 @@ impl FromIterator<Cidr> for Networks {
 impl FromStr for Cidr {
     type Err = ParseCidrError;
 
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, and single addresses without a prefix.
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, single addresses without a prefix, and `unix:`.
     fn from_str(text: &str) -> Result<Self, ParseCidrError> {
         let text = text.trim();
+        if text == UNIX {
+            return Ok(Self(Range::Unix));
+        }
         let network = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse().map_err(|_| ParseCidrError::Unknown)?,
@@ -104,17 +127,20 @@ impl FromStr for Cidr {
                 Err(ParseCidrError::Mapped)
             }
             _ if network.trunc() != network => {
-                let right = Self(network.trunc());
+                let right = Self(Range::Internet(network.trunc()));
                 Err(ParseCidrError::BitsBehindPrefix(right))
             }
-            _ => Ok(Self(network)),
+            _ => Ok(Self(Range::Internet(network))),
         }
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.0 {
+            Range::Internet(network) => network.fmt(f),
+            Range::Unix => f.write_str(UNIX),
+        }
     }
 }
 
@@ -122,7 +148,7 @@ impl fmt::Display for ParseCidrError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str(
-                "not an address or a network; examples: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32",
+                "not an address or a network; examples: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32, unix:",
             ),
             Self::BitsBehindPrefix(right) => {
                 write!(f, "bits are set behind the prefix; the network is {right}")
@@ -172,6 +198,10 @@ mod tests {
                 "{address}"
             );
         }
+        assert!(!networks.has(Host::Unix));
+        let unix: Networks = [parsed("unix:").expect("a word")].into_iter().collect();
+        assert!(unix.has(Host::Unix));
+        assert!(!unix.contains("127.0.0.1".parse().expect("an address")));
         assert!(!Networks::default().contains("10.0.0.1".parse().expect("an address")));
         let all: Networks = [parsed("0.0.0.0/0").expect("a network")]
             .into_iter()
@@ -182,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_network_is_said() {
-        let unknown = "not an address or a network; examples: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32";
+        let unknown =
+            "not an address or a network; examples: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32, unix:";
         for (text, said) in [
             ("", unknown),
             ("10", unknown),
@@ -190,6 +221,7 @@ mod tests {
             ("10.0.0.0/", unknown),
             ("10.0.0.0/8/8", unknown),
             ("example.org", unknown),
+            ("unix:/a", unknown),
             (
                 "10.1.2.3/8",
                 "bits are set behind the prefix; the network is 10.0.0.0/8",

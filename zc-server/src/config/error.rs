@@ -1,10 +1,10 @@
 //! Errors of a configuration.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use super::ListenAddress;
 use crate::text::OneLine;
 #[cfg(feature = "tls")]
 use crate::text::counted;
@@ -44,7 +44,7 @@ pub enum ConfigError {
         /// The option that is given then.
         other: String,
         /// The address that both have.
-        address: SocketAddr,
+        address: ListenAddress,
     },
     /// An option names a listener that is not there.
     NoSuchListener {
@@ -107,7 +107,6 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// A path is relative, and the directory that the program was started in cannot be read.
-    #[cfg(feature = "tls")]
     CurrentDirectory {
         /// The path as given.
         path: PathBuf,
@@ -132,8 +131,9 @@ impl ConfigError {
             | Self::NothingToListenOn
             | Self::RateRepeated
             | Self::PrecompressedOffBesideOthers => 2,
+            Self::CurrentDirectory { .. } => 1,
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
+            Self::AcmeWebroot { .. } => 1,
             #[cfg(feature = "tls")]
             Self::CertificateMissing { .. }
             | Self::KeyCount { .. }
@@ -183,6 +183,11 @@ impl fmt::Display for ConfigError {
             Self::NothingToListenOn => f.write_str(
                 "--bind is `off`, and there is no HTTPS; name an address, or add --tls-cert or --tls-self-signed",
             ),
+            Self::CurrentDirectory { path, error } => write!(
+                f,
+                "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
+                OneLine(path)
+            ),
             Self::RateRepeated => f.write_str(
                 "--limit-rate is given twice without a glob; remove one, or write GLOB=RATE",
             ),
@@ -231,9 +236,7 @@ fn fmt_root(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// What is wrong with the options of HTTPS.
 #[cfg(feature = "tls")]
 fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use ConfigError::{
-        AcmeWebroot, CertificateMissing, CurrentDirectory, KeyCount, KeyLogFileUnset, OcspCount,
-    };
+    use ConfigError::{AcmeWebroot, CertificateMissing, KeyCount, KeyLogFileUnset, OcspCount};
     match error {
         CertificateMissing { option } => write!(
             f,
@@ -269,11 +272,6 @@ fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "--acme-webroot `{}` cannot be served: {error}; name a directory",
             OneLine(path)
         ),
-        CurrentDirectory { path, error } => write!(
-            f,
-            "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
-            OneLine(path)
-        ),
         _ => Ok(()),
     }
 }
@@ -282,9 +280,10 @@ impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::RootUnreadable { error, .. } => Some(error),
+            Self::CurrentDirectory { error, .. } => Some(error),
             Self::Site { error, .. } => Some(error.as_ref()),
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { error, .. } | Self::CurrentDirectory { error, .. } => Some(error),
+            Self::AcmeWebroot { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -24,14 +24,13 @@ use std::{
 use clap::ValueEnum;
 
 pub(crate) use bind::Spoken;
-pub use bind::{Bind, ParseBindError, Scheme};
+pub use bind::{Bind, ListenAddress, ParseBindError, Scheme};
 pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::{Files, Site};
 pub use limits::ConnectionLimits;
-pub use network::{Congestion, Network};
+pub use network::{Congestion, Network, SOCKET_MODE_DEFAULT};
 pub use root::ServedRoot;
-#[cfg(feature = "tls")]
 pub(crate) use root::absolute;
 
 /// The default port.
@@ -101,7 +100,7 @@ pub struct Config {
     /// Whether and how responses are logged to standard output.
     pub access_log: LogFormat,
     /// Where metrics and health are told, apart from what is served; `None` for nowhere.
-    pub admin_bind: Option<SocketAddr>,
+    pub admin_bind: Option<ListenAddress>,
     /// Time limit for a whole request head, in milliseconds.
     pub header_timeout_ms: u64,
     /// Time after which a connection without a request is closed, in milliseconds.

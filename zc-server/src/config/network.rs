@@ -2,6 +2,9 @@
 
 use clap::ValueEnum;
 
+/// The default permission bits of Unix-domain sockets: the user and the group of the server.
+pub const SOCKET_MODE_DEFAULT: u32 = 0o660;
+
 /// Options of the listening sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -10,6 +13,8 @@ pub struct Network {
     /// Whether the kernel holds a new connection back until its first bytes arrive, for about a second
     /// (`TCP_DEFER_ACCEPT`, [`tcp(7)`](https://man7.org/linux/man-pages/man7/tcp.7.html)).
     pub defer_accept: bool,
+    /// The permission bits of Unix-domain sockets, as of `chmod(2)`.
+    pub socket_mode: u32,
 }
 
 impl Default for Network {
@@ -17,6 +22,7 @@ impl Default for Network {
         Self {
             congestion: Congestion::System,
             defer_accept: true,
+            socket_mode: SOCKET_MODE_DEFAULT,
         }
     }
 }

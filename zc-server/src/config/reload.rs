@@ -71,6 +71,7 @@ impl Config {
         let (new, old) = (network, &running.network);
         kept.keep("--congestion", &mut new.congestion, &old.congestion);
         kept.keep("--defer-accept", &mut new.defer_accept, &old.defer_accept);
+        kept.keep("--socket-mode", &mut new.socket_mode, &old.socket_mode);
         #[cfg(feature = "tls")]
         match (&mut *tls, &running.tls) {
             (Some(new), Some(old)) => {
@@ -116,6 +117,7 @@ mod tests {
         other.binds = Vec::new();
         other.threads += 1;
         other.network.defer_accept = false;
+        other.network.socket_mode = 0o600;
         other.network.congestion = crate::config::Congestion::Bbr;
         other.cache = CacheLimits {
             files: 1,
@@ -133,6 +135,7 @@ mod tests {
             "--threads",
             "--congestion",
             "--defer-accept",
+            "--socket-mode",
             "--cache-files",
             "--cache-bytes",
             "--cache-file-max",

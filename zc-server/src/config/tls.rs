@@ -1,6 +1,7 @@
 //! HTTPS: where it listens, and with which certificates.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -26,6 +27,8 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
     /// Time limit for a handshake, in milliseconds.
     pub handshake_timeout_ms: u64,
+    /// Handshakes under way at a time, over all threads; `None` for any number.
+    pub handshakes_max: Option<NonZeroU32>,
     /// Whether the kernel encrypts long responses.
     pub kernel: KernelTls,
     /// Whether listeners without TLS redirect to HTTPS.
@@ -48,6 +51,7 @@ impl Tls {
             version_min: TlsVersion::Tls12,
             client_ca: None,
             handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS_DEFAULT,
+            handshakes_max: None,
             kernel: KernelTls::Auto,
             redirect_http: false,
             hsts_seconds: None,

@@ -8,6 +8,7 @@ use super::{Connection, State, Step};
 use crate::clients::Admission;
 use crate::clients::proxy::{HEADER_BYTES_MAX, Preamble, WrongPreamble, parse};
 use crate::observe::counters::CloseReason;
+use crate::socket::PeerAddress;
 use crate::worker::Worker;
 
 /// How long one that is refused may take for its request, in milliseconds: it does not count, and would hold a
@@ -51,7 +52,7 @@ impl Connection {
                 if self.link.transport.skip(length).is_err() {
                     return Step::Closed;
                 }
-                self.link.client = client.unwrap_or(self.link.remote);
+                self.link.client = client.map_or(self.link.remote, PeerAddress::Internet);
                 self.welcome(worker)
             }
             Some(Err(wrong)) => {

@@ -1,7 +1,6 @@
 //! The other end of a connection, as its exchange sees it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use zc_core::{Progress, SendError};
@@ -12,14 +11,15 @@ use crate::connection::transport::Transport;
 use crate::exchange::{Ending, Peer};
 use crate::observe::record::Client;
 use crate::rate::Bucket;
+use crate::socket::PeerAddress;
 
 /// The socket, and who is at its other end.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) transport: Transport,
-    pub(super) remote: SocketAddr,
+    pub(super) remote: PeerAddress,
     /// The peer, or whom it names by the PROXY protocol.
-    pub(super) client: SocketAddr,
+    pub(super) client: PeerAddress,
     pub(super) admission: Admission,
     /// The peer takes nothing any more, as an event told.
     pub(super) is_gone: bool,

@@ -1,18 +1,19 @@
-//! A TCP socket: what it reads, writes, and knows of its readiness.
+//! The socket of a connection: what it reads, writes, and knows of its readiness.
 
 use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use zc_core::{HeadThenFile, SendError, Transfer};
 
-/// A TCP socket.
+use crate::socket::Stream;
+
+/// The socket of a connection.
 #[derive(Debug)]
 pub(super) struct Plain {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     readiness: Readiness,
 }
 
@@ -64,7 +65,7 @@ impl Written {
 }
 
 impl Plain {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             readiness: Readiness::Readable,
@@ -99,11 +100,11 @@ impl Plain {
     /// Reads once, into `scratch`.
     pub(super) fn fill<'s>(&mut self, scratch: &'s mut [u8]) -> io::Result<Fill<'s>> {
         loop {
-            match self.stream.read(scratch) {
+            match (&self.stream).read(scratch) {
                 Ok(0) => return Ok(Fill::Closed),
                 Ok(count) => {
                     // Fewer than there was room for: nothing is left until the next edge.
-                    if count < scratch.len() {
+                    if count < scratch.len() && self.stream.is_drained_by_short_reads() {
                         self.on_drained();
                     }
                     return Ok(Fill::Bytes(&scratch[..count]));

@@ -1,15 +1,14 @@
 //! A connection that is taken on only to be told that there is no room for it.
 
-use mio::net::TcpStream;
-
 use super::TURN_READS_MAX;
 use super::transport::{Fill, Transport};
 use crate::exchange::refuse_connection;
 use crate::observe::record::Client;
+use crate::socket::Stream;
 use crate::worker::{Arrival, Worker};
 
 /// Answers what has come on a new connection with 503 (Service Unavailable), and closes it.
-pub(crate) fn refuse(stream: TcpStream, arrival: Arrival, worker: &mut Worker) {
+pub(crate) fn refuse(stream: Stream, arrival: Arrival, worker: &mut Worker) {
     let mut transport = Transport::plain(stream);
     let mut received = Vec::new();
     let mut scratch = std::mem::take(&mut worker.scratch);

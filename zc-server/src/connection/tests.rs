@@ -11,6 +11,7 @@ use super::ending::LINGER_MS;
 use super::*;
 use crate::config::{Scheme, Spoken};
 use crate::observe::record::Outcome;
+use crate::socket::Stream;
 use crate::worker::Life;
 use crate::worker::testing::{Fixture, TIMEOUTS};
 
@@ -50,8 +51,11 @@ impl Scene {
         let client = StdTcpStream::connect(listener.local_addr().expect("bound")).expect("us");
         let (stream, remote) = listener.accept().expect("the client");
         stream.set_nonblocking(true).expect("a socket");
-        let transport = Transport::plain(TcpStream::from_std(stream));
-        let arrival = Arrival { remote, spoken };
+        let transport = Transport::plain(Stream::Tcp(TcpStream::from_std(stream)));
+        let arrival = Arrival {
+            remote: remote.into(),
+            spoken,
+        };
         let connection = Connection::new(transport, arrival, Admission::Free, 0, TIMEOUTS);
         let mut scene = Self {
             fixture,

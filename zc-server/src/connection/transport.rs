@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use mio::net::TcpStream;
 use mio::{Registry, Token};
 use zc_core::{Progress, SendError};
 
@@ -15,6 +14,7 @@ use super::secure::Secure;
 use crate::body::ResponseBody;
 use crate::config::Scheme;
 use crate::observe::record::TlsInfo;
+use crate::socket::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::FailedHandshake;
 
@@ -31,7 +31,7 @@ pub(crate) struct Transport {
 const TLS_BYTE_COST: u64 = 2;
 
 impl Transport {
-    pub(crate) fn plain(stream: TcpStream) -> Self {
+    pub(crate) fn plain(stream: Stream) -> Self {
         Self {
             socket: Plain::new(stream),
             #[cfg(feature = "tls")]
@@ -40,7 +40,7 @@ impl Transport {
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(stream: TcpStream, session: crate::tls::Session) -> Self {
+    pub(crate) fn tls(stream: Stream, session: crate::tls::Session) -> Self {
         Self {
             socket: Plain::new(stream),
             tls: Some(Box::new(Secure::new(session))),

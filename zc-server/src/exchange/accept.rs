@@ -14,6 +14,7 @@ use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
 use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
+use crate::socket::Host;
 use crate::worker::{Done, Life, Worker};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
@@ -168,7 +169,7 @@ fn respond_to(
 ) -> Responded {
     let sender = moment.sender;
     let client = sender.client;
-    let client = client.unwrap_or_else(|| peer.client().address.ip());
+    let client = client.map_or_else(|| peer.client().address.host(), Host::Internet);
     let status = if peer.is_refused() {
         Status::ServiceUnavailable
     } else if worker.clients.is_forbidden(client) {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::faults::{Faults, Kind};
+use crate::socket::PeerAddress;
 use crate::text::counted;
 
 /// The most lines in the queue of the writer. Further ones are suppressed and counted.
@@ -119,7 +119,7 @@ impl Diagnostics {
     /// Writes a line about a handshake with `remote` that failed. Any stranger can make one fail: few are told in a
     /// minute, and the others counted.
     #[cfg(feature = "tls")]
-    pub(crate) fn warn_of_handshake(&self, remote: SocketAddr, name: Option<&str>, reason: &str) {
+    pub(crate) fn warn_of_handshake(&self, remote: PeerAddress, name: Option<&str>, reason: &str) {
         if self.is_told(Kind::Handshake, remote, reason) {
             let name = name.map(|name| format!(" for {name}")).unwrap_or_default();
             let line = format!("HTTPS: the handshake with {remote}{name} failed: {reason}");
@@ -128,7 +128,7 @@ impl Diagnostics {
     }
 
     /// The same about a connection that does not begin as the PROXY protocol wants it.
-    pub(crate) fn warn_of_proxy_header(&self, peer: SocketAddr, reason: &str) {
+    pub(crate) fn warn_of_proxy_header(&self, peer: PeerAddress, reason: &str) {
         if self.is_told(Kind::ProxyHeader, peer, reason) {
             self.warn(format!(
                 "PROXY protocol: the connection from {peer} was closed: {reason}"
@@ -137,7 +137,7 @@ impl Diagnostics {
     }
 
     /// The same about a connection of a client that has `max` already.
-    pub(crate) fn warn_of_crowd(&self, client: SocketAddr, max: usize) {
+    pub(crate) fn warn_of_crowd(&self, client: PeerAddress, max: usize) {
         if self.is_told(Kind::Crowd, client, "") {
             let connections = counted(max as u64, "connection");
             self.warn(format!(
@@ -146,9 +146,9 @@ impl Diagnostics {
         }
     }
 
-    fn is_told(&self, kind: Kind, address: SocketAddr, reason: &str) -> bool {
+    fn is_told(&self, kind: Kind, address: PeerAddress, reason: &str) -> bool {
         let mut faults = self.shared.faults(kind);
-        faults.admit(address.ip(), reason, Instant::now())
+        faults.admit(address.host(), reason, Instant::now())
     }
 
     /// Waits until all lines so far are written, for [`FINISH_TIMEOUT`] at most.

@@ -1,8 +1,8 @@
 //! Faults of strangers: which are told, and how many are not.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::socket::Host;
 use crate::text::counted;
 
 /// The most lines in one interval: fewer than all warnings have in a second, so that others have room.
@@ -55,7 +55,7 @@ impl Kind {
 pub(super) struct Faults {
     began: Option<Instant>,
     /// The address and the reason of each that was told.
-    told: Vec<(IpAddr, String)>,
+    told: Vec<(Host, String)>,
     untold: u64,
     /// Those of earlier intervals.
     untold_before: u64,
@@ -63,10 +63,10 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Whether a failure is to be told: with the same address and reason it is once in an interval.
-    pub(super) fn admit(&mut self, address: IpAddr, reason: &str, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, address: Host, reason: &str, now: Instant) -> bool {
         self.end_interval(now);
         self.began.get_or_insert(now);
-        let is_known = |(known, why): &(IpAddr, String)| *known == address && why == reason;
+        let is_known = |(known, why): &(Host, String)| *known == address && why == reason;
         if self.told.len() == TOLD_MAX || self.told.iter().any(is_known) {
             self.untold += 1;
             return false;
@@ -100,7 +100,7 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
@@ -109,7 +109,7 @@ mod tests {
         let mut faults = Faults::default();
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
-        let address = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+        let address = |last| Host::Internet(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
         assert!(faults.admit(address(1), "a", at(0)));
         assert!(!faults.admit(address(1), "a", at(59)));
         assert!(faults.admit(address(1), "b", at(59)));

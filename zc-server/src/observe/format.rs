@@ -1,7 +1,6 @@
 //! The entries of the access log, and their formats.
 
 use std::io::Write;
-use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 use super::record::{Client, TlsInfo};
 use crate::clients::{RequestId, Sender};
 use crate::config::LogFormat;
+use crate::socket::Host;
 
 /// What the access log has of one response.
 #[derive(Debug, Clone)]
@@ -55,9 +55,9 @@ pub(crate) struct LogEntry<'a> {
 
 impl LogEntry<'_> {
     /// The client: what a trusted proxy says, or what the connection does.
-    fn address(&self) -> IpAddr {
+    fn address(&self) -> Host {
         let named = self.sender.client;
-        named.unwrap_or_else(|| self.client.address.ip())
+        named.map_or_else(|| self.client.address.host(), Host::Internet)
     }
 }
 
@@ -257,8 +257,8 @@ pub(crate) mod tests {
             // The example of Apache's manual, 2000-10-10 20:55:36 UTC.
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(971_211_336_000_042),
             client: Client {
-                remote: SocketAddr::from(([127, 0, 0, 1], 4711)),
-                address: SocketAddr::from(([127, 0, 0, 1], 4711)),
+                remote: SocketAddr::from(([127, 0, 0, 1], 4711)).into(),
+                address: SocketAddr::from(([127, 0, 0, 1], 4711)).into(),
                 tls: None,
             },
             sender: Sender::default(),
@@ -283,8 +283,8 @@ pub(crate) mod tests {
     fn hostile() -> LogEntry<'static> {
         LogEntry {
             client: Client {
-                remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
-                address: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+                remote: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)).into(),
+                address: SocketAddr::from((Ipv6Addr::LOCALHOST, 1)).into(),
                 tls: None,
             },
             request_line: b"GET /a\"b\\c\x1b[2J\n\xff\xc3\xa9\x7f HTTP/1.1",
@@ -383,7 +383,7 @@ pub(crate) mod tests {
     #[test]
     fn the_client_stands_beside_the_peer() {
         let mut entry = entry();
-        entry.client.address = SocketAddr::from(([192, 0, 2, 1], 5));
+        entry.client.address = SocketAddr::from(([192, 0, 2, 1], 5)).into();
         let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
         assert_eq!(
             (&value["remote"], &value["client"]),

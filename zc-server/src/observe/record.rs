@@ -1,12 +1,12 @@
 //! What the access log tells of a request, kept while its response is under way.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use zc_http::Request;
 
 use crate::clients::Sender;
+use crate::socket::PeerAddress;
 
 /// What the access log tells of a request.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(crate) struct RequestRecord<'b> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client<'c> {
     /// The peer: a proxy, where the PROXY protocol is spoken.
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: PeerAddress,
     /// The client of the connection: what the PROXY protocol says, or the peer.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: PeerAddress,
     /// `None` without TLS.
     pub(crate) tls: Option<&'c TlsInfo>,
 }

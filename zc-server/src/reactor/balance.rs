@@ -14,9 +14,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use mio::net::TcpStream;
-
 use crate::mailbox::Mailbox;
+use crate::socket::Stream;
 use crate::worker::{Arrival, Shortage, WorkerMessage};
 
 /// A worker that has so many connections may have one more than another, 9 of 8: handing over costs
@@ -59,10 +58,10 @@ impl Balance {
     /// one should have it. Gives it back if not.
     pub(crate) fn place(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         arrival: Arrival,
         accepted_by: usize,
-    ) -> Option<TcpStream> {
+    ) -> Option<Stream> {
         let chosen = self.choose(accepted_by);
         let count = |worker: usize| &self.workers[worker].connections;
         count(chosen).fetch_add(1, Ordering::Relaxed);
@@ -114,6 +113,12 @@ impl Balance {
         offered.is_ok()
     }
 
+    /// Gives `worker` a place for a handshake. False when it drains.
+    pub(super) fn offer_handshake(&self, worker: usize) -> bool {
+        let granted = |()| WorkerMessage::HandshakeGranted;
+        self.workers[worker].mailbox.offer((), granted).is_ok()
+    }
+
     /// Leaves a message for `worker`.
     pub(super) fn tell(&self, worker: usize, message: WorkerMessage) {
         self.workers[worker].mailbox.send(message);
@@ -136,6 +141,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Arc;
 
+    use mio::net::TcpStream;
     use mio::{Poll, Token, Waker};
 
     use super::*;
@@ -153,7 +159,10 @@ mod tests {
 
     fn arrival(remote: SocketAddr) -> Arrival {
         let spoken = Scheme::Http.into();
-        Arrival { remote, spoken }
+        Arrival {
+            remote: remote.into(),
+            spoken,
+        }
     }
 
     #[test]
@@ -164,7 +173,7 @@ mod tests {
         let mut kept = 0;
         for _ in 0..9 {
             let stream = std::net::TcpStream::connect(address).expect("us");
-            let stream = TcpStream::from_std(stream);
+            let stream = Stream::Tcp(TcpStream::from_std(stream));
             kept += usize::from(balance.place(stream, arrival(address), 1).is_some());
         }
         let arrived = |mailbox: &Mailbox<WorkerMessage>| mailbox.take().len();
@@ -180,7 +189,7 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         for count in 1..=4 {
             let stream = std::net::TcpStream::connect(address).expect("us");
-            let stream = TcpStream::from_std(stream);
+            let stream = Stream::Tcp(TcpStream::from_std(stream));
             assert!(balance.place(stream, arrival(address), 1).is_some());
             let load = |worker: usize| balance.workers[worker].connections.load(Ordering::Relaxed);
             assert_eq!((load(0), load(1)), (0, count));

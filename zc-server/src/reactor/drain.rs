@@ -88,6 +88,9 @@ impl Reactor {
         self.worker.life = Life::Draining {
             first_request_until_ms: self.worker.now_ms + FIRST_REQUEST_MS,
         };
+        for listener in &mut self.listeners {
+            listener.leave_path();
+        }
         // Closing a listener resets who has connected and was not accepted yet.
         for index in 0..self.listeners.len() {
             // Of a shared socket the queue stays, for who listens on it next.
@@ -106,6 +109,7 @@ impl Reactor {
             // registered alone.
             let _ = self.poll.registry().deregister(&mut listener.socket);
         }
+        self.return_handshakes();
         self.worker.mailbox.close();
         self.take_messages();
         self.grace_deadline_ms =

@@ -20,6 +20,7 @@ mod accept;
 pub(crate) mod balance;
 mod counting;
 pub(crate) mod drain;
+mod handshakes;
 mod idle;
 pub(crate) mod listener;
 mod pauses;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::config::Scheme;
 use crate::connection::{Connection, Idleness, Turn};
 use crate::observe::counters::Phase;
 use crate::reactor::idle::IdleConnections;
@@ -81,6 +83,10 @@ pub(crate) struct Reactor {
     poll: Poll,
     listeners: Vec<Listener>,
     accepting: Accepting,
+    /// Places for handshakes that were given to this worker, and that no connection has yet.
+    granted_handshakes: usize,
+    /// The listener that is looked at first.
+    first_listener: usize,
     reserve: Reserve,
     slots: Slots<Slot>,
     /// Those with a request, or that something has happened to.
@@ -114,6 +120,8 @@ struct Slot {
     armed_ms: u64,
     /// What it is counted as; `None` where nothing is.
     phase: Option<Phase>,
+    /// Whether it counts for `--max-handshakes`.
+    has_handshake_place: bool,
 }
 
 impl Reactor {
@@ -141,6 +149,8 @@ impl Reactor {
             poll,
             listeners,
             accepting: Accepting::NextTurn,
+            granted_handshakes: 0,
+            first_listener: 0,
             reserve: Reserve::new(),
             slots: Slots::new(),
             ready: VecDeque::new(),
@@ -312,6 +322,7 @@ impl Reactor {
                 WorkerMessage::Connection(stream, arrival) => {
                     self.insert(stream, arrival);
                 }
+                WorkerMessage::HandshakeGranted => self.on_handshake_granted(),
                 WorkerMessage::RoomWanted(by, shortage) => self.on_room_wanted(by, shortage),
                 WorkerMessage::RoomAnswered => self.on_room_answered(),
                 WorkerMessage::Reload {
@@ -335,6 +346,9 @@ impl Reactor {
         // Dropping the stream closes the descriptor, and with it the registration.
         if let Some(slot) = self.slots.remove(token) {
             self.count_closed(&slot);
+            if slot.has_handshake_place {
+                self.end_handshake(Scheme::Https);
+            }
             self.idle.forget(token);
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.shared.balance.end(self.index);
@@ -427,6 +441,10 @@ impl Reactor {
         let Some(slot) = self.slots.get_mut(token) else {
             return;
         };
+        if slot.has_handshake_place && !slot.connection.is_handshaking() {
+            slot.has_handshake_place = false;
+            self.shared.free_handshake();
+        }
         let idleness = match turn {
             Turn::Again => Idleness::Busy,
             _ => slot.connection.idleness(),

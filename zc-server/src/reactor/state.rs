@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::balance::Balance;
 use super::drain::DrainCount;
+use super::handshakes::Handshakes;
 use super::room::ShedCount;
 use crate::observe::counters::Process;
 
@@ -28,6 +29,7 @@ pub(crate) struct ServerState {
     drain_at_ms: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) connections_max: AtomicUsize,
+    pub(crate) handshakes: Handshakes,
     pub(crate) balance: Balance,
     pub(crate) shed: ShedCount,
     /// `None` where nobody is told what a drain waits for.
@@ -44,6 +46,7 @@ impl ServerState {
     /// That of a server without a connection.
     pub(crate) fn new(
         connections_max: usize,
+        handshakes_max: Option<usize>,
         ending: EndTimes,
         balance: Balance,
         drain: Option<DrainCount>,
@@ -53,6 +56,7 @@ impl ServerState {
             drain_at_ms: AtomicU64::new(NEVER),
             connections: AtomicUsize::new(0),
             connections_max: AtomicUsize::new(connections_max),
+            handshakes: Handshakes::new(handshakes_max),
             balance,
             shed: ShedCount::default(),
             drain,
@@ -78,5 +82,26 @@ impl ServerState {
     /// The server's clock.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+impl ServerState {
+    /// A place is free: it goes to the next worker that takes it.
+    pub(super) fn free_handshake(&self) {
+        while let Some(worker) = self.handshakes.give_back() {
+            if self.balance.offer_handshake(worker) {
+                return;
+            }
+        }
+    }
+
+    /// Changes how many handshakes may be under way.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_handshakes_max(&self, max: Option<usize>) {
+        for worker in self.handshakes.set_max(max) {
+            if !self.balance.offer_handshake(worker) {
+                self.free_handshake();
+            }
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The admin listener: a reactor beside the workers, which outlives them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
@@ -12,7 +11,7 @@ use super::{Seat, StopOnExit, worker_limits};
 use crate::admin::status::{AskedWorker, WorkerSnapshot};
 use crate::admin::{Admin, Sources};
 use crate::clients::Clients;
-use crate::config::{self, Config, Scheme};
+use crate::config::{self, Config, ListenAddress, Scheme};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -56,7 +55,7 @@ pub(super) fn counters(
 /// The listener, before its thread is started.
 #[derive(Debug)]
 pub(super) struct AdminListener {
-    pub(super) address: SocketAddr,
+    pub(super) address: ListenAddress,
     pub(super) mailbox: Mailbox<WorkerMessage>,
     reactor: Reactor,
     stop: Stop,
@@ -84,22 +83,23 @@ impl AdminListener {
         content: Arc<Content>,
         config: &Config,
     ) -> Result<Option<Self>, StartError> {
-        let (bind, spoken) = (config.admin_bind, Scheme::Http.into());
-        let bind = bind.filter(|_| inherited.is_none());
+        let spoken = Scheme::Http.into();
+        let bind = config.admin_bind.clone().filter(|_| inherited.is_none());
         let binds: Vec<_> = bind.map(|bind| (bind.into(), spoken)).into_iter().collect();
         let mut bound = bind_all(&binds, 1, &config.network).map_err(StartError::Bind)?;
         if let Some(socket) = inherited {
             let adopted = bound.adopt(socket, spoken, &config.network);
             adopted.map_err(StartError::Bind)?;
         }
-        if bound.listening.is_empty() {
+        let Some(listening) = bound.listening.pop() else {
             return Ok(None);
-        }
-        let address = bound.listening[0].address;
+        };
+        let address = listening.address;
         let seat = Seat::new(bound.workers.remove(0)).map_err(StartError::Io)?;
         let services = Arc::clone(&sources.services);
         let shared = Arc::new(ServerState::new(
             CONNECTIONS_MAX,
+            None,
             END,
             Balance::new([seat.mailbox.clone()]),
             None,

@@ -47,7 +47,7 @@ impl Sockets {
             let bind = Bind::Address(socket.address());
             let spoken = Spoken {
                 scheme,
-                has_proxy_header: config.clients.proxy_protocol.is_on(bind),
+                has_proxy_header: config.clients.proxy_protocol.is_on(&bind),
             };
             let adopted = bound.adopt(socket, spoken, network);
             adopted.map_err(StartError::Bind)?;
@@ -58,26 +58,28 @@ impl Sockets {
 
 /// The port that requests by HTTP are redirected to.
 pub(super) fn https_port(listening: &[Listening]) -> Option<u16> {
-    let mut listening = listening.iter();
-    let secure = listening.find(|listening| listening.scheme == Scheme::Https)?;
-    Some(secure.address.port())
+    let secure = listening
+        .iter()
+        .filter(|listening| listening.scheme == Scheme::Https);
+    let mut addresses = secure.filter_map(|listening| listening.address.socket_address());
+    addresses.next().map(|address| address.port())
 }
 
 /// Where to listen, and what is spoken there.
 fn binds_of(config: &Config) -> Vec<(Bind, Spoken)> {
-    let plain = config.binds.iter().map(|&bind| (bind, Scheme::Http));
+    let plain = config.binds.iter().map(|bind| (bind, Scheme::Http));
     #[cfg(feature = "tls")]
     let plain = {
         let secure = config.tls.iter().flat_map(|tls| &tls.binds);
-        plain.chain(secure.map(|&bind| (bind, Scheme::Https)))
+        plain.chain(secure.map(|bind| (bind, Scheme::Https)))
     };
-    let spoken = |(bind, scheme)| {
+    let spoken = |(bind, scheme): (&Bind, Scheme)| {
         let has_proxy_header = config.clients.proxy_protocol.is_on(bind);
         let spoken = Spoken {
             scheme,
             has_proxy_header,
         };
-        (bind, spoken)
+        (bind.clone(), spoken)
     };
     plain.map(spoken).collect()
 }

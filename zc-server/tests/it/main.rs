@@ -55,5 +55,6 @@ mod serve;
 mod sites;
 mod slow_reader;
 mod types;
+mod unix_sockets;
 mod unread_output;
 mod updaters;

@@ -76,8 +76,8 @@ impl FakePeer {
 impl Peer for FakePeer {
     fn client(&self) -> Client<'_> {
         Client {
-            remote: SocketAddr::from(([127, 0, 0, 1], 9)),
-            address: SocketAddr::from(([127, 0, 0, 1], 9)),
+            remote: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
+            address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
             tls: None,
         }
     }

@@ -15,7 +15,7 @@ use std::{fmt, io};
 use mio::net::TcpListener;
 use socket2::{Protocol, SockRef};
 
-use super::{BindError, Bound, DEFER_ACCEPT_SECONDS, Listener, Listening};
+use super::{BindError, Bound, DEFER_ACCEPT_SECONDS, Fault, ListenSocket, Listener, Listening};
 use crate::config::{Network, Spoken};
 
 /// What an inherited socket is for.
@@ -189,19 +189,22 @@ impl Bound {
         let InheritedSocket {
             socket, address, ..
         } = inherited;
-        let failed = |error| BindError { address, error };
+        let failed = |error| BindError {
+            address: address.into(),
+            fault: Fault::Internet(error),
+        };
         set_options(&socket, network).map_err(failed)?;
         let takes_ipv4 = address.is_ipv6() && !SockRef::from(&socket).only_v6().map_err(failed)?;
         for worker in &mut self.workers {
             let socket = socket.try_clone().map_err(failed)?;
             worker.push(Listener {
-                socket: TcpListener::from_std(socket),
+                socket: ListenSocket::Tcp(TcpListener::from_std(socket)),
                 spoken,
                 is_shared: true,
             });
         }
         self.listening.push(Listening {
-            address,
+            address: address.into(),
             takes_ipv4,
             scheme: spoken.scheme,
             proxy_protocol: spoken.has_proxy_header,

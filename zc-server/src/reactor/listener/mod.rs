@@ -1,25 +1,36 @@
 //! Listening sockets, one for each worker, and what an `accept` can come to.
 //!
-//! The workers share an address through `SO_REUSEPORT`: the kernel spreads connections over their
+//! The workers share an address of TCP through `SO_REUSEPORT`: the kernel spreads connections over their
 //! sockets, and no worker wakes for another's connection. The option has a price, which is that a
 //! second server of the same user could join silently. So the first socket of each address binds
 //! *and listens* without it, which fails where anybody listens already, and takes it on afterwards
 //! for the other workers to join. Set between `bind` and `listen` it would also work, except that
 //! two servers that start in the same moment could then both succeed.
+//!
+//! A Unix-domain socket has no such option: the workers share one, and each has a descriptor of it. A connection
+//! wakes all of them, and whoever is first takes it.
+
+mod unix;
 
 use std::{
     error::Error,
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
 };
 
-use mio::net::{TcpListener, TcpStream};
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::config::{Bind, Network, Scheme, Spoken};
+use crate::config::{Bind, ListenAddress, Network, Scheme, Spoken};
+use crate::socket::{PeerAddress, Stream};
+use unix::{SocketFile, UnixFault};
 
 mod inherited;
 
@@ -43,17 +54,80 @@ pub(crate) struct Bound {
 /// A listening socket of one worker.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+    pub(crate) socket: ListenSocket,
     pub(crate) spoken: Spoken,
     /// Whether other workers, and perhaps other processes, accept from the same socket.
     pub(crate) is_shared: bool,
 }
 
+/// What accepts connections.
+#[derive(Debug)]
+pub(crate) enum ListenSocket {
+    Tcp(TcpListener),
+    Unix {
+        /// Removed when the last worker drops it, which is before the last one closes the socket: while somebody
+        /// listens, no other server takes the path.
+        file: Option<Arc<SocketFile>>,
+        socket: UnixListener,
+    },
+}
+
+impl Listener {
+    /// Lets go of the path of a Unix-domain socket. Those who have connected are still accepted.
+    pub(super) fn leave_path(&mut self) {
+        if let ListenSocket::Unix { file, .. } = &mut self.socket {
+            *file = None;
+        }
+    }
+}
+
+impl AsFd for ListenSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix { socket, .. } => socket.as_fd(),
+        }
+    }
+}
+
+impl Source for ListenSocket {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.register(registry, token, interests),
+            Self::Unix { socket, .. } => socket.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.reregister(registry, token, interests),
+            Self::Unix { socket, .. } => socket.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.deregister(registry),
+            Self::Unix { socket, .. } => socket.deregister(registry),
+        }
+    }
+}
+
 /// An address that is listened on. Displayed as where to find the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
     /// The address, with the port that the system chose where port 0 was asked for.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// Whether an address of IPv6 takes connections by IPv4 as well.
     pub takes_ipv4: bool,
     /// What is spoken there.
@@ -66,9 +140,10 @@ pub struct Listening {
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/", self.scheme, self.address)?;
-        if self.address.ip().is_unspecified() {
-            f.write_str(match (self.address, self.takes_ipv4) {
+        f.write_str(&self.address.url(self.scheme))?;
+        let address = self.address.socket_address();
+        if let Some(address) = address.filter(|address| address.ip().is_unspecified()) {
+            f.write_str(match (address, self.takes_ipv4) {
                 (SocketAddr::V4(_), _) => " (every IPv4 address)",
                 (SocketAddr::V6(_), true) => " (every address, IPv4 and IPv6)",
                 (SocketAddr::V6(_), false) => " (every IPv6 address)",
@@ -101,29 +176,32 @@ pub(crate) fn bind_all(
         workers: (0..workers).map(|_| Vec::new()).collect(),
         listening: Vec::with_capacity(binds.len()),
     };
-    for &(bind, spoken) in binds {
+    for (bind, spoken) in binds {
+        let spoken = *spoken;
         let mut listen = |address, takes_ipv4| bound.listen(address, takes_ipv4, spoken, network);
         match bind {
-            Bind::Address(address) => {
-                let has_port =
-                    |(other, _): &&(Bind, _)| other.is_ipv4() && other.port() == address.port();
+            &Bind::Address(address) => {
+                let has_port = |(other, _): &&(Bind, _)| {
+                    other.is_ipv4() && other.port() == Some(address.port())
+                };
                 let beside = binds.iter().find(has_port).filter(|_| address.port() != 0);
                 let takes_ipv4 = address.ip() == Ipv6Addr::UNSPECIFIED && beside.is_none();
                 listen(address, takes_ipv4)?;
             }
-            Bind::Loopback(port) => {
+            &Bind::Loopback(port) => {
                 let v4 = listen((Ipv4Addr::LOCALHOST, port).into(), false);
                 // What one has of the other is its port.
                 let port = v4.as_ref().map_or(port, SocketAddr::port);
                 let v6 = listen((Ipv6Addr::LOCALHOST, port).into(), false);
                 one_of(v4, v6)?;
             }
-            Bind::Everywhere(port) => match listen((Ipv6Addr::UNSPECIFIED, port).into(), true) {
+            &Bind::Everywhere(port) => match listen((Ipv6Addr::UNSPECIFIED, port).into(), true) {
                 Err(error) if error.is_absent() => {
                     listen((Ipv4Addr::UNSPECIFIED, port).into(), false)?;
                 }
                 listening => drop(listening?),
             },
+            Bind::Unix(path) => bound.listen_unix(path, spoken, network)?,
         }
     }
     Ok(bound)
@@ -151,8 +229,8 @@ impl Bound {
         network: &Network,
     ) -> Result<SocketAddr, BindError> {
         let failed = |error| BindError {
-            address: requested,
-            error,
+            address: requested.into(),
+            fault: Fault::Internet(error),
         };
         let mut address = requested;
         let mut listeners = Vec::with_capacity(self.workers.len());
@@ -167,9 +245,43 @@ impl Bound {
             address = listener.local_addr().map_err(failed)?;
             listeners.push(TcpListener::from_std(listener));
         }
-        for (worker, listener) in self.workers.iter_mut().zip(listeners) {
+        let sockets = listeners.into_iter().map(ListenSocket::Tcp);
+        self.add(sockets, address.into(), takes_ipv4, spoken);
+        Ok(address)
+    }
+
+    /// Listens on a path for all workers.
+    fn listen_unix(
+        &mut self,
+        path: &Path,
+        spoken: Spoken,
+        network: &Network,
+    ) -> Result<(), BindError> {
+        let address = ListenAddress::Unix(path.to_owned());
+        let listeners = unix::listen(path, network.socket_mode, self.workers.len());
+        let (listeners, file) = listeners.map_err(|fault| BindError {
+            address: address.clone(),
+            fault: Fault::Unix(fault),
+        })?;
+        let sockets = listeners.into_iter().map(|socket| ListenSocket::Unix {
+            file: Some(Arc::clone(&file)),
+            socket,
+        });
+        self.add(sockets, address, false, spoken);
+        Ok(())
+    }
+
+    /// Gives each worker its socket of an address.
+    fn add(
+        &mut self,
+        sockets: impl Iterator<Item = ListenSocket>,
+        address: ListenAddress,
+        takes_ipv4: bool,
+        spoken: Spoken,
+    ) {
+        for (worker, socket) in self.workers.iter_mut().zip(sockets) {
             worker.push(Listener {
-                socket: listener,
+                socket,
                 spoken,
                 is_shared: false,
             });
@@ -181,7 +293,6 @@ impl Bound {
             proxy_protocol: spoken.has_proxy_header,
             inherited: false,
         });
-        Ok(address)
     }
 }
 
@@ -228,7 +339,7 @@ fn socket_for(address: SocketAddr, takes_ipv4: bool, network: &Network) -> io::R
 
 /// The default queueing discipline of the machine, where the connections of `listener` are under BBR and
 /// it does not pace them.
-pub(crate) fn unpaced_under(listener: &TcpListener) -> Option<String> {
+pub(crate) fn unpaced_under(listener: &impl AsFd) -> Option<String> {
     let name = SockRef::from(listener).tcp_congestion().ok()?;
     let qdisc = std::fs::read_to_string("/proc/sys/net/core/default_qdisc").ok()?;
     let qdisc = qdisc.trim();
@@ -238,22 +349,36 @@ pub(crate) fn unpaced_under(listener: &TcpListener) -> Option<String> {
 /// An address that cannot be listened on. Displayed in one line that names the mend.
 #[derive(Debug)]
 pub struct BindError {
-    address: SocketAddr,
-    error: io::Error,
+    address: ListenAddress,
+    fault: Fault,
+}
+
+/// Why not.
+#[derive(Debug)]
+enum Fault {
+    Internet(io::Error),
+    Unix(UnixFault),
 }
 
 impl BindError {
     /// Whether the machine does not have the address, or no IPv6 at all.
     fn is_absent(&self) -> bool {
-        let errno = self.error.raw_os_error().map(Errno::from_raw);
+        let Fault::Internet(error) = &self.fault else {
+            return false;
+        };
+        let errno = error.raw_os_error().map(Errno::from_raw);
         matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
     }
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let Self { address, fault } = self;
         write!(f, "cannot listen on {address}: ")?;
+        let error = match fault {
+            Fault::Internet(error) => error,
+            Fault::Unix(fault) => return fault.fmt(f),
+        };
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EADDRINUSE) => f.write_str(
                 "the address is in use; stop the other program or choose another port with --bind",
@@ -282,15 +407,18 @@ impl fmt::Display for BindError {
 
 impl Error for BindError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
+        match &self.fault {
+            Fault::Internet(error) => Some(error),
+            Fault::Unix(fault) => fault.source().map(|error| error as _),
+        }
     }
 }
 
 /// What one `accept` came to.
 #[derive(Debug)]
 pub(crate) enum Accept {
-    /// A connection, nonblocking and with `TCP_NODELAY`, and its peer.
-    Connection(TcpStream, SocketAddr),
+    /// A connection, nonblocking and with `TCP_NODELAY` where it is TCP, and its peer.
+    Connection(Stream, PeerAddress),
     /// The queue is empty: wait for readiness.
     WouldBlock,
     /// The system gives no more sockets for now: stop accepting for a while, and say so. The queue
@@ -302,19 +430,25 @@ pub(crate) enum Accept {
 }
 
 /// Takes one connection from the queue of `listener`; never blocks.
-pub(crate) fn accept(listener: &TcpListener) -> Accept {
-    match listener.accept() {
-        Ok((stream, mut peer)) => {
+pub(crate) fn accept(listener: &ListenSocket) -> Accept {
+    let accepted = match listener {
+        ListenSocket::Tcp(listener) => listener.accept().map(|(stream, mut peer)| {
             // A peer of IPv4 at a socket of IPv6 has its own address, and not `::ffff:192.0.2.1`.
             peer.set_ip(peer.ip().to_canonical());
-            Accept::Connection(stream, peer)
-        }
+            (Stream::Tcp(stream), PeerAddress::Internet(peer))
+        }),
+        ListenSocket::Unix { socket, .. } => socket
+            .accept()
+            .map(|(stream, _)| (Stream::Unix(stream), PeerAddress::Unix)),
+    };
+    match accepted {
+        Ok((stream, peer)) => Accept::Connection(stream, peer),
         Err(error) => classify(error),
     }
 }
 
 /// Whether a connection waits in the queue of `listener`. Where that cannot be told it is assumed.
-pub(crate) fn has_waiting(listener: &TcpListener) -> bool {
+pub(crate) fn has_waiting(listener: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO) != Ok(0)
 }

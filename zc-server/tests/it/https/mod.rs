@@ -6,6 +6,7 @@ mod clients;
 mod ends;
 mod failed_handshakes;
 mod handshakes;
+mod max_handshakes;
 mod raw;
 mod records;
 mod slow;
