@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::config::Config;
 use crate::files::content::Content;
-use crate::server::{Handle, raise_descriptor_limit, worker_limits};
+use crate::server::{Handle, prepare_passwords, raise_descriptor_limit, worker_limits};
 use crate::start::{StartError, StartWarning};
 use crate::worker::WorkerMessage;
 
@@ -26,7 +26,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StartError::Root`], [`StartError::Page`] or [`StartError::Certificate`]; the server then goes on as before.
+    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`] or [`StartError::Certificate`]; the server then goes on as before.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         let answer = self.take_over(config);
         self.shared.process.note_reload(answer.is_ok());
@@ -47,6 +47,7 @@ impl Handle {
         let diagnostics = &services.diagnostics;
         let opened = Content::open(&config, &services.mounts, diagnostics, self.https_port);
         let (content, roots) = opened?;
+        let of_passwords = prepare_passwords(&config, &content, &services)?;
         #[cfg(feature = "tls")]
         if let (Some(acceptor), Some(tls)) = (&services.acceptor, &config.tls) {
             acceptor.install(acceptor.prepare(tls)?);
@@ -75,7 +76,7 @@ impl Handle {
         *running = config;
         Ok(Reloaded {
             kept,
-            warnings: too_few.into_iter().collect(),
+            warnings: of_passwords.into_iter().chain(too_few).collect(),
         })
     }
 }

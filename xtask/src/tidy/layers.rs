@@ -31,7 +31,7 @@ const LAYERS: &[&[(&str, Knows)]] = &[
         ("rate", Below),
     ],
     &[("config", Below)],
-    &[("clients", Only(&["config"]))],
+    &[("clients", Only(&["config"])), ("auth", Only(&["text"]))],
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),

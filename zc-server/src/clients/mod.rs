@@ -16,7 +16,7 @@ use zc_http::Headers;
 use crate::config::{self, Networks};
 use per_address::PerAddress;
 
-pub(crate) use per_address::Counted;
+pub(crate) use per_address::{Counted, queue_key};
 pub(crate) use request_id::{RequestId, RequestIds};
 
 /// What is configured about clients.

@@ -60,8 +60,10 @@ pub enum ConfigError {
     },
     /// `--limit-rate` is given twice without a glob.
     RateRepeated,
-    /// The configuration file is below a root, and would be served.
+    /// A file with secrets is below a root, and would be served.
     FileServed {
+        /// What it is.
+        what: &'static str,
         /// The file as given.
         file: PathBuf,
         /// The root.
@@ -107,7 +109,6 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// A path is relative, and the directory that the program was started in cannot be read.
-    #[cfg(feature = "tls")]
     CurrentDirectory {
         /// The path as given.
         path: PathBuf,
@@ -123,7 +124,8 @@ impl ConfigError {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. }
-            | Self::FileServed { .. } => 1,
+            | Self::FileServed { .. }
+            | Self::CurrentDirectory { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::NoSuchListener { .. }
@@ -133,7 +135,7 @@ impl ConfigError {
             | Self::RateRepeated
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
+            Self::AcmeWebroot { .. } => 1,
             #[cfg(feature = "tls")]
             Self::CertificateMissing { .. }
             | Self::KeyCount { .. }
@@ -152,9 +154,9 @@ impl fmt::Display for ConfigError {
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
-            Self::FileServed { file, root } => write!(
+            Self::FileServed { what, file, root } => write!(
                 f,
-                "the configuration file `{}` is below the root `{}`, where it would be served; move it",
+                "{what} `{}` is below the root `{}`, where it would be served; move it",
                 OneLine(file),
                 OneLine(root)
             ),
@@ -188,6 +190,11 @@ impl fmt::Display for ConfigError {
             ),
             Self::PrecompressedOffBesideOthers => f.write_str(
                 "--precompressed: `off` cannot be combined with codings; use `off`, or a list of br, zst and gz",
+            ),
+            Self::CurrentDirectory { path, error } => write!(
+                f,
+                "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
+                OneLine(path)
             ),
             #[cfg(feature = "tls")]
             tls => fmt_tls(tls, f),
@@ -231,9 +238,7 @@ fn fmt_root(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// What is wrong with the options of HTTPS.
 #[cfg(feature = "tls")]
 fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use ConfigError::{
-        AcmeWebroot, CertificateMissing, CurrentDirectory, KeyCount, KeyLogFileUnset, OcspCount,
-    };
+    use ConfigError::{AcmeWebroot, CertificateMissing, KeyCount, KeyLogFileUnset, OcspCount};
     match error {
         CertificateMissing { option } => write!(
             f,
@@ -269,11 +274,6 @@ fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "--acme-webroot `{}` cannot be served: {error}; name a directory",
             OneLine(path)
         ),
-        CurrentDirectory { path, error } => write!(
-            f,
-            "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
-            OneLine(path)
-        ),
         _ => Ok(()),
     }
 }
@@ -283,8 +283,9 @@ impl Error for ConfigError {
         match self {
             Self::RootUnreadable { error, .. } => Some(error),
             Self::Site { error, .. } => Some(error.as_ref()),
+            Self::CurrentDirectory { error, .. } => Some(error),
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { error, .. } | Self::CurrentDirectory { error, .. } => Some(error),
+            Self::AcmeWebroot { error, .. } => Some(error),
             _ => None,
         }
     }

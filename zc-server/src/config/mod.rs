@@ -31,7 +31,6 @@ use files::{Files, Site};
 pub use limits::ConnectionLimits;
 pub use network::{Congestion, Network};
 pub use root::ServedRoot;
-#[cfg(feature = "tls")]
 pub(crate) use root::absolute;
 
 /// The default port.
