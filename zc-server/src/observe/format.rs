@@ -341,6 +341,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_user_is_one_word() {
+        let user = LogEntry {
+            user: "ann d \"\u{e9}\"",
+            ..entry()
+        };
+        let common = line(&user, LogFormat::Clf);
+        let expected = "127.0.0.1 - ann\\x20d\\x20\\x22\\xC3\\xA9\\x22 [10/Oct/2000:";
+        assert!(common.starts_with(expected), "{common}");
+        let value: Value = serde_json::from_str(&line(&user, LogFormat::Json)).unwrap();
+        assert_eq!(value["user"], "ann d \\x22\\xC3\\xA9\\x22");
+    }
+
+    #[test]
     fn combined_log_format() {
         assert_eq!(
             line(&entry(), LogFormat::Combined),
@@ -376,7 +389,7 @@ pub(crate) mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
-            "client": "127.0.0.1", "request_id": null,
+            "client": "127.0.0.1", "request_id": null, "user": null,
             "tls": null, "cipher": null, "sni": null, "resumed": null, "client_subject": null,
             "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,
