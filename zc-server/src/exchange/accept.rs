@@ -113,7 +113,10 @@ pub(crate) fn accept_request<'b>(
         }
     };
     let moment = worker.moment(persistence, sender);
-    let reply = match respond_to(request, pending, &moment, peer, worker) {
+    let responded = respond_to(request, pending, &moment, peer, worker);
+    // It is told again when a request that waits is taken again.
+    let user = worker.user.take();
+    let reply = match responded {
         Responded::Reply(reply) => reply,
         Responded::LookUp(mut pending, look_up) => {
             pending.started_us = Some(measured.started_us);
@@ -130,7 +133,6 @@ pub(crate) fn accept_request<'b>(
             }
         }
     };
-    let user = worker.user.take();
     let record = started.map(|started| RequestRecord::new(request, started, sender, user));
     match (reply, body) {
         (

@@ -1,6 +1,7 @@
 //! `--auth-file`: who has no name and password of the file is answered with 401.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -442,7 +443,10 @@ fn a_flood_of_wrong_passwords_hinders_neither_files_nor_other_clients() {
     assert!(watched.value(waiting) > 50.0, "the flood waits still");
     assert_eq!(watched.value(GRANTED), 1.0);
     // Nobody checks for who is gone.
-    drop(flood);
+    for client in flood {
+        let socket = socket2::SockRef::from(&client.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
     watched.wait_for(waiting, 0.0);
     assert!(watched.value(DENIED) < 50.0);
 }
@@ -480,7 +484,7 @@ fn the_file_is_read_again_on_sighup_and_a_wrong_one_changes_nothing() {
     };
     let both = |watched: &Watched| [status(watched, "ann:secret"), status(watched, "bob:other")];
     assert_eq!(both(&watched), [200, 401]);
-    let mut reload = |watched: &mut Watched, lines: &str| {
+    let reload = |watched: &mut Watched, lines: &str| {
         users.write(lines);
         watched.server.signal(Signal::SIGHUP);
         watched.server.said_with("the configuration ")
