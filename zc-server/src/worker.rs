@@ -177,7 +177,8 @@ pub(crate) struct Worker {
     /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
-    /// Who has sent the request that was just answered, where that took a password.
+    /// Who has sent the request that was just answered, where that took a password. A request that waits is told
+    /// again when it is taken again.
     pub(crate) user: Option<User>,
     pub(crate) buffers: Buffers,
     pub(crate) boxes: BoxPool<Response>,

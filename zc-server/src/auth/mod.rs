@@ -10,7 +10,7 @@ mod memory;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,8 +83,14 @@ impl Gate {
     /// Reads the file at `path`. It waits for the disk.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let unreadable = |error: io::Error| FileError::unreadable(path, error);
-        let file = File::open(path).map_err(unreadable)?;
+        // Opening a FIFO would wait for its writer.
+        let mut options = File::options();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        let file = options.open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(unreadable(io::Error::other("it is no regular file")));
+        }
         let mut bytes = Vec::new();
         let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
         read.map_err(unreadable)?;

@@ -114,7 +114,6 @@ pub(crate) fn accept_request<'b>(
     };
     let moment = worker.moment(persistence, sender);
     let responded = respond_to(request, pending, &moment, peer, worker);
-    // It is told again when a request that waits is taken again.
     let user = worker.user.take();
     let reply = match responded {
         Responded::Reply(reply) => reply,

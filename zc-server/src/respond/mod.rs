@@ -147,12 +147,7 @@ pub(crate) fn respond(
         buffers,
         pending,
     };
-    match responder.content.gate_of(index) {
-        Some(gate) if plan::without_a_look(request).is_none() => {
-            responder.answer_to_known(gate, user, path)
-        }
-        _ => responder.answer(path),
-    }
+    responder.answer_to(user, path)
 }
 
 /// The redirect to HTTPS, where requests for files are redirected there.
