@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
 mod admin;
+mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -69,8 +70,8 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    AdminArgs, Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff,
-    DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
+    AdminArgs, Args, AuthFile, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs,
+    CountOrOff, DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
     Precompressed, Proxied, RateArgs, RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch,
     TagStore,
 };

@@ -32,6 +32,7 @@ use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 mod admin_listener;
 mod descriptors;
 mod life_cycle;
+mod passwords;
 mod sockets;
 
 use admin_listener::AdminListener;
@@ -39,6 +40,7 @@ use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
 pub use life_cycle::Ping;
 use life_cycle::{StopOnExit, end_times};
+pub(crate) use passwords::prepare as prepare_passwords;
 use sockets::{Sockets, https_port};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
@@ -103,8 +105,8 @@ impl Server {
         let services = Services::start(config, diagnostics.clone()).map_err(StartError::Disk)?;
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, config)?;
-        Content::open(config, &services.mounts, &diagnostics, None)?;
-        let warnings = std::iter::empty();
+        let (content, _) = Content::open(config, &services.mounts, &diagnostics, None)?;
+        let warnings = prepare_passwords(config, &content, &services)?.into_iter();
         #[cfg(feature = "tls")]
         let warnings = warnings.chain(certificate_warnings(&services));
         Ok(warnings.collect())
@@ -135,6 +137,7 @@ impl Server {
         let https_port = https_port(&bound.listening);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics, https_port)?;
         let content = Arc::new(content);
+        let of_passwords = prepare_passwords(&config, &content, &services)?;
         let warnings = start_warnings(&services, &bound.workers[0]);
         let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
@@ -183,7 +186,9 @@ impl Server {
         Ok(Self {
             reactors,
             listening: bound.listening,
-            warnings: warnings.into_iter().chain(too_few).collect(),
+            warnings: (warnings.into_iter().chain(of_passwords))
+                .chain(too_few)
+                .collect(),
             descriptors,
             handle,
             log_writer,

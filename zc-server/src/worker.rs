@@ -13,6 +13,7 @@ use zc_http::{Headers, HttpTime, Limits, Persistence};
 
 use crate::admin::Admin;
 use crate::admin::status::WorkerSnapshot;
+use crate::auth::User;
 use crate::body::{Prefetch, ResponseBody};
 use crate::clients::{Admission, Clients, RequestIds, Sender};
 use crate::config::{Scheme, Spoken};
@@ -177,6 +178,9 @@ pub(crate) struct Worker {
     /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
+    /// Who has sent the request that was just answered, where that took a password. A request that waits is told
+    /// again when it is taken again.
+    pub(crate) user: Option<User>,
     pub(crate) buffers: Buffers,
     pub(crate) boxes: BoxPool<Response>,
     pub(crate) roots: Roots,
@@ -230,6 +234,7 @@ impl Worker {
             requests_max: limits.requests_max,
             scratch: vec![0; READ_BYTES_MAX].into(),
             path_buffer: Vec::new(),
+            user: None,
             buffers: Buffers::default(),
             boxes: BoxPool::default(),
             roots,
@@ -339,14 +344,11 @@ impl Worker {
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };
-        let threads = match role {
-            Role::Read => &self.services.readers,
-            Role::Other => match &self.admin {
-                Some(admin) => &admin.threads,
-                None => &self.services.disk,
-            },
+        let threads = match (role, &self.admin) {
+            (Role::Other, Some(admin)) => Some(&admin.threads),
+            _ => self.services.threads(role),
         };
-        threads.submit(mount, job).ok()
+        threads?.submit(mount, job).ok()
     }
 
     /// Has the kernel tell when what was requested of the disk is in memory. False when that is not possible.

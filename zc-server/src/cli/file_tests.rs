@@ -33,6 +33,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("symlinks", ["deny", "follow", "within"]),
     ("spa", ["a", "b", "c"]),
     ("error-page", ["404=a", "404=b", "404=c"]),
+    ("auth-file", ["a", "off", "c"]),
     ("site", ["a=a", "a=b", "a=c"]),
     ("cache-control", ["*=a", "*=b", "*=c"]),
     ("header", ["X-A: a", "X-A: b", "X-A: c"]),

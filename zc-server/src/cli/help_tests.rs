@@ -22,8 +22,8 @@ const HEADINGS: &[(&str, &str)] = &[
     ),
     (
         "Serving",
-        "site index symlinks spa error-page cache-control header cors cors-headers download-query mime \
-         default-type charset precompressed etag hidden listing method method-override",
+        "site index symlinks spa error-page auth-file cache-control header cors cors-headers download-query \
+         mime default-type charset precompressed etag hidden listing method method-override",
     ),
     (
         "Caching",

@@ -1,4 +1,4 @@
-//! What SIGHUP has read again: the configuration file, or the certificates where there is none.
+//! What SIGHUP has read again: the configuration file, or the users and certificates where there is none.
 
 use std::env;
 use std::fmt::Display;
@@ -16,6 +16,7 @@ use super::stderr::Stderr;
 /// Reads again what the server was started with, on a thread of its own: a disk that hangs must not keep signals from
 /// being answered.
 pub(crate) struct Reloader {
+    /// Whether there is more to read than certificates.
     has_file: bool,
     /// The directory that relative paths begin at: the program leaves it.
     started_in: Option<PathBuf>,
@@ -29,7 +30,7 @@ impl Reloader {
     /// To be made before the program leaves its directory.
     pub(crate) fn new(args: &Args, stderr: Stderr, manager: Arc<Manager>) -> Self {
         Self {
-            has_file: args.config.is_some(),
+            has_file: args.config.is_some() || args.serving.auth_file.is_some(),
             started_in: env::current_dir().ok(),
             stderr,
             manager,

@@ -7,6 +7,7 @@
 mod harness;
 
 mod admin;
+mod auth;
 mod browser;
 mod busy_cores;
 #[cfg(feature = "tls")]
