@@ -37,6 +37,9 @@ use admin_listener::AdminListener;
 use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
 
+/// The port of URLs of HTTPS that name none.
+const HTTPS_PORT: u16 = 443;
+
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
 const WAKER: Token = Token(u32::MAX as usize);
@@ -351,11 +354,12 @@ fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_l
 
 /// The port that requests by HTTP are redirected to.
 fn https_port(listening: &[Listening]) -> Option<u16> {
-    let secure = listening
-        .iter()
-        .filter(|listening| listening.scheme == Scheme::Https);
-    let mut addresses = secure.filter_map(|listening| listening.address.socket_address());
-    addresses.next().map(|address| address.port())
+    let secure = listening.iter().filter(|one| one.scheme == Scheme::Https);
+    let mut secure = secure.map(|one| one.address.socket_address()).peekable();
+    secure.peek()?;
+    // On Unix-domain sockets alone: whoever is in front listens on the usual port.
+    let first = secure.flatten().next();
+    Some(first.map_or(HTTPS_PORT, |address| address.port()))
 }
 
 /// Where to listen, and what is spoken there.
