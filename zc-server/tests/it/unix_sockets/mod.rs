@@ -63,7 +63,10 @@ fn files_come_whole_and_in_parts_by_each_method_on_one_connection() {
         server.write("short", b"found");
         let mut client = place.connect();
         for _ in 0..2 {
-            assert!(client.get("/long").body == body, "{method}");
+            client.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
+            client.wait_until_begun();
+            wait_until("the socket is full", || server.workers().wait_for_events());
+            assert!(client.response(false).body == body, "{method}");
             let logged = server.log();
             assert_eq!(logged["send_path"], method);
             assert!(logged["would_blocks"].as_u64() > Some(0), "{logged}");
