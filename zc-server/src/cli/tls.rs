@@ -153,7 +153,8 @@ pub struct TlsArgs {
 
     /// Redirect from HTTP to HTTPS
     ///
-    /// The addresses of --bind answer with 308 and the same path on the first address of --tls-bind.
+    /// The addresses of --bind answer with 308 and the same path on the first address of --tls-bind,
+    /// or on port 443 if there are only Unix-domain sockets.
     #[arg(
         long = "redirect-http",
         env = "ZC_REDIRECT_HTTP",

@@ -6,6 +6,9 @@ use crate::reactor::listener::{
 };
 use crate::start::StartError;
 
+/// The port of URLs of HTTPS that name none.
+const HTTPS_PORT: u16 = 443;
+
 /// What listens, before the workers have it.
 pub(super) struct Sockets {
     pub(super) bound: Bound,
@@ -58,11 +61,12 @@ impl Sockets {
 
 /// The port that requests by HTTP are redirected to.
 pub(super) fn https_port(listening: &[Listening]) -> Option<u16> {
-    let secure = listening
-        .iter()
-        .filter(|listening| listening.scheme == Scheme::Https);
-    let mut addresses = secure.filter_map(|listening| listening.address.socket_address());
-    addresses.next().map(|address| address.port())
+    let secure = listening.iter().filter(|one| one.scheme == Scheme::Https);
+    let mut secure = secure.map(|one| one.address.socket_address()).peekable();
+    secure.peek()?;
+    // On Unix-domain sockets alone: whoever is in front listens on the usual port.
+    let first = secure.flatten().next();
+    Some(first.map_or(HTTPS_PORT, |address| address.port()))
 }
 
 /// Where to listen, and what is spoken there.

@@ -63,7 +63,10 @@ fn files_come_whole_and_in_parts_by_each_method_on_one_connection() {
         server.write("short", b"found");
         let mut client = place.connect();
         for _ in 0..2 {
-            assert!(client.get("/long").body == body, "{method}");
+            client.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
+            client.wait_until_begun();
+            wait_until("the socket is full", || server.workers().wait_for_events());
+            assert!(client.response(false).body == body, "{method}");
             let logged = server.log();
             assert_eq!(logged["send_path"], method);
             assert!(logged["would_blocks"].as_u64() > Some(0), "{logged}");
@@ -129,9 +132,11 @@ fn a_request_that_carries_descriptors_is_read_to_its_end() {
     let place = Place::new();
     let server = place.server(&[]);
     server.write("f", b"found");
-    // All of it is there before the server looks.
+    let stream = UnixStream::connect(place.path()).expect("the server listens");
+    let mut client = Client::plain(OwnedFd::from(stream.try_clone().expect("a socket")).into());
+    assert_eq!(client.get("/f").body, b"found");
+    // All of it is there before the server looks, and it is told once.
     server.signal(Signal::SIGSTOP);
-    let stream = UnixStream::connect(place.path()).expect("the kernel accepts");
     let carried = [std::io::stdin().as_raw_fd()];
     let message = [ControlMessage::ScmRights(&carried)];
     let first = [IoSlice::new(b"GET /f HTTP/1.1\r\n")];
@@ -145,7 +150,6 @@ fn a_request_that_carries_descriptors_is_read_to_its_end() {
     .expect("room");
     (&stream).write_all(b"Host: t\r\n\r\n").expect("room");
     server.signal(Signal::SIGCONT);
-    let mut client = Client::plain(OwnedFd::from(stream).into());
     assert_eq!(client.response(false).body, b"found");
 }
 
@@ -212,6 +216,20 @@ fn curl_fetches_by_https_on_a_socket() {
         );
     }
     assert!(server.banner().contains(&format!("  https+{address}\n")));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn redirects_lead_to_the_usual_port_of_https_where_that_is_on_a_socket() {
+    let place = Place::new();
+    let certificate = crate::harness::tls::CertificateFiles::write();
+    let [cert, pem, key, secret, ..] = certificate.options();
+    let address = place.address();
+    let options = [&*cert, &pem, &key, &secret, "--tls-bind", &address];
+    let server = Server::start(&[&options[..], &["--redirect-http"]].concat());
+    let response = server.get("/f");
+    assert_eq!(response.status, 308);
+    assert_eq!(response.field("location"), Some("https://t/f"));
 }
 
 #[test]
