@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{io, process};
@@ -27,6 +27,7 @@ pub(crate) struct Manager {
     socket: Option<UnixDatagram>,
     /// How long the manager waits for the watchdog to be fed; `None` where it does not.
     watchdog: Option<Duration>,
+    /// Held while a message is sent, so that they come in the order of what happens.
     stage: Mutex<Stage>,
     stderr: Stderr,
 }
@@ -64,13 +65,15 @@ impl Manager {
 
     /// The server listens, and serves what `serving` says.
     pub(crate) fn tell_ready(&self, serving: String) {
+        let mut stage = self.stage();
         self.send(format_args!("READY=1\nSTATUS={serving}\n"));
-        *self.stage() = Stage::Serving(serving);
+        *stage = Stage::Serving(serving);
     }
 
     /// The configuration is about to be read again.
     pub(crate) fn tell_reloading(&self) {
-        if matches!(*self.stage(), Stage::Stopping) {
+        let stage = self.stage();
+        if !matches!(*stage, Stage::Serving(_)) {
             return;
         }
         let now = clock_gettime(ClockId::Monotonic);
@@ -92,7 +95,8 @@ impl Manager {
 
     /// The end was asked for, and `status` is what is to come.
     pub(crate) fn tell_stopping(&self, status: impl Display) {
-        *self.stage() = Stage::Stopping;
+        let mut stage = self.stage();
+        *stage = Stage::Stopping;
         self.send(format_args!("STOPPING=1\nSTATUS={status}\n"));
     }
 
@@ -136,7 +140,7 @@ impl Manager {
         }
     }
 
-    fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
