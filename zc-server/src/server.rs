@@ -33,16 +33,16 @@ use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 mod admin_listener;
 mod descriptors;
 mod life_cycle;
-mod sockets;
 mod passwords;
+mod sockets;
 
 use admin_listener::AdminListener;
 use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
 pub use life_cycle::Ping;
 use life_cycle::{StopOnExit, end_times};
-use sockets::{Sockets, https_port};
 pub(crate) use passwords::prepare as prepare_passwords;
+use sockets::{Sockets, https_port};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
