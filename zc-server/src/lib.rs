@@ -69,7 +69,7 @@ pub use certificates::{CertificateError, CertificateWarning};
 pub use cli::TlsArgs;
 pub use cli::{
     AdminArgs, Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff,
-    DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
+    DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs, LoggingArgs,
     Precompressed, Proxied, RateArgs, RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch,
     TagStore,
 };

@@ -16,7 +16,7 @@ use crate::config::{Bind, Config, LogFormat, Scheme, Spoken};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
-use crate::observe::access_log;
+use crate::observe::access_log::{self, Log};
 use crate::observe::counters::Process;
 use crate::observe::diagnostics::Diagnostics;
 use crate::rate::MinRate;
@@ -50,7 +50,6 @@ pub struct Server {
     warnings: Vec<StartWarning>,
     descriptors: DescriptorLimit,
     handle: Handle,
-    log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
     admin: Option<AdminListener>,
 }
@@ -66,6 +65,7 @@ pub struct Handle {
     /// A handle does not keep the threads of the disk.
     pub(crate) services: Weak<Services>,
     pub(crate) https_port: Option<u16>,
+    pub(crate) log: Log,
     /// What the server runs with. Whoever replaces it holds it.
     pub(crate) config: Arc<Mutex<Config>>,
 }
@@ -101,6 +101,9 @@ impl Server {
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, config)?;
         Content::open(config, &services.mounts, &diagnostics, None)?;
+        if config.access_log != LogFormat::Off {
+            access_log::check(&config.log_target)?;
+        }
         let warnings = std::iter::empty();
         #[cfg(feature = "tls")]
         let warnings = warnings.chain(certificate_warnings(&services));
@@ -134,9 +137,7 @@ impl Server {
             Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
         ));
-        let (sink, log_writer) = start_log(config.access_log)
-            .map_err(StartError::Io)?
-            .unzip();
+        let log = Log::start(config.access_log, &config.log_target, &diagnostics)?;
         let handle = Handle {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
@@ -144,6 +145,7 @@ impl Server {
             stopped_at: Arc::default(),
             services: Arc::downgrade(&services),
             https_port,
+            log,
             config: Arc::new(Mutex::new(config.clone())),
         };
         let counters = admin_listener::counters(&config, &shared.process);
@@ -153,7 +155,7 @@ impl Server {
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let limits = worker_limits(&config);
             let mut worker = Worker::new(services, content, roots, cache, limits, seat.mailbox);
-            worker.log = sink.clone();
+            worker.log = handle.log.sink();
             worker.counters = counters.get(index).cloned();
             worker.ring = WatchedRead::ring(&worker.services);
             let shared = Arc::clone(&shared);
@@ -162,7 +164,7 @@ impl Server {
         let reactors = reactors
             .collect::<io::Result<_>>()
             .map_err(StartError::Io)?;
-        let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
+        let dropped_lines = handle.log.dropped_lines();
         let sources = Sources::new(counters, services, &shared.process, dropped_lines);
         let admin = AdminListener::bind(sources, &handle.mailboxes, content, &config)?;
         Ok(Self {
@@ -171,7 +173,6 @@ impl Server {
             warnings: warnings.into_iter().chain(too_few).collect(),
             descriptors,
             handle,
-            log_writer,
             diagnostics,
             admin,
         })
@@ -237,7 +238,6 @@ impl Server {
         let Self {
             reactors,
             handle,
-            log_writer,
             diagnostics,
             admin,
             ..
@@ -283,8 +283,13 @@ impl Server {
             .stopped_at
             .get()
             .map_or(Duration::ZERO, Instant::elapsed);
-        let unwritten = log_writer.and_then(|log| log.finish(grace.saturating_sub(stopped_for)));
-        if let Some(line) = unwritten {
+        handle.log.close();
+        // A sink may wait there for a worker that has ended.
+        handle
+            .mailboxes
+            .iter()
+            .for_each(|mailbox| drop(mailbox.take()));
+        for line in handle.log.finish(grace.saturating_sub(stopped_for)) {
             diagnostics.warn(line);
         }
         diagnostics.finish();
@@ -328,6 +333,12 @@ impl Handle {
         acceptor.map_or(Ok(()), Acceptor::reload)
     }
 
+    /// Has the file of the access log opened again by its name; answers whether there is one. It does not wait: the
+    /// thread of the log says on standard error what came of it, and no line is lost.
+    pub fn reopen_logs(&self) -> bool {
+        self.log.reopen()
+    }
+
     /// Begins the drain: listeners and idle connections close at once, responses under way have
     /// the grace period. Calling it again changes nothing.
     pub fn stop(&self) {
@@ -338,14 +349,6 @@ impl Handle {
             // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
             let _ = waker.wake();
         }
-    }
-}
-
-/// What writes the access log, if there is one.
-fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_log::Writer)>> {
-    match format {
-        LogFormat::Off => Ok(None),
-        format => access_log::Sink::start(format).map(Some),
     }
 }
 

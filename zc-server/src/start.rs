@@ -7,6 +7,7 @@ use std::{fmt, io};
 #[cfg(feature = "tls")]
 use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
 use crate::files::content::ContentError;
+use crate::observe::access_log::LogError;
 use crate::reactor::listener::BindError;
 use crate::text::OneLine;
 #[cfg(feature = "tls")]
@@ -33,6 +34,18 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
+    },
+    /// The log file could not be opened.
+    LogFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Earlier access logs have not ended: what they go to does not answer.
+    LogsStuck {
+        /// How many.
+        logs: usize,
     },
     /// HTTPS cannot start: a certificate, a key or a file beside them is wrong.
     #[cfg(feature = "tls")]
@@ -61,6 +74,16 @@ impl From<ContentError> for StartError {
                 path,
                 reason,
             },
+        }
+    }
+}
+
+impl From<LogError> for StartError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::File { path, error } => Self::LogFile { path, error },
+            LogError::Stuck(logs) => Self::LogsStuck { logs },
+            LogError::Thread(error) => Self::Io(error),
         }
     }
 }
@@ -103,6 +126,17 @@ impl fmt::Display for StartError {
                 "{option}: cannot open `{}`: {reason}; create the file, or name another one",
                 OneLine(path)
             ),
+            Self::LogFile { path, error } => write!(
+                f,
+                "cannot open the log file `{}`: {error}; {}",
+                OneLine(path),
+                mend_of_log(error)
+            ),
+            Self::LogsStuck { logs } => write!(
+                f,
+                "the access log cannot go elsewhere: {logs} earlier logs wait for a disk or a reader that does \
+                 not answer; mend that, or restart the server"
+            ),
             Self::Disk(error) => write!(f, "cannot start the disk I/O threads: {error}"),
             Self::Io(error) => write!(
                 f,
@@ -116,6 +150,20 @@ impl fmt::Display for StartError {
     }
 }
 
+/// What helps where a log file cannot be opened.
+fn mend_of_log(error: &io::Error) -> &'static str {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => "create its directory, or name another file",
+        (io::ErrorKind::PermissionDenied, _) => {
+            "give this user permission to write there, or name another file"
+        }
+        (_, Some(nix::libc::ENXIO)) => {
+            "it is a FIFO that nobody reads, or a socket; start the reader first, or name another file"
+        }
+        _ => "name another file",
+    }
+}
+
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -125,8 +173,11 @@ impl Error for StartError {
             #[cfg(feature = "tls")]
             Self::KernelTls(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
-            Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
-            Self::WorkerPanicked => None,
+            Self::Root { error, .. }
+            | Self::LogFile { error, .. }
+            | Self::Disk(error)
+            | Self::Io(error) => Some(error),
+            Self::LogsStuck { .. } | Self::WorkerPanicked => None,
         }
     }
 }
@@ -192,6 +243,10 @@ mod tests {
         for error in [
             StartError::Root {
                 path: PathBuf::from("/srv"),
+                error: failure(),
+            },
+            StartError::LogFile {
+                path: PathBuf::from("/var/log/zc.log"),
                 error: failure(),
             },
             StartError::Disk(failure()),

@@ -8,10 +8,12 @@ use super::choice::{IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
+use super::logging::log_from;
 use super::{Args, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
-    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot, threads_default,
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot,
+    refuse_served_log, threads_default,
 };
 
 impl TryFrom<Args> for Config {
@@ -47,10 +49,17 @@ impl TryFrom<Args> for Config {
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
+        #[cfg(feature = "tls")]
+        let acme_webroot = into_tls::acme_webroot_from(&args.tls)?;
+        let roots = sites.iter().map(|site| &site.root).chain([&root]);
         if let Some(file) = &args.config {
-            let sites = sites.iter().map(|site| &site.root);
-            refuse_served(file, sites.chain([&root]))?;
+            refuse_served(file, roots.clone())?;
         }
+        let (access_log, log_target) = log_from(&args.logging)?;
+        let served = roots.map(ServedRoot::path);
+        #[cfg(feature = "tls")]
+        let served = served.chain(acme_webroot.as_deref());
+        refuse_served_log(&log_target, served)?;
         Ok(Self {
             root,
             files,
@@ -59,10 +68,11 @@ impl TryFrom<Args> for Config {
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]
-            acme_webroot: into_tls::acme_webroot_from(&args.tls)?,
+            acme_webroot,
             binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
-            access_log: args.access_log,
+            access_log,
+            log_target,
             admin_bind: args.admin.bind,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,

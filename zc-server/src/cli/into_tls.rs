@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::TlsArgs;
+use super::logging::from_root;
 use crate::config::ConfigError;
 use crate::config::tls::{CertificateFiles, Certificates, Tls};
 
@@ -27,7 +28,7 @@ pub(super) fn tls_from(
         tls.binds.clone_from(&args.tls_binds);
     }
     tls.version_min = args.version_min;
-    tls.client_ca = args.client_ca.as_deref().map(absolute).transpose()?;
+    tls.client_ca = args.client_ca.as_deref().map(from_root).transpose()?;
     tls.handshake_timeout_ms = args.handshake_timeout_ms;
     tls.kernel = args.kernel;
     tls.redirect_http = args.redirect_http;
@@ -35,7 +36,7 @@ pub(super) fn tls_from(
     if args.key_log {
         let file = key_log_file.filter(|file| !file.is_empty());
         let file = file.ok_or(ConfigError::KeyLogFileUnset)?;
-        tls.key_log = Some(absolute(Path::new(&file))?);
+        tls.key_log = Some(from_root(Path::new(&file))?);
     }
     Ok(Some(tls))
 }
@@ -53,7 +54,7 @@ pub(super) fn acme_webroot_from(args: &TlsArgs) -> Result<Option<PathBuf>, Confi
         path: path.clone(),
         error,
     })?;
-    absolute(path).map(Some)
+    from_root(path).map(Some)
 }
 
 fn certificates_from(args: &TlsArgs) -> Result<Option<Certificates>, ConfigError> {
@@ -84,9 +85,9 @@ fn certificates_from(args: &TlsArgs) -> Result<Option<Certificates>, ConfigError
     let files = args.certificates.iter().zip(keys).zip(ocsp);
     let files = files.map(|((chain, key), ocsp)| {
         Ok(CertificateFiles {
-            chain: absolute(chain)?,
-            key: absolute(key)?,
-            ocsp: ocsp.map(|path| absolute(path)).transpose()?,
+            chain: from_root(chain)?,
+            key: from_root(key)?,
+            ocsp: ocsp.map(|path| from_root(path)).transpose()?,
         })
     });
     let files = files.collect::<Result<Vec<_>, _>>()?;
@@ -105,12 +106,4 @@ fn needing_certificate(args: &TlsArgs) -> Option<String> {
         .or_else(|| args.redirect_http.then(|| "--redirect-http".to_owned()))
         .or_else(|| Some(format!("--hsts={}", args.hsts_seconds?)))
         .or_else(|| args.key_log.then(|| "--tls-key-log".to_owned()))
-}
-
-/// The path from `/`: the program leaves its directory, and the files are read again later. Links stay.
-fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
-    crate::config::absolute(path).map_err(|error| ConfigError::CurrentDirectory {
-        path: path.to_owned(),
-        error,
-    })
 }

@@ -67,6 +67,15 @@ pub enum ConfigError {
         /// The root.
         root: PathBuf,
     },
+    /// The log file is below a root, and would be served.
+    LogServed {
+        /// The file, made absolute.
+        file: PathBuf,
+        /// The root.
+        root: PathBuf,
+    },
+    /// `--log-file` and `--access-log-to` are both given.
+    LogTargets,
     /// `--bind` has `off` beside addresses.
     BindOffBesideOthers,
     /// `--bind` has `off`, and there is no HTTPS.
@@ -107,7 +116,6 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// A path is relative, and the directory that the program was started in cannot be read.
-    #[cfg(feature = "tls")]
     CurrentDirectory {
         /// The path as given.
         path: PathBuf,
@@ -123,7 +131,9 @@ impl ConfigError {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. }
-            | Self::FileServed { .. } => 1,
+            | Self::FileServed { .. }
+            | Self::LogServed { .. }
+            | Self::CurrentDirectory { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::NoSuchListener { .. }
@@ -131,9 +141,10 @@ impl ConfigError {
             | Self::BindOffBesideOthers
             | Self::NothingToListenOn
             | Self::RateRepeated
+            | Self::LogTargets
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { .. } | Self::CurrentDirectory { .. } => 1,
+            Self::AcmeWebroot { .. } => 1,
             #[cfg(feature = "tls")]
             Self::CertificateMissing { .. }
             | Self::KeyCount { .. }
@@ -157,6 +168,20 @@ impl fmt::Display for ConfigError {
                 "the configuration file `{}` is below the root `{}`, where it would be served; move it",
                 OneLine(file),
                 OneLine(root)
+            ),
+            Self::LogServed { file, root } => write!(
+                f,
+                "--log-file `{}` is below the root `{}`, where it would be served; name a file elsewhere",
+                OneLine(file),
+                OneLine(root)
+            ),
+            Self::LogTargets => f.write_str(
+                "--log-file and --access-log-to are both given, and there is one access log; remove one",
+            ),
+            Self::CurrentDirectory { path, error } => write!(
+                f,
+                "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
+                OneLine(path)
             ),
             Self::BindRepeated { one, other, .. } if one == other => {
                 write!(f, "{one} is given twice; remove one")
@@ -231,9 +256,7 @@ fn fmt_root(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// What is wrong with the options of HTTPS.
 #[cfg(feature = "tls")]
 fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use ConfigError::{
-        AcmeWebroot, CertificateMissing, CurrentDirectory, KeyCount, KeyLogFileUnset, OcspCount,
-    };
+    use ConfigError::{AcmeWebroot, CertificateMissing, KeyCount, KeyLogFileUnset, OcspCount};
     match error {
         CertificateMissing { option } => write!(
             f,
@@ -269,11 +292,6 @@ fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "--acme-webroot `{}` cannot be served: {error}; name a directory",
             OneLine(path)
         ),
-        CurrentDirectory { path, error } => write!(
-            f,
-            "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
-            OneLine(path)
-        ),
         _ => Ok(()),
     }
 }
@@ -281,10 +299,12 @@ fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::RootUnreadable { error, .. } => Some(error),
+            Self::RootUnreadable { error, .. } | Self::CurrentDirectory { error, .. } => {
+                Some(error)
+            }
             Self::Site { error, .. } => Some(error.as_ref()),
             #[cfg(feature = "tls")]
-            Self::AcmeWebroot { error, .. } | Self::CurrentDirectory { error, .. } => Some(error),
+            Self::AcmeWebroot { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -1,4 +1,5 @@
-//! What SIGHUP has read again: the configuration file, or the certificates where there is none.
+//! What SIGHUP has read again: the configuration file, or the certificates where there is none. The log file is
+//! opened again in any case.
 
 use std::env;
 use std::path::PathBuf;
@@ -35,9 +36,14 @@ impl Reloader {
 
     /// Has everything read again, once more if it is being read now.
     pub(crate) fn reload(&self, handle: &Handle) {
+        // With a configuration file, that says which log file.
+        let has_log_file = !self.has_file && handle.reopen_logs();
         if !self.has_file && !has_certificates(handle) {
+            if has_log_file {
+                return;
+            }
             self.stderr.say(
-                "zc-server: SIGHUP ignored: there is no configuration file and no certificate to read again",
+                "zc-server: SIGHUP ignored: there is no configuration file and no certificate to read again, and no log file",
             );
             return;
         }
@@ -70,6 +76,8 @@ impl Reloader {
                     stderr.say(match reload_all(&handle, started_in.as_ref(), &stderr) {
                         Ok(said) => format!("zc-server: {said}"),
                         Err(error) => {
+                            // It was renamed all the same.
+                            handle.reopen_logs();
                             format!("zc-server: the configuration stays as it was: {error}")
                         }
                     });
