@@ -9,7 +9,7 @@ use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::logging::log_from;
-use super::{Args, RateArgs, ServingArgs, SiteArgs};
+use super::{Args, CacheArgs, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
     Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot,
@@ -79,26 +79,34 @@ impl TryFrom<Args> for Config {
             send_timeout_ms: args.limits.send_timeout_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
-            limits: ConnectionLimits {
-                requests_max: args.rates.requests_max.0,
-                min_rate: args.rates.min_rate.0,
-                min_rate_window_ms: args.rates.min_rate_window_ms,
-            },
+            limits: limits_from(&args.rates),
             offload_cold_reads: args.cold.offload_cold_reads == Switch::On,
             io_uring: args.cold.io_uring == IoUring::Auto,
             disk_threads: args.cold.disk_threads,
             disk_timeout_ms: args.cold.disk_timeout_ms,
-            cache: CacheLimits {
-                files: args.cache.files,
-                bytes: args.cache.bytes,
-                file_max_bytes: args.cache.file_max_bytes,
-                ttl_ms: args.cache.ttl_ms,
-            },
+            cache: cache_from(&args.cache),
             network: Network {
                 congestion: args.listening.congestion,
                 defer_accept: args.listening.defer_accept == Switch::On,
             },
         })
+    }
+}
+
+fn limits_from(args: &RateArgs) -> ConnectionLimits {
+    ConnectionLimits {
+        requests_max: args.requests_max.0,
+        min_rate: args.min_rate.0,
+        min_rate_window_ms: args.min_rate_window_ms,
+    }
+}
+
+fn cache_from(args: &CacheArgs) -> CacheLimits {
+    CacheLimits {
+        files: args.files,
+        bytes: args.bytes,
+        file_max_bytes: args.file_max_bytes,
+        ttl_ms: args.ttl_ms,
     }
 }
 

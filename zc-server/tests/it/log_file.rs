@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::clients::Home;
 use crate::harness::mounts::small_tmpfs;
-use crate::harness::{Server, binary, temp_root, wait_until};
+use crate::harness::{Client, Server, binary, temp_root, wait_until};
 
 const READ_AGAIN: &str = "the configuration was read again";
 
@@ -328,89 +328,98 @@ fn a_file_that_cannot_be_opened_ends_the_start_with_its_mend() {
     assert!(!logs.path().join("a").exists());
 }
 
+/// A server whose options stand in a file beside its root.
+struct Configured {
+    server: Server,
+    /// One connection, so that the same worker is told of each change.
+    client: Client,
+}
+
+impl Configured {
+    fn start(lines: &str) -> Self {
+        let directory = temp_root();
+        fs::create_dir(directory.path().join("root")).expect("a directory");
+        configure(directory.path(), lines);
+        let mut command = binary();
+        command.current_dir(directory.path());
+        command.args(["--config", "zc.toml"]);
+        let server = Server::start_from(command, directory);
+        let client = server.connect();
+        Self { server, client }
+    }
+
+    fn reload(&mut self, lines: &str, said: &str) -> String {
+        configure(self.server.root.path(), lines);
+        self.server.signal(Signal::SIGHUP);
+        self.server.said_with(said)
+    }
+
+    fn ask(&mut self, target: &str) {
+        assert_eq!(self.client.get(target).status, 404);
+    }
+}
+
+fn configure(directory: &Path, lines: &str) {
+    let lines = format!("root = \"root\"\nbind = \"127.0.0.1:0\"\nthreads = 1\n{lines}");
+    fs::write(directory.join("zc.toml"), lines).expect("a file");
+}
+
 #[test]
 fn a_reload_changes_the_file_and_the_format() {
-    let directory = temp_root();
-    let at = |name: &str| directory.path().join(name);
-    fs::create_dir(at("root")).expect("a directory");
-    configure(
-        directory.path(),
-        "access-log = \"json\"\nlog-file = \"one\"\n",
-    );
-    let mut command = binary();
-    command
-        .current_dir(directory.path())
-        .args(["--config", "zc.toml"]);
-    let (one, two, three) = (at("one"), at("two"), at("three"));
-    let mut server = Server::start_from(command, directory);
-    let reload = |server: &mut Server, lines: &str, said: &str| {
-        configure(server.root.path(), lines);
-        server.signal(Signal::SIGHUP);
-        server.said_with(said)
-    };
-    // On one connection, so that the same worker is told in between.
-    let mut client = server.connect();
-    assert_eq!(client.get("/1").status, 404);
+    let mut configured = Configured::start("access-log = \"json\"\nlog-file = \"one\"\n");
+    let [one, two, three] = ["one", "two", "three"].map(|name| configured.server.path(name));
+    configured.ask("/1");
     wait_for(&one, &["/1"]);
-    // A file that cannot be opened changes nothing, not even the format.
-    let wrong = "access-log = \"clf\"\nlog-file = \"none/two\"\n";
-    let said = reload(&mut server, wrong, "the configuration stays as it was");
-    assert!(
-        said.contains("none/two") && said.contains("create its directory"),
-        "{said}"
-    );
-    assert_eq!(client.get("/2").status, 404);
-    wait_for(&one, &["/1", "/2"]);
-    // Neither does one that would be served.
-    let wrong = "log-file = \"root/log\"\n";
-    reload(&mut server, wrong, "where it would be served");
-    reload(
-        &mut server,
-        "access-log = \"json\"\nlog-file = \"two\"\n",
-        READ_AGAIN,
-    );
-    assert_eq!(client.get("/3").status, 404);
-    wait_for(&two, &["/3"]);
-    wait_for(&one, &["/1", "/2"]);
+    configured.reload("access-log = \"json\"\nlog-file = \"two\"\n", READ_AGAIN);
+    configured.ask("/2");
+    wait_for(&two, &["/2"]);
+    wait_for(&one, &["/1"]);
     // The format alone.
-    reload(
-        &mut server,
-        "access-log = \"clf\"\nlog-file = \"two\"\n",
-        READ_AGAIN,
-    );
-    assert_eq!(client.get("/4").status, 404);
+    configured.reload("access-log = \"clf\"\nlog-file = \"two\"\n", READ_AGAIN);
+    configured.ask("/3");
     wait_until("a line in the other format", || {
-        text_of(&two).ends_with("\"GET /4 HTTP/1.1\" 404 14\n")
+        text_of(&two).ends_with("\"GET /3 HTTP/1.1\" 404 14\n")
     });
     // No log at all, and one again.
-    reload(
-        &mut server,
-        "access-log = \"off\"\nlog-file = \"two\"\n",
-        READ_AGAIN,
-    );
-    assert_eq!(client.get("/5").status, 404);
-    reload(
-        &mut server,
-        "access-log = \"json\"\nlog-file = \"three\"\n",
-        READ_AGAIN,
-    );
-    assert_eq!(client.get("/6").status, 404);
-    wait_for(&three, &["/6"]);
+    configured.reload("access-log = \"off\"\nlog-file = \"two\"\n", READ_AGAIN);
+    configured.ask("/4");
+    configured.reload("access-log = \"json\"\nlog-file = \"three\"\n", READ_AGAIN);
+    configured.ask("/5");
+    wait_for(&three, &["/5"]);
     assert_eq!(text_of(&two).lines().count(), 2);
-    // To standard output, and from there.
-    reload(&mut server, "access-log = \"json\"\n", READ_AGAIN);
-    assert_eq!(client.get("/7").status, 404);
-    assert_eq!(server.log()["target"], "/7");
-    wait_for(&three, &["/6"]);
+    // To standard output.
+    configured.reload("access-log = \"json\"\n", READ_AGAIN);
+    configured.ask("/6");
+    assert_eq!(configured.server.log()["target"], "/6");
+    wait_for(&three, &["/5"]);
+    let Configured { server, client } = configured;
     drop(client);
     server.signal(Signal::SIGTERM);
     let (status, said) = server.wait();
     assert!(status.success() && !said.contains("gave up"), "{said}");
 }
 
-fn configure(directory: &Path, lines: &str) {
-    let lines = format!("root = \"root\"\nbind = \"127.0.0.1:0\"\nthreads = 1\n{lines}");
-    fs::write(directory.join("zc.toml"), lines).expect("a file");
+#[test]
+fn a_reload_with_a_file_that_cannot_be_opened_changes_nothing() {
+    let mut configured = Configured::start("access-log = \"json\"\nlog-file = \"one\"\n");
+    let one = configured.server.path("one");
+    for (lines, reason) in [
+        ("log-file = \"none/two\"\n", "create its directory"),
+        ("log-file = \"root/two\"\n", "where it would be served"),
+        ("log-file = \"root\"\n", "where it would be served"),
+        ("log-fil = \"two\"\n", "did you mean `log-file`"),
+    ] {
+        let lines = format!("access-log = \"clf\"\nheader = \"X-Wrong: 1\"\n{lines}");
+        // What the program that rotates has renamed is opened again all the same.
+        fs::remove_file(&one).expect("a file");
+        let said = configured.reload(&lines, "the configuration stays as it was");
+        assert!(said.contains(reason), "{said}");
+        wait_until("the file is opened again", || one.exists());
+        let response = configured.client.get("/1");
+        assert_eq!(response.field("x-wrong"), None);
+        wait_until("a line", || text_of(&one).ends_with("}\n"));
+        assert_eq!(targets(&text_of(&one)), ["/1"]);
+    }
 }
 
 #[test]
@@ -457,16 +466,17 @@ fn goaccess_reads_every_line_in_the_format_combined() {
     assert!(text.lines().count() >= 7, "{text}");
     let count = |panel: &str, data: &str| {
         let rows = report[panel]["data"].as_array().expect("a panel");
-        let mut rows = rows.iter().flat_map(|row| {
-            let items = row["items"].as_array().cloned().unwrap_or_default();
-            items.into_iter().chain([row.clone()])
+        let rows = rows.iter().flat_map(|row| {
+            let items = row["items"].as_array();
+            items.into_iter().flatten().chain([row])
         });
-        let row = rows.find(|row| {
-            row["data"]
-                .as_str()
-                .is_some_and(|text| text.starts_with(data))
-        });
-        row.map_or(0, |row| row["hits"]["count"].as_u64().expect("a number"))
+        let is_named = |row: &&serde_json::Value| {
+            let name = row["data"].as_str();
+            name.is_some_and(|name| name.starts_with(data))
+        };
+        let hits = |row: &serde_json::Value| row["hits"]["count"].as_u64().expect("a number");
+        // One for each method.
+        rows.filter(is_named).map(hits).sum::<u64>()
     };
     assert_eq!(count("status_codes", "200"), 2, "{report}");
     assert_eq!(count("status_codes", "206"), 1, "{report}");

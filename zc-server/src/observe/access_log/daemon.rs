@@ -79,8 +79,9 @@ impl Daemon {
                 Protocol::Journald => journald(&mut self.datagram, line),
             }
             if let Err(error) = self.send_line(&mut may_connect) {
-                let lines = refused.map_or(0, |refused| refused.lines) + 1;
-                refused = Some(Refused { lines, error });
+                // The first one has the reason.
+                let refused = refused.get_or_insert(Refused { lines: 0, error });
+                refused.lines += 1;
             }
         }
         refused.map_or(Ok(()), Err)

@@ -11,10 +11,10 @@ use crate::observe::format;
 
 /// The most batches in the queue.
 pub(super) const QUEUE_BATCHES_MAX: usize = 256;
-/// The most bytes in the queue. Without this bound, batches that grew while the queue was full could take
-/// 256 MiB.
+/// The most bytes in the queue, and of what workers keep in excess of [`BUFFER_BYTES_MAX`].
 pub(super) const QUEUE_BYTES_MAX: usize = 16 << 20;
-/// The most bytes that one worker keeps while the queue is full.
+/// The most bytes that one worker keeps while the queue is full, and takes of [`QUEUE_BYTES_MAX`] at a time for more.
+/// Batches of one line each fill the queue in a few milliseconds, and a disk may take a second.
 pub(super) const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// What the sinks and the thread share beside the queue.
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) dropped_lines: AtomicU64,
     /// Those of all logs that the server has had.
     pub(super) dropped_in_all: Arc<AtomicU64>,
-    /// Bytes in the queue; in step with it up to one batch per worker.
+    /// Bytes in the queue, and those that workers have reserved; in step with it up to one batch per worker.
     pub(super) queued_bytes: AtomicUsize,
     /// Whether the thread has stopped. Checked before the bounds of the queue, which is not emptied any
     /// more then.
@@ -54,8 +54,10 @@ pub(crate) struct Sink {
     /// `None` when the reader has gone.
     pub(super) queue: Option<SyncSender<Vec<u8>>>,
     pub(super) shared: Arc<Shared>,
-    /// Whole lines that are not queued yet; at most [`BUFFER_BYTES_MAX`].
+    /// Whole lines that are not queued yet; at most [`BUFFER_BYTES_MAX`] and what is reserved.
     pub(super) buffer: Vec<u8>,
+    /// Bytes of the buffer that count as queued.
+    pub(super) reserved_bytes: usize,
 }
 
 impl Sink {
@@ -89,10 +91,21 @@ impl Sink {
         }
         let before = self.buffer.len();
         format::format(entry, self.format, &mut self.buffer);
-        if self.buffer.len() > BUFFER_BYTES_MAX {
+        if self.buffer.len() > BUFFER_BYTES_MAX + self.reserved_bytes && !self.reserve() {
             self.shared.drop_lines(&self.buffer[before..]);
             self.buffer.truncate(before);
         }
+    }
+
+    /// Takes room of the queue for a full buffer, if there is any.
+    fn reserve(&mut self) -> bool {
+        let queued = &self.shared.queued_bytes;
+        if queued.load(Ordering::Relaxed) > QUEUE_BYTES_MAX - BUFFER_BYTES_MAX {
+            return false;
+        }
+        queued.fetch_add(BUFFER_BYTES_MAX, Ordering::Relaxed);
+        self.reserved_bytes += BUFFER_BYTES_MAX;
+        true
     }
 
     /// Whether lines wait for room in the queue, so that [`Sink::flush`] is to be called again.
@@ -105,18 +118,19 @@ impl Sink {
         if self.shared.reader_gone.load(Ordering::Relaxed) {
             self.queue = None;
             self.buffer = Vec::new();
+            self.reserved_bytes = 0;
         }
-        let bytes = self.buffer.len();
-        let Some(queue) = self.queue.as_ref().filter(|_| bytes > 0) else {
+        let Some(queue) = self.queue.as_ref().filter(|_| !self.buffer.is_empty()) else {
             return;
         };
+        let bytes = self.buffer.len() - self.reserved_bytes;
         if self.shared.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX - bytes {
             return;
         }
         // Added first, since the thread subtracts as soon as it has the batch.
         self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         match queue.try_send(mem::take(&mut self.buffer)) {
-            Ok(()) => {}
+            Ok(()) => self.reserved_bytes = 0,
             Err(TrySendError::Full(batch)) => {
                 self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 self.buffer = batch;
@@ -134,6 +148,7 @@ impl Clone for Sink {
             queue: self.queue.clone(),
             shared: Arc::clone(&self.shared),
             buffer: Vec::new(),
+            reserved_bytes: 0,
         }
     }
 }
@@ -145,7 +160,7 @@ impl Drop for Sink {
             // The thread looks here after the queue is closed.
             self.shared
                 .queued_bytes
-                .fetch_add(self.buffer.len(), Ordering::Relaxed);
+                .fetch_add(self.buffer.len() - self.reserved_bytes, Ordering::Relaxed);
             self.shared
                 .left_over
                 .lock()

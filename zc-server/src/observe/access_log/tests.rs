@@ -76,9 +76,14 @@ fn a_reader_that_does_not_read_blocks_nobody_and_what_is_dropped_is_counted() {
         sink.record(&entry);
         sink.flush();
     }
-    assert!(sink.buffer.len() <= BUFFER_BYTES_MAX);
-    assert!(sink.buffer.len() > BUFFER_BYTES_MAX - length);
     let shared = Arc::clone(&sink.shared);
+    let queued = shared.queued_bytes.load(Ordering::Relaxed);
+    assert!(queued <= QUEUE_BYTES_MAX);
+    // All of it was in use, but for less than is reserved at a time.
+    assert!(queued > QUEUE_BYTES_MAX - BUFFER_BYTES_MAX);
+    let kept_max = BUFFER_BYTES_MAX + sink.reserved_bytes;
+    assert!(sink.reserved_bytes > 0 && sink.buffer.len() <= kept_max);
+    assert!(sink.buffer.len() > kept_max - length);
     let dropped = shared.dropped_lines.load(Ordering::Relaxed);
     assert!(dropped > 0);
     assert_eq!(shared.dropped_in_all.load(Ordering::Relaxed), dropped);

@@ -51,6 +51,7 @@ pub(super) fn start(
         queue: Some(queue),
         shared: Arc::clone(&shared),
         buffer: Vec::new(),
+        reserved_bytes: 0,
     };
     thread::Builder::new()
         .name("access-log".to_owned())
