@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +28,22 @@ pub(crate) fn targets(text: &str) -> Vec<String> {
 /// What is in a file, which may not be there yet.
 pub(crate) fn text_of(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The address of the admin listener.
+pub(crate) fn admin_of(server: &mut Server) -> String {
+    let said = server.said_with("metrics and health are at ");
+    let address = said.trim().trim_end_matches('/').rsplit('/').next();
+    address.expect("an address").to_owned()
+}
+
+/// How many lines were dropped by the metrics of the listener at `admin`.
+pub(crate) fn dropped_lines(admin: &str) -> usize {
+    let stream = TcpStream::connect(admin).expect("it listens");
+    let page = String::from_utf8(Client::plain(stream).get("/metrics").body).expect("UTF-8");
+    let mut lines = page.lines();
+    let value = lines.find_map(|line| line.strip_prefix("zc_log_dropped_total "));
+    value.expect("a metric").parse().expect("a number")
 }
 
 /// Waits until a log in JSON has these targets.
@@ -174,17 +191,8 @@ fn a_full_disk_splits_no_line_and_what_is_dropped_is_counted() {
     fs::write(&filler, vec![b'x'; 64 << 10]).expect("room");
     let option = format!("--log-file={}", file.display());
     let mut server = Server::start(&[&*option, "--admin-bind", "127.0.0.1:0"]);
-    let admin = server.said_with("metrics and health are at ");
-    let admin = admin.trim().trim_end_matches('/').rsplit('/').next();
-    let admin = admin.expect("an address").to_owned();
-    let dropped = || {
-        let stream = std::net::TcpStream::connect(&admin).expect("it listens");
-        let page = crate::harness::Client::plain(stream).get("/metrics").body;
-        let page = String::from_utf8(page).expect("UTF-8");
-        let mut lines = page.lines();
-        let value = lines.find_map(|line| line.strip_prefix("zc_log_dropped_total "));
-        value.expect("a metric").parse::<usize>().expect("a number")
-    };
+    let admin = admin_of(&mut server);
+    let dropped = || dropped_lines(&admin);
     let mut client = server.connect();
     let long = "x".repeat(2_000);
     let mut asked = 0;

@@ -212,7 +212,7 @@ impl WriterThread {
             let cut = mem::take(&mut self.cut);
             let (written, result) = self.output.write(&cut);
             self.shared.drop_lines(&cut[written..]);
-            self.failure = result.err().or(self.failure.take());
+            self.failure = result.err().or_else(|| self.failure.take());
         }
     }
 
