@@ -25,6 +25,14 @@ fn bind(socket: &Path) -> UnixDatagram {
     daemon
 }
 
+/// Waits until no process has the socket: a program that another test starts meanwhile has it for a moment, and lines
+/// go there and are lost.
+fn wait_until_gone(socket: &Path) {
+    wait_until("the daemon is gone", || {
+        UnixDatagram::unbound().is_ok_and(|one| one.connect(socket).is_err())
+    });
+}
+
 /// The next datagram, which must come.
 fn next(daemon: &UnixDatagram) -> Vec<u8> {
     let mut datagram = vec![0; 256 << 10];
@@ -171,6 +179,8 @@ fn a_daemon_that_is_away_is_said_once_and_found_when_it_comes() {
         let said = server.said_with("access log: ");
         let expected = format!("takes lines again; {dropped} lines dropped so far\n");
         assert!(said.contains(&expected), "{said}");
+        drop(daemon);
+        wait_until_gone(&socket);
     }
     server.signal(Signal::SIGTERM);
     let (status, said) = server.wait();
@@ -261,6 +271,7 @@ fn rsyslog_reads_each_line_also_after_it_was_started_again() {
     };
     assert_eq!(lines(text_of(&out)), asked);
     drop(daemon);
+    wait_until_gone(&socket);
     assert_eq!(server.get("/lost").status, 404);
     server.said_with("cannot send to `");
     let _daemon = Rsyslog::start(&home, &socket);

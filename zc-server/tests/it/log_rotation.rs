@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -15,6 +15,11 @@ use crate::log_file::{targets, text_of};
 
 const ROTATIONS: usize = 20;
 const CLIENTS: usize = 4;
+/// Requests of each client for each rotation. The lines of all of them fit in the queue of the log: a thread that has
+/// to wait for a processor for seconds drops none.
+const REQUESTS: usize = 200;
+/// How often a client looks for the next rotation.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Where the book has the configuration.
 const BOOK: &str = include_str!("../../../docs/src/logging.md");
 
@@ -40,17 +45,19 @@ fn configuration(log: &Path, pid: u32, signal: &str) -> String {
     text
 }
 
-/// Asks all along until it is over; answers how often.
-fn ask(server: &Server, client: usize, is_over: &AtomicBool) -> usize {
+/// Asks as often as the rotations that were begun allow, until all are over; answers how often.
+fn ask(server: &Server, client: usize, rotations: &AtomicUsize) -> usize {
+    let mut connection = server.connect();
     let mut asked = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let stream = TcpStream::connect(server.address).expect("it listens");
-        let mut connection = server.client(stream);
-        for _ in 0..50 {
-            let response = connection.get(&format!("/{client}-{asked}"));
-            assert_eq!(response.status, 404);
-            asked += 1;
+    while asked < ROTATIONS * REQUESTS {
+        let begun = rotations.load(Ordering::Acquire);
+        if asked == begun * REQUESTS {
+            std::thread::park_timeout(PAUSE);
+            continue;
         }
+        let response = connection.get(&format!("/{client}-{asked}"));
+        assert_eq!(response.status, 404);
+        asked += 1;
     }
     asked
 }
@@ -75,7 +82,7 @@ fn logrotate_renames_and_signals(signal: &str) {
     let Some(home) = Home::for_clients(&["logrotate", "gzip"]) else {
         return;
     };
-    // In memory, where there is a place for it: a disk may take longer than the queue of the log has room for.
+    // In memory, where there is a place for it: a disk takes a while for each rotation.
     let logs = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| temp_root());
     let logs = logs.path();
     // logrotate passes over files in a directory that others may write to.
@@ -86,13 +93,14 @@ fn logrotate_renames_and_signals(signal: &str) {
         "logrotate.conf",
         configuration(&log, server.pid(), signal).as_bytes(),
     );
-    let is_over = AtomicBool::new(false);
-    let (is_over, asked_of) = (&is_over, &server);
+    let rotations = AtomicUsize::new(0);
+    let (rotations, asked_of) = (&rotations, &server);
     let asked = std::thread::scope(|scope| {
         let clients =
-            (0..CLIENTS).map(|client| scope.spawn(move || ask(asked_of, client, is_over)));
+            (0..CLIENTS).map(|client| scope.spawn(move || ask(asked_of, client, rotations)));
         let clients = Vec::from_iter(clients);
-        for _ in 0..ROTATIONS {
+        for rotation in 1..=ROTATIONS {
+            rotations.store(rotation, Ordering::Release);
             // An empty file is not rotated.
             wait_until("a line is in the log", || !text_of(&log).is_empty());
             home.succeed(
@@ -103,7 +111,6 @@ fn logrotate_renames_and_signals(signal: &str) {
             // compresses.
             wait_until("the log is opened again", || log.exists());
         }
-        is_over.store(true, Ordering::Relaxed);
         let asked = clients
             .into_iter()
             .map(|client| client.join().expect("answers"));
