@@ -22,13 +22,15 @@ pub struct Reloaded {
 }
 
 impl Handle {
-    /// Serves by `config` from now on: roots, sites and their rules, limits of time and of connections, certificates.
+    /// Serves by `config` from now on: roots, sites and their rules, limits of time and of connections,
+    /// certificates, the access log. A log file is opened again, also where nothing else changes.
     /// What needs a restart stays as it was, and is named. A request is answered by the one or the other as a whole,
     /// and what is under way ends as it began. It waits for the disk. Does nothing when the server has ended.
     ///
     /// # Errors
     ///
-    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`] or [`StartError::Certificate`]; the server then goes on as before.
+    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`], [`StartError::Certificate`] or
+    /// [`StartError::LogFile`]; the server then goes on as before.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         let answer = self.take_over(config);
         self.shared.process.note_reload(answer.is_ok());
@@ -51,10 +53,17 @@ impl Handle {
         let (content, roots) = opened?;
         let of_passwords = prepare_passwords(&config, &content, &services)?;
         #[cfg(feature = "tls")]
-        if let (Some(acceptor), Some(tls)) = (&services.acceptor, &config.tls) {
-            acceptor.install(acceptor.prepare(tls)?);
-        }
+        let certificates = match (&services.acceptor, &config.tls) {
+            (Some(acceptor), Some(tls)) => Some((acceptor, acceptor.prepare(tls)?)),
+            _ => None,
+        };
+        let (format, target) = (config.access_log, &config.log_target);
+        let log = self.log.prepare(format, target, diagnostics)?;
         // From here on nothing fails.
+        #[cfg(feature = "tls")]
+        if let Some((acceptor, prepared)) = certificates {
+            acceptor.install(prepared);
+        }
         let shared = &self.shared;
         shared
             .connections_max
@@ -69,14 +78,17 @@ impl Handle {
         let (_, too_few) = raise_descriptor_limit(&config);
         let clients = services.renew_clients(&config.clients);
         let (content, roots) = (Arc::new(content), Arc::from(roots));
-        for mailbox in self.mailboxes.iter() {
-            mailbox.send(WorkerMessage::Reload {
-                content: Arc::clone(&content),
-                roots: Arc::clone(&roots),
-                clients: Arc::clone(&clients),
-                limits: worker_limits(&config),
-            });
-        }
+        self.log.install(log, |sink| {
+            for mailbox in self.mailboxes.iter() {
+                mailbox.send(WorkerMessage::Reload {
+                    content: Arc::clone(&content),
+                    roots: Arc::clone(&roots),
+                    clients: Arc::clone(&clients),
+                    limits: worker_limits(&config),
+                    log: sink.cloned(),
+                });
+            }
+        });
         *running = config;
         Ok(Reloaded {
             kept,

@@ -14,7 +14,7 @@ use crate::config::{Config, ListenAddress, LogFormat};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
-use crate::observe::access_log;
+use crate::observe::access_log::{self, Log};
 use crate::observe::counters::Process;
 use crate::observe::diagnostics::Diagnostics;
 use crate::rate::MinRate;
@@ -55,7 +55,6 @@ pub struct Server {
     warnings: Vec<StartWarning>,
     descriptors: DescriptorLimit,
     handle: Handle,
-    log_writer: Option<access_log::Writer>,
     diagnostics: Diagnostics,
     admin: Option<AdminListener>,
 }
@@ -71,6 +70,7 @@ pub struct Handle {
     /// A handle does not keep the threads of the disk.
     pub(crate) services: Weak<Services>,
     pub(crate) https_port: Option<u16>,
+    pub(crate) log: Log,
     /// What the server runs with. Whoever replaces it holds it.
     pub(crate) config: Arc<Mutex<Config>>,
 }
@@ -106,6 +106,9 @@ impl Server {
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, config)?;
         let (content, _) = Content::open(config, &services.mounts, &diagnostics, None)?;
+        if config.access_log != LogFormat::Off {
+            access_log::check(&config.log_target)?;
+        }
         let warnings = prepare_passwords(config, &content, &services)?.into_iter();
         #[cfg(feature = "tls")]
         let warnings = warnings.chain(certificate_warnings(&services));
@@ -150,9 +153,7 @@ impl Server {
             Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
         ));
-        let (sink, log_writer) = start_log(config.access_log)
-            .map_err(StartError::Io)?
-            .unzip();
+        let log = Log::start(config.access_log, &config.log_target, &diagnostics)?;
         let mut handle = Handle {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
@@ -160,6 +161,7 @@ impl Server {
             admin: None,
             services: Arc::downgrade(&services),
             https_port,
+            log,
             config: Arc::new(Mutex::new(config.clone())),
         };
         let has_admin = admin.is_some() || config.admin_bind.is_some();
@@ -170,7 +172,7 @@ impl Server {
             let (services, content) = (Arc::clone(&services), Arc::clone(&content));
             let limits = worker_limits(&config);
             let mut worker = Worker::new(services, content, roots, cache, limits, seat.mailbox);
-            worker.log = sink.clone();
+            worker.log = handle.log.sink();
             worker.counters = counters.get(index).cloned();
             worker.ring = WatchedRead::ring(&worker.services);
             let shared = Arc::clone(&shared);
@@ -179,7 +181,7 @@ impl Server {
         let reactors = reactors
             .collect::<io::Result<_>>()
             .map_err(StartError::Io)?;
-        let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
+        let dropped_lines = handle.log.dropped_lines();
         let sources = Sources::new(counters, services, &shared.process, dropped_lines);
         let admin = AdminListener::bind(sources, admin, &handle.mailboxes, content, &config)?;
         handle.admin = admin.as_ref().map(|admin| admin.mailbox.clone());
@@ -191,7 +193,6 @@ impl Server {
                 .collect(),
             descriptors,
             handle,
-            log_writer,
             diagnostics,
             admin,
         })
@@ -257,7 +258,6 @@ impl Server {
         let Self {
             reactors,
             handle,
-            log_writer,
             diagnostics,
             admin,
             ..
@@ -297,8 +297,13 @@ impl Server {
             let answer = admin.finish();
             result = result.and_then(|cut| answer.map(|()| cut));
         }
-        let unwritten = log_writer.and_then(|log| log.finish(handle.grace_left()));
-        if let Some(line) = unwritten {
+        handle.log.close();
+        // A sink may wait there for a worker that has ended.
+        handle
+            .mailboxes
+            .iter()
+            .for_each(|mailbox| drop(mailbox.take()));
+        for line in handle.log.finish(handle.grace_left()) {
             diagnostics.warn(line);
         }
         diagnostics.finish();
@@ -331,13 +336,11 @@ impl Handle {
         let acceptor = acceptor.and_then(|services| services.acceptor.as_ref());
         acceptor.map_or(Ok(()), Acceptor::reload)
     }
-}
 
-/// What writes the access log, if there is one.
-fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_log::Writer)>> {
-    match format {
-        LogFormat::Off => Ok(None),
-        format => access_log::Sink::start(format).map(Some),
+    /// Has the file of the access log opened again by its name; answers whether there is one. It does not wait: the
+    /// thread of the log says on standard error what came of it, and no line is lost.
+    pub fn reopen_logs(&self) -> bool {
+        self.log.reopen()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
 use crate::config::Bind;
 use crate::files::content::ContentError;
+use crate::observe::access_log::LogError;
 use crate::reactor::listener::{BindError, InheritedError};
 use crate::text::OneLine;
 #[cfg(feature = "tls")]
@@ -39,6 +40,18 @@ pub enum StartError {
     },
     /// The file of `--auth-file` cannot be used.
     AuthFile(Box<dyn Error + Send + Sync>),
+    /// The log file could not be opened.
+    LogFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Earlier access logs have not ended: what they go to does not answer.
+    LogsStuck {
+        /// How many.
+        logs: usize,
+    },
     /// HTTPS cannot start: a certificate, a key or a file beside them is wrong.
     #[cfg(feature = "tls")]
     Certificate(CertificateError),
@@ -73,6 +86,16 @@ impl From<ContentError> for StartError {
                 path,
                 reason,
             },
+        }
+    }
+}
+
+impl From<LogError> for StartError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::File { path, error } => Self::LogFile { path, error },
+            LogError::Stuck(logs) => Self::LogsStuck { logs },
+            LogError::Thread(error) => Self::Io(error),
         }
     }
 }
@@ -117,6 +140,17 @@ impl fmt::Display for StartError {
                 "{option}: cannot open `{}`: {reason}; create the file, or name another one",
                 OneLine(path)
             ),
+            Self::LogFile { path, error } => write!(
+                f,
+                "cannot open the log file `{}`: {error}; {}",
+                OneLine(path),
+                mend_of_log(error)
+            ),
+            Self::LogsStuck { logs } => write!(
+                f,
+                "the access log cannot go elsewhere: {logs} earlier logs wait for a disk or a reader that does \
+                 not answer; mend that, or restart the server"
+            ),
             Self::Disk(error) => write!(f, "cannot start the disk I/O threads: {error}"),
             Self::Io(error) => write!(
                 f,
@@ -127,6 +161,20 @@ impl fmt::Display for StartError {
                 "a worker thread panicked; this is a bug in zc-server, please report it",
             ),
         }
+    }
+}
+
+/// What helps where a log file cannot be opened.
+fn mend_of_log(error: &io::Error) -> &'static str {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => "create its directory, or name another file",
+        (io::ErrorKind::PermissionDenied, _) => {
+            "give this user permission to write there, or name another file"
+        }
+        (_, Some(nix::libc::ENXIO)) => {
+            "it is a FIFO that nobody reads, or a socket; start the reader first, or name another file"
+        }
+        _ => "name another file",
     }
 }
 
@@ -141,8 +189,11 @@ impl Error for StartError {
             Self::KernelTls(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
             Self::AuthFile(error) => error.source(),
-            Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
-            Self::WorkerPanicked => None,
+            Self::Root { error, .. }
+            | Self::LogFile { error, .. }
+            | Self::Disk(error)
+            | Self::Io(error) => Some(error),
+            Self::LogsStuck { .. } | Self::WorkerPanicked => None,
         }
     }
 }
@@ -240,6 +291,10 @@ mod tests {
         for error in [
             StartError::Root {
                 path: PathBuf::from("/srv"),
+                error: failure(),
+            },
+            StartError::LogFile {
+                path: PathBuf::from("/var/log/zc.log"),
                 error: failure(),
             },
             StartError::Disk(failure()),

@@ -77,12 +77,13 @@ pub(crate) enum WorkerMessage {
     RoomWanted(usize, Shortage),
     /// The worker that was asked for room has done what it could.
     RoomAnswered,
-    /// What is served from now on, its roots, which were just opened, to whom, and the limits.
+    /// What is served from now on, its roots, which were just opened, to whom, the limits, and the log.
     Reload {
         content: Arc<Content>,
         roots: Arc<[Arc<Root>]>,
         clients: Arc<Clients>,
         limits: WorkerLimits,
+        log: Option<Sink>,
     },
     /// Somebody wants to know whether the worker takes its messages, and hears of it when this is dropped.
     Ping(mpsc::Sender<Infallible>),

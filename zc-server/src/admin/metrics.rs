@@ -24,7 +24,7 @@ pub(crate) struct Sources {
     pub(crate) services: Arc<Services>,
     pub(crate) process: Arc<Process>,
     /// `None` without an access log.
-    pub(crate) dropped_lines: Option<DroppedLines>,
+    pub(crate) dropped_lines: DroppedLines,
 }
 
 impl Sources {
@@ -32,7 +32,7 @@ impl Sources {
         workers: Vec<Arc<WorkerCounters>>,
         services: Arc<Services>,
         process: &Arc<Process>,
-        dropped_lines: Option<DroppedLines>,
+        dropped_lines: DroppedLines,
     ) -> Self {
         Self {
             workers,
@@ -254,7 +254,7 @@ impl Sources {
 
     fn encode_process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Lines of the access log that were dropped";
-        let dropped = self.dropped_lines.as_ref().map_or(0, DroppedLines::get);
+        let dropped = self.dropped_lines.get();
         Family::new(encoder, "zc_log_dropped", help, MetricType::Counter)?.single(dropped)?;
         let help = "Configurations that there were, the present one included";
         let generation = self.process.generation.load(Ordering::Relaxed);

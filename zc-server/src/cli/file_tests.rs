@@ -78,6 +78,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("max-connections-per-ip", ["1", "2", "3"]),
     ("request-id", ["true", "true", "true"]),
     ("access-log", ["clf", "combined", "json"]),
+    ("log-file", ["a", "b", "c"]),
+    ("access-log-to", ["syslog", "journald:/b", "stdout"]),
     ("admin-bind", ["127.0.0.1:1", ":2", "3"]),
 ];
 

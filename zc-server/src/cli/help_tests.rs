@@ -45,7 +45,7 @@ const HEADINGS: &[(&str, &str)] = &[
         "Clients",
         "proxy-protocol trusted-proxy allow deny max-connections-per-ip request-id",
     ),
-    ("Logging", "access-log"),
+    ("Logging", "access-log log-file access-log-to"),
     ("Monitoring", "admin-bind"),
 ];
 

@@ -9,10 +9,12 @@ use super::choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
-use super::{Args, RateArgs, ServingArgs, SiteArgs};
+use super::logging::log_from;
+use super::{Args, CacheArgs, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
-    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot, threads_default,
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot,
+    refuse_served_log, threads_default,
 };
 
 impl TryFrom<Args> for Config {
@@ -47,7 +49,15 @@ impl TryFrom<Args> for Config {
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
+        #[cfg(feature = "tls")]
+        let acme_webroot = into_tls::acme_webroot_from(&args.tls)?;
         refuse_served_secrets(args.config.as_deref(), (&root, &files), &sites)?;
+        let (access_log, log_target) = log_from(&args.logging)?;
+        let roots = sites.iter().map(|site| &site.root).chain([&root]);
+        let served = roots.map(ServedRoot::path);
+        #[cfg(feature = "tls")]
+        let served = served.chain(acme_webroot.as_deref());
+        refuse_served_log(&log_target, served)?;
         Ok(Self {
             root,
             files,
@@ -56,10 +66,11 @@ impl TryFrom<Args> for Config {
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]
-            acme_webroot: into_tls::acme_webroot_from(&args.tls)?,
+            acme_webroot,
             binds,
             threads: args.listening.threads.unwrap_or_else(threads_default),
-            access_log: args.access_log,
+            access_log,
+            log_target,
             admin_bind,
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
@@ -67,27 +78,35 @@ impl TryFrom<Args> for Config {
             drain_delay_ms: args.limits.drain_delay_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
-            limits: ConnectionLimits {
-                requests_max: args.rates.requests_max.0,
-                min_rate: args.rates.min_rate.0,
-                min_rate_window_ms: args.rates.min_rate_window_ms,
-            },
+            limits: limits_from(&args.rates),
             offload_cold_reads: args.cold.offload_cold_reads == Switch::On,
             io_uring: args.cold.io_uring == IoUring::Auto,
             disk_threads: args.cold.disk_threads,
             disk_timeout_ms: args.cold.disk_timeout_ms,
-            cache: CacheLimits {
-                files: args.cache.files,
-                bytes: args.cache.bytes,
-                file_max_bytes: args.cache.file_max_bytes,
-                ttl_ms: args.cache.ttl_ms,
-            },
+            cache: cache_from(&args.cache),
             network: Network {
                 congestion: args.listening.congestion,
                 defer_accept: args.listening.defer_accept == Switch::On,
                 socket_mode: args.listening.socket_mode,
             },
         })
+    }
+}
+
+fn limits_from(args: &RateArgs) -> ConnectionLimits {
+    ConnectionLimits {
+        requests_max: args.requests_max.0,
+        min_rate: args.min_rate.0,
+        min_rate_window_ms: args.min_rate_window_ms,
+    }
+}
+
+fn cache_from(args: &CacheArgs) -> CacheLimits {
+    CacheLimits {
+        files: args.files,
+        bytes: args.bytes,
+        file_max_bytes: args.file_max_bytes,
+        ttl_ms: args.ttl_ms,
     }
 }
 

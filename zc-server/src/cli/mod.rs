@@ -22,6 +22,7 @@ mod into_config;
 mod into_tls;
 mod limits;
 mod listening;
+mod logging;
 mod mistakes;
 pub(crate) mod parse;
 mod rates;
@@ -35,7 +36,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::LogFormat;
 pub use admin::AdminArgs;
 pub use caching::CacheArgs;
 pub use choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
@@ -48,6 +48,7 @@ pub use etag::{EtagArgs, TagStore};
 pub use healthcheck::HealthcheckArgs;
 pub use limits::LimitArgs;
 pub use listening::ListeningArgs;
+pub use logging::LoggingArgs;
 pub use rates::{CountOrOff, RateArgs, RateOrOff};
 pub use serving::ServingArgs;
 pub use site::SiteArgs;
@@ -186,19 +187,9 @@ pub struct Args {
     #[command(flatten)]
     pub clients: ClientArgs,
 
-    /// Log responses to standard output
-    ///
-    /// One line for each response.
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "ZC_ACCESS_LOG",
-        hide_env_values = true,
-        value_enum,
-        default_value = "off",
-        help_heading = "Logging"
-    )]
-    pub access_log: LogFormat,
+    /// Options of the access log.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
 
     /// Options of the admin listener.
     #[command(flatten)]

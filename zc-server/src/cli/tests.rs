@@ -4,6 +4,7 @@ use clap::{ArgAction, CommandFactory, error::ErrorKind};
 
 use super::*;
 use crate::config::Bind;
+use crate::config::LogFormat;
 use crate::config::files::CORS_REQUEST_FIELDS;
 use zc_core::SendMethod;
 
@@ -164,7 +165,7 @@ fn names() {
     ])
     .expect("valid");
     assert_eq!(args.serving.method, SendMethod::Copy);
-    assert_eq!(args.access_log, LogFormat::Clf);
+    assert_eq!(args.logging.access_log, Some(LogFormat::Clf));
     assert!(args.serving.method_override);
     let error = parsed(&["--method", "mmap"]).expect_err("no such method");
     assert_eq!(error.kind(), ErrorKind::InvalidValue);

@@ -69,6 +69,15 @@ pub enum ConfigError {
         /// The root.
         root: PathBuf,
     },
+    /// The log file is below a root, and would be served.
+    LogServed {
+        /// The file, made absolute.
+        file: PathBuf,
+        /// The root.
+        root: PathBuf,
+    },
+    /// `--log-file` and `--access-log-to` are both given.
+    LogTargets,
     /// `--bind` has `off` beside addresses.
     BindOffBesideOthers,
     /// `--bind` has `off`, and there is no HTTPS.
@@ -125,6 +134,7 @@ impl ConfigError {
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. }
             | Self::FileServed { .. }
+            | Self::LogServed { .. }
             | Self::CurrentDirectory { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
@@ -133,6 +143,7 @@ impl ConfigError {
             | Self::BindOffBesideOthers
             | Self::NothingToListenOn
             | Self::RateRepeated
+            | Self::LogTargets
             | Self::PrecompressedOffBesideOthers => 2,
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { .. } => 1,
@@ -160,6 +171,20 @@ impl fmt::Display for ConfigError {
                 OneLine(file),
                 OneLine(root)
             ),
+            Self::LogServed { file, root } => write!(
+                f,
+                "--log-file `{}` is below the root `{}`, where it would be served; name a file elsewhere",
+                OneLine(file),
+                OneLine(root)
+            ),
+            Self::LogTargets => f.write_str(
+                "--log-file and --access-log-to are both given, and there is one access log; remove one",
+            ),
+            Self::CurrentDirectory { path, error } => write!(
+                f,
+                "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
+                OneLine(path)
+            ),
             Self::BindRepeated { one, other, .. } if one == other => {
                 write!(f, "{one} is given twice; remove one")
             }
@@ -184,11 +209,6 @@ impl fmt::Display for ConfigError {
             ),
             Self::NothingToListenOn => f.write_str(
                 "--bind is `off`, and there is no HTTPS; name an address, or add --tls-cert or --tls-self-signed",
-            ),
-            Self::CurrentDirectory { path, error } => write!(
-                f,
-                "`{}` is relative, and the current directory cannot be read: {error}; write the path from `/` on",
-                OneLine(path)
             ),
             Self::RateRepeated => f.write_str(
                 "--limit-rate is given twice without a glob; remove one, or write GLOB=RATE",
@@ -281,8 +301,9 @@ fn fmt_tls(error: &ConfigError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::RootUnreadable { error, .. } => Some(error),
-            Self::CurrentDirectory { error, .. } => Some(error),
+            Self::RootUnreadable { error, .. } | Self::CurrentDirectory { error, .. } => {
+                Some(error)
+            }
             Self::Site { error, .. } => Some(error.as_ref()),
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { error, .. } => Some(error),

@@ -8,6 +8,7 @@ mod clients;
 mod error;
 pub mod files;
 mod limits;
+mod log;
 mod network;
 mod reload;
 mod root;
@@ -21,14 +22,14 @@ use std::{
     thread,
 };
 
-use clap::ValueEnum;
-
 pub(crate) use bind::Spoken;
 pub use bind::{Bind, ListenAddress, ParseBindError, Scheme};
 pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::{Files, Site};
 pub use limits::ConnectionLimits;
+pub(crate) use log::{JOURNALD_SOCKET, SYSLOG_SOCKET, refuse_served_log};
+pub use log::{LogFormat, LogTarget};
 pub use network::{Congestion, Network, SOCKET_MODE_DEFAULT};
 pub use root::ServedRoot;
 pub(crate) use root::absolute;
@@ -97,8 +98,10 @@ pub struct Config {
     pub acme_webroot: Option<std::path::PathBuf>,
     /// Worker threads, from 1 to [`THREADS_MAX`].
     pub threads: usize,
-    /// Whether and how responses are logged to standard output.
+    /// Whether and how responses are logged.
     pub access_log: LogFormat,
+    /// Where they are logged.
+    pub log_target: LogTarget,
     /// Where metrics and health are told, apart from what is served; `None` for nowhere.
     pub admin_bind: Option<ListenAddress>,
     /// Time limit for a whole request head, in milliseconds.
@@ -162,21 +165,6 @@ impl Default for CacheLimits {
     }
 }
 
-/// The form of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum LogFormat {
-    /// No access log.
-    #[value(help = None::<&'static str>)]
-    #[default]
-    Off,
-    /// Common log format, as Apache and nginx write it.
-    Clf,
-    /// Combined log format, then host, send path, microseconds and outcome.
-    Combined,
-    /// One JSON object per line.
-    Json,
-}
-
 impl Config {
     /// The defaults of the command line for this root. Environment variables are ignored.
     ///
@@ -193,6 +181,7 @@ impl Config {
             acme_webroot: None,
             threads: threads_default(),
             access_log: LogFormat::Off,
+            log_target: LogTarget::Stdout,
             admin_bind: None,
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
             idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,

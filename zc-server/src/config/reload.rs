@@ -40,7 +40,8 @@ impl Config {
             #[cfg(feature = "tls")]
                 acme_webroot: _,
             threads,
-            access_log,
+            access_log: _,
+            log_target: _,
             header_timeout_ms: _,
             idle_timeout_ms: _,
             send_timeout_ms: _,
@@ -94,7 +95,6 @@ impl Config {
         );
         kept.keep("--io-uring", io_uring, &old.io_uring);
         kept.keep("--disk-threads", disk_threads, &old.disk_threads);
-        kept.keep("--access-log", access_log, &old.access_log);
         (self, kept.0)
     }
 }
@@ -143,7 +143,6 @@ mod tests {
             "--offload-cold-reads",
             "--io-uring",
             "--disk-threads",
-            "--access-log",
         ];
         assert_eq!(kept, expected);
         assert_eq!(
@@ -151,5 +150,6 @@ mod tests {
             (running.binds, running.threads)
         );
         assert_eq!((taken.idle_timeout_ms, taken.files.hidden), (1, true));
+        assert_eq!(taken.access_log, LogFormat::Json);
     }
 }

@@ -126,7 +126,8 @@ fn common(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     escape_or_dash(entry.request_line, out);
     match entry.status {
         Some(status) => put(out, format_args!("\" {status} ")),
-        None => out.extend_from_slice(b"\" - "),
+        // Programs that read such logs want a number: that of nginx for a client that has left.
+        None => out.extend_from_slice(b"\" 499 "),
     }
     match entry.body_bytes {
         0 => out.push(b'-'),
@@ -374,7 +375,7 @@ pub(crate) mod tests {
             ..entry()
         };
         let text = line(&entry, LogFormat::Clf);
-        assert!(text.ends_with("HTTP/1.0\" - -\n"), "{text}");
+        assert!(text.ends_with("HTTP/1.0\" 499 -\n"), "{text}");
         let value: Value = serde_json::from_str(&line(&entry, LogFormat::Json)).unwrap();
         assert_eq!(value["status"], Value::Null);
     }

@@ -1,4 +1,5 @@
-//! What SIGHUP has read again: the configuration file, or the users and certificates where there is none.
+//! What SIGHUP has read again: the configuration file, or the users and certificates where there is none. The log file is
+//! opened again in any case.
 
 use std::env;
 use std::fmt::Display;
@@ -40,10 +41,18 @@ impl Reloader {
 
     /// Has everything read again, once more if it is being read now.
     pub(crate) fn reload(&self, handle: &Handle) {
+        // With a configuration file, that says which log file.
+        let has_log_file = !self.has_file && handle.reopen_logs();
         if !self.has_file && !has_certificates(handle) {
             // Who has sent it may wait for its end.
             self.manager.tell_reloading();
-            self.ignore("there is no configuration file and no certificate to read again");
+            if has_log_file {
+                self.manager.tell_reloaded("the log file was opened again");
+                return;
+            }
+            self.ignore(
+                "there is no configuration file and no certificate to read again, and no log file",
+            );
             return;
         }
         let requests = match self.requests.get() {
@@ -80,7 +89,11 @@ impl Reloader {
                 let said = if has_file {
                     let said = match reload_all(&handle, started_in.as_ref(), &stderr) {
                         Ok(said) => said,
-                        Err(error) => format!("the configuration stays as it was: {error}"),
+                        Err(error) => {
+                            // It was renamed all the same.
+                            handle.reopen_logs();
+                            format!("the configuration stays as it was: {error}")
+                        }
                     };
                     stderr.say(format_args!("zc-server: {said}"));
                     said

@@ -34,8 +34,8 @@ pub(crate) fn block_signals() -> io::Result<SigSet> {
 /// Takes the signals, which are blocked, on a thread of their own from now on.
 ///
 /// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
-/// the second one exits at once. SIGHUP has the configuration file and certificates read again. Other signals that are
-/// common for servers are ignored with a message.
+/// the second one exits at once. SIGHUP has the configuration file and certificates read again, and the
+/// log file opened again; SIGUSR1 the log file alone. SIGUSR2 is ignored with a message.
 pub(crate) fn answer_signals(
     signals: SigSet,
     stderr: Stderr,
@@ -54,6 +54,7 @@ pub(crate) fn answer_signals(
             };
             match signal {
                 Signal::SIGHUP => reloader.reload(handle),
+                Signal::SIGUSR1 if handle.reopen_logs() => {}
                 Signal::SIGUSR1 => {
                     stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
                 }

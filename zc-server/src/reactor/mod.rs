@@ -43,6 +43,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::config::Scheme;
 use crate::connection::{Connection, Idleness, Turn};
+use crate::observe::access_log::Sink;
 use crate::observe::counters::Phase;
 use crate::reactor::idle::IdleConnections;
 use crate::reactor::listener::Listener;
@@ -330,7 +331,9 @@ impl Reactor {
                     roots,
                     clients,
                     limits,
+                    log,
                 } => {
+                    Sink::replace(&mut self.worker.log, log);
                     self.worker.clients = clients;
                     self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);

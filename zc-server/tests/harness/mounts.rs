@@ -27,6 +27,12 @@ pub(crate) fn tmpfs(point: &Path) -> Option<Mounted> {
     Mounted::new("tmpfs", point, MsFlags::empty(), "mode=755")
 }
 
+/// The same with room for so many bytes.
+pub(crate) fn small_tmpfs(point: &Path, bytes: u64) -> Option<Mounted> {
+    let options = format!("mode=755,size={bytes}");
+    Mounted::new("tmpfs", point, MsFlags::empty(), &options)
+}
+
 /// A file system at `point` that shows the files of `lower`, and cannot be written to.
 pub(crate) fn overlay(point: &Path, lower: &Path) -> Option<Overlay> {
     // One without an upper directory needs two lower ones.
