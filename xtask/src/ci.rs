@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(20);
 struct Gate {
     name: &'static str,
     runs: Runs,
-    environment: Option<(&'static str, &'static str)>,
+    environment: &'static [(&'static str, &'static str)],
     /// As they are typed: there is a space between any two.
     arguments: &'static str,
 }
@@ -48,15 +48,15 @@ const fn gate(name: &'static str, runs: Runs, arguments: &'static str) -> Gate {
     Gate {
         name,
         runs,
-        environment: None,
+        environment: &[],
         arguments,
     }
 }
 
 impl Gate {
-    const fn with(self, variable: &'static str, value: &'static str) -> Self {
+    const fn with(self, environment: &'static [(&'static str, &'static str)]) -> Self {
         Self {
-            environment: Some((variable, value)),
+            environment,
             ..self
         }
     }
@@ -96,7 +96,7 @@ const GATES: [Gate; 20] = [
          --release --all-targets --locked -- -D warnings",
     ),
     gate("doc", Runs::Full, "doc --workspace --no-deps --locked")
-        .with("RUSTDOCFLAGS", "-D warnings"),
+        .with(&[("RUSTDOCFLAGS", "-D warnings")]),
     // The page of options is that of clap, and mdBook takes all pages.
     gate("book", Runs::Full, "xtask book --check"),
     // Every command of the book and of README, as printed.
@@ -110,10 +110,10 @@ const GATES: [Gate; 20] = [
     // As CONTRIBUTING.md has it.
     gate("test", Runs::Full, "test --workspace"),
     // Without a cache, and with one that each second path drives the first out of: nothing may show.
-    gate("no-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "0"),
-    gate("small-cache", Runs::Full, CACHE_TESTS).with("TEST_CACHE_FILES", "1"),
+    gate("no-cache", Runs::Full, CACHE_TESTS).with(&[("TEST_CACHE_FILES", "0")]),
+    gate("small-cache", Runs::Full, CACHE_TESTS).with(&[("TEST_CACHE_FILES", "1")]),
     // All that HTTP does, by HTTPS.
-    gate("tls", Runs::Full, TLS_TESTS).with("TEST_TLS", "1.3"),
+    gate("tls", Runs::Full, TLS_TESTS).with(&[("TEST_TLS", "1.3")]),
     // Kernel TLS, which the kernel here may lack: in virtual machines with Debian's kernels.
     gate("vm-test", Runs::Full, "xtask vm-test"),
     // What a run of the bench leaves behind when it is interrupted.
@@ -121,15 +121,24 @@ const GATES: [Gate; 20] = [
         "bench-interrupted",
         Runs::Full,
         "test -p xtask --test bench --locked -- --ignored",
-    ),
+    )
+    .with(&QUICK_BUILD),
     // Whether everything can still be measured; the figures mean nothing.
-    gate("bench-trial", Runs::Full, "xtask bench --trial"),
+    gate("bench-trial", Runs::Full, "xtask bench --trial").with(&QUICK_BUILD),
     // Long enough to find what is easily found; `cargo xtask fuzz` takes a minute for each.
     gate("fuzz", Runs::Full, "xtask fuzz --seconds 5"),
 ];
 
-const TLS_TESTS: &str = "test -p zc-server --test it --locked --quiet";
-const CACHE_TESTS: &str = "test -p zc-server --test * --locked --quiet";
+/// For gates whose figures mean nothing: `release` as it is takes minutes more to build.
+const QUICK_BUILD: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+];
+
+// With the features of the whole workspace, as in the gate `test`: nothing is built again.
+const TLS_TESTS: &str = "test --workspace --test it --locked --quiet";
+const CACHE_TESTS: &str = "test --workspace --test it --test content --locked --quiet";
 
 /// Run the gates that a change must pass; stop at the first that fails
 #[derive(Debug, Parser)]
@@ -218,17 +227,16 @@ impl Gate {
 
     /// As it is typed in a shell.
     fn line(&self) -> String {
-        let variable = self
-            .environment
-            .map(|(name, value)| format!("{name}='{value}' "));
-        // The one argument that a shell would read in another way.
-        let arguments = self.arguments.replace(" * ", " '*' ");
-        format!("{}cargo {arguments}", variable.unwrap_or_default())
+        let variables = self.environment.iter();
+        let variables: String = variables
+            .map(|(name, value)| format!("{name}='{value}' "))
+            .collect();
+        format!("{variables}cargo {}", self.arguments)
     }
 
     fn command(&self) -> Command {
         let arguments: Vec<&str> = self.arguments.split_whitespace().collect();
-        let mut command = crate::cargo_command(&arguments, self.environment.as_slice());
+        let mut command = crate::cargo_command(&arguments, self.environment);
         command.current_dir(root());
         command
     }

@@ -28,6 +28,8 @@ pub enum Status {
     NotModified = 304,
     /// 400: the request breaks the protocol.
     BadRequest = 400,
+    /// 401: only for who says who it is; `WWW-Authenticate` says how.
+    Unauthorized = 401,
     /// 403: understood, and refused.
     Forbidden = 403,
     /// 404: no such resource.
@@ -65,8 +67,9 @@ pub enum Status {
 
 impl Status {
     /// All errors, by their codes.
-    pub const ERRORS: [Self; 17] = [
+    pub const ERRORS: [Self; 18] = [
         Self::BadRequest,
+        Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -101,6 +104,7 @@ impl Status {
             Self::PermanentRedirect => "Permanent Redirect",
             Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
+            Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",

@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
 mod admin;
+mod auth;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -69,15 +70,17 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    AdminArgs, Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff,
-    DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
+    AdminArgs, Args, AuthFile, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs,
+    CountOrOff, DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
     Precompressed, Proxied, RateArgs, RateOrOff, ServerOptions, ServingArgs, SiteArgs, Switch,
     TagStore,
 };
 pub use config::{Config, ConfigError};
-pub use reactor::listener::{BindError, Listening};
+pub use reactor::listener::{
+    BindError, InheritedError, InheritedSocket, Listening, SocketFault, SocketRole,
+};
 pub use reload::Reloaded;
-pub use server::{Handle, Server, Stopped};
+pub use server::{Handle, Ping, Server, Stopped};
 pub use start::{StartError, StartWarning};
 #[cfg(feature = "tls")]
 pub use tls::KernelTlsError;

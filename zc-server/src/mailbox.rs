@@ -16,6 +16,8 @@ struct Inner<M> {
     messages: Vec<M>,
     /// Nothing new is taken on: the worker drains.
     is_closed: bool,
+    /// The worker has ended.
+    is_over: bool,
 }
 
 impl<M> Clone for Mailbox<M> {
@@ -33,6 +35,7 @@ impl<M> Mailbox<M> {
         let inner = Inner {
             messages: Vec::new(),
             is_closed: false,
+            is_over: false,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -40,9 +43,14 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// Leaves a message, and wakes the worker.
+    /// Leaves a message, and wakes the worker. It is dropped when that one has [ended](Self::end).
     pub(crate) fn send(&self, message: M) {
-        self.lock().messages.push(message);
+        let mut inner = self.lock();
+        if inner.is_over {
+            return;
+        }
+        inner.messages.push(message);
+        drop(inner);
         self.wake();
     }
 
@@ -62,6 +70,16 @@ impl<M> Mailbox<M> {
     /// From now on what is [offered](Self::offer) is given back. What has arrived is to be taken once more.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
+    }
+
+    /// Nobody takes anything any more: what is there is dropped, and what comes.
+    pub(crate) fn end(&self) {
+        let mut inner = self.lock();
+        (inner.is_closed, inner.is_over) = (true, true);
+        let messages = std::mem::take(&mut inner.messages);
+        // Whoever waits for them may want to leave another.
+        drop(inner);
+        drop(messages);
     }
 
     /// Takes all that has arrived.
@@ -100,6 +118,11 @@ mod tests {
         // What belongs to work under way arrives all the same.
         mailbox.send(3);
         assert_eq!(mailbox.take(), [1, 3]);
+        assert!(mailbox.take().is_empty());
+        let message = |mailbox: &Mailbox<i32>| mailbox.send(4);
+        message(&mailbox);
+        mailbox.end();
+        message(&mailbox);
         assert!(mailbox.take().is_empty());
     }
 }

@@ -4,21 +4,25 @@
 
 mod program;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use anyhow::Context;
 use zc_server::config::Scheme;
 use zc_server::doctor;
 use zc_server::healthcheck;
 use zc_server::tagging::{self, Tagged};
 use zc_server::{
-    Args, Command, Config, DoctorArgs, EtagArgs, Handle, HealthcheckArgs, Server, ServerOptions,
-    Stopped,
+    Args, Command, Config, DoctorArgs, EtagArgs, Handle, HealthcheckArgs, InheritedSocket, Server,
+    ServerOptions, Stopped,
 };
 
+use program::inherited;
+use program::manager::Manager;
 use program::reload::Reloader;
-use program::signals::{EXIT_CUT, answer_signals};
+use program::signals::{EXIT_CUT, answer_signals, block_signals};
 use program::stderr::Stderr;
 
 /// The root or an address could not be used, or the server failed.
@@ -40,12 +44,10 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    // Before there is another thread.
-    let reloader = Reloader::new(&args, stderr.clone());
-    let handle = match answer_signals(stderr.clone(), reloader) {
-        Ok(handle) => handle,
+    let (handle, manager, inherited) = match prepare(&args, &stderr) {
+        Ok(prepared) => prepared,
         Err(error) => {
-            stderr.say(format_args!("zc-server: cannot take signals: {error}"));
+            stderr.say(format_args!("zc-server: {error:#}"));
             return ExitCode::from(EXIT_FAILURE);
         }
     };
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match serve(config, &handle, &stderr) {
+    match serve(config, inherited, &handle, &manager, &stderr) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(cut @ Stopped::Cut(_)) => {
             stderr.say(format_args!("zc-server: the grace period ended; {cut}"));
@@ -70,6 +72,23 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// The server's handle, once there is one.
+type LateHandle = Arc<OnceLock<Handle>>;
+
+/// What has to be done before there is another thread: nobody else may be met by a signal, and the environment is
+/// changed.
+fn prepare(
+    args: &Args,
+    stderr: &Stderr,
+) -> anyhow::Result<(LateHandle, Arc<Manager>, Vec<InheritedSocket>)> {
+    let inherited = inherited::take()?;
+    let signals = block_signals().context("cannot take signals")?;
+    let manager = Manager::from_environment(stderr.clone());
+    let reloader = Reloader::new(args, stderr.clone(), Arc::clone(&manager));
+    let handle = answer_signals(signals, stderr.clone(), reloader, Arc::clone(&manager));
+    Ok((handle.context("cannot take signals")?, manager, inherited))
 }
 
 /// `zc-server etag`: the summary goes to standard output, failures to standard error.
@@ -184,14 +203,24 @@ fn print_config(options: &ServerOptions) -> ExitCode {
     }
 }
 
-fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::Result<Stopped> {
+fn serve(
+    config: Config,
+    inherited: Vec<InheritedSocket>,
+    handle: &OnceLock<Handle>,
+    manager: &Arc<Manager>,
+    stderr: &Stderr,
+) -> anyhow::Result<Stopped> {
     let root = config.root.path().to_owned();
     // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
     // it stays.
     let _ = std::env::set_current_dir("/");
     #[cfg(feature = "tls")]
     let is_self_signed = is_self_signed(&config);
-    let server = Server::bind(config)?;
+    let inherited_admin = match inherited.iter().any(InheritedSocket::is_admin) {
+        true => ", on an inherited socket",
+        false => "",
+    };
+    let server = Server::bind_with(config, inherited)?;
     for warning in server.warnings() {
         stderr.say(format_args!("zc-server: warning: {warning}"));
     }
@@ -203,7 +232,7 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
     }
     if let Some(address) = server.admin_address() {
         stderr.say(format_args!(
-            "metrics and health are at {}",
+            "metrics and health are at {}{inherited_admin}",
             address.url(Scheme::Http)
         ));
     }
@@ -221,7 +250,16 @@ fn serve(config: Config, handle: &OnceLock<Handle>, stderr: &Stderr) -> anyhow::
         stderr.say(raised);
     }
     stderr.say("press Ctrl-C to stop");
+    manager.tell_ready(status_of(&server, root));
+    manager.start_watchdog(&server.handle())?;
     Ok(server.run()?)
+}
+
+/// What is served, and where, in one line.
+fn status_of(server: &Server, root: impl Display) -> String {
+    let listening = server.listening().iter();
+    let urls = listening.map(|listening| format!("{}://{}/", listening.scheme, listening.address));
+    format!("serving {root} at {}", Vec::from_iter(urls).join(", "))
 }
 
 #[cfg(feature = "tls")]

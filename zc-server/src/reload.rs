@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::files::content::Content;
 #[cfg(feature = "tls")]
 use crate::server::handshakes_max;
-use crate::server::{Handle, raise_descriptor_limit, worker_limits};
+use crate::server::{Handle, prepare_passwords, raise_descriptor_limit, worker_limits};
 use crate::start::{StartError, StartWarning};
 use crate::worker::WorkerMessage;
 
@@ -28,7 +28,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StartError::Root`], [`StartError::Page`] or [`StartError::Certificate`]; the server then goes on as before.
+    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`] or [`StartError::Certificate`]; the server then goes on as before.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         let answer = self.take_over(config);
         self.shared.process.note_reload(answer.is_ok());
@@ -49,6 +49,7 @@ impl Handle {
         let diagnostics = &services.diagnostics;
         let opened = Content::open(&config, &services.mounts, diagnostics, self.https_port);
         let (content, roots) = opened?;
+        let of_passwords = prepare_passwords(&config, &content, &services)?;
         #[cfg(feature = "tls")]
         if let (Some(acceptor), Some(tls)) = (&services.acceptor, &config.tls) {
             acceptor.install(acceptor.prepare(tls)?);
@@ -61,6 +62,9 @@ impl Handle {
         #[cfg(feature = "tls")]
         shared.set_handshakes_max(handshakes_max(&config));
         shared.grace_ms.store(config.grace_ms, Ordering::Relaxed);
+        shared
+            .drain_delay_ms
+            .store(config.drain_delay_ms, Ordering::Relaxed);
         services.set_connections_max(config.connections_max);
         let (_, too_few) = raise_descriptor_limit(&config);
         let clients = services.renew_clients(&config.clients);
@@ -76,7 +80,7 @@ impl Handle {
         *running = config;
         Ok(Reloaded {
             kept,
-            warnings: too_few.into_iter().collect(),
+            warnings: of_passwords.into_iter().chain(too_few).collect(),
         })
     }
 }

@@ -1,8 +1,7 @@
 //! Starts the workers, and owns their end.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 use std::{fmt, io, thread};
 
 use mio::{Poll, Token, Waker};
@@ -11,7 +10,7 @@ use crate::admin::Sources;
 use crate::admin::status::worker_name;
 #[cfg(feature = "tls")]
 use crate::certificates::{Acceptor, CertificateError};
-use crate::config::{Bind, Config, ListenAddress, LogFormat, Scheme, Spoken};
+use crate::config::{Config, ListenAddress, LogFormat};
 use crate::files::content::Content;
 use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
@@ -21,7 +20,7 @@ use crate::observe::diagnostics::Diagnostics;
 use crate::rate::MinRate;
 use crate::reactor::balance::Balance;
 use crate::reactor::drain::DrainCount;
-use crate::reactor::listener::{Listener, Listening, bind_all, unpaced_under};
+use crate::reactor::listener::{InheritedSocket, Listener, Listening, unpaced_under};
 use crate::reactor::{Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::services::Services;
@@ -32,13 +31,17 @@ use crate::worker::{Timeouts, WatchedRead, Worker, WorkerLimits, WorkerMessage};
 
 mod admin_listener;
 mod descriptors;
+mod life_cycle;
+mod passwords;
+mod sockets;
 
 use admin_listener::AdminListener;
 use descriptors::DescriptorLimit;
 pub(crate) use descriptors::{descriptors_needed, raise_descriptor_limit};
-
-/// The port of URLs of HTTPS that name none.
-const HTTPS_PORT: u16 = 443;
+pub use life_cycle::Ping;
+use life_cycle::{StopOnExit, end_times};
+pub(crate) use passwords::prepare as prepare_passwords;
+use sockets::{Sockets, https_port};
 
 /// The waker's token: no listener's (those count from 0) and no connection's (those carry a
 /// generation in their upper half).
@@ -63,8 +66,8 @@ pub struct Handle {
     pub(crate) shared: Arc<ServerState>,
     wakers: Arc<[Arc<Waker>]>,
     pub(crate) mailboxes: Arc<[Mailbox<WorkerMessage>]>,
-    /// When [`Handle::stop`] was first called.
-    stopped_at: Arc<OnceLock<Instant>>,
+    /// That of the admin listener.
+    admin: Option<Mailbox<WorkerMessage>>,
     /// A handle does not keep the threads of the disk.
     pub(crate) services: Weak<Services>,
     pub(crate) https_port: Option<u16>,
@@ -102,8 +105,8 @@ impl Server {
         let services = Services::start(config, diagnostics.clone()).map_err(StartError::Disk)?;
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, config)?;
-        Content::open(config, &services.mounts, &diagnostics, None)?;
-        let warnings = std::iter::empty();
+        let (content, _) = Content::open(config, &services.mounts, &diagnostics, None)?;
+        let warnings = prepare_passwords(config, &content, &services)?.into_iter();
         #[cfg(feature = "tls")]
         let warnings = warnings.chain(certificate_warnings(&services));
         Ok(warnings.collect())
@@ -115,16 +118,26 @@ impl Server {
     ///
     /// See [`StartError`].
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        Self::bind_with(config, Vec::new())
+    }
+
+    /// The same with sockets that another process has opened. They are listened on in place of the addresses of their
+    /// kind. What waits in their queues when the server stops is left there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), and [`StartError::Inherited`].
+    pub fn bind_with(config: Config, inherited: Vec<InheritedSocket>) -> Result<Self, StartError> {
         let diagnostics = Diagnostics::start().map_err(StartError::Io)?;
         let services = Services::start(&config, diagnostics.clone()).map_err(StartError::Disk)?;
         #[cfg(feature = "tls")]
         let services = with_acceptor(services, &config)?;
         let services = Arc::new(services);
-        let (binds, workers) = (binds_of(&config), config.threads.max(1));
-        let bound = bind_all(&binds, workers, &config.network).map_err(StartError::Bind)?;
+        let Sockets { bound, admin } = Sockets::open(&config, inherited, config.threads.max(1))?;
         let https_port = https_port(&bound.listening);
         let (content, roots) = Content::open(&config, &services.mounts, &diagnostics, https_port)?;
         let content = Arc::new(content);
+        let of_passwords = prepare_passwords(&config, &content, &services)?;
         let warnings = start_warnings(&services, &bound.workers[0]);
         let (descriptors, too_few) = raise_descriptor_limit(&config);
         let seats = bound.workers.into_iter().map(Seat::new);
@@ -132,7 +145,7 @@ impl Server {
         let shared = Arc::new(ServerState::new(
             config.connections_max,
             handshakes_max(&config),
-            config.grace_ms,
+            end_times(&config),
             Balance::new(seats.iter().map(|seat| seat.mailbox.clone())),
             Some(DrainCount::of_workers(seats.len())),
             Arc::new(Process::begin(Instant::now())),
@@ -140,16 +153,17 @@ impl Server {
         let (sink, log_writer) = start_log(config.access_log)
             .map_err(StartError::Io)?
             .unzip();
-        let handle = Handle {
+        let mut handle = Handle {
             shared: Arc::clone(&shared),
             wakers: seats.iter().map(|seat| Arc::clone(&seat.waker)).collect(),
             mailboxes: seats.iter().map(|seat| seat.mailbox.clone()).collect(),
-            stopped_at: Arc::default(),
+            admin: None,
             services: Arc::downgrade(&services),
             https_port,
             config: Arc::new(Mutex::new(config.clone())),
         };
-        let counters = admin_listener::counters(&config, &shared.process);
+        let has_admin = admin.is_some() || config.admin_bind.is_some();
+        let counters = admin_listener::counters(has_admin, &config, &shared.process);
         let reactors = seats.into_iter().enumerate().map(|(index, seat)| {
             let roots = Roots::new(&roots, config.cache.ttl_ms);
             let cache = ResponseCache::new(cache_bounds(&config, descriptors.now, index));
@@ -167,11 +181,14 @@ impl Server {
             .map_err(StartError::Io)?;
         let dropped_lines = sink.as_ref().map(access_log::Sink::dropped_lines);
         let sources = Sources::new(counters, services, &shared.process, dropped_lines);
-        let admin = AdminListener::bind(sources, &handle.mailboxes, content, &config)?;
+        let admin = AdminListener::bind(sources, admin, &handle.mailboxes, content, &config)?;
+        handle.admin = admin.as_ref().map(|admin| admin.mailbox.clone());
         Ok(Self {
             reactors,
             listening: bound.listening,
-            warnings: warnings.into_iter().chain(too_few).collect(),
+            warnings: (warnings.into_iter().chain(of_passwords))
+                .chain(too_few)
+                .collect(),
             descriptors,
             handle,
             log_writer,
@@ -280,13 +297,7 @@ impl Server {
             let answer = admin.finish();
             result = result.and_then(|cut| answer.map(|()| cut));
         }
-        let grace_ms = handle.shared.grace_ms.load(Ordering::Relaxed);
-        let grace = Duration::from_millis(grace_ms);
-        let stopped_for = handle
-            .stopped_at
-            .get()
-            .map_or(Duration::ZERO, Instant::elapsed);
-        let unwritten = log_writer.and_then(|log| log.finish(grace.saturating_sub(stopped_for)));
+        let unwritten = log_writer.and_then(|log| log.finish(handle.grace_left()));
         if let Some(line) = unwritten {
             diagnostics.warn(line);
         }
@@ -295,16 +306,6 @@ impl Server {
             0 => Stopped::Drained,
             cut => Stopped::Cut(cut),
         })
-    }
-}
-
-/// A worker that ends for whatever reason, a panic included, takes the others with it: a server
-/// that answers on some of its listeners only is worse than none.
-struct StopOnExit(Handle);
-
-impl Drop for StopOnExit {
-    fn drop(&mut self) {
-        self.0.stop();
     }
 }
 
@@ -330,18 +331,6 @@ impl Handle {
         let acceptor = acceptor.and_then(|services| services.acceptor.as_ref());
         acceptor.map_or(Ok(()), Acceptor::reload)
     }
-
-    /// Begins the drain: listeners and idle connections close at once, responses under way have
-    /// the grace period. Calling it again changes nothing.
-    pub fn stop(&self) {
-        self.stopped_at.get_or_init(Instant::now);
-        self.shared.process.ready.store(false, Ordering::Release);
-        self.shared.stopping.store(true, Ordering::Release);
-        for waker in self.wakers.iter() {
-            // It fails only when the worker's epoll instance is gone, and then nobody needs waking.
-            let _ = waker.wake();
-        }
-    }
 }
 
 /// What writes the access log, if there is one.
@@ -352,36 +341,7 @@ fn start_log(format: LogFormat) -> io::Result<Option<(access_log::Sink, access_l
     }
 }
 
-/// The port that requests by HTTP are redirected to.
-fn https_port(listening: &[Listening]) -> Option<u16> {
-    let secure = listening.iter().filter(|one| one.scheme == Scheme::Https);
-    let mut secure = secure.map(|one| one.address.socket_address()).peekable();
-    secure.peek()?;
-    // On Unix-domain sockets alone: whoever is in front listens on the usual port.
-    let first = secure.flatten().next();
-    Some(first.map_or(HTTPS_PORT, |address| address.port()))
-}
-
-/// Where to listen, and what is spoken there.
-fn binds_of(config: &Config) -> Vec<(Bind, Spoken)> {
-    let plain = config.binds.iter().map(|bind| (bind, Scheme::Http));
-    #[cfg(feature = "tls")]
-    let plain = {
-        let secure = config.tls.iter().flat_map(|tls| &tls.binds);
-        plain.chain(secure.map(|bind| (bind, Scheme::Https)))
-    };
-    let spoken = |(bind, scheme): (&Bind, Scheme)| {
-        let has_proxy_header = config.clients.proxy_protocol.is_on(bind);
-        let spoken = Spoken {
-            scheme,
-            has_proxy_header,
-        };
-        (bind.clone(), spoken)
-    };
-    plain.map(spoken).collect()
-}
-
-/// The same, with HTTPS if it is configured.
+/// The same services, with HTTPS if it is configured.
 #[cfg(feature = "tls")]
 fn with_acceptor(mut services: Services, config: &Config) -> Result<Services, StartError> {
     if let Some(tls) = &config.tls {

@@ -1,21 +1,28 @@
 //! What all workers use, for as long as the process lives.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{io, num::NonZero, thread};
 
 use zc_core::{PipePool, Policy};
 
+use crate::auth::Checks;
 #[cfg(feature = "tls")]
 use crate::certificates::Acceptor;
 use crate::clients::Clients;
 use crate::config::{self, CONNECTIONS_MAX_LIMIT, Config};
-use crate::disk::{Disk, Role};
+use crate::disk::{Disk, DiskState, Role};
 use crate::files::listing;
 use crate::files::mounts::{Mounts, ReadPath};
 use crate::files::open_file::{OpenFile, OpenMode};
 use crate::observe::diagnostics::Diagnostics;
 #[cfg(feature = "tls")]
 use crate::tls::KernelSealing;
+
+/// Passwords that may wait for a thread. Half of the places are for one client, and as many clients as there are find
+/// one: see [`Disk::submit`].
+const CHECKS_QUEUED_MAX: usize = 512;
+/// The most threads that check passwords.
+const CHECK_THREADS_MAX: usize = 16;
 
 /// What all workers use, whatever is served.
 #[derive(Debug)]
@@ -24,6 +31,10 @@ pub(crate) struct Services {
     pub(crate) disk: Disk,
     /// Threads that read files.
     pub(crate) readers: Disk,
+    /// Threads that check passwords, from when a file of users is first in use.
+    checkers: OnceLock<Disk>,
+    /// What they have found.
+    pub(crate) checks: Arc<Checks>,
     /// What is known of each mount.
     pub(crate) mounts: Arc<Mounts>,
     /// What the kernel has refused: `sendfile` between two kinds of descriptors is tried once.
@@ -59,6 +70,8 @@ impl Services {
             mounts: Arc::new(Mounts::new(disk.handle())),
             disk,
             readers: start(Role::Read)?,
+            checkers: OnceLock::new(),
+            checks: Arc::default(),
             policy: Arc::new(Policy::new()),
             // A connection has one at most.
             pipes: PipePool::new(CONNECTIONS_MAX_LIMIT, zc_core::PIPE_BYTES_DEFAULT),
@@ -72,6 +85,33 @@ impl Services {
             #[cfg(feature = "tls")]
             kernel_sealing: Arc::new(KernelSealing::off()),
         })
+    }
+
+    /// Starts the threads that check passwords, unless they are there.
+    pub(crate) fn start_checkers(&self) -> io::Result<()> {
+        if self.checkers.get().is_none() {
+            // Two at least: one client has half of them at most.
+            let cores = thread::available_parallelism().map_or(1, NonZero::get);
+            let threads = (cores / 2).clamp(2, CHECK_THREADS_MAX);
+            let checkers = Disk::start(Role::Check, threads, CHECKS_QUEUED_MAX)?;
+            // Another one may have been quicker; its threads are as good.
+            let _ = self.checkers.set(checkers);
+        }
+        Ok(())
+    }
+
+    /// The threads of this role; `None` while nobody has needed them.
+    pub(crate) fn threads(&self, role: Role) -> Option<&Disk> {
+        match role {
+            Role::Read => Some(&self.readers),
+            Role::Other => Some(&self.disk),
+            Role::Check => self.checkers.get(),
+        }
+    }
+
+    /// What the threads that check passwords have to do.
+    pub(crate) fn checkers_state(&self) -> DiskState {
+        self.checkers.get().map(Disk::state).unwrap_or_default()
     }
 
     /// What is configured about clients.

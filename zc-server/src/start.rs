@@ -6,8 +6,9 @@ use std::{fmt, io};
 
 #[cfg(feature = "tls")]
 use crate::certificates::{AcceptorError, CertificateError, CertificateWarning};
+use crate::config::Bind;
 use crate::files::content::ContentError;
-use crate::reactor::listener::BindError;
+use crate::reactor::listener::{BindError, InheritedError};
 use crate::text::OneLine;
 #[cfg(feature = "tls")]
 use crate::tls::KernelTlsError;
@@ -18,6 +19,8 @@ use crate::tls::KernelTlsError;
 pub enum StartError {
     /// An address could not be listened on.
     Bind(BindError),
+    /// A socket that was inherited cannot be used.
+    Inherited(InheritedError),
     /// The root could not be opened.
     Root {
         /// The root as given, made absolute.
@@ -34,6 +37,8 @@ pub enum StartError {
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
     },
+    /// The file of `--auth-file` cannot be used.
+    AuthFile(Box<dyn Error + Send + Sync>),
     /// HTTPS cannot start: a certificate, a key or a file beside them is wrong.
     #[cfg(feature = "tls")]
     Certificate(CertificateError),
@@ -48,10 +53,17 @@ pub enum StartError {
     WorkerPanicked,
 }
 
+impl From<InheritedError> for StartError {
+    fn from(error: InheritedError) -> Self {
+        Self::Inherited(error)
+    }
+}
+
 impl From<ContentError> for StartError {
     fn from(error: ContentError) -> Self {
         match error {
             ContentError::Root { path, error } => Self::Root { path, error },
+            ContentError::AuthFile(error) => Self::AuthFile(Box::new(error)),
             ContentError::Page {
                 option,
                 path,
@@ -79,6 +91,8 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Inherited(error) => error.fmt(f),
+            Self::AuthFile(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -120,11 +134,13 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Bind(error) => Some(error),
+            Self::Inherited(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::KernelTls(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
+            Self::AuthFile(error) => error.source(),
             Self::Root { error, .. } | Self::Disk(error) | Self::Io(error) => Some(error),
             Self::WorkerPanicked => None,
         }
@@ -143,6 +159,21 @@ pub enum StartWarning {
     /// A certificate, or a file beside it, needs attention.
     #[cfg(feature = "tls")]
     Certificate(CertificateWarning),
+    /// Every user of the machine may read the file of `--auth-file`.
+    AuthFileReadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Passwords are sent to this address without encryption.
+    PasswordsInClear {
+        /// The address, as it is named to listen on.
+        bind: Bind,
+    },
+    /// Shared caches may keep what takes a password.
+    SharedCaches {
+        /// The value of `--cache-control` that lets them.
+        value: String,
+    },
     /// The limit of open files is too low for the connections that are allowed.
     Descriptors {
         /// The connections that are allowed.
@@ -163,6 +194,23 @@ impl fmt::Display for StartWarning {
                 f,
                 "bbr uses twice the CPU without the queueing discipline fq, and net.core.default_qdisc is \
                  {qdisc}; run sysctl -w net.core.default_qdisc=fq, or use --congestion cubic"
+            ),
+            Self::AuthFileReadable { path } => write!(
+                f,
+                "every user of this machine can read `{}`, and try passwords against it; take that away: \
+                 chmod o-r",
+                OneLine(path)
+            ),
+            Self::SharedCaches { value } => write!(
+                f,
+                "--cache-control `{}` lets shared caches keep what takes a password, and send it to anybody; use \
+                 private",
+                OneLine(value.as_ref())
+            ),
+            Self::PasswordsInClear { bind } => write!(
+                f,
+                "passwords are sent to {bind} without encryption; use HTTPS, or listen on the loopback behind \
+                 a proxy that has it"
             ),
             Self::Descriptors {
                 connections_max,

@@ -1,5 +1,6 @@
 //! What one worker owns, and lends to the connection that it drives.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use zc_http::{Headers, HttpTime, Limits, Persistence};
 
 use crate::admin::Admin;
 use crate::admin::status::WorkerSnapshot;
+use crate::auth::User;
 use crate::body::{Prefetch, ResponseBody};
 use crate::clients::{Admission, Clients, RequestIds, Sender};
 use crate::config::{Scheme, Spoken};
@@ -82,8 +84,23 @@ pub(crate) enum WorkerMessage {
         clients: Arc<Clients>,
         limits: WorkerLimits,
     },
+    /// Somebody wants to know whether the worker takes its messages, and hears of it when this is dropped.
+    Ping(mpsc::Sender<Infallible>),
     /// Somebody wants to know what is under way.
     Snapshot(mpsc::Sender<WorkerSnapshot>),
+}
+
+/// How far the end of the server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Serving,
+    /// The end was asked for, and connections are accepted all the same. Every response ends its connection.
+    Leaving,
+    /// No more are accepted. Idle connections are closed; who has asked for nothing yet may do so until this time,
+    /// in milliseconds of the worker's clock.
+    Draining {
+        first_request_until_ms: u64,
+    },
 }
 
 /// How a connection has come.
@@ -161,6 +178,9 @@ pub(crate) struct Worker {
     /// Taken by the connection that reads into it, for as long as it does.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) path_buffer: Vec<u8>,
+    /// Who has sent the request that was just answered, where that took a password. A request that waits is told
+    /// again when it is taken again.
+    pub(crate) user: Option<User>,
     pub(crate) buffers: Buffers,
     pub(crate) boxes: BoxPool<Response>,
     pub(crate) roots: Roots,
@@ -188,8 +208,7 @@ pub(crate) struct Worker {
     pub(crate) now: HttpTime,
     /// `now` as it stands in a head.
     pub(crate) date: [u8; DATE_BYTES],
-    /// True once the server drains: every response then ends its connection.
-    pub(crate) stopping: bool,
+    pub(crate) life: Life,
     /// How the exchanges that are over ended.
     #[cfg(test)]
     pub(crate) completions: Vec<Outcome>,
@@ -215,6 +234,7 @@ impl Worker {
             requests_max: limits.requests_max,
             scratch: vec![0; READ_BYTES_MAX].into(),
             path_buffer: Vec::new(),
+            user: None,
             buffers: Buffers::default(),
             boxes: BoxPool::default(),
             roots,
@@ -233,7 +253,7 @@ impl Worker {
             now_ms: 0,
             now,
             date: now.imf_fixdate(),
-            stopping: false,
+            life: Life::Serving,
             #[cfg(test)]
             completions: Vec::new(),
         }
@@ -324,14 +344,11 @@ impl Worker {
                 mailbox.send(WorkerMessage::Done(token, exchange, done));
             }
         };
-        let threads = match role {
-            Role::Read => &self.services.readers,
-            Role::Other => match &self.admin {
-                Some(admin) => &admin.threads,
-                None => &self.services.disk,
-            },
+        let threads = match (role, &self.admin) {
+            (Role::Other, Some(admin)) => Some(&admin.threads),
+            _ => self.services.threads(role),
         };
-        threads.submit(mount, job).ok()
+        threads?.submit(mount, job).ok()
     }
 
     /// Has the kernel tell when what was requested of the disk is in memory. False when that is not possible.
@@ -358,6 +375,21 @@ impl Worker {
         let Completion { read, result } = self.ring.as_mut()?.next_completion()?;
         read.reading.over();
         Some((read.token, read.exchange, result))
+    }
+
+    /// Whether idle connections are to be closed, and no new ones accepted.
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(self.life, Life::Draining { .. })
+    }
+
+    /// When a connection is closed that waits for its first request, and would have time until `deadline_ms`.
+    pub(crate) fn first_request_deadline_ms(&self, deadline_ms: u64) -> u64 {
+        match self.life {
+            Life::Draining {
+                first_request_until_ms,
+            } => deadline_ms.min(first_request_until_ms),
+            Life::Serving | Life::Leaving => deadline_ms,
+        }
     }
 
     /// Gives up descriptors that only the cache holds. False when there are none.

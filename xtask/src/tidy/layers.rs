@@ -32,7 +32,10 @@ const LAYERS: &[&[(&str, Knows)]] = &[
         ("socket", Below),
     ],
     &[("config", Below)],
-    &[("clients", Only(&["config", "socket"]))],
+    &[
+        ("clients", Only(&["config", "socket"])),
+        ("auth", Only(&["text"])),
+    ],
     &[("observe", Below), ("disk", Below)],
     &[
         ("certificates", Only(&["config", "observe", "text"])),

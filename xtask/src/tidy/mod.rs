@@ -12,6 +12,7 @@ mod links;
 mod pictures;
 mod rust_version;
 mod size;
+mod tested;
 mod tree;
 mod unsafe_code;
 mod words;
@@ -75,13 +76,14 @@ impl Display for Finding {
 type Check = fn(&Tree) -> Vec<Finding>;
 
 /// The checks by name.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("file-length", size::files),
     ("function-length", size::functions),
     ("readme-length", book::readme_length),
     ("documents", documents::check),
     ("links", links::check),
     ("book", book::check),
+    ("tested", tested::check),
     ("words", words::check),
     ("unsafe", unsafe_code::check),
     ("rust-version", rust_version::check),

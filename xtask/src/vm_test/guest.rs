@@ -33,8 +33,13 @@ struct Told {
 }
 
 impl Guest {
-    /// Runs a kernel with an archive, and prints what it says.
-    pub(super) fn run(kernel: &Path, archive: &Path, limit: Duration) -> anyhow::Result<Self> {
+    /// Runs a kernel with an archive, and prints what it says behind its name.
+    pub(super) fn run(
+        name: &str,
+        kernel: &Path,
+        archive: &Path,
+        limit: Duration,
+    ) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut child = Command::new("qemu-system-x86_64")
             // Nested virtualisation hangs on some machines.
@@ -78,7 +83,7 @@ impl Guest {
         let is_late = loop {
             match lines.recv_timeout(limit.saturating_sub(began.elapsed())) {
                 Ok(line) => {
-                    println!("  | {line}");
+                    println!("{name:8}| {line}");
                     told.hear(&line, began.elapsed());
                 }
                 Err(RecvTimeoutError::Disconnected) => break false,
@@ -92,7 +97,7 @@ impl Guest {
         // The line in which a test has hung.
         let _ = reader.join();
         for line in lines.try_iter() {
-            println!("  | {line}");
+            println!("{name:8}| {line}");
         }
         if is_late {
             bail!(

@@ -54,6 +54,7 @@ impl Collector for Metrics {
         self.0.encode_connections(encoder)?;
         self.0.encode_cache(encoder)?;
         self.0.encode_disk(encoder)?;
+        self.0.encode_checks(encoder)?;
         self.0.encode_process(encoder)
     }
 }
@@ -204,6 +205,7 @@ impl Sources {
         let pools = [
             ("read", self.services.readers.state()),
             ("other", self.services.disk.state()),
+            ("auth", self.services.checkers_state()),
         ];
         type Of = fn(&DiskState) -> u64;
         let (gauge, counter) = (MetricType::Gauge, MetricType::Counter);
@@ -240,6 +242,14 @@ impl Sources {
             }
         }
         Ok(())
+    }
+
+    fn encode_checks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Passwords that were checked and not remembered, by what came of it";
+        let mut checks = Family::new(encoder, "zc_auth_checks", help, MetricType::Counter)?;
+        let counted = &self.services.checks;
+        checks.series(&[("result", "granted")], counted.granted())?;
+        checks.series(&[("result", "denied")], counted.denied())
     }
 
     fn encode_process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

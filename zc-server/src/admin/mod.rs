@@ -19,7 +19,7 @@ use zc_http::{Method, Request, Status, Version};
 use crate::disk::{Disk, Role};
 use crate::observe::counters::Process;
 use crate::respond::reply::{Buffers, Moment, Reply};
-use crate::respond::{LookUp, LookUpAnswer, PendingLookup, Responded};
+use crate::respond::{LookUp, LookUpAnswer, PendingLookup, Responded, Thread};
 use metrics::Metrics;
 pub(crate) use metrics::Sources;
 use page::Page;
@@ -70,7 +70,7 @@ impl Admin {
             let (sources, workers) = (Arc::clone(&self.sources), Arc::clone(&self.workers));
             let work = move || LookUpAnswer::Status(status::to_json(&sources, &workers));
             let look_up = LookUp {
-                mount: 0,
+                thread: Thread::Disk(0),
                 work: Box::new(work),
             };
             return Responded::LookUp(Box::default(), look_up);

@@ -1,5 +1,7 @@
 //! The words of options whose value the configuration holds as another type: a `bool`, or a coding.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use crate::config::Bind;
@@ -41,6 +43,15 @@ pub enum Precompressed {
 pub enum Listen {
     /// This address.
     At(Bind),
+    /// None.
+    Off,
+}
+
+/// A file of users, or that there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthFile {
+    /// This one.
+    At(PathBuf),
     /// None.
     Off,
 }

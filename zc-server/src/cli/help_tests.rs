@@ -22,8 +22,8 @@ const HEADINGS: &[(&str, &str)] = &[
     ),
     (
         "Serving",
-        "site index symlinks spa error-page cache-control header cors cors-headers download-query mime \
-         default-type charset precompressed etag hidden listing method method-override",
+        "site index symlinks spa error-page auth-file cache-control header cors cors-headers download-query \
+         mime default-type charset precompressed etag hidden listing method method-override",
     ),
     (
         "Caching",
@@ -35,7 +35,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ),
     (
         "Limits",
-        "max-connections header-timeout idle-timeout send-timeout grace-period",
+        "max-connections header-timeout idle-timeout send-timeout drain-delay grace-period",
     ),
     (
         "Limits of a connection",

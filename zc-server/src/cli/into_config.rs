@@ -1,11 +1,11 @@
 //! The command line, validated: [`Args`] become a [`Config`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zc_http::Coding;
 
-use super::absolute::{absolute_address, absolute_bind};
-use super::choice::{IoUring, Listen, Precompressed, Switch};
+use super::absolute::{absolute, absolute_address, absolute_bind};
+use super::choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
@@ -47,10 +47,7 @@ impl TryFrom<Args> for Config {
         let files = files_from(&args.serving, &args.rates)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
-        if let Some(file) = &args.config {
-            let sites = sites.iter().map(|site| &site.root);
-            refuse_served(file, sites.chain([&root]))?;
-        }
+        refuse_served_secrets(args.config.as_deref(), (&root, &files), &sites)?;
         Ok(Self {
             root,
             files,
@@ -67,6 +64,7 @@ impl TryFrom<Args> for Config {
             header_timeout_ms: args.limits.header_timeout_ms,
             idle_timeout_ms: args.limits.idle_timeout_ms,
             send_timeout_ms: args.limits.send_timeout_ms,
+            drain_delay_ms: args.limits.drain_delay_ms,
             grace_ms: args.limits.grace_ms,
             connections_max: args.limits.connections_max,
             limits: ConnectionLimits {
@@ -93,8 +91,26 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Refuses a configuration file that would be served.
+/// Refuses to serve the configuration file, and the users of sites.
+fn refuse_served_secrets(
+    config: Option<&Path>,
+    (root, files): (&ServedRoot, &Files),
+    sites: &[Site],
+) -> Result<(), ConfigError> {
+    let roots = sites.iter().map(|site| &site.root).chain([root]);
+    if let Some(file) = config {
+        refuse_served("the configuration file", file, roots.clone())?;
+    }
+    let all = sites.iter().map(|site| &site.files).chain([files]);
+    for file in all.filter_map(|files| files.auth_file.as_ref()) {
+        refuse_served("--auth-file", file, roots.clone())?;
+    }
+    Ok(())
+}
+
+/// Refuses a file that would be served, with the secrets in it.
 fn refuse_served<'r>(
+    what: &'static str,
     file: &Path,
     roots: impl Iterator<Item = &'r ServedRoot>,
 ) -> Result<(), ConfigError> {
@@ -106,6 +122,7 @@ fn refuse_served<'r>(
         let real_root = root.path().canonicalize();
         if real_root.is_ok_and(|root| real.starts_with(root)) {
             return Err(ConfigError::FileServed {
+                what,
                 file: file.to_owned(),
                 root: root.path().to_owned(),
             });
@@ -192,6 +209,7 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
         listing: args.listing == Switch::On,
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
+        auth_file: auth_file_from(args.auth_file.as_ref())?,
         cache_control: args.cache_control.clone(),
         limit_rates: rates.limit_rates.clone(),
         limit_rate_after_bytes: rates.limit_rate_after_bytes,
@@ -208,6 +226,14 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
         method: args.method,
         method_override: args.method_override,
     })
+}
+
+fn auth_file_from(file: Option<&AuthFile>) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(AuthFile::At(path)) = file else {
+        return Ok(None);
+    };
+    // The program leaves its directory before it reads the file.
+    absolute(path).map(Some)
 }
 
 fn cors_from(args: &ServingArgs) -> Option<Cors> {

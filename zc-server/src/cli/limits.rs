@@ -63,9 +63,24 @@ pub struct LimitArgs {
     )]
     pub send_timeout_ms: u64,
 
+    /// Time to go on accepting at shutdown
+    ///
+    /// After SIGINT, SIGTERM or SIGQUIT `/readyz` of the admin listener fails at once, and the server goes on
+    /// accepting connections and answering requests for this long, so that a load balancer takes it out
+    /// first. Each response says `Connection: close`. Then the listeners close, and the grace period begins.
+    #[arg(
+        long = "drain-delay",
+        value_name = "TIME",
+        env = "ZC_DRAIN_DELAY",
+        hide_env_values = true,
+        default_value = "0s",
+        value_parser = parse::duration_ms_or_zero
+    )]
+    pub drain_delay_ms: u64,
+
     /// Time for responses at shutdown
     ///
-    /// After SIGINT, SIGTERM or SIGQUIT the server accepts no more connections, and responses in progress
+    /// When the drain delay is over, the server accepts no more connections, and responses in progress
     /// have this long to end. Those that have not are cut, and the exit status is 3. A second signal ends
     /// the server at once.
     #[arg(

@@ -38,7 +38,7 @@ use clap::{Parser, Subcommand};
 use crate::config::LogFormat;
 pub use admin::AdminArgs;
 pub use caching::CacheArgs;
-pub use choice::{IoUring, Listen, Precompressed, Switch};
+pub use choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
 pub use clients::{ClientArgs, Proxied};
 pub use cold::ColdArgs;
 pub use completions::CompletionsArgs;

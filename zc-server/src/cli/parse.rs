@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use zc_core::SendMethod;
 use zc_http::{Status, is_token};
 
-use super::choice::Listen;
+use super::choice::{AuthFile, Listen};
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
@@ -66,6 +66,15 @@ pub(crate) fn bind_or_off(text: &str) -> Result<Listen, String> {
 pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     text.parse()
         .map_err(|error: ParseBindError| error.to_string())
+}
+
+/// Parses the path of a file of users, or `off`.
+pub(crate) fn auth_file(text: &str) -> Result<AuthFile, String> {
+    match text {
+        "" => Err("not a path; name a file that htpasswd -B has written, or off".to_owned()),
+        "off" => Ok(AuthFile::Off),
+        path => Ok(AuthFile::At(path.into())),
+    }
 }
 
 /// Parses a network of addresses, or an address.

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use zc_core::SendMethod;
 
-use super::choice::{Precompressed, Switch};
+use super::choice::{AuthFile, Precompressed, Switch};
 use super::parse;
 use crate::config::files::{
     CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MEDIA_TYPE_DEFAULT,
@@ -61,7 +61,7 @@ pub struct ServingArgs {
 
     /// Send FILE as the page of status CODE
     ///
-    /// CODE is a status of errors that the server sends: 400, 403 to 406, 408, 412 to 414, 416, 417, 431, 500,
+    /// CODE is a status of errors that the server sends: 400, 401, 403 to 406, 408, 412 to 414, 416, 417, 431, 500,
     /// 501, 503 to 505. FILE is relative to the root, and to the root of each --site; it must exist in all of
     /// them when the server starts. An error before a request is complete has the page of ROOT. Such an error,
     /// and one because the disk is busy or slow, has its page if that has at most 64 KiB and can be read
@@ -74,6 +74,20 @@ pub struct ServingArgs {
         value_parser = parse::error_page
     )]
     pub error_pages: Vec<ErrorPage>,
+
+    /// Ask for a name and a password
+    ///
+    /// FILE has users and their passwords, as htpasswd -B writes it. Who has no name and password of FILE is
+    /// answered with 401. FILE must not be below a root, and is read again on SIGHUP. With off, which is for a site
+    /// in the configuration file, nobody is asked.
+    #[arg(
+        long,
+        value_name = "FILE|off",
+        env = "ZC_AUTH_FILE",
+        hide_env_values = true,
+        value_parser = parse::auth_file
+    )]
+    pub auth_file: Option<AuthFile>,
 
     /// Cache-Control of paths that match GLOB
     ///

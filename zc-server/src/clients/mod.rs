@@ -17,7 +17,7 @@ use crate::config::{self, Networks};
 use crate::socket::Host;
 use per_address::PerAddress;
 
-pub(crate) use per_address::Counted;
+pub(crate) use per_address::{Counted, queue_key};
 pub(crate) use request_id::{RequestId, RequestIds};
 
 /// What is configured about clients.

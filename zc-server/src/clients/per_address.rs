@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::socket::Host;
+
 /// Tables that are locked apart, so that workers which accept in the same moment rarely meet.
 const TABLES: usize = 64;
 
@@ -78,6 +80,16 @@ impl Drop for Counted {
     }
 }
 
+/// The queue of a client whose work is to be fair beside that of others.
+pub(crate) fn queue_key(client: Host) -> u64 {
+    let Host::Internet(address) = client else {
+        return 0;
+    };
+    let key = key(address);
+    // The lower half is 0 for IPv6, the upper one for IPv4.
+    (key >> 64) as u64 | key as u64
+}
+
 /// What counts as one client: an address of IPv4; of IPv6 a /64, which is the least that a customer has.
 fn key(address: IpAddr) -> u128 {
     match address.to_canonical() {
@@ -92,6 +104,15 @@ mod tests {
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect(text)
+    }
+
+    #[test]
+    fn each_client_has_a_queue_of_its_own() {
+        let key = |text| queue_key(Host::Internet(address(text)));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::2"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl Bind {
         }
     }
 
+    /// Whether no other machine can connect.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.addresses().iter().all(IpAddr::is_loopback)
+    }
+
     /// The addresses, without the port.
     fn addresses(&self) -> Vec<IpAddr> {
         match self {

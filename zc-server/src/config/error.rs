@@ -60,8 +60,10 @@ pub enum ConfigError {
     },
     /// `--limit-rate` is given twice without a glob.
     RateRepeated,
-    /// The configuration file is below a root, and would be served.
+    /// A file with secrets is below a root, and would be served.
     FileServed {
+        /// What it is.
+        what: &'static str,
         /// The file as given.
         file: PathBuf,
         /// The root.
@@ -122,7 +124,8 @@ impl ConfigError {
             Self::RootMissing { .. }
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. }
-            | Self::FileServed { .. } => 1,
+            | Self::FileServed { .. }
+            | Self::CurrentDirectory { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
             | Self::NoSuchListener { .. }
@@ -131,7 +134,6 @@ impl ConfigError {
             | Self::NothingToListenOn
             | Self::RateRepeated
             | Self::PrecompressedOffBesideOthers => 2,
-            Self::CurrentDirectory { .. } => 1,
             #[cfg(feature = "tls")]
             Self::AcmeWebroot { .. } => 1,
             #[cfg(feature = "tls")]
@@ -152,9 +154,9 @@ impl fmt::Display for ConfigError {
             Self::Site { site, error } => {
                 write!(f, "--site {}: {error}", OneLine(site.as_ref()))
             }
-            Self::FileServed { file, root } => write!(
+            Self::FileServed { what, file, root } => write!(
                 f,
-                "the configuration file `{}` is below the root `{}`, where it would be served; move it",
+                "{what} `{}` is below the root `{}`, where it would be served; move it",
                 OneLine(file),
                 OneLine(root)
             ),

@@ -31,6 +31,9 @@ pub struct Files {
     pub spa: Option<PathBuf>,
     /// Error pages, below the root of the site.
     pub error_pages: Vec<ErrorPage>,
+    /// A file of users and hashes of their passwords, an absolute path: only they may see what is served. `None` for
+    /// everybody.
+    pub auth_file: Option<PathBuf>,
     /// `Cache-Control` by path; the first match counts.
     pub cache_control: Vec<CacheControl>,
     /// The most that responses are sent at: the first whose glob matches counts, and then the one without.
@@ -70,6 +73,7 @@ impl Default for Files {
             listing: true,
             spa: None,
             error_pages: Vec::new(),
+            auth_file: None,
             cache_control: Vec::new(),
             limit_rates: Vec::new(),
             limit_rate_after_bytes: 0,

@@ -107,6 +107,8 @@ pub struct Config {
     pub idle_timeout_ms: u64,
     /// Time after which a connection is closed whose client accepts no data, in milliseconds.
     pub send_timeout_ms: u64,
+    /// Time for which a server that is to stop accepts connections although it is not ready, in milliseconds.
+    pub drain_delay_ms: u64,
     /// Time that responses in progress have to end at shutdown, in milliseconds.
     pub grace_ms: u64,
     /// Connections open at once, over all threads; from 1 to [`CONNECTIONS_MAX_LIMIT`].
@@ -195,6 +197,7 @@ impl Config {
             header_timeout_ms: HEADER_TIMEOUT_MS_DEFAULT,
             idle_timeout_ms: IDLE_TIMEOUT_MS_DEFAULT,
             send_timeout_ms: SEND_TIMEOUT_MS_DEFAULT,
+            drain_delay_ms: 0,
             grace_ms: GRACE_MS_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             limits: ConnectionLimits::default(),

@@ -45,6 +45,7 @@ impl Config {
             idle_timeout_ms: _,
             send_timeout_ms: _,
             grace_ms: _,
+            drain_delay_ms: _,
             connections_max: _,
             limits: _,
             clients,

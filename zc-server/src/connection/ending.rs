@@ -68,6 +68,21 @@ impl Connection {
         }
     }
 
+    /// The same for one whose first request, or next one, has not come in its time.
+    pub(super) fn end_silent(&mut self, worker: &Worker) -> Turn {
+        if self.is_new_in_drain(worker) {
+            self.closes_for(CloseReason::Shutdown);
+        } else {
+            #[cfg(feature = "tls")]
+            {
+                self.link.transport.on_handshake_timeout();
+                self.tell_failed_handshake(worker);
+            }
+            self.closes_for(CloseReason::HeaderTimeout);
+        }
+        self.end_idle(worker)
+    }
+
     /// The same for one whose memory is needed. It goes at once, unless the end of a response would be lost.
     pub(crate) fn shed(&mut self, worker: &Worker) -> Turn {
         self.closes_for(CloseReason::Room);

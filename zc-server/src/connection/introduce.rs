@@ -21,15 +21,16 @@ const LATE: &str = "its PROXY header took longer than --header-timeout";
 impl Connection {
     /// In `Introducing`: looks whether the header has come.
     pub(super) fn introduce(&mut self, deadline_ms: u64, worker: &mut Worker) -> Step {
+        let deadline_ms = worker.first_request_deadline_ms(deadline_ms);
         let wait = Step::Wait(State::Introducing { deadline_ms });
-        if self.link.transport.is_drained() && !worker.stopping {
+        if self.link.transport.is_drained() {
             return wait;
         }
         let mut scratch = std::mem::take(&mut worker.scratch);
         let room = scratch.len().min(HEADER_BYTES_MAX);
         let preamble = match self.link.transport.peek(&mut scratch[..room]) {
             Ok(Fill::Bytes(bytes)) => Some(parse(bytes)),
-            Ok(Fill::WouldBlock) if !worker.stopping => None,
+            Ok(Fill::WouldBlock) => None,
             // Nobody said a word.
             _ => {
                 worker.scratch = scratch;
@@ -75,7 +76,9 @@ impl Connection {
 
     /// The time of the header is over.
     pub(super) fn end_introduction(&mut self, worker: &Worker) {
-        if !self.link.transport.has_nothing_to_read() {
+        if worker.is_draining() {
+            self.closes_for(CloseReason::Shutdown);
+        } else if !self.link.transport.has_nothing_to_read() {
             self.tell_wrong_header(LATE, worker);
         }
     }

@@ -10,6 +10,7 @@
 //! Idle        bytes come                           Receiving
 //!             the peer fails                       Closed
 //!             the peer ends, deadline              Ending where TLS has more to send, else Closed
+//!             the server drains                    Closed
 //! Receiving   a complete head, all of it sent      Receiving at once where bytes are there already
 //!                                                  (pipelined ones raise no edge), else Idle
 //!             a complete head, more to be done     Exchanging
@@ -18,6 +19,7 @@
 //!             TLS that is wrong                    Ending, which sends the alert
 //!             deadline, bytes of a head there      Exchanging (408), then Closed
 //!             deadline, nothing there              Closed
+//!             the server drains                    the same with less time, of a first request; else Closed
 //! Exchanging  over, keep-alive                     Receiving or Idle, as above
 //!             over, the peer's last request        Closed, or Lingering where bytes are left unread
 //!             over, close                          Ending where TLS has more to send, else Lingering
@@ -80,7 +82,7 @@ pub(crate) enum Idleness {
     Busy,
     /// Between two requests.
     Kept,
-    /// No byte has come of it yet.
+    /// A request has still to begin. Bytes of a handshake may have come.
     Silent,
 }
 
@@ -392,18 +394,11 @@ impl Connection {
                 self.end_introduction(worker);
                 Next::End(Ending::Close)
             }
-            state @ (State::Idle { .. } | State::Receiving { .. }) => {
-                #[cfg(feature = "tls")]
-                {
-                    self.link.transport.on_handshake_timeout();
-                    self.tell_failed_handshake(worker);
-                }
-                self.closes_for(match state {
-                    State::Idle { .. } => CloseReason::IdleTimeout,
-                    _ => CloseReason::HeaderTimeout,
-                });
+            State::Idle { .. } => {
+                self.closes_for(CloseReason::IdleTimeout);
                 return self.end_idle(worker);
             }
+            State::Receiving { .. } => return self.end_silent(worker),
             State::Ending { queued_bytes, .. } => {
                 let queued_now = self.link.transport.unacknowledged_bytes();
                 if queued_now != queued_bytes {

@@ -127,15 +127,28 @@ impl Connection {
     }
 
     fn wait_for_bytes(&mut self, state: State, worker: &Worker) -> Step {
-        // The server drains, and of a request nothing has come.
-        if worker.stopping && self.input.is_empty() {
-            self.closes_for(CloseReason::Shutdown);
-            self.end_in_order(worker)
-        } else if self.link.transport.lacks_keys() {
-            self.close_write(worker)
-        } else {
-            Step::Wait(state)
+        if self.link.transport.lacks_keys() {
+            return self.close_write(worker);
         }
+        // The server drains, and of a request nothing has come. Its client meets the end of an idle connection as one
+        // that may come at any time, and that of a new one as a failure.
+        match state {
+            State::Receiving { deadline_ms } if self.is_new_in_drain(worker) => {
+                Step::Wait(State::Receiving {
+                    deadline_ms: worker.first_request_deadline_ms(deadline_ms),
+                })
+            }
+            _ if worker.is_draining() && self.input.is_empty() => {
+                self.closes_for(CloseReason::Shutdown);
+                self.end_in_order(worker)
+            }
+            state => Step::Wait(state),
+        }
+    }
+
+    /// Whether the server drains, and this connection waits for its first request with nothing of it there.
+    pub(super) fn is_new_in_drain(&self, worker: &Worker) -> bool {
+        worker.is_draining() && self.requests == 0 && self.input.is_empty()
     }
 
     /// Answers the requests that are in the input.

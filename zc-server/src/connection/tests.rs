@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{Scheme, Spoken};
 use crate::observe::record::Outcome;
 use crate::socket::Stream;
+use crate::worker::Life;
 use crate::worker::testing::{Fixture, TIMEOUTS};
 
 /// No test waits for so long, unless something hangs.
@@ -292,10 +293,7 @@ fn after_the_last_response() {
     assert_eq!(scene.status(), "405");
     assert_eq!(scene.deadline(), Turn::Closed);
 
-    // The server drains: who has asked for nothing is closed, who asks is answered.
-    let mut scene = Scene::new();
-    scene.fixture.worker.stopping = true;
-    assert_eq!(scene.turn(), Turn::Closed);
+    // The server drains: who has begun to ask is answered.
     let mut scene = Scene::new();
     scene.send(b"GET /file HTTP/1.1\r\n");
     let began = Instant::now();
@@ -303,10 +301,48 @@ fn after_the_last_response() {
         assert_eq!(scene.turn(), Turn::Wait);
         assert!(began.elapsed() < HANG);
     }
-    scene.fixture.worker.stopping = true;
+    scene.fixture.worker.life = DRAINING;
     scene.send(b"Host: a\r\n\r\n");
     scene.until("Lingering");
     assert_eq!(scene.status(), "200");
+}
+
+const DRAINING: Life = Life::Draining {
+    first_request_until_ms: 300,
+};
+
+#[test]
+fn a_drain_leaves_time_for_the_first_request_and_closes_who_had_one() {
+    for mut scene in [Scene::new(), Scene::introducing()] {
+        scene.fixture.worker.life = DRAINING;
+        assert_eq!(scene.turn(), Turn::Wait);
+        assert_eq!(scene.connection.deadline_ms(), 300);
+        assert_eq!(scene.deadline(), Turn::Closed);
+        assert_eq!(scene.connection.close_reason(), CloseReason::Shutdown);
+    }
+    // Its own time is over before.
+    let mut scene = Scene::new();
+    scene.fixture.worker.life = Life::Draining {
+        first_request_until_ms: TIMEOUTS.header_ms + 1,
+    };
+    assert_eq!(scene.turn(), Turn::Wait);
+    assert_eq!(scene.connection.deadline_ms(), TIMEOUTS.header_ms);
+
+    let mut scene = Scene::introducing();
+    scene.fixture.worker.life = DRAINING;
+    assert_eq!(scene.turn(), Turn::Wait);
+    scene.send(b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n");
+    scene.until("Receiving");
+    assert_eq!(scene.connection.deadline_ms(), 300);
+    scene.send(GET);
+    scene.until("Lingering");
+    assert_eq!(scene.status(), "200");
+
+    let mut scene = Scene::new();
+    scene.send(GET);
+    scene.until("Idle");
+    scene.fixture.worker.life = DRAINING;
+    assert_eq!(scene.turn(), Turn::Closed);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Role {
     /// Everything else: looking up, listing, sending, closing. That takes CPU time as well, which they get
     /// beside other programs.
     Other,
+    /// Checking passwords, which takes nothing but CPU time.
+    Check,
 }
 
 impl Role {
@@ -35,13 +37,14 @@ impl Role {
         match self {
             Self::Read => "zc-read",
             Self::Other => "zc-disk",
+            Self::Check => "zc-auth",
         }
     }
 
     fn set_priority(self) -> io::Result<()> {
         match self {
             Self::Read => zc_core::set_background_priority(),
-            Self::Other => zc_core::set_batch_priority(),
+            Self::Other | Self::Check => zc_core::set_batch_priority(),
         }
     }
 }
@@ -50,7 +53,7 @@ impl Role {
 pub(crate) struct Disk(Arc<Shared>);
 
 /// What the threads have to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct DiskState {
     /// Jobs that wait for a thread.
     pub(crate) queued: u64,

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// What work is fair between: the identifier of a mount.
+/// What work is fair between: the identifier of a mount, or of a client whose password is checked.
 pub(crate) type Key = u64;
 
 /// Work that waits, by mount, and how many threads each mount has.

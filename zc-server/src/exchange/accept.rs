@@ -5,17 +5,17 @@ use std::time::Instant;
 use zc_http::{Drain, Persistence, Request, Status, persistence};
 
 use super::{Completion, Exchange, Outcome, Peer, Stall, State};
-use crate::clients::Sender;
-use crate::disk::Role;
+use crate::clients::{Sender, queue_key};
+use crate::disk::{JobHandle, Role};
 use crate::observe::counters::Measured;
 use crate::observe::record::{Client, RequestRecord};
 use crate::rate::Intake;
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
-use crate::respond::{PendingLookup, Responded, ResponderParts, refuse, respond};
+use crate::respond::{LookUp, PendingLookup, Responded, ResponderParts, Thread, refuse, respond};
 use crate::socket::Host;
-use crate::worker::{Done, Worker};
+use crate::worker::{Done, Life, Worker};
 
 /// The longest request body that is read and dropped so that the connection can be kept, in bytes.
 /// Longer ones are answered at once, and the connection ends.
@@ -79,7 +79,7 @@ impl RequestBody {
         match (self, persistence(request)) {
             (Self::None, Persistence::Close) => AfterResponse::Finish,
             (Self::Refused, _) | (_, Persistence::Close) => AfterResponse::Linger,
-            _ if is_last || worker.stopping => AfterResponse::Linger,
+            _ if is_last || worker.life != Life::Serving => AfterResponse::Linger,
             (_, Persistence::KeepAlive) => AfterResponse::KeepAlive,
         }
     }
@@ -113,13 +113,13 @@ pub(crate) fn accept_request<'b>(
         }
     };
     let moment = worker.moment(persistence, sender);
-    let reply = match respond_to(request, pending, &moment, peer, worker) {
+    let responded = respond_to(request, pending, &moment, peer, worker);
+    let user = worker.user.take();
+    let reply = match responded {
         Responded::Reply(reply) => reply,
         Responded::LookUp(mut pending, look_up) => {
             pending.started_us = Some(measured.started_us);
-            let work = look_up.work;
-            let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
-            match worker.submit(Role::Other, look_up.mount, id, work) {
+            match look_up_by_thread(look_up, id, sender, peer, worker) {
                 Some(job) => {
                     let exchange = Exchange::resolving(id, pending, job, worker);
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);
@@ -132,7 +132,7 @@ pub(crate) fn accept_request<'b>(
             }
         }
     };
-    let record = started.map(|started| RequestRecord::new(request, started, sender));
+    let record = started.map(|started| RequestRecord::new(request, started, sender, user));
     match (reply, body) {
         (
             Reply::Ready(ready @ Ready { limit: None, .. }),
@@ -158,6 +158,30 @@ pub(crate) fn accept_request<'b>(
     }
 }
 
+/// Has a thread do it. `None` when the threads have too much to do.
+fn look_up_by_thread(
+    look_up: LookUp,
+    id: ExchangeId,
+    sender: Sender,
+    peer: &impl Peer,
+    worker: &Worker,
+) -> Option<JobHandle> {
+    let LookUp { thread, work } = look_up;
+    let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
+    let (role, key) = match thread {
+        Thread::Disk(mount) => (Role::Other, mount),
+        // A client that tries many passwords waits behind its own.
+        Thread::Check => (Role::Check, queue_key(client_of(sender, peer))),
+    };
+    worker.submit(role, key, id, work)
+}
+
+/// Who asks: what a trusted proxy says, or what the connection does.
+fn client_of(sender: Sender, peer: &impl Peer) -> Host {
+    let named = sender.client.map(Host::Internet);
+    named.unwrap_or_else(|| peer.client().address.host())
+}
+
 /// The response, or an error in place of it because of who asks.
 #[inline]
 fn respond_to(
@@ -168,8 +192,7 @@ fn respond_to(
     worker: &mut Worker,
 ) -> Responded {
     let sender = moment.sender;
-    let client = sender.client;
-    let client = client.map_or_else(|| peer.client().address.host(), Host::Internet);
+    let client = client_of(sender, peer);
     let status = if peer.is_refused() {
         Status::ServiceUnavailable
     } else if worker.clients.is_forbidden(client) {
@@ -214,6 +237,7 @@ fn parts<'a>(moment: &'a Moment, worker: &'a mut Worker) -> ResponderParts<'a> {
         cache: &mut worker.cache,
         buffers: &mut worker.buffers,
         path: &mut worker.path_buffer,
+        user: &mut worker.user,
     }
 }
 

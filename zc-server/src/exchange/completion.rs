@@ -75,6 +75,7 @@ fn entry<'e>(completion: &Completion<'e>, record: &'e RequestRecord<'_>) -> LogE
     LogEntry {
         client: completion.client,
         sender: record.sender,
+        user: record.user.as_deref().unwrap_or_default(),
         time: SystemTime::now(),
         request_line: &record.request_line,
         host: &record.host,

@@ -1,6 +1,7 @@
 //! What is served: the roots, the hosts, the rules. It is replaced as a whole when the configuration is
 //! read again; exchanges under way keep the content that they began with.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zc_http::Request;
 
+use crate::auth::{FileError, Gate};
 use crate::config::files::Files;
 use crate::config::{self, Config, Scheme};
 use crate::files::mounts::Mounts;
@@ -31,6 +33,8 @@ pub(crate) struct Content {
     pub(crate) roots: Vec<Arc<RootPath>>,
     /// The rules of ROOT, and then of the sites.
     rules: Vec<Rules>,
+    /// Who may see what is below ROOT, and then below the roots of the sites; `None` for everybody.
+    gates: Vec<Option<Arc<Gate>>>,
     /// The hosts of the sites, in lower case, with the place of their root.
     hosts: Vec<(String, usize)>,
     /// The place among the roots of what a certificate authority asks for by HTTP.
@@ -58,6 +62,8 @@ pub(crate) enum ContentError {
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
     },
+    /// A file of users cannot be used.
+    AuthFile(FileError),
 }
 
 impl Content {
@@ -97,6 +103,8 @@ impl Content {
         opened.extend(webroot);
         let (paths, opened) = opened.into_iter().unzip();
         let content = Self {
+            gates: open_gates(all.clone().map(|(_, files)| files))
+                .map_err(ContentError::AuthFile)?,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             roots: paths,
             rules: all
@@ -117,6 +125,23 @@ impl Content {
     pub(crate) fn rules_of(&self, root: usize) -> &Rules {
         // The root of challenges has none of its own.
         self.rules.get(root).unwrap_or(&self.rules[0])
+    }
+
+    /// Who may see what is below this root; `None` for everybody. What a certificate authority asks for, it sees.
+    #[inline]
+    pub(crate) fn gate_of(&self, root: usize) -> Option<&Arc<Gate>> {
+        self.gates.get(root)?.as_ref()
+    }
+
+    /// Those there are, each once.
+    pub(crate) fn gates(&self) -> Vec<&Gate> {
+        let mut gates: Vec<&Gate> = Vec::new();
+        for gate in self.gates.iter().flatten() {
+            if gates.iter().all(|known| !std::ptr::eq(*known, &**gate)) {
+                gates.push(gate);
+            }
+        }
+        gates
     }
 
     /// Whether this root has answers for a certificate authority alone, and no pages of errors.
@@ -161,6 +186,25 @@ impl Content {
         // ROOT serves all other hosts.
         site.map_or(0, |(_, place)| *place)
     }
+}
+
+/// Reads the file of users of each, or of none. What was checked for one root is known for all with the same file.
+fn open_gates<'f>(
+    files: impl Iterator<Item = &'f Files>,
+) -> Result<Vec<Option<Arc<Gate>>>, FileError> {
+    let mut opened: HashMap<&Path, Arc<Gate>> = HashMap::new();
+    let gates = files.map(|files| {
+        let Some(path) = files.auth_file.as_deref() else {
+            return Ok(None);
+        };
+        if let Some(gate) = opened.get(path) {
+            return Ok(Some(Arc::clone(gate)));
+        }
+        let gate = Arc::new(Gate::open(path)?);
+        opened.insert(path, Arc::clone(&gate));
+        Ok(Some(gate))
+    });
+    gates.collect()
 }
 
 /// What the configuration of HTTPS says of content.

@@ -19,6 +19,8 @@ pub(crate) struct LogEntry<'a> {
     pub(crate) client: Client<'a>,
     /// Who has sent the request, and what that is called.
     pub(crate) sender: Sender,
+    /// The user whose password the request had, or empty.
+    pub(crate) user: &'a str,
     /// The request line as received, without its line end. Empty if none came.
     pub(crate) request_line: &'a [u8],
     /// The host as received: the authority of the target, or the `Host` field. Empty if there is neither.
@@ -118,7 +120,9 @@ fn json_tls(out: &mut Vec<u8>, tls: Option<&TlsInfo>) {
 /// Apache's `%h %l %u %t "%r" %>s %b`; the date is in UTC.
 fn common(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
     let time = timestamp(entry.time).strftime("%d/%b/%Y:%H:%M:%S +0000");
-    put(out, format_args!("{} - - [{time}] \"", entry.address()));
+    put(out, format_args!("{} - ", entry.address()));
+    escape_word_or_dash(entry.user, out);
+    put(out, format_args!(" [{time}] \""));
     escape_or_dash(entry.request_line, out);
     match entry.status {
         Some(status) => put(out, format_args!("\" {status} ")),
@@ -160,6 +164,7 @@ fn json(entry: &LogEntry<'_>, out: &mut Vec<u8>) {
         "request_id",
         request_id.map_or(b"", RequestId::as_bytes),
     );
+    json_text(out, "user", entry.user.as_bytes());
     json_tls(out, entry.client.tls);
     json_text(out, "host", entry.host);
     json_text(out, "method", method);
@@ -221,6 +226,19 @@ fn escape_or_dash(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The same of a word, which has no space.
+fn escape_word_or_dash(word: &str, out: &mut Vec<u8>) {
+    for (index, part) in word.split(' ').enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b"\\x20");
+        }
+        escape(part.as_bytes(), out);
+    }
+    if word.is_empty() {
+        out.push(b'-');
+    }
+}
+
 /// Appends text with `\xHH` for all but printable ASCII, and for the quote and the backslash.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     for &byte in text {
@@ -262,6 +280,7 @@ pub(crate) mod tests {
                 tls: None,
             },
             sender: Sender::default(),
+            user: "",
             request_line: b"GET /apache_pb.gif HTTP/1.0",
             host: b"www.example.com:8080",
             referer: b"http://www.example.com/start.html",
@@ -322,6 +341,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_user_is_one_word() {
+        let user = LogEntry {
+            user: "ann d \"\u{e9}\"",
+            ..entry()
+        };
+        let common = line(&user, LogFormat::Clf);
+        let expected = "127.0.0.1 - ann\\x20d\\x20\\x22\\xC3\\xA9\\x22 [10/Oct/2000:";
+        assert!(common.starts_with(expected), "{common}");
+        let value: Value = serde_json::from_str(&line(&user, LogFormat::Json)).unwrap();
+        assert_eq!(value["user"], "ann d \\x22\\xC3\\xA9\\x22");
+    }
+
+    #[test]
     fn combined_log_format() {
         assert_eq!(
             line(&entry(), LogFormat::Combined),
@@ -357,7 +389,7 @@ pub(crate) mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "time": "2000-10-10T20:55:36.000042Z", "remote": "127.0.0.1:4711",
-            "client": "127.0.0.1", "request_id": null,
+            "client": "127.0.0.1", "request_id": null, "user": null,
             "tls": null, "cipher": null, "sni": null, "resumed": null, "client_subject": null,
             "host": "www.example.com:8080", "method": "GET",
             "target": "/apache_pb.gif", "protocol": "HTTP/1.0", "status": 200, "head_bytes": 180,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use zc_http::Request;
 
+use crate::auth::User;
 use crate::clients::Sender;
 use crate::socket::PeerAddress;
 
@@ -18,6 +19,8 @@ pub(crate) struct RequestRecord<'b> {
     pub(crate) referer: Cow<'b, [u8]>,
     pub(crate) user_agent: Cow<'b, [u8]>,
     pub(crate) sender: Sender,
+    /// Who has sent it, where that took a password.
+    pub(crate) user: Option<User>,
 }
 
 /// Who a response is for.
@@ -79,7 +82,12 @@ impl Outcome {
 
 impl<'b> RequestRecord<'b> {
     /// Of a request whose head was complete at `started`.
-    pub(crate) fn new(request: &Request<'b>, started: Instant, sender: Sender) -> Self {
+    pub(crate) fn new(
+        request: &Request<'b>,
+        started: Instant,
+        sender: Sender,
+        user: Option<User>,
+    ) -> Self {
         let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
         Self {
             started,
@@ -88,6 +96,7 @@ impl<'b> RequestRecord<'b> {
             referer: field("referer"),
             user_agent: field("user-agent"),
             sender,
+            user,
         }
     }
 
@@ -103,6 +112,7 @@ impl<'b> RequestRecord<'b> {
             referer: Cow::default(),
             user_agent: Cow::default(),
             sender,
+            user: None,
         }
     }
 
@@ -115,6 +125,7 @@ impl<'b> RequestRecord<'b> {
             referer: owned(self.referer),
             user_agent: owned(self.user_agent),
             sender: self.sender,
+            user: self.user,
         }
     }
 }

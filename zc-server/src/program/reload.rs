@@ -1,34 +1,39 @@
-//! What SIGHUP has read again: the configuration file, or the certificates where there is none.
+//! What SIGHUP has read again: the configuration file, or the users and certificates where there is none.
 
 use std::env;
+use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 use zc_server::{Args, Config, Handle};
 
+use super::manager::Manager;
 use super::stderr::Stderr;
 
 /// Reads again what the server was started with, on a thread of its own: a disk that hangs must not keep signals from
 /// being answered.
 pub(crate) struct Reloader {
+    /// Whether there is more to read than certificates.
     has_file: bool,
     /// The directory that relative paths begin at: the program leaves it.
     started_in: Option<PathBuf>,
     stderr: Stderr,
+    manager: Arc<Manager>,
     /// To the thread, once there is one.
     requests: OnceLock<Sender<Handle>>,
 }
 
 impl Reloader {
     /// To be made before the program leaves its directory.
-    pub(crate) fn new(args: &Args, stderr: Stderr) -> Self {
+    pub(crate) fn new(args: &Args, stderr: Stderr, manager: Arc<Manager>) -> Self {
         Self {
-            has_file: args.config.is_some(),
+            has_file: args.config.is_some() || args.serving.auth_file.is_some(),
             started_in: env::current_dir().ok(),
             stderr,
+            manager,
             requests: OnceLock::new(),
         }
     }
@@ -36,9 +41,9 @@ impl Reloader {
     /// Has everything read again, once more if it is being read now.
     pub(crate) fn reload(&self, handle: &Handle) {
         if !self.has_file && !has_certificates(handle) {
-            self.stderr.say(
-                "zc-server: SIGHUP ignored: there is no configuration file and no certificate to read again",
-            );
+            // Who has sent it may wait for its end.
+            self.manager.tell_reloading();
+            self.ignore("there is no configuration file and no certificate to read again");
             return;
         }
         let requests = match self.requests.get() {
@@ -46,10 +51,8 @@ impl Reloader {
             None => match self.start() {
                 Ok(requests) => self.requests.get_or_init(|| requests),
                 Err(error) => {
-                    let stderr = &self.stderr;
-                    stderr.say(format_args!(
-                        "zc-server: SIGHUP ignored: cannot start a thread: {error}"
-                    ));
+                    self.manager.tell_reloading();
+                    self.ignore(format_args!("cannot start a thread: {error}"));
                     return;
                 }
             },
@@ -58,24 +61,33 @@ impl Reloader {
         let _ = requests.send(handle.clone());
     }
 
+    fn ignore(&self, reason: impl Display) {
+        let said = format!("SIGHUP ignored: {reason}");
+        self.manager.tell_reloaded(&said);
+        self.stderr.say(format_args!("zc-server: {said}"));
+    }
+
     fn start(&self) -> std::io::Result<Sender<Handle>> {
         let (requests, queue) = mpsc::channel::<Handle>();
         let (has_file, started_in, stderr) =
             (self.has_file, self.started_in.clone(), self.stderr.clone());
+        let manager = Arc::clone(&self.manager);
         let read = move || {
             while let Ok(handle) = queue.recv() {
                 // Those that came meanwhile are answered by what is read now.
                 while queue.try_recv().is_ok() {}
-                if has_file {
-                    stderr.say(match reload_all(&handle, started_in.as_ref(), &stderr) {
-                        Ok(said) => format!("zc-server: {said}"),
-                        Err(error) => {
-                            format!("zc-server: the configuration stays as it was: {error}")
-                        }
-                    });
+                manager.tell_reloading();
+                let said = if has_file {
+                    let said = match reload_all(&handle, started_in.as_ref(), &stderr) {
+                        Ok(said) => said,
+                        Err(error) => format!("the configuration stays as it was: {error}"),
+                    };
+                    stderr.say(format_args!("zc-server: {said}"));
+                    said
                 } else {
-                    reload_certificates(&handle);
-                }
+                    reload_certificates(&handle).to_owned()
+                };
+                manager.tell_reloaded(&said);
             }
         };
         let thread = thread::Builder::new().name("zc-reload".to_owned());
@@ -138,8 +150,11 @@ fn has_certificates(handle: &Handle) -> bool {
 
 /// The server itself says what came of it.
 #[cfg(feature = "tls")]
-fn reload_certificates(handle: &Handle) {
-    let _ = handle.reload_certificates();
+fn reload_certificates(handle: &Handle) -> &'static str {
+    match handle.reload_certificates() {
+        Ok(()) => "the certificates were read again",
+        Err(_) => "not all certificates could be read again",
+    }
 }
 
 /// There are none.
@@ -149,4 +164,6 @@ fn has_certificates(_: &Handle) -> bool {
 }
 
 #[cfg(not(feature = "tls"))]
-fn reload_certificates(_: &Handle) {}
+fn reload_certificates(_: &Handle) -> &'static str {
+    "there are no certificates"
+}

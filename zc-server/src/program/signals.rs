@@ -3,26 +3,21 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 use zc_server::Handle;
 
+use super::manager::Manager;
 use super::reload::Reloader;
 use super::stderr::Stderr;
 
 /// Responses were cut: by the end of the grace period, or by a second signal.
 pub(crate) const EXIT_CUT: u8 = 3;
 
-/// Takes signals on a thread of their own from now on. All other threads have them blocked, as this one, which
-/// starts those.
-///
-/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
-/// the second one exits at once. SIGHUP has the configuration file and certificates read again. Other signals that are
-/// common for servers are ignored with a message.
-pub(crate) fn answer_signals(
-    stderr: Stderr,
-    reloader: Reloader,
-) -> io::Result<Arc<OnceLock<Handle>>> {
+/// Blocks the signals that are [answered](answer_signals), for this thread and for all that it starts. To be called
+/// before it starts any: another thread would be ended by them.
+pub(crate) fn block_signals() -> io::Result<SigSet> {
     let signals = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -33,6 +28,20 @@ pub(crate) fn answer_signals(
     ];
     let signals = SigSet::from_iter(signals);
     signals.thread_block()?;
+    Ok(signals)
+}
+
+/// Takes the signals, which are blocked, on a thread of their own from now on.
+///
+/// Until the handle is set they do what they do by default. Then the first SIGINT, SIGTERM or SIGQUIT drains, and
+/// the second one exits at once. SIGHUP has the configuration file and certificates read again. Other signals that are
+/// common for servers are ignored with a message.
+pub(crate) fn answer_signals(
+    signals: SigSet,
+    stderr: Stderr,
+    reloader: Reloader,
+    manager: Arc<Manager>,
+) -> io::Result<Arc<OnceLock<Handle>>> {
     let handle = Arc::new(OnceLock::<Handle>::new());
     let known = Arc::clone(&handle);
     let answer = move || {
@@ -49,10 +58,24 @@ pub(crate) fn answer_signals(
                     stderr.say("zc-server: SIGUSR1 ignored: there are no log files to reopen")
                 }
                 Signal::SIGUSR2 => stderr.say("zc-server: SIGUSR2 ignored"),
-                _ if is_stopping => std::process::exit(EXIT_CUT.into()),
+                _ if is_stopping => {
+                    stderr.say(format_args!(
+                        "zc-server: a second signal, {signal}: ending now"
+                    ));
+                    std::process::exit(EXIT_CUT.into())
+                }
                 _ => {
                     is_stopping = true;
+                    let delay = handle.drain_delay();
+                    // Before the process may end.
+                    manager.tell_stopping(stop_status(delay));
                     handle.stop();
+                    if !delay.is_zero() {
+                        stderr.say(format_args!(
+                            "zc-server: {signal}: {}; press Ctrl-C again to stop now",
+                            stop_status(delay)
+                        ));
+                    }
                 }
             }
         }
@@ -61,6 +84,16 @@ pub(crate) fn answer_signals(
         .name("zc-signals".to_owned())
         .spawn(answer)?;
     Ok(handle)
+}
+
+/// What is to come after the first signal.
+fn stop_status(delay: Duration) -> String {
+    match delay {
+        Duration::ZERO => "waiting for responses in progress".to_owned(),
+        delay => format!(
+            "not ready any more; connections are accepted for {delay:?}, then responses in progress are waited for"
+        ),
+    }
 }
 
 /// Ends the process as the signal would, unless whoever has started it has it ignored, as `nohup` does.

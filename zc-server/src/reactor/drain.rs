@@ -7,9 +7,14 @@ use mio::Token;
 use super::{Accepting, Reactor, enqueue};
 use crate::observe::counters::CloseReason;
 use crate::text::counted;
+use crate::worker::Life;
 
 /// Batches of connections taken from one listener before it is closed; more than its queue holds.
 const DRAIN_BATCHES_MAX: usize = 32;
+
+/// How long a connection that was accepted has for its first request from the beginning of the drain on, in
+/// milliseconds: several round trips, so that a TLS handshake and the request behind it arrive.
+const FIRST_REQUEST_MS: u64 = 1_000;
 
 /// Counts what each worker has under way when its drain begins.
 #[derive(Debug)]
@@ -60,14 +65,38 @@ impl DrainCount {
 }
 
 impl Reactor {
-    /// No new connections, no idle ones; responses under way have the grace period.
+    /// Whether the drain is to begin now. From the moment that it is asked for, every response ends its connection.
+    pub(super) fn is_drain_due(&mut self) -> bool {
+        let is_draining = self.worker.is_draining();
+        let Some(at_ms) = self.shared.drain_at_ms().filter(|_| !is_draining) else {
+            return false;
+        };
+        self.worker.life = Life::Leaving;
+        at_ms <= self.worker.now_ms
+    }
+
+    /// When the next part of the end begins.
+    pub(super) fn next_end_ms(&self) -> Option<u64> {
+        match self.grace_deadline_ms {
+            None => self.shared.drain_at_ms(),
+            deadline_ms => deadline_ms,
+        }
+    }
+
+    /// No new connections, no idle ones; responses under way have the grace period, and first requests a part of it.
     pub(super) fn begin_drain(&mut self) {
-        self.worker.stopping = true;
+        self.worker.life = Life::Draining {
+            first_request_until_ms: self.worker.now_ms + FIRST_REQUEST_MS,
+        };
         for listener in &mut self.listeners {
             listener.leave_path();
         }
         // Closing a listener resets who has connected and was not accepted yet.
         for index in 0..self.listeners.len() {
+            // Of a shared socket the queue stays, for who listens on it next.
+            if self.listeners[index].is_shared {
+                continue;
+            }
             for _ in 0..DRAIN_BATCHES_MAX {
                 if self.accept_from(index) != Accepting::NextTurn {
                     break;
@@ -75,7 +104,11 @@ impl Reactor {
             }
         }
         self.accepting = Accepting::Stopped;
-        self.listeners.clear();
+        for mut listener in self.listeners.drain(..) {
+            // What is open elsewhere stays registered although our descriptor is closed. It fails for what is not
+            // registered alone.
+            let _ = self.poll.registry().deregister(&mut listener.socket);
+        }
         self.return_handshakes();
         self.worker.mailbox.close();
         self.take_messages();

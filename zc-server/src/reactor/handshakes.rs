@@ -89,7 +89,7 @@ impl Reactor {
         if scheme != Scheme::Https {
             return true;
         }
-        if self.worker.stopping {
+        if self.worker.is_draining() {
             // What has connected is accepted before the listener closes.
             self.shared.handshakes.take_anyway();
             return true;
@@ -110,7 +110,7 @@ impl Reactor {
 
     /// A place that this worker has waited for is its own.
     pub(super) fn on_handshake_granted(&mut self) {
-        if self.worker.stopping {
+        if self.worker.is_draining() {
             return self.shared.free_handshake();
         }
         self.granted_handshakes += 1;

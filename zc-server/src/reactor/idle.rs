@@ -8,9 +8,9 @@ use mio::Token;
 use crate::connection::Idleness;
 use crate::reactor::slots;
 
-/// How long after it was accepted a connection counts as busy although no byte of it has come, in
-/// microseconds: its first request may be under way. Beside a full queue of new connections, each would
-/// else be closed for the next one before its request arrives.
+/// How long a connection counts as busy after it was accepted, and after each event of its handshake, although
+/// nothing more has come of it, in microseconds: its first request may be under way. Beside a full queue of new
+/// connections, each would else be closed for the next one before its request arrives.
 const SILENCE_US: u64 = 1_000_000;
 
 /// Marks the end of a list.
@@ -23,7 +23,7 @@ pub(crate) struct IdleConnections {
     nodes: Vec<Option<Node>>,
     /// Those that had a request.
     kept: Ends,
-    /// Those of which no byte has come.
+    /// Those that had none.
     silent: Ends,
 }
 
@@ -185,6 +185,19 @@ mod tests {
             let oldest = idle.oldest().map(|(token, _)| slots::key(token));
             assert_eq!(oldest, kept.first().or_else(|| silent.first()).copied());
         }
+    }
+
+    #[test]
+    fn a_byte_of_a_handshake_begins_the_time_of_silence_anew() {
+        let mut idle = IdleConnections::default();
+        idle.note(token(1), Idleness::Silent, 0);
+        idle.note(token(2), Idleness::Silent, 10);
+        // Something has come: it waits for its turn, and is not to be closed meanwhile.
+        idle.forget(token(1));
+        assert_eq!(idle.oldest(), Some((token(2), SILENCE_US + 10)));
+        idle.note(token(1), Idleness::Silent, SILENCE_US - 1);
+        idle.forget(token(2));
+        assert_eq!(idle.oldest(), Some((token(1), 2 * SILENCE_US - 1)));
     }
 
     #[test]

@@ -51,7 +51,7 @@ use crate::reactor::schedule::{Quantum, Queued, Scheduler, TURN_COST_BYTES};
 use crate::reactor::slots::Slots;
 use crate::reactor::timer::{TICK_MS, Wheel};
 use crate::worker::{Worker, WorkerMessage};
-pub(crate) use state::ServerState;
+pub(crate) use state::{EndTimes, ServerState};
 
 /// The token of the ring: no connection's, and not that of a waker.
 const RING: Token = Token(u32::MAX as usize - 1);
@@ -177,7 +177,7 @@ impl Reactor {
         loop {
             // Looked at before the poll, which then tells of all that had arrived by the time of the
             // signal: a connection that seems idle without its edge would be reset by its closing.
-            let stop = self.shared.stopping.load(Ordering::Acquire) && !self.worker.stopping;
+            let stop = self.is_drain_due();
             let timeout = if stop {
                 Some(Duration::ZERO)
             } else {
@@ -216,7 +216,7 @@ impl Reactor {
             if stop {
                 self.count_drain();
             }
-            if self.worker.stopping && self.drained() {
+            if self.worker.is_draining() && self.drained() {
                 self.report_shed(u64::MAX);
                 return Ok(self.cut);
             }
@@ -248,7 +248,7 @@ impl Reactor {
             self.wheel.next_wakeup_ms(),
             self.pauses.as_ref().and_then(Wheel::next_wakeup_ms),
             pause_end,
-            self.grace_deadline_ms,
+            self.next_end_ms(),
             log_pending.then_some(self.worker.now_ms + LOG_RETRY_MS),
             self.worker.next_sweep_ms(),
             self.shared.shed.next_line_us().map(|us| us.div_ceil(1000)),
@@ -335,6 +335,7 @@ impl Reactor {
                     self.worker.set_limits(limits);
                     self.worker.replace_content(content, &roots);
                 }
+                WorkerMessage::Ping(sender) => drop(sender),
                 // Who asked may have given up.
                 WorkerMessage::Snapshot(sender) => drop(sender.send(self.snapshot())),
             }
@@ -465,6 +466,13 @@ impl Reactor {
         if deadline_ms.saturating_add(TICK_MS) <= slot.armed_ms {
             slot.armed_ms = self.wheel.schedule(token, deadline_ms);
         }
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        // Nobody is to wait for an answer of a worker that has ended, in whatever way.
+        self.worker.mailbox.end();
     }
 }
 

@@ -102,7 +102,7 @@ impl Reactor {
         let others = self.shared.balance.longest_idle(self.index);
         // While the server drains, its workers close what is idle by themselves.
         let other =
-            others.filter(|&(_, since_us)| !self.worker.stopping && since_us <= self.now_us);
+            others.filter(|&(_, since_us)| !self.worker.is_draining() && since_us <= self.now_us);
         if let Some((other, since_us)) = other
             && own_us.is_none_or(|own_us| since_us < own_us)
             && self

@@ -1,5 +1,6 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
+mod admission;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod failure;
@@ -17,6 +18,7 @@ use zc_http::{
     AcceptEncoding, MediaAcceptance, Method, Request, Status, Target, decode_path, media_acceptance,
 };
 
+use crate::auth::User;
 use crate::config::Scheme;
 use crate::files::content::Content;
 use crate::files::listing::{Listing, ListingRequest};
@@ -36,7 +38,7 @@ use crate::text::OneLine;
 
 pub(crate) use error::refuse;
 use pending::PendingRoot;
-pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup};
+pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup, Thread};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct ResponderParts<'a> {
     pub(crate) buffers: &'a mut Buffers,
     /// Overwritten by the decoded path.
     pub(crate) path: &'a mut Vec<u8>,
+    /// Set to who has sent the request, where that takes a password.
+    pub(crate) user: &'a mut Option<User>,
 }
 
 /// Where to look for what a request names.
@@ -90,6 +94,7 @@ pub(crate) fn respond(
         cache,
         buffers,
         path,
+        user,
     } = parts;
     let begun = pending.as_ref().and_then(|pending| pending.content.clone());
     let content = begun.as_ref().unwrap_or(content);
@@ -142,7 +147,7 @@ pub(crate) fn respond(
         buffers,
         pending,
     };
-    responder.answer(path)
+    responder.answer_to(user, path)
 }
 
 /// The redirect to HTTPS, where requests for files are redirected there.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use super::{Responded, Responder};
+use crate::auth::Verdict;
 use crate::disk::Key;
 use crate::files::content::Content;
 use crate::files::listing::Listing;
@@ -16,8 +17,17 @@ use crate::respond::response::Asked;
 
 /// What a thread is to look up.
 pub(crate) struct LookUp {
-    pub(crate) mount: Key,
+    pub(crate) thread: Thread,
     pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+}
+
+/// Which threads do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thread {
+    /// Those that wait for this mount.
+    Disk(Key),
+    /// Those that check passwords.
+    Check,
 }
 
 /// What a thread has looked up.
@@ -29,6 +39,8 @@ pub(crate) enum LookUpAnswer {
     /// The page of an error.
     Page(Found),
     Listing(io::Result<Listing>),
+    /// Whether the client may ask.
+    Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
     Status(Vec<u8>),
     /// Nothing yet: the table of mounts was read, and the request is resolved again.
@@ -42,7 +54,7 @@ impl LookUp {
             LookUpAnswer::MountTable
         };
         Self {
-            mount: KEY_OF_TABLE,
+            thread: Thread::Disk(KEY_OF_TABLE),
             work: Box::new(work),
         }
     }
@@ -51,7 +63,7 @@ impl LookUp {
 impl fmt::Debug for LookUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LookUp")
-            .field("mount", &self.mount)
+            .field("thread", &self.thread)
             .finish_non_exhaustive()
     }
 }
@@ -72,6 +84,8 @@ pub(crate) struct PendingLookup {
     pub(super) page: Option<Found>,
     pub(super) listing: Option<io::Result<Listing>>,
     pub(crate) status: Option<Vec<u8>>,
+    /// It holds until the request is answered.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// The root that a request is answered from, once that is settled: it stays the same to the end.
@@ -92,6 +106,7 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
@@ -131,6 +146,18 @@ impl Responder<'_, '_> {
         mount: Option<Key>,
         work: impl FnOnce() -> LookUpAnswer + Send + 'static,
     ) -> Responded {
+        let look_up = match mount {
+            Some(mount) => LookUp {
+                thread: Thread::Disk(mount),
+                work: Box::new(work),
+            },
+            None => LookUp::of_mount_table(Arc::clone(&self.services.mounts)),
+        };
+        self.wait_for(look_up)
+    }
+
+    /// Has a thread look something up, and keeps what is known of the request until then.
+    pub(super) fn wait_for(self, look_up: LookUp) -> Responded {
         let mut pending = self.pending.unwrap_or_default();
         pending
             .content
@@ -145,13 +172,6 @@ impl Responder<'_, '_> {
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));
         }
-        let look_up = match mount {
-            Some(mount) => LookUp {
-                mount,
-                work: Box::new(work),
-            },
-            None => LookUp::of_mount_table(Arc::clone(&self.services.mounts)),
-        };
         Responded::LookUp(pending, look_up)
     }
 }

@@ -14,6 +14,9 @@ use crate::respond::plan::{Grant, Plan};
 
 /// The methods that are answered with more than an error.
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
+/// What a client is asked for that may ask only by a password: the realm is that of the origin
+/// ([RFC 7617 §2.1](https://www.rfc-editor.org/rfc/rfc7617#section-2.1)).
+const CHALLENGE: &[u8] = b"Basic realm=\"zc\", charset=\"UTF-8\"";
 /// How long a client is asked to wait when we are out of descriptors or busy, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 /// The fields that scripts of other origins may read, beside those that everybody may.
@@ -250,6 +253,7 @@ fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
 fn status_fields(head: Head<'_>, status: Status) -> Head<'_> {
     match status {
         Status::MethodNotAllowed => head.field("Allow", ALLOW),
+        Status::Unauthorized => head.field("WWW-Authenticate", CHALLENGE),
         Status::ServiceUnavailable => head.number("Retry-After", RETRY_AFTER_SECONDS),
         _ => head,
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
@@ -18,16 +17,19 @@ use crate::files::roots::Roots;
 use crate::mailbox::Mailbox;
 use crate::observe::counters::{Process, WorkerCounters};
 use crate::reactor::balance::Balance;
-use crate::reactor::listener::bind_all;
-use crate::reactor::{Reactor, ServerState};
+use crate::reactor::listener::{InheritedSocket, bind_all};
+use crate::reactor::{EndTimes, Reactor, ServerState};
 use crate::respond::cache::{Bounds, ResponseCache};
 use crate::start::StartError;
 use crate::worker::{Worker, WorkerLimits, WorkerMessage};
 
 /// Connections that are open at a time.
 const CONNECTIONS_MAX: usize = 64;
-/// How long responses have that are under way when the workers have ended, in milliseconds.
-const GRACE_MS: u64 = 1_000;
+/// The time that responses have which are under way when the workers have ended.
+const END: EndTimes = EndTimes {
+    drain_delay_ms: 0,
+    grace_ms: 1_000,
+};
 /// It keeps no files.
 const NO_CACHE: Bounds = Bounds {
     entries: 0,
@@ -37,10 +39,14 @@ const NO_CACHE: Bounds = Bounds {
 };
 
 /// What each worker counts: nothing without the listener.
-pub(super) fn counters(config: &Config, process: &Process) -> Vec<Arc<WorkerCounters>> {
-    let workers = match config.admin_bind {
-        Some(_) => config.threads.max(1),
-        None => 0,
+pub(super) fn counters(
+    has_admin: bool,
+    config: &Config,
+    process: &Process,
+) -> Vec<Arc<WorkerCounters>> {
+    let workers = match has_admin {
+        true => config.threads.max(1),
+        false => 0,
     };
     let new = |_| Arc::new(WorkerCounters::new(process.started));
     (0..workers).map(new).collect()
@@ -50,6 +56,7 @@ pub(super) fn counters(config: &Config, process: &Process) -> Vec<Arc<WorkerCoun
 #[derive(Debug)]
 pub(super) struct AdminListener {
     pub(super) address: ListenAddress,
+    pub(super) mailbox: Mailbox<WorkerMessage>,
     reactor: Reactor,
     stop: Stop,
 }
@@ -68,25 +75,32 @@ struct Stop {
 }
 
 impl AdminListener {
-    /// Binds its address, if there is one. `workers` are asked by their mailboxes for what they have under way.
+    /// Listens on the socket that is inherited for it, or else on its address, if there is one. `workers` are asked by their mailboxes for what they have under way.
     pub(super) fn bind(
         sources: Sources,
+        inherited: Option<InheritedSocket>,
         workers: &[Mailbox<WorkerMessage>],
         content: Arc<Content>,
         config: &Config,
     ) -> Result<Option<Self>, StartError> {
-        let Some(address) = config.admin_bind.clone() else {
+        let spoken = Scheme::Http.into();
+        let bind = config.admin_bind.clone().filter(|_| inherited.is_none());
+        let binds: Vec<_> = bind.map(|bind| (bind.into(), spoken)).into_iter().collect();
+        let mut bound = bind_all(&binds, 1, &config.network).map_err(StartError::Bind)?;
+        if let Some(socket) = inherited {
+            let adopted = bound.adopt(socket, spoken, &config.network);
+            adopted.map_err(StartError::Bind)?;
+        }
+        let Some(listening) = bound.listening.pop() else {
             return Ok(None);
         };
-        let bind = (address.into(), Scheme::Http.into());
-        let mut bound = bind_all(&[bind], 1, &config.network).map_err(StartError::Bind)?;
-        let address = bound.listening.remove(0).address;
+        let address = listening.address;
         let seat = Seat::new(bound.workers.remove(0)).map_err(StartError::Io)?;
         let services = Arc::clone(&sources.services);
         let shared = Arc::new(ServerState::new(
             CONNECTIONS_MAX,
             None,
-            GRACE_MS,
+            END,
             Balance::new([seat.mailbox.clone()]),
             None,
             Arc::clone(&sources.process),
@@ -104,7 +118,7 @@ impl AdminListener {
             Roots::new(&[], 0),
             ResponseCache::new(NO_CACHE),
             limits,
-            seat.mailbox,
+            seat.mailbox.clone(),
         );
         worker.admin = Some(Arc::new(admin));
         // Who may ask for files is nothing to it.
@@ -116,6 +130,7 @@ impl AdminListener {
         let reactor = Reactor::new(0, seat.poll, seat.listeners, worker, shared);
         Ok(Some(Self {
             address,
+            mailbox: seat.mailbox,
             reactor: reactor.map_err(StartError::Io)?,
             stop,
         }))
@@ -137,7 +152,7 @@ impl AdminListener {
 impl AdminThread {
     /// The workers have ended: it ends as well.
     pub(super) fn finish(self) -> Result<(), StartError> {
-        self.stop.shared.stopping.store(true, Ordering::Release);
+        self.stop.shared.drain_in(0);
         // It fails only when the epoll instance is gone, and then nobody needs waking.
         let _ = self.stop.waker.wake();
         match self.thread.join() {

@@ -317,8 +317,15 @@ impl Server {
     /// Waits until the file at `target`, which changes no more, has its tag and its date and may be
     /// kept: until the clock that gave it its times has moved on.
     pub(crate) fn wait_until_settled(&self, target: &str) {
+        self.wait_until_settled_by(target, "");
+    }
+
+    /// The same where requests need these fields.
+    pub(crate) fn wait_until_settled_by(&self, target: &str, fields: &str) {
         wait_until("the file has a date", || {
-            self.head_with(target, "").field("last-modified").is_some()
+            self.head_with(target, fields)
+                .field("last-modified")
+                .is_some()
         });
         let settled = Instant::now() + SETTLED;
         while let Some(rest) = settled.checked_duration_since(Instant::now()) {

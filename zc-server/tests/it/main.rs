@@ -7,6 +7,7 @@
 mod harness;
 
 mod admin;
+mod auth;
 mod browser;
 mod busy_cores;
 #[cfg(feature = "tls")]
@@ -34,7 +35,7 @@ mod https;
 mod invariant;
 mod keep_alive;
 mod leases;
-mod lifecycle;
+mod life_cycle;
 mod limits;
 mod local_disk;
 mod mounts;

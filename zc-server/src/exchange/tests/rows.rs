@@ -1,6 +1,7 @@
 //! The transition table of `exchange/mod.rs`, row by row.
 
 use super::*;
+use crate::worker::Life;
 
 #[test]
 fn a_head_is_answered_or_waits() {
@@ -35,7 +36,7 @@ fn a_head_is_answered_or_waits() {
     for (head, expected) in rows {
         assert_eq!(accept(&head, worker), expected, "{head}");
     }
-    worker.stopping = true;
+    worker.life = Life::Leaving;
     assert_eq!(accept(&get("/short", ""), worker), "ready 200 OK Linger");
 
     let mut busy = Fixture::with_busy_disk();

@@ -32,6 +32,10 @@ use crate::config::{Bind, ListenAddress, Network, Scheme, Spoken};
 use crate::socket::{PeerAddress, Stream};
 use unix::{SocketFile, UnixFault};
 
+mod inherited;
+
+pub use inherited::{InheritedError, InheritedSocket, SocketFault, SocketRole};
+
 /// Connections that the kernel holds for one socket until they are accepted. More than a reactor
 /// turn accepts; the kernel cuts it to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 1024;
@@ -52,6 +56,8 @@ pub(crate) struct Bound {
 pub(crate) struct Listener {
     pub(crate) socket: ListenSocket,
     pub(crate) spoken: Spoken,
+    /// Whether other workers, and perhaps other processes, accept from the same socket.
+    pub(crate) is_shared: bool,
 }
 
 /// What accepts connections.
@@ -128,6 +134,8 @@ pub struct Listening {
     pub scheme: Scheme,
     /// Whether connections must begin with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Whether another process has opened the socket.
+    pub inherited: bool,
 }
 
 impl fmt::Display for Listening {
@@ -143,6 +151,11 @@ impl fmt::Display for Listening {
         }
         f.write_str(if self.proxy_protocol {
             ", behind the PROXY protocol"
+        } else {
+            ""
+        })?;
+        f.write_str(if self.inherited {
+            ", on an inherited socket"
         } else {
             ""
         })
@@ -267,13 +280,18 @@ impl Bound {
         spoken: Spoken,
     ) {
         for (worker, socket) in self.workers.iter_mut().zip(sockets) {
-            worker.push(Listener { socket, spoken });
+            worker.push(Listener {
+                socket,
+                spoken,
+                is_shared: false,
+            });
         }
         self.listening.push(Listening {
             address,
             takes_ipv4,
             scheme: spoken.scheme,
             proxy_protocol: spoken.has_proxy_header,
+            inherited: false,
         });
     }
 }

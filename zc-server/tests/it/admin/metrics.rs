@@ -179,40 +179,6 @@ fn what_is_no_request_is_counted_as_well() {
 }
 
 #[test]
-fn the_reason_of_a_closed_connection() {
-    let closed = |reason: &str| format!("zc_connections_closed_total{{reason=\"{reason}\"}}");
-    let options = ["--idle-timeout", "100ms", "--defer-accept", "off"];
-    let watched = Watched::start(&[], &options);
-    let mut client = watched.server.connect();
-    client.get("/none");
-    client.expect_end();
-    watched.wait_for(&closed("idle_timeout"), 1.0);
-    drop(watched.server.connect());
-    watched.wait_for(&closed("client"), 1.0);
-    let watched = Watched::start(&[], &["--header-timeout", "100ms"]);
-    let mut client = watched.server.connect();
-    client.send(b"GET / HT");
-    assert_eq!(client.response(false).status, 408);
-    drop(client);
-    watched.wait_for(&closed("header_timeout"), 1.0);
-    let watched = Watched::start(&[], &["--max-connections", "1"]);
-    let mut client = watched.server.connect();
-    client.get("/none");
-    watched.wait_for("zc_connections{state=\"idle\"}", 1.0);
-    watched.server.get("/none");
-    watched.wait_for(&closed("room"), 1.0);
-}
-
-#[test]
-fn a_client_that_takes_nothing_is_counted_as_stalled() {
-    let body = pattern(24 << 20, 3);
-    let watched = Watched::start(&[("long", &body)], &["--send-timeout", "200ms"]);
-    let mut client = watched.server.connect();
-    client.send(b"GET /long HTTP/1.1\r\nHost: t\r\n\r\n");
-    watched.wait_for("zc_connections_closed_total{reason=\"send_timeout\"}", 1.0);
-}
-
-#[test]
 fn what_connections_do() {
     let body = pattern(24 << 20, 3);
     let watched = Watched::start(&[("long", &body)], &[]);
@@ -404,38 +370,4 @@ fn a_configuration_that_is_read_again_is_counted() {
     let (is_right, generation, time) = told(&watched);
     assert_eq!((is_right, generation), (1.0, 2.0));
     assert!(time >= began, "{time}");
-}
-
-#[test]
-fn connections_that_are_refused_or_begin_wrong_have_their_reasons() {
-    let watched = Watched::start(&[("f", b"x")], &["--max-connections-per-ip", "1"]);
-    let closed = |reason: &str| format!("zc_connections_closed_total{{reason=\"{reason}\"}}");
-    let mut first = watched.server.connect();
-    assert_eq!(first.get("/f").status, 200);
-    let mut second = std::net::TcpStream::connect(watched.server.address).expect("it listens");
-    second
-        .write_all(b"GET /f HTTP/1.0\r\n\r\n")
-        .expect("it is open");
-    // What was not read makes a reset of its end.
-    let _ = std::io::copy(&mut second, &mut std::io::sink());
-    drop(second);
-    watched.wait_for(&closed("refused"), 1.0);
-
-    let mut command = crate::harness::binary();
-    command.args([
-        "--bind",
-        "127.0.0.1:0",
-        "--proxy-protocol",
-        "--admin-bind",
-        "127.0.0.1:0",
-    ]);
-    let root = crate::harness::temp_root();
-    command.arg(root.path());
-    let watched = Watched::of(crate::harness::Server::start_from(command, root));
-    let mut wrong = std::net::TcpStream::connect(watched.server.address).expect("it listens");
-    wrong
-        .write_all(b"GET / HTTP/1.1\r\n\r\n")
-        .expect("it is open");
-    let _ = std::io::copy(&mut wrong, &mut std::io::sink());
-    watched.wait_for(&closed("proxy_header"), 1.0);
 }

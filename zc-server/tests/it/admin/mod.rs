@@ -1,7 +1,9 @@
 //! The admin listener: metrics, health, and what is under way.
 
+mod grafana;
 mod health;
 mod metrics;
+mod reasons;
 mod status;
 
 use std::collections::BTreeMap;
