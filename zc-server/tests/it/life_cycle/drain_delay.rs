@@ -8,6 +8,16 @@ use crate::harness::{Server, wait_until};
 /// Longer than any test.
 const LONG: &[&str] = &["--drain-delay", "1h"];
 
+/// Waits until a worker has learnt of the signal, and asks once more: one that had closed its listener answers nobody.
+fn expect_service(server: &Server) {
+    wait_until("the worker knows", || {
+        let response = server.request("GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(response.body, b"found");
+        response.field("connection") == Some("close")
+    });
+    assert_eq!(server.get("/f").body, b"found");
+}
+
 fn wait_until_not_ready(watched: &Watched) {
     wait_until("it is not ready", || watched.get("/readyz").status == 503);
 }
@@ -24,8 +34,7 @@ fn it_is_not_ready_and_answers_new_connections_until_the_delay_is_over() {
                     progress are waited for; press Ctrl-C again to stop now\n";
     assert_eq!(line, expected);
     wait_until_not_ready(&watched);
-    let response = watched.server.get("/f");
-    assert_eq!(response.body, b"found");
+    expect_service(&watched.server);
     // When the delay is over.
     idle.expect_end();
     let address = watched.server.address;
@@ -46,10 +55,7 @@ fn meanwhile_each_response_ends_its_connection() {
     wait_until_not_ready(&watched);
     let mut new = watched.server.connect();
     for client in [&mut kept, &mut new] {
-        wait_until("the workers know", || {
-            let response = watched.server.request("GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
-            response.field("connection") == Some("close")
-        });
+        expect_service(&watched.server);
         let response = client.get("/f");
         assert_eq!(response.body, b"found");
         assert_eq!(response.field("connection"), Some("close"));
@@ -64,6 +70,7 @@ fn the_second_signal_ends_it_during_the_delay() {
     let mut watched = Watched::start(&[("f", b"found")], LONG);
     watched.server.signal(Signal::SIGTERM);
     watched.server.said_with("not ready any more");
+    expect_service(&watched.server);
     watched.server.signal(Signal::SIGINT);
     let (status, said) = watched.server.wait();
     assert_eq!(status.code(), Some(3));
