@@ -1,5 +1,10 @@
-//! See `zc-server/src/clients/strange.rs`.
+//! See `zc-server/src/clients/strange.rs`; the other parser is in `oracle.rs` beside it.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| zc_server::fuzz::proxy_header(data));
+#[path = "../../zc-server/src/clients/oracle.rs"]
+mod oracle;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    oracle::compare(data, zc_server::fuzz::proxy_header(data));
+});

@@ -15,7 +15,7 @@ const CORE_KNOWS: [&str; 1] = ["nix"];
 
 /// Looks at the trees of dependencies, as cargo tells them.
 pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let server = tree(root, "zc-server", &[])?;
+    let server = tree(root, "zc-server", &["--all-features"])?;
     let without = tree(root, "zc-server", &["--no-default-features"])?;
     let core = tree(root, "zc-core", &["--no-default-features", "--depth", "1"])?;
     Ok(findings(&server, &without, &core))

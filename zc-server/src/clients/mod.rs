@@ -2,6 +2,8 @@
 //! called.
 
 mod forwarded;
+#[cfg(test)]
+mod oracle;
 mod per_address;
 pub(crate) mod proxy;
 mod request_id;

@@ -5,8 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 
 use super::proxy::{HEADER_BYTES_MAX, Preamble, WrongPreamble, parse};
-use super::strange::check;
 use super::*;
+
+/// What both parsers promise of the bytes that a connection begins with.
+fn check(bytes: &[u8]) {
+    oracle::compare(bytes, strange::check(bytes));
+}
 
 fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     let length = u16::try_from(block.len()).expect("it fits");
