@@ -194,7 +194,7 @@ fn another_mdbook_is_refused_with_the_command_that_installs_ours() {
             .expect_err("another version")
             .to_string();
         let command = format!(
-            "cargo install mdbook --version {MDBOOK_VERSION} --locked --no-default-features --features search"
+            "cargo install mdbook --debug --version {MDBOOK_VERSION} --locked --no-default-features --features search"
         );
         assert!(refused.contains(&command), "{refused}");
     }

@@ -16,12 +16,13 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 /// What is between backticks in the cells of a row, or nothing where the line is none.
 fn cells(line: &str) -> Vec<Vec<&str>> {
-    let cells = line
-        .split('|')
-        .map(|cell| cell.split('`').skip(1).step_by(2).collect());
-    line.starts_with('|')
-        .then(|| cells.collect())
-        .unwrap_or_default()
+    if !line.starts_with('|') {
+        return Vec::new();
+    }
+    let cells = line.split('|');
+    cells
+        .map(|cell| cell.split('`').skip(1).step_by(2).collect())
+        .collect()
 }
 
 fn strays(tree: &Tree, page: &str) -> Vec<Finding> {

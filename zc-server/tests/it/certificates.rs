@@ -119,7 +119,7 @@ fn a_key_that_all_can_read_and_a_self_signed_certificate_are_told_at_the_start()
     assert!(said.starts_with(&warning), "{said}");
     assert!(!said.contains("SHA-256"), "{said}");
 
-    let said = Server::start(&["--tls-self-signed"]).banner();
+    let said = Server::start(&["--tls-self-signed", "--tls-bind", "127.0.0.1:0"]).banner();
     let line = said.lines().find(|line| line.contains("SHA-256"));
     let line = line.expect("a fingerprint");
     let (words, fingerprint) = line.rsplit_once(' ').expect("words");
@@ -139,7 +139,8 @@ fn a_signal_during_the_start_ends_the_program() {
         // The start waits for a reader of the secrets.
         let mut command = binary();
         command
-            .args(["--bind=127.0.0.1:0", "--tls-self-signed", "--tls-key-log"])
+            .args(["--bind=127.0.0.1:0", "--tls-self-signed"])
+            .args(["--tls-bind=127.0.0.1:0", "--tls-key-log"])
             .arg(directory.path())
             .env("SSLKEYLOGFILE", &fifo)
             .stderr(Stdio::null());
