@@ -220,6 +220,13 @@ pub enum StartWarning {
         /// The address, as it is named to listen on.
         bind: Bind,
     },
+    /// What takes a password is served without it, or for others, from a root that it is below.
+    ServedFromAbove {
+        /// The root that takes a password.
+        root: PathBuf,
+        /// The root above.
+        above: PathBuf,
+    },
     /// Shared caches may keep what takes a password.
     SharedCaches {
         /// The value of `--cache-control` that lets them.
@@ -257,6 +264,12 @@ impl fmt::Display for StartWarning {
                 "--cache-control `{}` lets shared caches keep what takes a password, and send it to anybody; use \
                  private",
                 OneLine(value.as_ref())
+            ),
+            Self::ServedFromAbove { root, above } => write!(
+                f,
+                "`{}` takes a password, and is below the root `{}`, which serves it without that; move it out of there",
+                OneLine(root),
+                OneLine(above)
             ),
             Self::PasswordsInClear { bind } => write!(
                 f,

@@ -192,7 +192,13 @@ impl Users {
         let hash = known.map_or(&self.nobody, |(_, hash)| hash);
         match (hash.is_of(credentials.password()), known) {
             (true, Some((user, _))) => Verdict::Granted(User::clone(user)),
-            _ => Verdict::Denied,
+            _ => {
+                // A name whose hash costs less would tell by its time that it is there.
+                if hash.cost < self.nobody.cost {
+                    self.nobody.is_of(credentials.password());
+                }
+                Verdict::Denied
+            }
         }
     }
 }

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::Verdict;
 use super::basic::Credentials;
 
-/// How long a right password is remembered.
+/// How long a right password is remembered after its last use: who keeps coming does not have to wait among strangers
+/// whose passwords are checked.
 const GRANTED_FOR: Duration = Duration::from_secs(60);
 /// How long a wrong one is. It is short, for who is added to the file and asks again at once.
 const DENIED_FOR: Duration = Duration::from_secs(5);
@@ -116,9 +117,14 @@ impl Memory {
 }
 
 impl Table {
-    fn known(&self, fingerprint: &Fingerprint, now: Instant) -> Option<Verdict> {
-        match self.entries.get(fingerprint) {
-            Some(Entry::Known { verdict, until }) if *until > now => Some(verdict.clone()),
+    fn known(&mut self, fingerprint: &Fingerprint, now: Instant) -> Option<Verdict> {
+        match self.entries.get_mut(fingerprint) {
+            Some(Entry::Known { verdict, until }) if *until > now => {
+                if matches!(verdict, Verdict::Granted(_)) {
+                    *until = now + GRANTED_FOR;
+                }
+                Some(verdict.clone())
+            }
             _ => None,
         }
     }
@@ -232,13 +238,13 @@ mod tests {
         let began = Instant::now();
         table.remember([1; 32], &granted(), began);
         table.remember([2; 32], &Verdict::Denied, began);
-        let known =
-            |table: &Table, number: u8, after| table.known(&[number; 32], began + after).is_some();
+        let mut known = |number: u8, after| table.known(&[number; 32], began + after).is_some();
         let instant = Duration::from_nanos(1);
-        for (number, time) in [(1, GRANTED_FOR), (2, DENIED_FOR)] {
-            assert!(known(&table, number, time - instant));
-            assert!(!known(&table, number, time));
-        }
+        assert!(known(2, DENIED_FOR - instant) && !known(2, DENIED_FOR));
+        // Each use of a right one begins its time anew.
+        let (once, twice) = (GRANTED_FOR - instant, 2 * (GRANTED_FOR - instant));
+        assert!(known(1, once) && known(1, twice));
+        assert!(!known(1, twice + GRANTED_FOR));
     }
 
     #[test]

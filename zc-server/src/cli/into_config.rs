@@ -13,8 +13,8 @@ use super::logging::log_from;
 use super::{Args, CacheArgs, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
-    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, Network, ServedRoot,
-    refuse_served_log, threads_default,
+    Bind, CacheLimits, Config, ConfigError, ConnectionLimits, LogTarget, Network, ServedRoot,
+    is_same, refuse_served, threads_default,
 };
 
 impl TryFrom<Args> for Config {
@@ -51,13 +51,13 @@ impl TryFrom<Args> for Config {
         let root = ServedRoot::open(&args.root)?;
         #[cfg(feature = "tls")]
         let acme_webroot = into_tls::acme_webroot_from(&args.tls)?;
-        refuse_served_secrets(args.config.as_deref(), (&root, &files), &sites)?;
         let (access_log, log_target) = log_from(&args.logging)?;
+        let secrets = secrets(args.config.as_deref(), &files, &sites);
         let roots = sites.iter().map(|site| &site.root).chain([&root]);
-        let served = roots.map(ServedRoot::path);
+        let roots = roots.map(ServedRoot::path);
         #[cfg(feature = "tls")]
-        let served = served.chain(acme_webroot.as_deref());
-        refuse_served_log(&log_target, served)?;
+        let roots = roots.chain(acme_webroot.as_deref());
+        refuse_misplaced(&secrets, &log_target, roots)?;
         Ok(Self {
             root,
             files,
@@ -110,44 +110,40 @@ fn cache_from(args: &CacheArgs) -> CacheLimits {
     }
 }
 
-/// Refuses to serve the configuration file, and the users of sites.
-fn refuse_served_secrets(
-    config: Option<&Path>,
-    (root, files): (&ServedRoot, &Files),
-    sites: &[Site],
-) -> Result<(), ConfigError> {
-    let roots = sites.iter().map(|site| &site.root).chain([root]);
-    if let Some(file) = config {
-        refuse_served("the configuration file", file, roots.clone())?;
-    }
+/// The files with secrets that are read, and what each is.
+fn secrets<'f>(
+    config: Option<&'f Path>,
+    files: &'f Files,
+    sites: &'f [Site],
+) -> Vec<(&'static str, &'f Path)> {
     let all = sites.iter().map(|site| &site.files).chain([files]);
-    for file in all.filter_map(|files| files.auth_file.as_ref()) {
-        refuse_served("--auth-file", file, roots.clone())?;
-    }
-    Ok(())
+    let users = all.filter_map(|files| files.auth_file.as_deref());
+    let users = users.map(|file| ("the file of --auth-file", file));
+    let config = config.map(|file| ("the configuration file", file));
+    config.into_iter().chain(users).collect()
 }
 
-/// Refuses a file that would be served, with the secrets in it.
-fn refuse_served<'r>(
-    what: &'static str,
-    file: &Path,
-    roots: impl Iterator<Item = &'r ServedRoot>,
+/// Refuses to serve what has secrets in it, the log among it, and to write the log to a file that is read.
+fn refuse_misplaced<'r>(
+    secrets: &[(&'static str, &Path)],
+    log: &LogTarget,
+    roots: impl Iterator<Item = &'r Path> + Clone,
 ) -> Result<(), ConfigError> {
-    // It was read, and what cannot be found any more is served to nobody.
-    let Ok(real) = file.canonicalize() else {
+    for &(what, file) in secrets {
+        refuse_served(what, file, roots.clone())?;
+    }
+    let LogTarget::File(log) = log else {
         return Ok(());
     };
-    for root in roots {
-        let real_root = root.path().canonicalize();
-        if real_root.is_ok_and(|root| real.starts_with(root)) {
-            return Err(ConfigError::FileServed {
-                what,
-                file: file.to_owned(),
-                root: root.path().to_owned(),
-            });
-        }
+    refuse_served("--log-file", log, roots)?;
+    let mut secrets = secrets.iter();
+    match secrets.find(|(_, file)| is_same(file, log)) {
+        Some(&(what, _)) => Err(ConfigError::LogRead {
+            file: log.clone(),
+            what,
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses two options that listen on the same address: the second one could not be bound.

@@ -51,6 +51,15 @@ impl ProxyProtocol {
             Self::Everywhere => true,
         }
     }
+
+    /// The same of one that was opened by another process, at this address, in whatever way it is named here.
+    #[must_use]
+    pub(crate) fn is_on_address(&self, address: &Bind) -> bool {
+        match self {
+            Self::On(binds) => binds.iter().any(|bind| bind.common(address).is_some()),
+            Self::Off | Self::Everywhere => self.is_on(address),
+        }
+    }
 }
 
 /// Networks of addresses, and single addresses.

@@ -69,12 +69,12 @@ pub enum ConfigError {
         /// The root.
         root: PathBuf,
     },
-    /// The log file is below a root, and would be served.
-    LogServed {
+    /// The log file is a file that the server reads.
+    LogRead {
         /// The file, made absolute.
         file: PathBuf,
-        /// The root.
-        root: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// `--log-file` and `--access-log-to` are both given.
     LogTargets,
@@ -134,7 +134,7 @@ impl ConfigError {
             | Self::RootUnreadable { .. }
             | Self::RootUnservable { .. }
             | Self::FileServed { .. }
-            | Self::LogServed { .. }
+            | Self::LogRead { .. }
             | Self::CurrentDirectory { .. } => 1,
             Self::Site { error, .. } => error.exit_code(),
             Self::BindRepeated { .. }
@@ -171,11 +171,10 @@ impl fmt::Display for ConfigError {
                 OneLine(file),
                 OneLine(root)
             ),
-            Self::LogServed { file, root } => write!(
+            Self::LogRead { file, what } => write!(
                 f,
-                "--log-file `{}` is below the root `{}`, where it would be served; name a file elsewhere",
-                OneLine(file),
-                OneLine(root)
+                "--log-file `{}` is {what}, and lines would be written to it; name another file",
+                OneLine(file)
             ),
             Self::LogTargets => f.write_str(
                 "--log-file and --access-log-to are both given, and there is one access log; remove one",

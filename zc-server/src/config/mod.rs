@@ -12,6 +12,7 @@ mod log;
 mod network;
 mod reload;
 mod root;
+mod served;
 #[cfg(feature = "tls")]
 pub mod tls;
 
@@ -28,11 +29,12 @@ pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::{Files, Site};
 pub use limits::ConnectionLimits;
-pub(crate) use log::{JOURNALD_SOCKET, SYSLOG_SOCKET, refuse_served_log};
+pub(crate) use log::{JOURNALD_SOCKET, SYSLOG_SOCKET};
 pub use log::{LogFormat, LogTarget};
 pub use network::{Congestion, Network, SOCKET_MODE_DEFAULT};
 pub use root::ServedRoot;
 pub(crate) use root::absolute;
+pub(crate) use served::{is_same, refuse_served};
 
 /// The default port.
 const PORT_DEFAULT: u16 = 8080;

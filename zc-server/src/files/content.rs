@@ -66,6 +66,14 @@ pub(crate) enum ContentError {
     AuthFile(FileError),
 }
 
+/// Those of the server, but that what is not there is answered with nothing else.
+fn rules_of_challenges(files: &Files) -> Files {
+    Files {
+        spa: None,
+        ..files.clone()
+    }
+}
+
 impl Content {
     /// Opens the roots, and answers them as well: they are in the order of their paths. `https_port` is where
     /// the server listens for HTTPS.
@@ -107,8 +115,9 @@ impl Content {
                 .map_err(ContentError::AuthFile)?,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             roots: paths,
-            rules: all
-                .map(|(_, files)| Rules::new(files, config.cache.ttl_ms, secure.hsts_seconds))
+            rules: (all.map(|(_, files)| files).cloned())
+                .chain(challenges.map(|_| rules_of_challenges(&config.files)))
+                .map(|files| Rules::new(&files, config.cache.ttl_ms, secure.hsts_seconds))
                 .collect(),
             // ROOT comes first.
             hosts: (1..)
@@ -123,8 +132,7 @@ impl Content {
 
     /// How files below this root become responses.
     pub(crate) fn rules_of(&self, root: usize) -> &Rules {
-        // The root of challenges has none of its own.
-        self.rules.get(root).unwrap_or(&self.rules[0])
+        &self.rules[root]
     }
 
     /// Who may see what is below this root; `None` for everybody. What a certificate authority asks for, it sees.

@@ -1,5 +1,7 @@
 //! What the operator should know where passwords are asked for.
 
+use std::path::{Path, PathBuf};
+
 use crate::auth::Gate;
 use crate::config::files::Files;
 use crate::config::{Bind, Config};
@@ -32,14 +34,39 @@ pub(crate) fn prepare(
     let shared = values.map(|value| StartWarning::SharedCaches {
         value: value.to_owned(),
     });
+    let above = served_from_above(config);
     let clear = in_clear(config).map(|bind| StartWarning::PasswordsInClear { bind });
     let mut warnings: Vec<StartWarning> = Vec::new();
-    for warning in readable.chain(shared).chain(clear) {
+    for warning in readable.chain(above).chain(shared).chain(clear) {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }
     Ok(warnings)
+}
+
+/// Roots that take a password, and are below one that asks nobody, or others.
+fn served_from_above(config: &Config) -> Vec<StartWarning> {
+    let sites = config.sites.iter().map(|site| (&site.root, &site.files));
+    let all = sites.chain([(&config.root, &config.files)]);
+    let all = all.filter_map(|(root, files)| {
+        let real = root.path().canonicalize().ok()?;
+        Some((root.path(), real, files.auth_file.as_deref()))
+    });
+    let all = Vec::from_iter(all);
+    let mut warnings = Vec::new();
+    for (root, real, users) in all.iter().filter(|(_, _, users)| users.is_some()) {
+        let is_above = |other: &&(&Path, PathBuf, Option<&Path>)| {
+            other.2 != *users && real.starts_with(&other.1)
+        };
+        warnings.extend(all.iter().filter(is_above).map(|(above, ..)| {
+            StartWarning::ServedFromAbove {
+                root: (*root).to_owned(),
+                above: (*above).to_owned(),
+            }
+        }));
+    }
+    warnings
 }
 
 /// A value of `Cache-Control` by which others than those who have a password may be sent what takes one.

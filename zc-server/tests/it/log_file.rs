@@ -1,16 +1,14 @@
 //! `--log-file`: what is written where, opening again, a disk without room, and what is refused.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::net::TcpStream;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
 use crate::harness::clients::Home;
-use crate::harness::mounts::small_tmpfs;
 use crate::harness::{Client, Server, binary, temp_root, wait_until};
 
 const READ_AGAIN: &str = "the configuration was read again";
@@ -66,7 +64,7 @@ fn plain(options: &[&str]) -> Server {
 }
 
 /// What a server says that does not start.
-fn refused(command: &mut Command) -> String {
+pub(crate) fn refused(command: &mut Command) -> String {
     let output = command.output().expect("the binary");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(!output.status.success(), "{said}");
@@ -181,91 +179,6 @@ fn a_file_that_cannot_be_opened_again_stays_in_use() {
 }
 
 #[test]
-fn a_full_disk_splits_no_line_and_what_is_dropped_is_counted() {
-    let logs = temp_root();
-    let Some(_mounted) = small_tmpfs(logs.path(), 128 << 10) else {
-        return;
-    };
-    let file = logs.path().join("access.log");
-    let filler = logs.path().join("filler");
-    fs::write(&filler, vec![b'x'; 64 << 10]).expect("room");
-    let option = format!("--log-file={}", file.display());
-    let mut server = Server::start(&[&*option, "--admin-bind", "127.0.0.1:0"]);
-    let admin = admin_of(&mut server);
-    let dropped = || dropped_lines(&admin);
-    let mut client = server.connect();
-    let long = "x".repeat(2_000);
-    let mut asked = 0;
-    wait_until("the disk is full", || {
-        assert_eq!(client.get(&format!("/{asked}-{long}")).status, 404);
-        asked += 1;
-        dropped() > 0
-    });
-    let said = server.said_with("dropped so far");
-    assert!(
-        said.contains(&format!(
-            "cannot write to `{}`: No space left",
-            file.display()
-        )),
-        "{said}"
-    );
-    fs::remove_file(&filler).expect("a file");
-    for _ in 0..5 {
-        assert_eq!(client.get(&format!("/{asked}-{long}")).status, 404);
-        asked += 1;
-    }
-    let last = format!("/{}-{long}", asked - 1);
-    wait_until("lines are written again", || text_of(&file).contains(&last));
-    let written = targets(&text_of(&file));
-    assert_eq!(written.len() + dropped(), asked);
-    assert!(written.len() > 5);
-}
-
-#[test]
-fn a_fifo_is_not_waited_for() {
-    let (logs, root) = (temp_root(), temp_root());
-    let fifo = logs.path().join("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    let option = format!("--log-file={}", fifo.display());
-    let mut command = binary();
-    let said = refused(
-        command
-            .args(["--bind", "127.0.0.1:0", &option])
-            .arg(root.path()),
-    );
-    assert!(said.contains("start the reader first"), "{said}");
-    let reader = || {
-        let mut options = File::options();
-        let opened = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
-        opened.open(&fifo).expect("the FIFO")
-    };
-    let silent = reader();
-    let mut server = Server::start(&[&option]);
-    let mut client = server.connect();
-    let target = format!("/{}", "x".repeat(7_000));
-    // More than the FIFO holds. Nobody reads, and every request is answered.
-    for _ in 0..40 {
-        assert_eq!(client.get(&target).status, 404);
-    }
-    drop(silent);
-    assert_eq!(client.get("/gone").status, 404);
-    let said = server.said_with("dropped so far");
-    assert!(said.contains("Broken pipe"), "{said}");
-    // A new reader finds what the FIFO holds, and behind that whole lines.
-    let mut reader = reader();
-    let mut text = String::new();
-    wait_until("lines come again", || {
-        assert_eq!(client.get("/again").status, 404);
-        let mut bytes = [0; 4096];
-        while let Ok(length @ 1..) = reader.read(&mut bytes) {
-            text.push_str(std::str::from_utf8(&bytes[..length]).expect("ASCII"));
-        }
-        text.ends_with('\n') && text.contains("\"/again\"")
-    });
-    targets(&text);
-}
-
-#[test]
 fn a_log_file_that_would_be_served_is_refused() {
     let (logs, root, site) = (temp_root(), temp_root(), temp_root());
     let at = |name: &str| logs.path().join(name);
@@ -286,7 +199,7 @@ fn a_log_file_that_would_be_served_is_refused() {
         command.arg(format!("--site=a.example={}", site.path().display()));
         let said = refused(command.arg(root.path()));
         let expected = format!(
-            "--log-file `{}` is below the root `{}`, where it would be served; name a file elsewhere",
+            "--log-file `{}` is below the root `{}`, where it would be served; move it",
             file.display(),
             served.display()
         );

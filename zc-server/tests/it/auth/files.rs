@@ -96,6 +96,69 @@ fn a_file_that_cannot_be_used_keeps_the_server_from_starting() {
 }
 
 #[test]
+fn a_root_that_is_served_without_its_password_from_above_is_told() {
+    let users = Users::of(ANN);
+    let root = temp_root();
+    let below = root.path().join("staff");
+    std::fs::create_dir(&below).expect("a directory");
+    let file = root.path().join("zc.toml");
+    let told = |of_server: &str| {
+        let (users, below) = (users.path(), below.display());
+        let users = users.display();
+        let text = format!(
+            "{of_server}\n[[site]]\nhost = \"staff\"\nroot = \"{below}\"\nauth-file = \"{users}\"\n"
+        );
+        let elsewhere = temp_root();
+        let config = elsewhere.path().join(file.file_name().expect("a name"));
+        std::fs::write(&config, text).expect("a file");
+        let mut command = binary();
+        command.arg("check").arg("--config").arg(config);
+        let output = command.arg(root.path()).output().expect("it starts");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).contains("takes a password, and is below the root")
+    };
+    assert!(told(""));
+    assert!(!told(&format!(
+        "auth-file = \"{}\"",
+        users.path().display()
+    )));
+}
+
+#[test]
+fn files_with_secrets_are_neither_served_nor_written_to() {
+    let users = Users::of(ANN);
+    let check = |options: &[&str], served: &std::path::Path| {
+        let mut command = binary();
+        let output = command.arg("check").args(options).arg(served).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let root = temp_root();
+    let path = users.path().to_str().expect("UTF-8").to_owned();
+    let (code, said) = check(&["--auth-file", &path, "--log-file", &path], root.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is the file of --auth-file"), "{said}");
+    // A link below the root is followed by who may.
+    let link = root.path().join("users");
+    std::os::unix::fs::symlink(users.path(), &link).expect("a link");
+    let link = link.to_str().expect("UTF-8");
+    let (code, said) = check(&["--auth-file", link], root.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is below the root"), "{said}");
+    // What a certificate authority asks for is for everybody.
+    let users = users.path();
+    let webroot = users.parent().and_then(std::path::Path::to_str);
+    let webroot = webroot.expect("UTF-8");
+    let tls = ["--tls-self-signed", "--acme-webroot", webroot];
+    let (code, said) = check(&[&tls[..], &["--auth-file", &path]].concat(), root.path());
+    if cfg!(feature = "tls") {
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("is below the root"), "{said}");
+    }
+}
+
+#[test]
 fn who_starts_a_server_is_warned_of_what_gives_passwords_away() {
     use std::os::unix::fs::PermissionsExt;
     let users = Users::of(ANN);

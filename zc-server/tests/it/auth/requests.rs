@@ -148,8 +148,11 @@ fn redirects_to_https_and_certificate_authorities_come_before_passwords() {
     std::fs::write(tokens.join("token"), "answer").expect("a file");
     let webroot = webroot.path().to_str().expect("UTF-8");
     let tls = ["--tls-self-signed", "--tls-bind", "127.0.0.1:0"];
-    let options = [&tls[..], &["--acme-webroot", webroot]].concat();
-    let server = start(&users, &[("f", b"content")], &options);
+    // A page for what is not there is one of the root, and for users.
+    std::fs::write(tokens.join("../../index.html"), "secret").expect("a file");
+    let options = [&tls[..], &["--acme-webroot", webroot, "--spa=index.html"]].concat();
+    let files: [(&str, &[u8]); 2] = [("f", b"content"), ("index.html", b"a page")];
+    let server = start(&users, &files, &options);
     assert_eq!(
         server.get("/.well-known/acme-challenge/token").body,
         b"answer"
