@@ -363,8 +363,8 @@ fn certificate_warnings(services: &Services) -> Vec<StartWarning> {
 
 /// What the operator should know of certificates, and of the listeners of a worker.
 fn start_warnings(services: &Services, listeners: &[Listener]) -> Vec<StartWarning> {
-    let qdisc = listeners.first();
-    let qdisc = qdisc.and_then(|listener| unpaced_under(&listener.socket));
+    let mut listeners = listeners.iter();
+    let qdisc = listeners.find_map(|listener| unpaced_under(&listener.socket));
     let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });
     let warnings = std::iter::empty();
     #[cfg(feature = "tls")]

@@ -13,6 +13,11 @@ const SOCKETS_MAX: usize = 1024;
 /// Takes the sockets that this process was given. To be called before there is another thread: the environment is
 /// cleared, so that no other process takes them for its own.
 pub(crate) fn take() -> Result<Vec<InheritedSocket>> {
+    // They are for another process, which has left them in the environment of this one.
+    let pid = env::var("LISTEN_PID").unwrap_or_default();
+    if !pid.is_empty() && pid != std::process::id().to_string() {
+        return Ok(Vec::new());
+    }
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     if let Some(count) = env::var_os("LISTEN_FDS").filter(|count| !count.is_empty()) {
         let number = count.to_str().and_then(|count| count.parse().ok());

@@ -63,9 +63,12 @@ impl Manager {
         })
     }
 
-    /// The server listens, and serves what `serving` says.
+    /// The server listens, and serves what `serving` says. Nothing is told of one that is to end already.
     pub(crate) fn tell_ready(&self, serving: String) {
         let mut stage = self.stage();
+        if !matches!(*stage, Stage::Starting) {
+            return;
+        }
         self.send(format_args!("READY=1\nSTATUS={serving}\n"));
         *stage = Stage::Serving(serving);
     }

@@ -152,6 +152,8 @@ fn in_directory<T>(
 fn one_line(error: &str) -> String {
     let error = error.strip_prefix("error: ").unwrap_or(error);
     let lines = error.lines().map(str::trim);
+    // How a command is written is for who types one.
+    let lines = lines.take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     lines.collect::<Vec<_>>().join("; ")
 }

@@ -18,6 +18,8 @@ pub(crate) const EXIT_CUT: u8 = 3;
 /// Blocks the signals that are [answered](answer_signals), for this thread and for all that it starts. To be called
 /// before it starts any: another thread would be ended by them.
 pub(crate) fn block_signals() -> io::Result<SigSet> {
+    // A file that has come to the limit of its size (RLIMIT_FSIZE) is an error of the write, and not the end.
+    SigSet::from(Signal::SIGXFSZ).thread_block()?;
     let signals = [
         Signal::SIGINT,
         Signal::SIGTERM,

@@ -55,6 +55,10 @@ impl Reactor {
                 _ => self.accepting = next,
             }
         }
+        if self.accepting == Accepting::OnEdge {
+            // Nobody waits here: another worker may have them.
+            self.return_handshakes();
+        }
     }
 
     pub(super) fn accept_from(&mut self, index: usize) -> Accepting {
@@ -131,7 +135,7 @@ impl Reactor {
             "cannot accept connections: {error}; {what}; raise the limit of open files (ulimit -n) or lower \
              --max-connections"
         );
-        self.worker.services.diagnostics.warn(line);
+        self.worker.services.diagnostics.warn_once_a_minute(line);
     }
 
     /// The first turn of a connection comes before its registration: the request is there already

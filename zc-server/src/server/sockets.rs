@@ -50,7 +50,7 @@ impl Sockets {
             let bind = Bind::Address(socket.address());
             let spoken = Spoken {
                 scheme,
-                has_proxy_header: config.clients.proxy_protocol.is_on(&bind),
+                has_proxy_header: config.clients.proxy_protocol.is_on_address(&bind),
             };
             let adopted = bound.adopt(socket, spoken, network);
             adopted.map_err(StartError::Bind)?;

@@ -1,5 +1,6 @@
 //! Sockets that another process has opened: `LISTEN_FDS`, and servers that take over from each other by them.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -165,6 +166,24 @@ fn the_workers_share_an_inherited_socket_and_it_stands_for_the_addresses() {
     }
     drop(clients);
     node.stop();
+}
+
+#[test]
+fn the_proxy_protocol_is_spoken_on_an_inherited_socket_however_it_is_named() {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = socket.local_addr().expect("bound").port();
+    let root = temp_root();
+    let mut command = inheriting(socket, "http", root.path());
+    command.args(["--bind", &port.to_string()]);
+    command.arg(format!("--proxy-protocol={port}"));
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = stderr.lines().map_while(Result::ok);
+    let line = lines.find(|line| line.contains("http://"));
+    child.kill().expect("our child");
+    child.wait().expect("our child");
+    let line = line.expect("a line for the socket");
+    assert!(line.contains("behind the PROXY protocol"), "{line}");
 }
 
 /// What the server says that is given this socket, and ends with.
