@@ -153,7 +153,11 @@ impl Question {
             .chars()
             .filter(|letter| !letter.is_control())
             .collect();
-        Some(Err(format!("{status} ({reason})")))
+        // Those of errors repeat the status.
+        Some(Err(match reason == status {
+            true => reason,
+            false => format!("{status} ({reason})"),
+        }))
     }
 }
 

@@ -42,6 +42,9 @@ impl fmt::Display for Source {
     }
 }
 
+/// Options whose defaults are in effect beside another one alone, and that one: without it they are refused.
+const BESIDE: [(&str, &str); 1] = [("cors_headers", "cors")];
+
 /// Options in effect as TOML, each with its source. What has no source or no value is left out.
 pub(super) fn lines(
     command: &Command,
@@ -50,11 +53,20 @@ pub(super) fn lines(
 ) -> String {
     let mut lines = String::new();
     for arg in command.get_arguments().filter(|arg| is_key(arg)) {
-        if let (Some(value), Some(source)) = (value_of(arg, matches), source_of(arg)) {
+        if let (Some(value), Some(source)) = (value_of(arg, matches), source_of(arg))
+            && !(source == Source::Default && is_idle(arg, matches))
+        {
             lines.push_str(&format!("{} = {value} # {source}\n", key_of(arg)));
         }
     }
     lines
+}
+
+/// Whether the option is not there that it is for.
+fn is_idle(arg: &Arg, matches: &ArgMatches) -> bool {
+    let id = arg.get_id().as_str();
+    let mut idle = BESIDE.iter().filter(|(option, _)| *option == id);
+    idle.any(|(_, other)| !matches.contains_id(other))
 }
 
 /// Whether an option was typed.

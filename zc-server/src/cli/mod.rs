@@ -74,7 +74,7 @@ Examples:
 const EXAMPLES_LONG: &str = "\
 Values:
   TIME is a number with a unit: 500ms, 10s, 1m. Without a unit it is seconds.
-  It is 1ms to 24h; --cache-ttl can be 0 as well.
+  It is 1ms to 24h; --cache-ttl and --drain-delay can be 0.
   SIZE is a number with a unit: 64KiB, 100kB, 1GB. Without a unit it is bytes.
 
 Environment:

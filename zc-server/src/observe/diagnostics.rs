@@ -97,9 +97,9 @@ impl Diagnostics {
         }
     }
 
-    /// Writes a line about a file, unless the same line was written in the last minute: each request for
-    /// the file would repeat it.
-    pub(crate) fn warn_of_file(&self, line: String) {
+    /// Writes a line, unless the same line was written in the last minute: each request for a file, or each new
+    /// connection, would repeat it.
+    pub(crate) fn warn_once_a_minute(&self, line: String) {
         let mut recent = self
             .shared
             .recent
@@ -330,12 +330,12 @@ mod tests {
         let output = Output::default();
         let diagnostics = Diagnostics::start_to(output.clone()).expect("a thread");
         for _ in 0..1000 {
-            diagnostics.warn_of_file("the same".to_owned());
+            diagnostics.warn_once_a_minute("the same".to_owned());
         }
         diagnostics.finish();
         assert_eq!(output.text(), "zc-server: the same\n");
         for number in 0..REMEMBERED_MAX {
-            diagnostics.warn_of_file(number.to_string());
+            diagnostics.warn_once_a_minute(number.to_string());
         }
         diagnostics.finish();
         // Ten in a second, and of 256 others one is not remembered.

@@ -119,7 +119,7 @@ fn warn_pageless(
         "cannot open the error page for {code}, `{}`: {error}",
         OneLine(&path)
     );
-    services.diagnostics.warn_of_file(line);
+    services.diagnostics.warn_once_a_minute(line);
 }
 
 impl Responder<'_, '_> {

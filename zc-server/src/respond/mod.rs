@@ -359,7 +359,7 @@ impl<'a> Responder<'a, '_> {
         {
             let path = root.path_of(path_buffer);
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
-            self.services.diagnostics.warn_of_file(line);
+            self.services.diagnostics.warn_once_a_minute(line);
         }
         self.error(Failure::List(&error).status())
     }
@@ -481,5 +481,5 @@ fn warn_unopened(
     let is_directory = asked.is_directory && !root.is_file();
     let or_index = if is_directory { " or its index" } else { "" };
     let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    services.diagnostics.warn_of_file(line);
+    services.diagnostics.warn_once_a_minute(line);
 }

@@ -213,7 +213,7 @@ fn a_file_below_a_root_is_refused() {
 
 #[test]
 fn print_config_shows_where_each_value_comes_from() {
-    let configured = Configured::by("threads = 2\nlisting = false\n");
+    let mut configured = Configured::by("threads = 2\nlisting = false\n");
     let output = configured.run("print-config", &["--listing", "on"]);
     let printed = String::from_utf8(output.stdout).expect("UTF-8");
     let file = configured.file.display();
@@ -228,4 +228,8 @@ fn print_config_shows_where_each_value_comes_from() {
         );
     }
     assert!(output.status.success());
+    // It is a configuration file itself.
+    configured.file = configured.directory.path().join("again.toml");
+    std::fs::write(&configured.file, printed).expect("a file");
+    configured.assert_check(0, "the configuration is valid");
 }

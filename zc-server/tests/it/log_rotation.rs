@@ -25,17 +25,15 @@ const BOOK: &str = include_str!("../../../docs/src/logging.md");
 
 /// The configuration of the book for this file and this process.
 fn configuration(log: &Path, pid: u32, signal: &str) -> String {
-    let begin = BOOK
-        .find("/var/log/zc-server/access.log {")
-        .expect("it is there");
+    let begin = BOOK.find("/var/log/zc/access.log {").expect("it is there");
     let end = begin + BOOK[begin..].find("\n}\n").expect("its end") + 3;
     let mut text = BOOK[begin..end].to_owned();
     for (of_book, of_test) in [
-        ("/var/log/zc-server/access.log", log.display().to_string()),
+        ("/var/log/zc/access.log", log.display().to_string()),
         // As many as are made here.
         ("rotate 14", "rotate 100".to_owned()),
         (
-            "systemctl kill --kill-whom=main --signal=USR1 zc-server.service",
+            "systemctl kill --kill-whom=main --signal=USR1 zc.service",
             format!("kill -{signal} {pid}"),
         ),
     ] {

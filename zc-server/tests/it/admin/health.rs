@@ -92,7 +92,7 @@ fn without_an_admin_listener_the_command_asks_for_the_root() {
     let url = format!("http://{address}/page");
     assert_eq!(asks(&url), (Some(0), format!("{url}: 200 OK")));
     let url = format!("http://{address}/none");
-    let expected = format!("{url}: 404 Not Found (404 Not Found)");
+    let expected = format!("{url}: 404 Not Found");
     assert_eq!(asks(&url), (Some(1), expected));
 }
 
