@@ -222,6 +222,7 @@ fn asked(request: &Request<'_>, sender: Sender, worker: &Worker) -> Asked {
     Asked {
         sender,
         root: worker.content.root_of(request, worker.scheme),
+        generation: worker.content.generation,
         method: request.method,
         is_not_https: false,
     }

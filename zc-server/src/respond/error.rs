@@ -31,7 +31,12 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         buffers,
         ..
     } = parts;
-    let rules = content.rules_of(asked.root);
+    // What is served may be something else by now, with other sites: then the first root, whose page it is.
+    let root = match asked.generation == content.generation {
+        true => asked.root,
+        false => 0,
+    };
+    let rules = content.rules_of(root);
     let framing = Framing {
         method: asked.method,
         version: Version::Http11,
@@ -57,10 +62,10 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         return builder.reply(&Plan::NotHttps, buffers);
     }
     if let Some(page) = rules.error_page(status)
-        && !content.is_of_challenges(asked.root)
-        && let Some(root_path) = content.roots.get(asked.root)
+        && !content.is_of_challenges(root)
+        && let Some(root_path) = content.roots.get(root)
         && let CurrentRoot::Open(root) =
-            roots.current(asked.root, root_path, services.open_mode(), moment.now_ms)
+            roots.current(root, root_path, services.open_mode(), moment.now_ms)
         && let Some(reply) = page_at_once(&builder, status, (root, page), cache, buffers)
     {
         return reply;

@@ -166,6 +166,7 @@ impl Responder<'_, '_> {
         pending.asked = Asked {
             is_not_https: false,
             root: self.index,
+            generation: self.content.generation,
             sender: self.moment.sender,
             method: self.request.method,
         };

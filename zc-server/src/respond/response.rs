@@ -18,8 +18,9 @@ pub(crate) struct ExchangeId(pub(crate) u64);
 /// What an error that takes the place of a response depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// The index of the root.
+    /// The index of the root, and the content that it is an index of.
     pub(crate) root: usize,
+    pub(crate) generation: u64,
     pub(crate) method: Method,
     pub(crate) sender: Sender,
     /// Whether HTTP came where HTTPS is spoken.
@@ -31,6 +32,7 @@ impl Default for Asked {
     fn default() -> Self {
         Self {
             root: 0,
+            generation: 0,
             method: Method::Get,
             sender: Sender::default(),
             is_not_https: false,

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
+use zc_bench::slow_fs::{Content, Operation, Treatment};
+
+use crate::harness::mounts::slow_fs;
 use crate::harness::{Client, Response, Server, binary, pattern, temp_root};
 
 /// More than the buffers of two sockets hold.
@@ -250,4 +253,36 @@ fn a_server_under_load_is_reloaded_without_a_failure() {
         }
     });
     reloaded.reload("root = \"one\"\n", READ_AGAIN);
+}
+
+#[test]
+fn an_answer_that_comes_too_late_has_no_fields_of_a_site_that_is_gone() {
+    let directory = temp_root();
+    for name in ["one", "two/slow"] {
+        std::fs::create_dir_all(directory.path().join(name)).expect("a directory");
+    }
+    let Some(mount) = slow_fs(&directory.path().join("two/slow")) else {
+        return;
+    };
+    let content = Content::Pattern { seed: 1, length: 9 };
+    mount.add("f", content);
+    let common = "root = \"one\"\n";
+    let site = "[[site]]\nhost = \"two.example\"\nroot = \"two\"\nheader = [\"X-Site: two\"]\nlisting = false\n";
+    write(directory.path(), &format!("{common}{site}"));
+    let mut command = binary();
+    command.current_dir(directory.path());
+    command.args(["--config", "zc.toml", "--bind", "127.0.0.1:0"]);
+    command.args(["--disk-timeout", "300ms"]);
+    let mut reloaded = Reloaded {
+        server: Server::start_from(command, directory),
+    };
+    mount.treat(Operation::LookUp, Treatment::Hold);
+    let mut client = reloaded.server.connect();
+    client.send(b"GET /slow/f HTTP/1.1\r\nHost: two.example\r\n\r\n");
+    mount.wait_until_held(Operation::LookUp, 1);
+    reloaded.reload(common, READ_AGAIN);
+    let response = client.response(false);
+    assert_eq!((response.status, response.field("x-site")), (504, None));
+    mount.treat(Operation::LookUp, Treatment::Answer);
+    drop(reloaded);
 }
