@@ -71,7 +71,8 @@ fn connections_have_the_congestion_control_that_is_asked_for() {
 #[test]
 fn the_cache_takes_no_more_memory_than_it_may() {
     const BYTES_MAX: f64 = 64.0 * 1024.0;
-    let options = ["--cache-bytes", "64KiB", "--cache-ttl", "1h"];
+    let bounds = ["--cache-files", "1000", "--cache-bytes", "64KiB"];
+    let options = [&bounds[..], &["--cache-ttl", "1h"]].concat();
     let watched = Watched::start(&[], &options);
     let body = pattern(4_000, 1);
     for index in 0..40 {
