@@ -90,7 +90,7 @@ pub fn probe() -> io::Result<Support> {
         version, cipher, ..
     }) = support.ciphers.iter().rfind(usable)
     {
-        support.fills_records = fills_records(secrets(version, cipher)?)?;
+        support.fills_records = fills_records(&secrets(version, cipher)?)?;
         let enabled = KernelTls::enable(connection()?.0, secrets(version, cipher)?);
         let rekeyed =
             enabled.map(|mut socket| Ok(socket.rekey(&secrets(version, cipher)?).is_ok()));
@@ -101,23 +101,32 @@ pub fn probe() -> io::Result<Support> {
 
 /// Whether a head of 100 bytes and a file are sealed as full records, although the file is longer than what
 /// `sendfile(2)` passes to the socket at a time, 64 KiB. Otherwise there is one record more.
-fn fills_records(secrets: SendSecrets) -> io::Result<bool> {
+///
+/// A signal cuts a `sendfile` short, and says nothing about the records. The kernel has signals of its own: it
+/// interrupts a thread that has closed an io_uring a moment ago.
+fn fills_records(secrets: &SendSecrets) -> io::Result<bool> {
     const RECORD_BYTES: u64 = 16 << 10;
     const RECORDS: u64 = 5;
     const HEAD: [u8; 100] = [0; 100];
     const BODY_BYTES: u64 = RECORDS * RECORD_BYTES - HEAD.len() as u64;
+    const ATTEMPTS_MAX: u32 = 16;
     let file = File::from(memfd_create("zc-core-ktls-probe", MFdFlags::MFD_CLOEXEC)?);
     file.set_len(BODY_BYTES)?;
-    let (socket, _peer) = connection()?;
-    // Room for all of it: where it is sent in parts, so are the records.
-    setsockopt(&socket, sockopt::SndBuf, &(BODY_BYTES as usize * 4))?;
-    socket.set_nonblocking(true)?;
-    let Ok(socket) = KernelTls::enable(socket, secrets) else {
-        return Ok(false);
-    };
-    crate::send_head(&socket, &HEAD, Follows::Body)?;
-    let sent = crate::sendfile(&file, &socket, 0, BODY_BYTES).map_err(|error| error.source)?;
-    Ok(sent.bytes == BODY_BYTES && socket.records()? == RECORDS)
+    for _ in 0..ATTEMPTS_MAX {
+        let (socket, _peer) = connection()?;
+        // Room for all of it: where it is sent in parts, so are the records.
+        setsockopt(&socket, sockopt::SndBuf, &(BODY_BYTES as usize * 4))?;
+        socket.set_nonblocking(true)?;
+        let Ok(socket) = KernelTls::enable(socket, secrets.clone()) else {
+            return Ok(false);
+        };
+        crate::send_head(&socket, &HEAD, Follows::Body)?;
+        let sent = crate::sendfile(&file, &socket, 0, BODY_BYTES).map_err(|error| error.source)?;
+        if sent.bytes == BODY_BYTES {
+            return Ok(socket.records()? == RECORDS);
+        }
+    }
+    Ok(false)
 }
 
 /// How far the send buffers of sockets may grow unless they are told otherwise, where /proc can be read.

@@ -10,11 +10,7 @@ fn doctor_says_what_kernel_tls_can_do_here() {
     if !has_module() {
         return;
     }
-    let root = temp_root();
-    let mut command = binary();
-    let output = command.args(["doctor", "--json"]).arg(root.path()).output();
-    let output = output.expect("the program starts");
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report = doctor();
     let findings = report["findings"].as_array().expect("findings");
     let text_of = |name: &str| {
         let mut findings = findings.iter();
@@ -46,4 +42,28 @@ fn doctor_says_what_kernel_tls_can_do_here() {
     ] {
         assert_eq!(text_of(name)[0] == "ok", has, "{name}");
     }
+}
+
+/// The kernel interrupts a thread that has closed an io_uring, as doctor has before it tries kernel TLS.
+#[test]
+fn doctor_says_the_same_of_the_records_each_time() {
+    if !has_module() {
+        return;
+    }
+    let has = zc_core::ktls::probe().expect("a kernel that was asked before");
+    for _ in 0..16 {
+        let report = doctor();
+        let mut findings = report["findings"].as_array().expect("findings").iter();
+        let found = findings.find(|finding| finding["name"] == "kernel-tls-records");
+        let state = &found.expect("a finding")["state"];
+        assert_eq!(*state == "ok", has.fills_records, "{state}");
+    }
+}
+
+fn doctor() -> Value {
+    let root = temp_root();
+    let mut command = binary();
+    let output = command.args(["doctor", "--json"]).arg(root.path()).output();
+    let output = output.expect("the program starts");
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
