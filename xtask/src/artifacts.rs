@@ -30,9 +30,25 @@ fn target_directory_of(variable: Option<OsString>) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// A program that cargo has built.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// The directory of its package in the workspace.
+    pub(crate) package: String,
+    /// The name of its target.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
 /// Runs a `cargo build` to which nothing is told yet of the form of its messages; answers the paths of
 /// the programs by their names. What cargo says to people goes where ours goes.
-pub(crate) fn build(mut command: Command) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+pub(crate) fn build(command: Command) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let built = build_programs(command)?.into_iter();
+    Ok(built.map(|built| (built.name, built.path)).collect())
+}
+
+/// The same for programs of which two packages may have one of the same name.
+pub(crate) fn build_programs(mut command: Command) -> anyhow::Result<Vec<Program>> {
     let output = command
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
@@ -45,12 +61,15 @@ pub(crate) fn build(mut command: Command) -> anyhow::Result<BTreeMap<String, Pat
 }
 
 /// The programs that cargo's messages name, which have a line each.
-fn programs_in(messages: &str) -> BTreeMap<String, PathBuf> {
+fn programs_in(messages: &str) -> Vec<Program> {
     let program = |line: &str| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let path = message["executable"].as_str()?;
-        let name = message["target"]["name"].as_str()?;
-        Some((name.to_owned(), Path::new(path).to_owned()))
+        let manifest = Path::new(message["manifest_path"].as_str()?);
+        Some(Program {
+            package: manifest.parent()?.file_name()?.to_str()?.to_owned(),
+            name: message["target"]["name"].as_str()?.to_owned(),
+            path: message["executable"].as_str()?.into(),
+        })
     };
     messages.lines().filter_map(program).collect()
 }
@@ -72,8 +91,14 @@ mod tests {
         command
             .current_dir(package.path())
             .env("CARGO_TARGET_DIR", target.path());
-        let programs = build(command).expect("a program without dependencies");
-        let probe = &programs["probe"];
+        let programs = build_programs(command).expect("a program without dependencies");
+        let [program] = &programs[..] else {
+            panic!("{programs:?}");
+        };
+        assert_eq!(program.name, "probe");
+        let directory = package.path().file_name().expect("a name");
+        assert_eq!(program.package, directory.to_string_lossy());
+        let probe = &program.path;
         assert!(probe.starts_with(target.path()), "{}", probe.display());
         assert!(probe.is_file(), "{}", probe.display());
     }

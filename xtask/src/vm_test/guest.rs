@@ -32,36 +32,48 @@ struct Told {
     failures: Vec<String>,
 }
 
+/// The machine, with its console on standard output.
+fn machine(kernel: &Path, archive: &Path) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        // Nested virtualisation hangs on some machines.
+        .args(["-accel", "tcg", "-smp", "1", "-m", "1024"])
+        // When an interrupt comes in the middle of CMPXCHG16B, QEMU 7.2 makes flags of a part of an address, and
+        // the kernel, whose allocator uses it, dies or hangs. Without it Linux does the same by other means.
+        .args(["-cpu", "max,-cx16"])
+        // A clock of instructions. By the clock of this machine, QEMU 7.2 sets wrong flags when an interrupt comes in
+        // the middle of a string instruction, and Linux 6.12 then copies backwards now and then.
+        .args(["-icount", "shift=2,sleep=off"])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .args(["-serial", "stdio"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(archive)
+        // A fault of the kernel ends the machine, and so the tests.
+        .args(["-append", "console=ttyS0 loglevel=4 oops=panic panic=-1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0);
+    command
+}
+
 impl Guest {
-    /// Runs a kernel with an archive, and prints what it says.
-    pub(super) fn run(kernel: &Path, archive: &Path, limit: Duration) -> anyhow::Result<Self> {
+    /// Runs a kernel with an archive, and prints what it says behind its name.
+    pub(super) fn run(
+        name: &str,
+        kernel: &Path,
+        archive: &Path,
+        limit: Duration,
+    ) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let mut child = Command::new("qemu-system-x86_64")
-            // Nested virtualisation hangs on some machines.
-            .args(["-accel", "tcg", "-smp", "1", "-m", "1024"])
-            // When an interrupt comes in the middle of CMPXCHG16B, QEMU 7.2 makes flags of a part of an address, and
-            // the kernel, whose allocator uses it, dies or hangs. Without it Linux does the same by other means.
-            .args(["-cpu", "max,-cx16"])
-            // A clock of instructions. By the clock of this machine, QEMU 7.2 sets wrong flags when an interrupt comes in
-            // the middle of a string instruction, and Linux 6.12 then copies backwards now and then.
-            .args(["-icount", "shift=2,sleep=off"])
-            .args([
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-                "-no-reboot",
-            ])
-            .args(["-serial", "stdio"])
-            .arg("-kernel")
-            .arg(kernel)
-            .arg("-initrd")
-            .arg(archive)
-            // A fault of the kernel ends the machine, and so the tests.
-            .args(["-append", "console=ttyS0 loglevel=4 oops=panic panic=-1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0)
+        let mut child = machine(kernel, archive)
             .spawn()
             .context("cannot run qemu-system-x86_64")?;
         let console = child.stdout.take().context("QEMU has no console")?;
@@ -78,7 +90,7 @@ impl Guest {
         let is_late = loop {
             match lines.recv_timeout(limit.saturating_sub(began.elapsed())) {
                 Ok(line) => {
-                    println!("  | {line}");
+                    println!("{name:8}| {line}");
                     told.hear(&line, began.elapsed());
                 }
                 Err(RecvTimeoutError::Disconnected) => break false,
@@ -92,7 +104,7 @@ impl Guest {
         // The line in which a test has hung.
         let _ = reader.join();
         for line in lines.try_iter() {
-            println!("  | {line}");
+            println!("{name:8}| {line}");
         }
         if is_late {
             bail!(

@@ -1,9 +1,10 @@
 //! `cargo xtask vm-test`: tests that need a kernel with the module `tls`, in virtual machines with Debian's
 //! kernels.
 //!
-//! A machine has no disk and no network: the kernel gets an archive with static test programs, the modules, and
-//! BusyBox, and tells by its serial console how they ended. QEMU interprets every instruction (`-accel tcg`), so
-//! it needs no rights, and says nothing about speed.
+//! A machine has no disk and no network: the kernel gets an archive with the test programs, the libraries that they
+//! are linked with, the modules, and BusyBox, and tells by its serial console how they ended. QEMU interprets every
+//! instruction (`-accel tcg`), so it needs no rights, and says nothing about speed. A machine has one core, so all run
+//! at the same time.
 
 mod archive;
 mod debian;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -27,9 +29,6 @@ use self::guest::Guest;
 
 /// How long a machine may run: several times what all tests take. One that hangs ends then.
 const LIMIT: Duration = Duration::from_secs(1800);
-/// Programs for a machine: without a dynamic linker, and elsewhere than those for this one.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
 /// A kernel, by the Debian suite whose package `linux-image-cloud-amd64` names it.
 #[derive(Debug, Clone, Copy)]
 struct Suite {
@@ -59,16 +58,8 @@ const SUITES: [Suite; 3] = [
     },
 ];
 
-/// A program of tests, and how it is run.
-#[derive(Debug, Clone, Copy)]
-struct Tests {
-    /// Its name in the machine.
-    name: &'static str,
-    /// What builds it: arguments of `cargo test`.
-    build: &'static str,
-    /// The programs that this builds, and their names in the machine.
-    programs: &'static [(&'static str, &'static str)],
-}
+/// What builds the test programs, with the features that the other gates build them with.
+const BUILD: &str = "test --workspace --test ktls --no-run --locked";
 
 /// The server, for the tests that start it: they find it by `TEST_SERVER`.
 const SERVER: &str = "zc-server";
@@ -76,19 +67,8 @@ const SERVER: &str = "zc-server";
 /// The tests that are run once more with send buffers of 128 KiB at most.
 const TAIL: &str = "the_tail";
 
-/// Each is run before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
-const TESTS: [Tests; 2] = [
-    Tests {
-        name: "ktls",
-        build: "test -p zc-core --features ktls --test ktls --no-run --locked",
-        programs: &[("ktls", "ktls")],
-    },
-    Tests {
-        name: "ktls-server",
-        build: "test -p zc-server --test ktls --no-run --locked",
-        programs: &[("ktls", "ktls-server"), (SERVER, SERVER)],
-    },
-];
+/// The packages whose test `ktls` is run: before the module is loaded, and after it with `TEST_REQUIRE_KTLS=1`.
+const PACKAGES: [&str; 2] = ["zc-core", "zc-server"];
 
 /// Run tests of kernel TLS in virtual machines with Debian's kernels
 #[derive(Debug, Parser)]
@@ -121,7 +101,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         options.kernel.is_empty() || options.kernel.iter().any(|kernel| kernel == suite.kernel)
     };
     let busybox = debian::busybox(&Debian::new(&directory, SUITES[0].name), options.update)?;
-    let mut failed = Vec::new();
+    let mut machines = Vec::new();
     for suite in SUITES.iter().filter(is_chosen) {
         let kernel = match debian::kernel(&Debian::new(&directory, suite.name), options.update) {
             Ok(kernel) => kernel,
@@ -137,19 +117,31 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         );
         let archive = directory.join(format!("{}.cpio", suite.name));
         fs::write(&archive, initramfs(&kernel, &busybox, &programs, &options)?)?;
-        let guest = Guest::run(&kernel.image, &archive, LIMIT)?;
-        println!(
-            "== {}: booted after {:.1} s, over after {:.1} s",
-            suite.kernel,
-            guest.booted.as_secs_f64(),
-            guest.over.as_secs_f64()
-        );
-        failed.extend(
-            guest
-                .failures
-                .iter()
-                .map(|what| format!("{}: {what}", suite.kernel)),
-        );
+        machines.push((suite.kernel, kernel.image, archive));
+    }
+    let guests: Vec<anyhow::Result<Guest>> = thread::scope(|scope| {
+        let start =
+            |(name, image, archive)| scope.spawn(move || Guest::run(name, image, archive, LIMIT));
+        let started: Vec<_> = machines.iter().map(|(n, i, a)| start((*n, i, a))).collect();
+        let ended = started.into_iter().map(|guest| guest.join());
+        ended
+            .map(|guest| guest.unwrap_or_else(|_| bail!("the thread of the machine panicked")))
+            .collect()
+    });
+    let mut failed = Vec::new();
+    for ((name, ..), guest) in machines.iter().zip(guests) {
+        match guest {
+            Ok(guest) => {
+                println!(
+                    "== {name}: booted after {:.1} s, over after {:.1} s",
+                    guest.booted.as_secs_f64(),
+                    guest.over.as_secs_f64()
+                );
+                let failures = guest.failures.iter();
+                failed.extend(failures.map(|what| format!("{name}: {what}")));
+            }
+            Err(error) => failed.push(format!("{name}: {error:#}")),
+        }
     }
     if !failed.is_empty() {
         bail!(
@@ -167,6 +159,7 @@ fn ensure_installed() -> anyhow::Result<()> {
         ("dpkg-deb", "dpkg"),
         ("depmod", "kmod"),
         ("xz", "xz-utils"),
+        ("strip", "binutils"),
     ];
     let is_missing = |(program, _): &&(&str, &str)| {
         // A user's PATH may lack the directories of the administrator.
@@ -183,35 +176,35 @@ fn ensure_installed() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build(directory: &Path) -> anyhow::Result<BTreeMap<&'static str, PathBuf>> {
-    let mut programs = BTreeMap::new();
-    for tests in TESTS {
-        let arguments: Vec<&str> = tests.build.split_whitespace().collect();
-        let environment = [
-            ("RUSTFLAGS", "-C target-feature=+crt-static"),
-            // What is not in the archive need not be unpacked by a machine that is slow.
-            ("CARGO_PROFILE_DEV_DEBUG", "none"),
-            ("CARGO_PROFILE_DEV_STRIP", "symbols"),
-        ];
-        let mut command = crate::cargo_command(&arguments, &environment);
-        command
-            .current_dir(artifacts::root())
-            .args(["--target", TARGET, "--target-dir"])
-            .arg(directory.join("build"));
-        let mut built = artifacts::build(command)?;
-        for &(program, name) in tests.programs {
-            let path = built.remove(program);
-            let path = path.with_context(|| format!("cargo has not built {program}"))?;
-            programs.insert(name, path);
-        }
-    }
-    Ok(programs)
+/// Builds the test programs and the server. Answers where they are, without symbols, by their names in the machine.
+fn build(directory: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let arguments: Vec<&str> = BUILD.split_whitespace().collect();
+    let mut command = crate::cargo_command(&arguments, &[]);
+    command.current_dir(artifacts::root());
+    let built = artifacts::build_programs(command)?;
+    let directory = directory.join("programs");
+    fs::create_dir_all(&directory)?;
+    let tests = PACKAGES.map(|package| (package, "ktls", format!("ktls-{package}")));
+    let server = (SERVER, SERVER, SERVER.to_owned());
+    let strip = |(package, target, name): (&str, &str, String)| {
+        let mut built = built.iter();
+        let program = built.find(|built| built.package == package && built.name == target);
+        let program =
+            program.with_context(|| format!("cargo has not built {target} of {package}"))?;
+        let stripped = directory.join(&name);
+        let mut strip = Command::new("strip");
+        let status = strip.arg("-o").arg(&stripped).arg(&program.path).status();
+        let status = status.context("cannot run strip")?;
+        anyhow::ensure!(status.success(), "strip: {status}");
+        Ok((name, stripped))
+    };
+    tests.into_iter().chain([server]).map(strip).collect()
 }
 
 fn initramfs(
     kernel: &Kernel,
     busybox: &Path,
-    programs: &BTreeMap<&str, PathBuf>,
+    programs: &BTreeMap<String, PathBuf>,
     options: &Options,
 ) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
@@ -225,35 +218,39 @@ fn initramfs(
     }
     for (name, path) in programs {
         archive.program(&format!("tests/{name}"), &fs::read(path)?);
+        add_libraries(&mut archive, path)?;
     }
-    add_openssl(&mut archive)?;
+    let openssl = Path::new("/usr/bin/openssl");
+    if openssl.is_file() {
+        add(&mut archive, openssl)?;
+        add_libraries(&mut archive, openssl)?;
+    } else {
+        println!("openssl is not installed: its tests are skipped");
+    }
     archive.program("init", init(kernel, options).as_bytes());
     Ok(archive.end())
 }
 
-/// The program `openssl` of this machine, where there is one, with the libraries that it is linked with.
-fn add_openssl(archive: &mut Archive) -> anyhow::Result<()> {
-    let program = Path::new("/usr/bin/openssl");
-    if !program.is_file() {
-        println!("openssl is not installed: its tests are skipped");
-        return Ok(());
-    }
-    let listed = Command::new("ldd")
-        .arg(program)
-        .output()
-        .context("cannot run ldd")?;
+/// The libraries of this machine that a program is linked with.
+fn add_libraries(archive: &mut Archive, program: &Path) -> anyhow::Result<()> {
+    let listed = Command::new("ldd").arg(program).output();
+    let listed = listed.context("cannot run ldd")?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let libraries = listed
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'));
-    for path in libraries.map(Path::new).chain([program]) {
-        let mut directories: Vec<&Path> = path.ancestors().skip(1).collect();
-        directories.reverse();
-        for directory in directories {
-            archive.directory(inside(directory));
-        }
-        archive.program(inside(path), &fs::read(path)?);
+    let mut words = listed.split_whitespace();
+    words.try_for_each(|word| match word.starts_with('/') {
+        true => add(archive, Path::new(word)),
+        false => Ok(()),
+    })
+}
+
+/// A file of this machine, at the same place.
+fn add(archive: &mut Archive, path: &Path) -> anyhow::Result<()> {
+    let mut directories: Vec<&Path> = path.ancestors().skip(1).collect();
+    directories.reverse();
+    for directory in directories {
+        archive.directory(inside(directory));
     }
+    archive.program(inside(path), &fs::read(path)?);
     Ok(())
 }
 
@@ -275,13 +272,12 @@ fn init(kernel: &Kernel, options: &Options) -> String {
     let load_all = |modules: Vec<&PathBuf>| modules.into_iter().map(load).collect::<String>();
     let run = |when: &str, environment: &str, default: &str| -> String {
         let filter = options.filter.as_deref().unwrap_or(default);
-        let one = |tests: &Tests| {
-            let name = tests.name;
+        let one = |name: &str| {
             format!(
-                "{environment} /tests/{name} --color never --test-threads 1 {filter} || fail \"{name} {when}\"\n"
+                "{environment} /tests/ktls-{name} --color never --test-threads 1 {filter} || fail \"{name} {when}\"\n"
             )
         };
-        TESTS.iter().map(one).collect()
+        PACKAGES.into_iter().map(one).collect()
     };
     format!(
         "#!/bin/busybox sh\n\
@@ -334,10 +330,10 @@ mod tests {
         let places = [
             "insmod /modules/gcm.ko",
             "insmod /modules/aes.ko",
-            " /tests/ktls --color never --test-threads 1 wanted || fail \"ktls without the module\"",
+            " /tests/ktls-zc-core --color never --test-threads 1 wanted || fail \"zc-core without the module\"",
             "insmod /modules/tls.ko",
-            "TEST_REQUIRE_KTLS=1 /tests/ktls ",
-            "TEST_REQUIRE_KTLS=1 /tests/ktls-server ",
+            "TEST_REQUIRE_KTLS=1 /tests/ktls-zc-core ",
+            "TEST_REQUIRE_KTLS=1 /tests/ktls-zc-server ",
             guest::OVER,
             "poweroff",
         ]
