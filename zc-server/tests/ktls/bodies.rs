@@ -29,7 +29,7 @@ fn bodies_from_256_kib_on_are_sealed_by_the_kernel() {
         ("256k", 256 * KIB),
         ("odd", 256 * KIB + 1),
         ("1m", MIB),
-        ("8m", 8 * MIB + 4321),
+        ("2m", 2 * MIB + 4321),
     ];
     let (mut server, address) = start(&files, &[]);
     for suite in all() {
@@ -149,7 +149,7 @@ fn no_byte_of_a_long_body_goes_through_the_program() {
     if !has_module() {
         return;
     }
-    const LENGTH: usize = 64 * MIB;
+    const LENGTH: usize = 16 * MIB;
     let (mut server, address) = start(&[("long", LENGTH)], &[]);
     let read = |server: &super::Server| {
         let text = fs::read_to_string(format!("/proc/{}/io", server.pid())).unwrap();
@@ -168,9 +168,9 @@ fn no_byte_of_a_long_body_goes_through_the_program() {
     let line = log_of(&mut server, "/long");
     assert_eq!(line["send_path"], "ktls-sendfile", "{line}");
     let calls = read(&server) - before;
-    println!("{calls} reads, {} sends for 64 MiB", line["calls"]);
-    // Each sendfile counts as one. Copied by 64 KiB, as where this program seals, it would be 1,024.
-    assert!(calls < 1024, "{calls} reads");
+    println!("{calls} reads, {} sends for 16 MiB", line["calls"]);
+    // Each sendfile counts as one. Copied by 64 KiB, as where this program seals, it would be 256.
+    assert!(calls < 256, "{calls} reads");
 }
 
 #[test]
