@@ -93,7 +93,7 @@ pub(crate) fn binary() -> Command {
         }
     }
     // Where a test is not about these limits, a busy machine must not come near them.
-    for limit in ["HANDSHAKE", "HEADER", "SEND", "DISK"] {
+    for limit in ["HANDSHAKE", "HEADER", "IDLE", "SEND", "DISK"] {
         command.env(format!("ZC_{limit}_TIMEOUT"), "10m");
     }
     // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.
