@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 pub(crate) mod beside;
+pub(crate) mod bounded;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod codings;
@@ -26,6 +26,7 @@ pub(crate) mod segments;
 pub(crate) mod tls;
 pub(crate) mod workers;
 
+use bounded::{Bounded, wait_until_readable};
 pub(crate) use client::{Client, Response};
 use workers::Workers;
 
@@ -92,7 +93,7 @@ pub(crate) fn binary() -> Command {
         }
     }
     // Where a test is not about these limits, a busy machine must not come near them.
-    for limit in ["HANDSHAKE", "HEADER", "SEND", "DISK"] {
+    for limit in ["HANDSHAKE", "HEADER", "IDLE", "SEND", "DISK"] {
         command.env(format!("ZC_{limit}_TIMEOUT"), "10m");
     }
     // All tests hold whatever the cache keeps: `.ci/run` runs them without one, too.
@@ -215,7 +216,7 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let stdout = child.stdout.take().map(BufReader::new);
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut stderr = BufReader::new(Bounded(child.stderr.take().expect("piped")));
         let mut said = String::new();
         let mut plain_address = None;
         let address = loop {
@@ -352,9 +353,7 @@ impl Server {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("not taken");
         if !stdout.buffer().contains(&b'\n') {
-            let mut fds = [PollFd::new(stdout.get_ref().as_fd(), PollFlags::POLLIN)];
-            let timeout = PollTimeout::try_from(HANG).expect("some minutes");
-            assert_eq!(poll(&mut fds, timeout), Ok(1), "no line of the log came");
+            wait_until_readable(stdout.get_ref().as_fd()).expect("a line of the log");
         }
         stdout.read_line(&mut line).expect("stdout is readable");
         assert!(!line.is_empty(), "the access log ended");

@@ -27,13 +27,27 @@ fn make(directory: &Path, name: &str) {
 
 /// A server with the pair `a`, whose paths are relative to the directory that it is started in.
 fn started(directory: &Path) -> Server {
+    started_from(binary(), directory, &[])
+}
+
+/// The same with more options; `command` is the binary.
+fn started_from(mut command: Command, directory: &Path, more: &[&str]) -> Server {
     let root = temp_root();
     let served = root.path().to_owned();
-    let mut command = binary();
     command.current_dir(directory);
     let options = ["--tls-cert", "a.pem", "--tls-key", "a.key"];
-    let options = [&options[..], &["--tls-bind", "127.0.0.1:0"]].concat();
+    let options = [&options[..], &["--tls-bind", "127.0.0.1:0"], more].concat();
     Server::start_with(command, root, &served, &options)
+}
+
+/// What a client of OpenSSL prints of a handshake with the address that the server says next.
+fn shaken(server: &mut Server, options: &[&str]) -> String {
+    let secure = server.said_with("https://");
+    let address = secure.trim().trim_start_matches("https://");
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", address.trim_end_matches('/')]);
+    let output = command.args(options).stdin(Stdio::null()).output();
+    String::from_utf8_lossy(&output.expect("openssl").stdout).into_owned()
 }
 
 #[test]
@@ -128,6 +142,49 @@ fn a_key_that_all_can_read_and_a_self_signed_certificate_are_told_at_the_start()
         "the certificate is self-signed, so clients warn; its SHA-256 fingerprint is"
     );
     assert_eq!(fingerprint.split(':').count(), 32, "{line}");
+}
+
+#[test]
+fn an_ocsp_response_goes_with_the_certificate() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    // An OCSPResponse that is successful, without the bytes of an answer (RFC 6960 §4.2.1).
+    let response = b"\x30\x03\x0a\x01\x00";
+    std::fs::write(directory.path().join("a.ocsp"), response).expect("a file");
+    for (options, words) in [
+        (&[][..], "OCSP response: no response sent"),
+        (
+            &["--tls-ocsp", "a.ocsp"],
+            "OCSP Response Status: successful",
+        ),
+    ] {
+        let mut server = started_from(binary(), directory.path(), options);
+        let said = shaken(&mut server, &["-status"]);
+        assert!(said.contains(words), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn secrets_are_those_of_the_client_and_written_on_demand_alone() {
+    let directory = temp_root();
+    make(directory.path(), "a");
+    let [ours, of_client] = ["ours", "client"].map(|name| directory.path().join(name));
+    for options in [&[][..], &["--tls-key-log"]] {
+        let mut command = binary();
+        command.env("SSLKEYLOGFILE", &ours);
+        let mut server = started_from(command, directory.path(), options);
+        let file = of_client.to_str().expect("UTF-8");
+        shaken(&mut server, &["-keylogfile", file]);
+        assert_eq!(ours.exists(), !options.is_empty(), "{options:?}");
+    }
+    let text = std::fs::read_to_string(&of_client).expect("a file");
+    let name = "CLIENT_TRAFFIC_SECRET_0 ";
+    let secret = text.lines().rfind(|line| line.starts_with(name));
+    let secret = secret.expect("a handshake of TLS 1.3");
+    wait_until("the server writes the secret of its client", || {
+        let text = std::fs::read_to_string(&ours).expect("a file");
+        text.lines().any(|line| line == secret)
+    });
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn without_plain_listeners_there_is_https_alone() {
         .arg(root)
         .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
-    let mut said = std::io::BufReader::new(child.stderr.take().expect("piped"));
+    let said = crate::harness::bounded::Bounded(child.stderr.take().expect("piped"));
+    let mut said = std::io::BufReader::new(said);
     let mut lines = String::new();
     while !lines.contains("press Ctrl-C") {
         let count = std::io::BufRead::read_line(&mut said, &mut lines).expect("UTF-8");

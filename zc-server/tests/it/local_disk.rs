@@ -4,9 +4,11 @@
 //! The disk is an image of ext4 in a file of a file system that does what it is told, behind a loop
 //! device.
 
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use crate::admin::Watched;
 use crate::harness::mounts::LoopDisk;
 use crate::harness::segments::Inbox;
 use crate::harness::{Client, Server, binary, pattern, temp_root, wait_until};
@@ -123,6 +125,35 @@ impl Slow {
             }
         }
     }
+}
+
+#[test]
+fn reads_that_the_disk_does_not_answer_are_jobs() {
+    // Of two threads one may wait for the disk.
+    let options = ["--io-uring", "off", "--disk-threads", "2"];
+    let Some(mut slow) = Slow::start(&[&options[..], &["--admin-bind", "127.0.0.1:0"]].concat())
+    else {
+        return;
+    };
+    let Watched { server, admin } = Watched::of(slow.server.take().expect("it runs"));
+    slow.server = Some(server);
+    let wait_for = |series: &str, number: usize| {
+        let line = format!("\nzc_disk_queue_{series}{{pool=\"read\"}} {number}\n");
+        wait_until(&line, || {
+            let stream = TcpStream::connect(admin).expect("the listener accepts");
+            let page = Client::plain(stream).get("/metrics").body;
+            String::from_utf8(page).expect("text").contains(&line)
+        });
+    };
+    let clients = slow.ask();
+    wait_for("jobs", FILES - 1);
+    wait_for("threads_busy", 1);
+    slow.answer();
+    for (index, mut client) in clients.into_iter().enumerate() {
+        assert!(client.response(false).body == body(index));
+    }
+    wait_for("jobs", 0);
+    wait_for("threads_busy", 0);
 }
 
 #[test]

@@ -147,11 +147,15 @@ fn the_first_glob_that_matches_has_the_rate() {
 #[test]
 fn the_first_bytes_are_sent_without_the_limit_once() {
     let options = ["--limit-rate", "10kB", "--limit-rate-after", "100MB"];
-    let server = Server::start(&options);
+    let mut server = Server::start(&options);
     let body = pattern(50 << 20, 9);
     server.write("f", &body);
+    let mut client = server.connect();
+    client.send(b"GET /f HTTP/1.1\r\nHost: t\r\n\r\n");
+    let reader = std::thread::spawn(move || client.response(false).body);
     // At the limit it would take more than an hour.
-    assert!(server.get("/f").body == body);
+    assert_eq!(server.log()["outcome"], "complete");
+    assert!(reader.join().expect("a response") == body);
 
     let server = Server::start(&["--limit-rate", "20kB", "--limit-rate-after", "1MB"]);
     let (first, second) = (pattern(990_000, 10), pattern(60_000, 11));
@@ -261,6 +265,18 @@ fn a_client_that_takes_a_byte_at_a_time_is_cut_off() {
     assert_eq!(log["outcome"], "too_slow", "{log}");
     assert!(log["us"].as_u64() >= Some(500_000), "{log}");
     dripping.join().expect("the end of the connection");
+}
+
+#[test]
+fn the_rate_is_measured_over_the_window_that_is_asked_for() {
+    // The limit that is reached first ends the response. The window is 30 seconds where none is asked for.
+    let rate = ["--min-rate", "1MB", "--min-rate-window", "100ms"];
+    let mut server = Server::start(&[&rate[..], &["--send-timeout", "20s"]].concat());
+    write_huge(&server);
+    let mut client = narrow(&server);
+    client.send(b"GET /huge HTTP/1.1\r\nHost: t\r\n\r\n");
+    let log = server.log();
+    assert_eq!(log["outcome"], "too_slow", "{log}");
 }
 
 #[test]

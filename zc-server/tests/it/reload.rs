@@ -30,8 +30,9 @@ impl Reloaded {
         }
         write(directory.path(), lines);
         let mut command = binary();
-        // Paths in the file are relative to it.
+        // Paths in the file are relative to it. A variable would take precedence over it.
         command.current_dir(directory.path());
+        command.env_remove("ZC_IDLE_TIMEOUT");
         command.args([
             "--config",
             "zc.toml",

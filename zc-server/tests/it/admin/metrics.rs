@@ -155,6 +155,20 @@ fn each_request_is_counted_once_by_what_it_was() {
 }
 
 #[test]
+fn bytes_of_bodies_are_counted_by_the_way_they_were_sent() {
+    let body = pattern(300_000, 4);
+    let watched = Watched::start(&[("file", &body)], &["--method-override"]);
+    for method in ["sendfile", "splice", "copy"] {
+        let path = sent_by(method);
+        let name = format!("zc_response_body_bytes_total{{path=\"{path}\"}}");
+        let before = watched.value(&name);
+        let target = format!("/file?method={method}");
+        assert!(watched.server.get(&target).body == body, "{method}");
+        watched.wait_for(&name, before + body.len() as f64);
+    }
+}
+
+#[test]
 fn what_is_no_request_is_counted_as_well() {
     let watched = Watched::start(&[], &["--header-timeout", "200ms"]);
     for (sent, method, code) in [
@@ -204,6 +218,22 @@ fn what_connections_do() {
         .iter()
         .filter(|(name, _)| name.starts_with("zc_connections{"));
     assert_eq!(open.map(|(_, number)| number).sum::<f64>(), 0.0);
+}
+
+#[test]
+fn a_connection_that_its_client_does_not_end_is_closing() {
+    let watched = Watched::start(&[], &[]);
+    let mut clients = Vec::new();
+    // The server waits for a client for some seconds alone; on a busy machine the next one is tried.
+    wait_until("one is closing", || {
+        let mut client = watched.server.connect();
+        client.send(b"no request\r\n\r\n");
+        assert_eq!(client.response(false).status, 400);
+        clients.push(client);
+        watched.value("zc_connections{state=\"closing\"}") >= 1.0
+    });
+    drop(clients);
+    watched.wait_for("zc_connections{state=\"closing\"}", 0.0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The admin listener: metrics, health, and what is under way.
 
+mod disk;
 mod grafana;
 mod health;
 mod metrics;

@@ -140,8 +140,11 @@ fn a_flood_of_wrong_passwords_hinders_neither_files_nor_other_clients() {
     // Half of the threads are left to others.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 2).clamp(2, 16);
-    let busy = watched.value("zc_disk_queue_threads_busy{pool=\"auth\"}");
+    let busy = "zc_disk_queue_threads_busy{pool=\"auth\"}";
+    wait_until("a thread checks", || watched.value(busy) >= 1.0);
+    let busy = watched.value(busy);
     assert!(busy <= threads.div_ceil(2) as f64, "{busy} of {threads}");
+    assert!(watched.value("zc_disk_queue_threads{pool=\"auth\"}") >= 1.0);
     // A listing takes a thread of the disk.
     for (target, status) in [("/f", 200), ("/", 200), ("/none", 404)] {
         assert_eq!(sites.get("open.example", target, "").status, status);

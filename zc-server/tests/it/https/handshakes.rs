@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{VERSIONS, Version, client_hello, connect, connect_with};
+use crate::admin::Watched;
 use crate::harness::tls::client_config;
 use crate::harness::{Client, HANG, Server, pattern};
 
@@ -188,6 +189,18 @@ fn a_ticket_of_one_worker_is_good_for_all() {
     let mut server = start(&["--threads", "4"]);
     for version in VERSIONS {
         assert_eq!(resumed(&mut server, version, 17), 16);
+    }
+}
+
+#[test]
+fn full_handshakes_and_resumed_ones_are_counted() {
+    let mut watched = Watched::of(start(&["--admin-bind", "127.0.0.1:0"]));
+    for version in VERSIONS {
+        assert_eq!(resumed(&mut watched.server, version, 4), 3);
+    }
+    for (result, number) in [("full", 2.0), ("resumed", 6.0), ("failed", 0.0)] {
+        let name = format!("zc_tls_handshakes_total{{result=\"{result}\"}}");
+        watched.wait_for(&name, number);
     }
 }
 

@@ -18,13 +18,14 @@ use std::thread::JoinHandle;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::harness::bounded::Bounded;
 use crate::harness::tls::ClientTls;
 use crate::harness::{Client, wait_until};
 
 /// A server whose listeners the test knows before it starts. It is ended when it is dropped.
 struct Node {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    stderr: BufReader<Bounded<ChildStderr>>,
     /// What it has said so far.
     said: String,
 }
@@ -34,7 +35,7 @@ impl Node {
     fn spawn(command: &mut Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let stderr = BufReader::new(Bounded(child.stderr.take().expect("piped")));
         Self {
             child,
             stderr,

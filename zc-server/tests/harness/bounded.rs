@@ -1,0 +1,28 @@
+//! Reading what a program says: one that says nothing fails the test that waits for its words.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::HANG;
+
+/// Waits until something can be read, or the end has come.
+pub(crate) fn wait_until_readable(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let mut fds = [PollFd::new(pipe, PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(HANG).expect("some minutes");
+    match poll(&mut fds, timeout)? {
+        0 => Err(ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A pipe whose reads fail where nothing comes for as long as a test may hang.
+pub(crate) struct Bounded<P>(pub(crate) P);
+
+impl<P: Read + AsFd> Read for Bounded<P> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        wait_until_readable(self.0.as_fd())?;
+        self.0.read(bytes)
+    }
+}
