@@ -20,6 +20,7 @@ mod completions;
 mod config_file;
 mod cork;
 mod curl;
+mod deploy;
 mod descriptors;
 mod diagnostics;
 mod directories;
