@@ -210,7 +210,12 @@ fn a_signal_during_the_start_ends_the_program() {
             names.any(|name| name == b"zc-signals\n")
         });
         kill(Pid::from_raw(child.id().cast_signed()), signal).expect("our child");
-        let status = child.wait().expect("our child");
+        let mut ended = None;
+        wait_until("the program ends", || {
+            ended = child.try_wait().expect("our child");
+            ended.is_some()
+        });
+        let status = ended.expect("it has ended");
         assert_eq!(status.signal(), Some(signal as i32), "{status}");
     }
 }

@@ -269,12 +269,15 @@ fn a_client_that_takes_a_byte_at_a_time_is_cut_off() {
 
 #[test]
 fn the_rate_is_measured_over_the_window_that_is_asked_for() {
-    // The limit that is reached first ends the response. The window is 30 seconds where none is asked for.
+    // What comes first ends the response: the window, or the grace period. Where none is asked for, the window is 30
+    // seconds.
     let rate = ["--min-rate", "1MB", "--min-rate-window", "100ms"];
-    let mut server = Server::start(&[&rate[..], &["--send-timeout", "20s"]].concat());
+    let mut server = Server::start(&[&rate[..], &["--grace-period", "15s"]].concat());
     write_huge(&server);
     let mut client = narrow(&server);
     client.send(b"GET /huge HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.wait_until_begun();
+    server.signal(Signal::SIGTERM);
     let log = server.log();
     assert_eq!(log["outcome"], "too_slow", "{log}");
 }
