@@ -30,7 +30,7 @@ const EXPOSURE_MAX: &str = "15";
 
 /// System calls of the server, and of the C library on its behalf, that sandboxes are known to refuse or that a
 /// set of systemd might lose.
-const CALLS: [&str; 24] = [
+const CALLS: [&str; 23] = [
     "accept4",
     "epoll_wait",
     "eventfd2",
@@ -45,7 +45,6 @@ const CALLS: [&str; 24] = [
     "ioprio_get",
     "ioprio_set",
     "memfd_create",
-    "mincore",
     "openat2",
     "preadv2",
     "prlimit64",
