@@ -8,7 +8,6 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use nix::sched::{CloneFlags, unshare};
 use zc_server::{Args, Config, Handle};
 
 use super::manager::Manager;
@@ -133,13 +132,13 @@ fn reload_all(
     })
 }
 
-/// Does `work` with the directory of this thread at `directory`, which no other thread sees.
+/// Does `work` in `directory`, and goes back to `/`. It is the directory of all threads: none of them opens a relative
+/// path, because the program has left its directory at the start.
 fn in_directory<T>(
     directory: Option<&PathBuf>,
     work: impl FnOnce() -> Result<T, String>,
 ) -> Result<T, String> {
     let directory = directory.ok_or("the directory that the server was started in is not known")?;
-    unshare(CloneFlags::CLONE_FS).map_err(|error| format!("unshare: {error}"))?;
     env::set_current_dir(directory)
         .map_err(|error| format!("cannot enter `{}`: {error}", directory.display()))?;
     let answer = work();

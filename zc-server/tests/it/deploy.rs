@@ -30,7 +30,7 @@ const EXPOSURE_MAX: &str = "15";
 
 /// System calls of the server, and of the C library on its behalf, that sandboxes are known to refuse or that a
 /// set of systemd might lose.
-const CALLS: [&str; 23] = [
+const CALLS: [&str; 22] = [
     "accept4",
     "epoll_wait",
     "eventfd2",
@@ -53,7 +53,6 @@ const CALLS: [&str; 23] = [
     "sendfile",
     "splice",
     "statx",
-    "unshare",
 ];
 
 /// What stands behind the first `name` of a text, up to a blank or a quotation mark.
