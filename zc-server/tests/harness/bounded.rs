@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -25,4 +26,19 @@ impl<P: Read + AsFd> Read for Bounded<P> {
         wait_until_readable(self.0.as_fd())?;
         self.0.read(bytes)
     }
+}
+
+/// Runs a program to its end; answers its exit code and what it said on standard error. A server that starts where it
+/// must not is ended, and fails the test.
+pub(crate) fn run_to_end(command: &mut Command) -> (Option<i32>, String) {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut said = String::new();
+    let end = Bounded(child.stderr.take().expect("piped")).read_to_string(&mut said);
+    if let Err(error) = end {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("it did not end ({error}): {said}");
+    }
+    (child.wait().expect("our own child").code(), said)
 }

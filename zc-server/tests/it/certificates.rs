@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::harness::bounded::run_to_end;
 use crate::harness::{Server, binary, temp_root, wait_until};
 
 /// Makes a certificate and its key, `NAME.pem` and `NAME.key`, in this directory.
@@ -58,9 +59,7 @@ fn a_wrong_pair_ends_the_start_with_its_mend() {
     let run = |options: &[&str]| {
         let mut command = binary();
         command.current_dir(directory.path()).args(options);
-        let output = command.output().expect("the binary");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said)
+        run_to_end(&mut command)
     };
     let here = directory.path().display();
     let (code, said) = run(&["--tls-cert", "a.pem", "--tls-key", "b.key"]);

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::harness::bounded::run_to_end;
 use crate::harness::clients::Home;
 use crate::harness::{Client, Server, binary, temp_root, wait_until};
 
@@ -65,9 +66,8 @@ fn plain(options: &[&str]) -> Server {
 
 /// What a server says that does not start.
 pub(crate) fn refused(command: &mut Command) -> String {
-    let output = command.output().expect("the binary");
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(!output.status.success(), "{said}");
+    let (code, said) = run_to_end(command);
+    assert_ne!(code, Some(0), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     said
 }

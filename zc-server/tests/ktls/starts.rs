@@ -1,6 +1,7 @@
 //! What is said at the start.
 
 use super::client::certificate;
+use super::harness::bounded::run_to_end;
 use super::harness::{Server, binary, temp_root};
 use super::has_module;
 
@@ -50,9 +51,8 @@ fn where_it_is_required_and_missing_the_start_fails_and_says_what_helps() {
         .arg("--tls-key")
         .arg(key)
         .arg(root.path());
-    let output = command.output().expect("the binary");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{said}");
+    let (code, said) = run_to_end(&mut command);
+    assert_ne!(code, Some(0), "{said}");
     assert!(said.contains(&format!("--ktls on: {refusal}")), "{said}");
     assert!(said.contains("use --ktls auto"), "{said}");
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::harness::bounded::run_to_end;
 use crate::harness::{Client, Response, Server, binary, temp_root};
 
 const CHALLENGE: &str = "Basic realm=\"zc\", charset=\"UTF-8\"";
@@ -87,7 +88,7 @@ fn refused(options: &[&str], root: &Path) -> String {
         .args(["--bind", "127.0.0.1:0"])
         .args(options)
         .arg(root);
-    let output = command.output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).expect("UTF-8")
+    let (code, said) = run_to_end(&mut command);
+    assert_eq!(code, Some(1), "{said}");
+    said
 }

@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::{Load, Node, Speak, by_http, by_https};
+use crate::harness::bounded::run_to_end;
 use crate::harness::clients::Home;
 use crate::harness::tls::CertificateFiles;
 use crate::harness::{Client, binary, temp_root, wait_until};
@@ -190,9 +191,8 @@ fn the_proxy_protocol_is_spoken_on_an_inherited_socket_however_it_is_named() {
 fn refused(socket: impl Into<OwnedFd>, name: &str, more: &[&str]) -> String {
     let root = temp_root();
     let mut command = inheriting(socket, name, root.path());
-    let output = command.args(more).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let (code, said) = run_to_end(command.args(more));
+    assert_eq!(code, Some(1), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     said
 }

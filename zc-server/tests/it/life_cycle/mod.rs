@@ -1,7 +1,9 @@
 //! The life of a server: how it starts, is told to reload and to stop, and hands over to the next one.
 
+mod cluster;
 mod drain_delay;
 mod first_requests;
+mod fleet;
 mod inherited;
 mod manager;
 mod rolling;
@@ -92,10 +94,13 @@ impl Drop for Node {
     }
 }
 
+/// A file whose body is `found`.
+const FOUND: &str = "/f";
+
 /// How clients of a [`Load`] make a client of a connection.
 type Speak = fn(TcpStream) -> Client;
 
-/// Clients that ask for `/f`, whose body is `found`, all the time, each time on a new connection.
+/// Clients that ask for files, whose bodies are `found`, all the time, each time on a new connection.
 struct Load {
     tally: Arc<Tally>,
     threads: Vec<JoinHandle<()>>,
@@ -110,13 +115,22 @@ struct Tally {
 }
 
 impl Load {
+    /// They ask for `/f`.
     fn start(address: SocketAddr, clients: usize, speak: Speak) -> Self {
+        Self::of_targets(address, clients, speak, &[FOUND.to_owned()])
+    }
+
+    /// Each asks for all targets in turn.
+    fn of_targets(address: SocketAddr, clients: usize, speak: Speak, targets: &[String]) -> Self {
         let tally = Arc::<Tally>::default();
         let thread = |_| {
-            let tally = Arc::clone(&tally);
+            let (tally, targets) = (Arc::clone(&tally), targets.to_vec());
             std::thread::spawn(move || {
-                while !tally.is_over.load(Ordering::Relaxed) {
-                    match ask(address, speak) {
+                for target in targets.iter().cycle() {
+                    if tally.is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    match ask(address, speak, target) {
                         Ok(()) => drop(tally.answered.fetch_add(1, Ordering::Relaxed)),
                         Err(error) => tally.failed.lock().expect("no panic").push(error),
                     }
@@ -162,11 +176,11 @@ impl Drop for Load {
     }
 }
 
-fn ask(address: SocketAddr, speak: Speak) -> Result<(), String> {
+fn ask(address: SocketAddr, speak: Speak, target: &str) -> Result<(), String> {
     let stream = TcpStream::connect(address).map_err(|error| format!("refused: {error}"))?;
     let mut client = speak(stream);
-    let request = b"GET /f HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
-    let answer = client.try_request(request);
+    let request = format!("GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    let answer = client.try_request(request.as_bytes());
     let response = answer.unwrap_or_else(|| Err("it ended at once".to_owned()))?;
     match (response.status, &response.body[..]) {
         (200, b"found") => Ok(()),

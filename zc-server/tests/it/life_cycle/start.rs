@@ -3,17 +3,14 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use crate::harness::bounded::run_to_end;
 use crate::harness::tls::sent_by;
 use crate::harness::{Client, Server, binary, pattern, temp_root, wait_until};
 use nix::sys::signal::Signal;
 
 /// Runs the binary to its end; answers its exit code and what it said on standard error.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = binary().args(arguments).output().expect("the binary");
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    run_to_end(binary().args(arguments))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::Place;
+use crate::harness::bounded::run_to_end;
 use crate::harness::{Server, binary, pattern, temp_root, wait_until};
 
 /// What a server says that cannot listen at `address`.
@@ -15,9 +16,9 @@ fn refusal(address: &str) -> String {
     let root = temp_root();
     let mut command = binary();
     command.args(["--bind", address]).arg(root.path());
-    let output = command.output().expect("it starts");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr).expect("text")
+    let (code, said) = run_to_end(&mut command);
+    assert_eq!(code, Some(1), "{said}");
+    said
 }
 
 #[test]
