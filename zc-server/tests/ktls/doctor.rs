@@ -51,7 +51,7 @@ fn doctor_says_the_same_of_the_records_each_time() {
         return;
     }
     let has = zc_core::ktls::probe().expect("a kernel that was asked before");
-    for _ in 0..8 {
+    for _ in 0..6 {
         let report = doctor();
         let mut findings = report["findings"].as_array().expect("findings").iter();
         let found = findings.find(|finding| finding["name"] == "kernel-tls-records");
