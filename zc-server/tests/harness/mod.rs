@@ -126,10 +126,10 @@ impl Server {
 
     /// The same over a root in memory, where there is a place for it: a disk takes seconds to make
     /// thousands of files.
-    pub(crate) fn start_in_memory() -> Self {
+    pub(crate) fn start_in_memory(options: &[&str]) -> Self {
         let root = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| temp_root());
         let served = root.path().to_owned();
-        Self::start_with(binary(), root, &served, &[])
+        Self::start_with(binary(), root, &served, options)
     }
 
     /// One worker over a new root with these files.

@@ -175,7 +175,7 @@ fn a_listing_can_be_switched_off() {
 fn a_hundred_thousand_entries_are_all_listed() {
     const COUNT: usize = 100_000;
     const NAMES: usize = 25_000;
-    let server = Server::start_in_memory();
+    let server = Server::start_in_memory(&[]);
     let directory = server.path("many");
     std::fs::create_dir(&directory).expect("a directory");
     // Names of few files, which cost less than as many files; ext4 has 65,000 of one at most.
