@@ -126,7 +126,7 @@ const GATES: [Gate; 20] = [
     // Whether everything can still be measured; the figures mean nothing.
     gate("bench-trial", Runs::Full, "xtask bench --trial").with(&QUICK_BUILD),
     // Long enough to find what is easily found; `cargo xtask fuzz` takes a minute for each.
-    gate("fuzz", Runs::Full, "xtask fuzz --seconds 2"),
+    gate("fuzz", Runs::Full, "xtask fuzz --seconds 3"),
 ];
 
 /// For gates whose figures mean nothing: `release` as it is takes minutes more to build.
