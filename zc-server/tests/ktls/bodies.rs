@@ -29,7 +29,7 @@ fn bodies_from_256_kib_on_are_sealed_by_the_kernel() {
         ("256k", 256 * KIB),
         ("odd", 256 * KIB + 1),
         ("1m", MIB),
-        ("2m", 2 * MIB + 4321),
+        ("8m", 8 * MIB + 4321),
     ];
     let (mut server, address) = start(&files, &[]);
     for suite in all() {
@@ -178,7 +178,7 @@ fn eight_clients_at_once_are_served_by_two_workers() {
     if !has_module() {
         return;
     }
-    let (_server, address) = start(&[("long", MIB + 5)], &["--threads", "2"]);
+    let (_server, address) = start(&[("long", 2 * MIB + 5)], &["--threads", "2"]);
     let suites = all();
     std::thread::scope(|scope| {
         for number in 0..8 {
@@ -186,7 +186,7 @@ fn eight_clients_at_once_are_served_by_two_workers() {
             scope.spawn(move || {
                 let mut client = Client::connect(address, suite, None);
                 for _ in 0..3 {
-                    assert_same_bytes(&client.get("/long", "").body, &patterned(MIB + 5));
+                    assert_same_bytes(&client.get("/long", "").body, &patterned(2 * MIB + 5));
                     assert_eq!(client.get("/small", "").status, 200);
                 }
             });

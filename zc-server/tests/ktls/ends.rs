@@ -12,8 +12,8 @@ const USUAL: (Version, Cipher) = (Version::Tls13, Cipher::Aes128Gcm);
 const LENGTHS: [(&str, usize); 4] = [
     ("a", 300_000),
     ("b", (1 << 20) + 1),
-    ("c", 1 << 19),
-    ("d", (3 << 18) + 12_345),
+    ("c", 3 << 20),
+    ("d", (2 << 20) + 12_345),
 ];
 const SMALL_BUFFER: Option<usize> = Some(4096);
 
