@@ -1,15 +1,19 @@
 //! HAProxy in front of a server.
 
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
 
 use super::clients::Home;
 use super::wait_until;
 
-/// A running HAProxy, ended when it is dropped.
+/// A running HAProxy, ended when it is dropped. A test that fails shows its log.
 pub(crate) struct Haproxy {
     child: Child,
+    log: PathBuf,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -24,23 +28,29 @@ impl Haproxy {
         let listener = TcpListener::bind((own, 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
         let configuration = format!(
-            "global\n  maxconn 256\n\
-             defaults\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n\
+            "global\n  maxconn 256\n  log stdout format raw local0\n\
+             defaults\n  log global\n  option tcplog\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n\
              listen one\n  bind {address}\n{lines}"
         );
         home.write("haproxy.cfg", configuration.as_bytes());
         drop(listener);
         // In the foreground, without a second process.
+        let log = home.path("haproxy.log");
+        let output = File::create(&log).expect("a log");
         let mut command = Command::new("/usr/sbin/haproxy");
         command
             .args(["-db", "-q", "-f"])
             .arg(home.path("haproxy.cfg"));
         command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(output.try_clone().expect("a descriptor"))
+            .stdout(output);
         let child = command.spawn().expect("haproxy starts");
-        let mut haproxy = Self { child, address };
+        let mut haproxy = Self {
+            child,
+            log,
+            address,
+        };
         wait_until("haproxy listens", || {
             let ended = haproxy.child.try_wait().expect("our own child");
             assert!(ended.is_none(), "haproxy ended: {ended:?}");
@@ -52,6 +62,11 @@ impl Haproxy {
 
 impl Drop for Haproxy {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let ended = self.child.try_wait();
+            let log = fs::read_to_string(&self.log);
+            eprintln!("haproxy at {}, {ended:?}: {log:?}", self.address);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

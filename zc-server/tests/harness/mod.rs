@@ -6,7 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,9 +54,9 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < hang, "this did not come: {what}");
         tries += 1;
         if tries < TRIES_AT_ONCE {
-            std::thread::yield_now();
+            thread::yield_now();
         } else {
-            std::thread::park_timeout(PAUSE);
+            thread::park_timeout(PAUSE);
         }
     }
 }
@@ -330,7 +332,7 @@ impl Server {
         });
         let settled = Instant::now() + SETTLED;
         while let Some(rest) = settled.checked_duration_since(Instant::now()) {
-            std::thread::park_timeout(rest);
+            thread::park_timeout(rest);
         }
     }
 
@@ -400,6 +402,19 @@ impl Server {
         (status, said)
     }
 
+    /// What it said and no test has read. A process that it started may keep its end open.
+    fn rest_said(&mut self) -> String {
+        let mut stderr = std::mem::replace(&mut self.stderr, Box::new(std::io::empty()));
+        let (lines, said) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|count| count > 0)
+                && lines.send(std::mem::take(&mut line)).is_ok()
+            {}
+        });
+        iter::from_fn(|| said.recv_timeout(Duration::from_secs(1)).ok()).collect()
+    }
+
     /// The threads that serve, each of which has begun.
     pub(crate) fn workers(&self) -> Workers {
         Workers::of(self.pid(), self.threads)
@@ -438,8 +453,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the server, {ended:?}, had said:\n{}", self.rest_said());
+        }
     }
 }
 
