@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use globset::{GlobBuilder, GlobMatcher};
+use fast_glob::ErrorKind;
 use jiff::SignedDuration;
 use zc_core::SendMethod;
 use zc_http::{Status, is_token};
 
 use super::choice::{AuthFile, Listen};
-use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType};
+use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType, PathGlob};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
     Cidr, DISK_THREADS_MAX, ListenAddress, ParseBindError, ParseCidrError, THREADS_MAX,
@@ -280,7 +280,7 @@ pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
 
 /// Parses a glob over paths below the root: `*` stops at slashes and `**` does not. `form` is what the
 /// whole value should look like.
-pub(super) fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
+pub(super) fn path_glob(text: &str, form: &str) -> Result<PathGlob, String> {
     if text.is_empty() {
         return Err(format!("no glob before the `=`; {form}"));
     }
@@ -290,11 +290,17 @@ pub(super) fn path_glob(text: &str, form: &str) -> Result<GlobMatcher, String> {
         None if text.contains('/') => text.to_owned(),
         None => format!("**/{text}"),
     };
-    let glob = GlobBuilder::new(&everywhere)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| format!("invalid glob: {}; {form}", error.kind()))?;
-    Ok(glob.compile_matcher())
+    PathGlob::new(&everywhere).map_err(|kind| {
+        let fault = match kind {
+            ErrorKind::UnclosedBrace => "a `{` without its `}`",
+            ErrorKind::UnclosedBracket => "a `[` without its `]`",
+            ErrorKind::TrailingBackslash => "a backslash at the end",
+            ErrorKind::BraceNestingTooDeep => "more than 10 braces inside each other",
+            ErrorKind::TooManyBraceGroups => "more than 10 pairs of braces",
+            _ => "it means nothing",
+        };
+        format!("invalid glob: {fault}; {form}")
+    })
 }
 
 /// Parses `Name: value`, or `GLOB=Name: value`.
@@ -489,15 +495,42 @@ mod tests {
             ("*.{js,css}=a", "x/y.css", true),
             ("*.js=a", "app.json", false),
             ("index.html=a", "deep/index.html", true),
+            ("**.js=a", "lib/app.js", true),
+            ("a/**/b=a", "a/b", true),
+            ("a/**/b=a", "a/x/y/b", true),
+            ("a/**=a", "ab/c", false),
+            ("[a-c]?.js=a", "lib/b1.js", true),
+            ("[!a-c].js=a", "b.js", false),
+            ("caf??.html=a", "café.html", true),
+            ("{a,b/{c,d}}/*=a", "b/d/e", true),
+            ("\\*=a", "*", true),
+            ("\\*=a", "a", false),
+            ("!a.js=a", "!a.js", true),
+            ("!a.js=a", "b.js", false),
+            ("/!a.js=a", "!a.js", true),
+            ("/!a.js=a", "b.js", false),
+            ("*=a", ".hidden", true),
         ];
         for (text, path, expected) in rows {
             let rule = cache_control(text).expect(text);
-            assert_eq!(rule.glob.is_match(path), expected, "{text} on {path}");
+            assert_eq!(
+                rule.glob.is_match(path.as_bytes()),
+                expected,
+                "{text} on {path}"
+            );
             assert_eq!(rule.value, "a");
         }
         let rule = cache_control("*.js=public, max-age=3600").expect("valid");
         assert_eq!(rule.value, "public, max-age=3600");
-        for wrong in ["*.js", "*.js=", "[=a", "=a", "*.js=a\r\nb: c"] {
+        for wrong in [
+            "*.js",
+            "*.js=",
+            "[=a",
+            "{a=a",
+            "a\\=a",
+            "=a",
+            "*.js=a\r\nb: c",
+        ] {
             assert!(cache_control(wrong).is_err(), "{wrong}");
         }
     }
@@ -518,7 +551,7 @@ mod tests {
             assert!(globs(plain).is_none(), "{plain}");
         }
         let js = globs("lib/*.js=X-A: b=c").expect("a glob");
-        assert!(js.is_match("lib/a.js") && !js.is_match("a.js"));
+        assert!(js.is_match(b"lib/a.js") && !js.is_match(b"a.js"));
         let parsed = field("*.wasm.gz=Content-Encoding: GZIP").expect("valid");
         assert_eq!(
             (&*parsed.name, &*parsed.value),

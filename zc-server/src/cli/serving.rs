@@ -92,8 +92,8 @@ pub struct ServingArgs {
     /// Cache-Control of paths that match GLOB
     ///
     /// A glob without a slash matches file names in every directory: *.js. One with a slash matches
-    /// paths from the root: /*.js, assets/**. * does not match a slash, ** does. A directory is matched
-    /// as its index file. May be repeated: the first glob that matches is used.
+    /// paths from the root: /*.js, assets/**. * does not match a slash, ** does. ? is one byte, [a-z] one of
+    /// several, {js,css} one of several words. A directory is matched as its index file. May be repeated: the first glob that matches is used.
     #[arg(
         long = "cache-control",
         value_name = "GLOB=VALUE",

@@ -5,7 +5,6 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use globset::GlobMatcher;
 use zc_core::SendMethod;
 use zc_http::Coding;
 
@@ -113,11 +112,39 @@ pub struct ErrorPage {
     pub file: PathBuf,
 }
 
+/// A pattern of paths: `*` stops at slashes, `**` does not, and there are `?`, `[a-z]`, `{a,b}` and `\`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathGlob(String);
+
+impl PathGlob {
+    /// Takes a pattern.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, such as a brace that is not closed.
+    pub fn new(pattern: &str) -> Result<Self, fast_glob::ErrorKind> {
+        // At the start it would stand for all paths that do not match.
+        let pattern = match pattern.strip_prefix('!') {
+            Some(_) => format!("\\{pattern}"),
+            None => pattern.to_owned(),
+        };
+        match fast_glob::validate(&pattern) {
+            Ok(()) => Ok(Self(pattern)),
+            Err(error) => Err(error.kind),
+        }
+    }
+
+    /// Whether it matches `path`, which is below the root and has no slash at its start.
+    pub fn is_match(&self, path: &[u8]) -> bool {
+        fast_glob::glob_match(&self.0, path)
+    }
+}
+
 /// `Cache-Control` for the paths that a glob matches.
 #[derive(Debug, Clone)]
 pub struct CacheControl {
     /// Matched against the path below the root, without a slash at its start.
-    pub glob: GlobMatcher,
+    pub glob: PathGlob,
     /// The value of the field.
     pub value: String,
 }
@@ -126,7 +153,7 @@ pub struct CacheControl {
 #[derive(Debug, Clone)]
 pub struct RateRule {
     /// Matched against the path below the root, without a slash at its start. `None` is for all others.
-    pub glob: Option<GlobMatcher>,
+    pub glob: Option<PathGlob>,
     /// Bytes per second of one connection; `None` for no limit.
     pub bytes_per_second: Option<NonZeroU64>,
 }
@@ -136,7 +163,7 @@ pub struct RateRule {
 pub struct Field {
     /// Matched against the path below the root, without a slash at its start. `None` is for every response.
     /// `Content-Encoding` needs a glob: it says which coding the bytes of these files are in.
-    pub glob: Option<GlobMatcher>,
+    pub glob: Option<PathGlob>,
     /// Its name.
     pub name: String,
     /// Its value. Only `Server` may be empty, and is then not sent.

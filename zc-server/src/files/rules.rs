@@ -1,14 +1,11 @@
 //! Rules of how files become responses: the configuration in the form that requests use.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use globset::GlobMatcher;
 use zc_http::{Coding, Status};
 
 use crate::config::Scheme;
-use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files, RateRule};
+use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files, PathGlob, RateRule};
 use crate::files::mime::{self, Types};
 use crate::rate::RateLimit;
 
@@ -35,7 +32,7 @@ pub(crate) struct Rules {
     pub(crate) spa: Option<Vec<u8>>,
     error_pages: Vec<(u16, Vec<u8>)>,
     cache_control: Vec<CacheControl>,
-    limits: Vec<(GlobMatcher, Option<RateLimit>)>,
+    limits: Vec<(PathGlob, Option<RateLimit>)>,
     limit_of_others: Option<RateLimit>,
     pub(crate) types: Types,
     pub(crate) etags: EntityTags,
@@ -57,9 +54,9 @@ pub(crate) struct Rules {
     /// Fields of responses whose body is the server's own: listings, and messages of errors and redirects.
     pub(crate) own_lines: Vec<u8>,
     /// Fields of files that a glob matches, each as a line of a head.
-    file_lines: Vec<(GlobMatcher, Vec<u8>)>,
+    file_lines: Vec<(PathGlob, Vec<u8>)>,
     /// Content codings of files themselves, by glob.
-    codings: Vec<(GlobMatcher, String)>,
+    codings: Vec<(PathGlob, String)>,
 }
 
 impl Rules {
@@ -149,7 +146,7 @@ impl Rules {
     /// precompressed file is looked for.
     pub(crate) fn own_coding(&self, path: &[u8]) -> Option<&str> {
         let mut codings = self.codings.iter();
-        let configured = codings.find(|(glob, _)| glob.is_match(as_path(path)));
+        let configured = codings.find(|(glob, _)| glob.is_match(path));
         let configured = configured.map(|(_, coding)| coding.as_str());
         configured.or_else(|| mime::coding_of(path))
     }
@@ -157,14 +154,14 @@ impl Rules {
     /// The configured fields of the file at `path`, as lines of a head.
     pub(crate) fn file_lines(&self, path: &[u8]) -> Vec<u8> {
         let lines = self.file_lines.iter();
-        let lines = lines.filter(|(glob, _)| glob.is_match(as_path(path)));
+        let lines = lines.filter(|(glob, _)| glob.is_match(path));
         lines.flat_map(|(_, line)| line).copied().collect()
     }
 
     /// The most that the file at `path` is sent at.
     pub(crate) fn limit(&self, path: &[u8]) -> Option<RateLimit> {
         let mut limits = self.limits.iter();
-        let limit = limits.find(|(glob, _)| glob.is_match(as_path(path)));
+        let limit = limits.find(|(glob, _)| glob.is_match(path));
         limit.map_or(self.limit_of_others, |(_, limit)| *limit)
     }
 
@@ -176,7 +173,7 @@ impl Rules {
     /// The value of `Cache-Control` for a path.
     pub(crate) fn cache_control(&self, path: &[u8]) -> Option<&str> {
         let mut rules = self.cache_control.iter();
-        let rule = rules.find(|rule| rule.glob.is_match(as_path(path)))?;
+        let rule = rules.find(|rule| rule.glob.is_match(path))?;
         Some(&rule.value)
     }
 }
@@ -197,10 +194,6 @@ fn error_pages_of(files: &Files) -> Vec<(u16, Vec<u8>)> {
 
 fn bytes_of(path: &Path) -> Vec<u8> {
     path.as_os_str().as_encoded_bytes().to_vec()
-}
-
-fn as_path(path: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(path))
 }
 
 #[cfg(test)]
@@ -239,7 +232,7 @@ mod tests {
     fn configured_fields_replace_those_of_the_server() {
         let lines = |fields: &[(Option<&str>, &str)]| {
             let fields = fields.iter().map(|(glob, name)| Field {
-                glob: glob.map(|glob| globset::Glob::new(glob).expect("a glob").compile_matcher()),
+                glob: glob.map(|glob| PathGlob::new(glob).expect("a glob")),
                 name: (*name).to_owned(),
                 value: "x".to_owned(),
             });

@@ -102,14 +102,14 @@ fn in_clear(config: &Config) -> impl Iterator<Item = Bind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::files::CacheControl;
+    use crate::config::files::{CacheControl, PathGlob};
 
     #[test]
     fn values_for_shared_caches_are_told() {
         let files = |value: &str| Files {
             auth_file: Some("/users".into()),
             cache_control: vec![CacheControl {
-                glob: globset::Glob::new("*").expect("a glob").compile_matcher(),
+                glob: PathGlob::new("*").expect("a glob"),
                 value: value.to_owned(),
             }],
             ..Files::default()

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_long_ago_is_forgotten() {
-        let hasher = std::hash::RandomState::new();
+        let hasher = hashbrown::DefaultHashBuilder::default();
         let mut doorkeeper = Doorkeeper::new(64);
         doorkeeper.insert(hasher.hash_one("old"));
         for n in 0..10_000 {

@@ -24,9 +24,9 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use doorkeeper::Doorkeeper;
@@ -90,7 +90,7 @@ pub(crate) struct ResponseCache {
     bounds: Bounds,
     /// How many entries there may be now: fewer than by `bounds` after descriptors ran out.
     room: usize,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     table: HashTable<u32>,
     entries: Slab<Entry>,
     /// The weights of all entries.
@@ -132,7 +132,7 @@ impl ResponseCache {
         Self {
             bounds,
             room: bounds.entries,
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             table: HashTable::new(),
             entries: Slab::new(),
             bytes: 0,
