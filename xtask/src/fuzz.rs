@@ -76,15 +76,11 @@ impl Fuzzers {
     const PACKAGE: &str = "fuzz";
 
     fn find() -> anyhow::Result<Self> {
-        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
-            .context("CARGO_MANIFEST_DIR is not set; run this with cargo xtask")?;
-        let root = Path::new(&manifest)
-            .parent()
-            .context("cannot find the repository")?;
+        let root = artifacts::root();
         let scratch = artifacts::target_directory()?.join("fuzz");
-        let scratch = scratch.strip_prefix(root).unwrap_or(&scratch).to_owned();
+        let scratch = scratch.strip_prefix(&root).unwrap_or(&scratch).to_owned();
         Ok(Self {
-            root: root.to_owned(),
+            root,
             binaries: scratch.join(host()?).join("release"),
             scratch,
         })
