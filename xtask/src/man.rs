@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(out: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn write(out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(out)
         .with_context(|| format!("cannot create the directory {}", out.display()))?;
     let server = zc_server::Args::command();
