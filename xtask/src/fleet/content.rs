@@ -11,12 +11,13 @@ use super::load::{FIRST, SECOND};
 use super::network::run;
 
 /// Small files on an ordinary disk.
-const ORDINARY: u16 = 448;
-/// Small files on the file system that can hang, and their length in bytes.
-pub(super) const SLOW: u16 = 64;
-pub(super) const SLOW_BYTES: u64 = 4 << 10;
-/// All small files.
-pub(super) const KEYS: u16 = ORDINARY + SLOW;
+const ORDINARY: u16 = 512;
+/// Small files on the file system that can hang, and their length in bytes. There are many, so that for minutes no
+/// request for one of them finds it in memory.
+pub(super) const SLOW: u16 = 16384;
+pub(super) const SLOW_BYTES: u64 = 1 << 10;
+/// Of so many requests one is for a file that can hang.
+const SLOW_EVERY: u64 = 8;
 /// Large files.
 pub(super) const LARGE: u64 = 4;
 /// What is written in one call, in bytes.
@@ -141,13 +142,20 @@ impl Content {
 }
 
 impl Small {
-    /// The key of a request, by its number: all keys in turn, in another order in each round.
+    /// The key of a request, by its number: of each kind all in turn, the ordinary ones in another order in each
+    /// round.
     #[expect(clippy::unused_self, reason = "the keys are those of these files")]
     pub(super) fn key_of(&self, number: u64) -> u16 {
-        let (round, step) = (number / u64::from(KEYS), number % u64::from(KEYS));
+        let (ordinary, slow) = (u64::from(ORDINARY), u64::from(SLOW));
+        if number.is_multiple_of(SLOW_EVERY) {
+            return ORDINARY + (number / SLOW_EVERY % slow) as u16;
+        }
+        // Without gaps.
+        let number = number - number / SLOW_EVERY - 1;
+        let (round, step) = (number / ordinary, number % ordinary);
         // An odd factor permutes the keys, of which there is a power of two.
         let factor = 2 * (round % 101) + 1;
-        ((step * factor + round) % u64::from(KEYS)) as u16
+        ((step * factor + round) % ordinary) as u16
     }
 
     /// The request target of a key.
@@ -270,13 +278,21 @@ mod tests {
     #[test]
     fn each_round_asks_for_each_key_once() {
         let small = Small { bodies: Vec::new() };
-        for round in [0, 1, 57, 1000] {
-            let numbers = (0..u64::from(KEYS)).map(|step| round * u64::from(KEYS) + step);
-            let keys: BTreeSet<u16> = numbers.map(|number| small.key_of(number)).collect();
-            assert_eq!(keys.len(), usize::from(KEYS), "round {round}");
+        let keys: Vec<u16> = (0..u64::from(SLOW) * SLOW_EVERY)
+            .map(|number| small.key_of(number))
+            .collect();
+        let (slow, ordinary): (Vec<u16>, Vec<u16>) = keys.iter().partition(|key| **key >= ORDINARY);
+        assert_eq!(
+            slow.iter().collect::<BTreeSet<_>>().len(),
+            usize::from(SLOW)
+        );
+        for (round, keys) in ordinary.chunks_exact(usize::from(ORDINARY)).enumerate() {
+            let keys: BTreeSet<&u16> = keys.iter().collect();
+            assert_eq!(keys.len(), usize::from(ORDINARY), "round {round}");
         }
         assert_eq!(small.target(0), "/small/0.bin");
-        assert_eq!(small.target(KEYS - 1), format!("/slow/{}.bin", SLOW - 1));
+        let last = ORDINARY + SLOW - 1;
+        assert_eq!(small.target(last), format!("/slow/{}.bin", SLOW - 1));
     }
 
     #[test]

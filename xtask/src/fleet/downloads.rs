@@ -61,6 +61,8 @@ pub(super) struct Source {
     /// Where files are downloaded to.
     pub(super) directory: PathBuf,
     pub(super) bytes_per_second: u64,
+    /// Loops with each tool.
+    pub(super) loops: u8,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Tool {
 }
 
 impl Downloads {
-    /// Starts a loop with each tool. Times count from `began`.
+    /// Starts the loops with each tool. Times count from `began`.
     pub(super) fn start(began: Instant, source: Source) -> Self {
         let shared = Arc::new(Shared {
             began,
@@ -90,13 +92,15 @@ impl Downloads {
             is_over: AtomicBool::new(false),
             done: Mutex::new(Vec::new()),
         });
-        let threads = [Tool::Curl, Tool::Aria2].map(|tool| {
+        let each = |number| [(Tool::Curl, number), (Tool::Aria2, number)];
+        let loops = (0..shared.source.loops).flat_map(each);
+        let threads = loops.map(|(tool, number)| {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.run(tool))
+            thread::spawn(move || shared.run(tool, number))
         });
         Self {
+            threads: threads.collect(),
             shared,
-            threads: threads.into(),
         }
     }
 
@@ -124,11 +128,13 @@ impl Shared {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    fn run(&self, tool: Tool) {
+    fn run(&self, tool: Tool, of_tool: u8) {
+        let name = format!("{}-{of_tool}", tool.name());
         // The two tools are not to ask for the same file at the same time.
-        let mut number = if tool == Tool::Curl { 0 } else { LARGE / 2 };
+        let first = if tool == Tool::Curl { 0 } else { LARGE / 2 };
+        let mut number = (first + u64::from(of_tool)) % LARGE;
         while !self.is_over() {
-            if let Some(download) = self.download(tool, number) {
+            if let Some(download) = self.download(tool, &name, number) {
                 self.lock().push(download);
             }
             number = (number + 1) % LARGE;
@@ -136,9 +142,9 @@ impl Shared {
     }
 
     /// Downloads one file; `None` when the run ends before.
-    fn download(&self, tool: Tool, number: u64) -> Option<Download> {
-        let path = self.source.directory.join(tool.name());
-        let log = self.source.directory.join(format!("{}.log", tool.name()));
+    fn download(&self, tool: Tool, name: &str, number: u64) -> Option<Download> {
+        let path = self.source.directory.join(name);
+        let log = self.source.directory.join(format!("{name}.log"));
         for left in [&path, &log] {
             let _ = fs::remove_file(left);
         }

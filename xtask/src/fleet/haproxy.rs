@@ -35,9 +35,9 @@ pub(super) struct Haproxy {
 /// What it did for requests that failed at a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counters {
-    /// Sent once more.
+    /// Sent to the same node once more.
     pub(super) retries: u64,
-    /// Of these, sent to another node.
+    /// Sent to another node.
     pub(super) redispatches: u64,
 }
 

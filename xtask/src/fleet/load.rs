@@ -20,7 +20,7 @@ const REQUESTS_OF_CONNECTION: u32 = 20;
 /// How long a client waits for a response.
 const RESPONSE_MAX: Duration = Duration::from_secs(30);
 /// Of so many requests one goes to the nodes by HTTPS.
-const TLS_EVERY: u64 = 8;
+const TLS_EVERY: u64 = 5;
 
 /// Which releases may be answered with: a bit for each.
 pub(super) const FIRST: u8 = 1;

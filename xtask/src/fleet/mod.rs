@@ -93,6 +93,11 @@ struct Options {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     large_mb: u32,
 
+    /// Loops of downloads with curl, and as many with aria2. Nodes with downloads have less room for small requests,
+    /// by the bounds of their load: 0 shows what consistent hashing alone does
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=16))]
+    downloads: u8,
+
     /// Run only these events, separated by commas; a quiet time is always first
     #[arg(long, value_delimiter = ',', value_parser = event_names())]
     only: Vec<String>,
@@ -194,6 +199,7 @@ fn run_once(
         event_seconds: options.event_seconds,
         drain_delay_seconds: options.drain_delay,
         large_bytes: options.large_bytes(),
+        loops: options.downloads,
         interrupted: outcome.is_err(),
         events,
         records: fleet.load.records(),
@@ -332,6 +338,7 @@ impl Fleet {
             originals: content.path("large"),
             directory,
             bytes_per_second: options.rate.0 / 8 / DOWNLOAD_PART,
+            loops: options.downloads,
         };
         let began = Instant::now();
         let fleet = Self {

@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) event_seconds: f64,
     pub(super) drain_delay_seconds: f64,
     pub(super) large_bytes: u64,
+    /// Loops of downloads with each tool.
+    pub(super) loops: u8,
     /// Whether it was ended by Ctrl-C or by a fault, before the last event.
     pub(super) interrupted: bool,
     pub(super) events: Vec<(Event, Happened, Counters)>,
@@ -112,10 +114,11 @@ impl Run {
         // A `String` takes every write.
         let _ = writeln!(
             out,
-            "Links of {}, {} small requests due each second, downloads of {} MB by curl and aria2, events of {} s \
-             or longer, a drain delay of {} s.\n",
+            "Links of {}, {} small requests due each second, {} loops of downloads of {} MB with curl and as many with \
+             aria2, events of {} s or longer, a drain delay of {} s.\n",
             self.rate,
             self.requests_per_second,
+            self.loops,
             self.large_bytes / 1_000_000,
             self.event_seconds,
             self.drain_delay_seconds
@@ -123,7 +126,7 @@ impl Run {
         if self.interrupted {
             out += "The run was interrupted.\n\n";
         }
-        out += "| event | s | requests | failed | HAProxy: retried, of these elsewhere | repeated by clients | \
+        out += "| event | s | requests | failed | HAProxy: retries at the node, at another | repeated by clients | \
                 keys moved | requests moved | p50 ms | p99 ms | max ms | downloads | resumes | bytes |\n\
                 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n";
         let rows = self.events.iter().zip(self.figures());
@@ -145,7 +148,7 @@ impl Run {
             "type": "run", "date": about.date, "commit": about.commit, "command": about.command,
             "machine": about.machine, "nodes": self.nodes, "rate": self.rate,
             "requests_per_second": self.requests_per_second, "event_seconds": self.event_seconds,
-            "drain_delay_seconds": self.drain_delay_seconds, "large_bytes": self.large_bytes,
+            "drain_delay_seconds": self.drain_delay_seconds, "loops": self.loops, "large_bytes": self.large_bytes,
             "interrupted": self.interrupted,
         })];
         let rows = self.events.iter().zip(self.figures());
@@ -269,8 +272,9 @@ pub(super) fn page(about: &About, runs: &[Run], pictures: &[String]) -> String {
         "# Nodes behind HAProxy while things go wrong\n\n{}, commit {}, {}.\n\n    {}\n\n\
          A small request has failed if its response was not 200 with exactly the expected bytes. Its latency counts \
          from the time at which it was due. A key is the path of a small file, and it has moved if another node than \
-         in the quiet time answered for it; where nodes have their turns, the figure is the mean of the turns. Of \
-         HAProxy, what an old worker did after a reload is not counted. A resume of aria2 is one of its four \
+         in the quiet time answered for it; where nodes have their turns, the figure is the mean of the turns. \
+         Downloads count for the bounds of a node's load: keys move away from a node that has many, in quiet times \
+         too. Of HAProxy, what an old worker did after a reload is not counted. A resume of aria2 is one of its four \
          connections.\n\n",
         about.date, about.commit, about.machine, about.command
     );
@@ -340,6 +344,7 @@ pub(super) mod tests {
             event_seconds: 2.0,
             drain_delay_seconds: 3.0,
             large_bytes: 50_000_000,
+            loops: 1,
             interrupted: false,
             events: vec![
                 (
