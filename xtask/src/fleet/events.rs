@@ -17,6 +17,8 @@ const END_MAX: Duration = Duration::from_secs(90);
 const UP_MAX: Duration = Duration::from_secs(60);
 /// How long a node follows the old link after it was replaced: `--cache-ttl`, and half of it more.
 const FOLLOWS: Duration = Duration::from_millis(1500);
+/// After an event: requests that it held up end meanwhile, and count for it.
+const SETTLES: Duration = Duration::from_secs(1);
 /// The serial number of the second certificates.
 const SECOND_SERIAL: u32 = 2;
 /// A slow node has this part of its rate.
@@ -128,6 +130,7 @@ impl Fleet {
         }
         self.wait(self.event.saturating_sub(began.elapsed()))?;
         self.wait_until_all_are_up()?;
+        self.wait(SETTLES)?;
         happened.window.to = self.elapsed();
         Ok(happened)
     }
