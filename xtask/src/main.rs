@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod ci;
 mod dist;
+mod fleet;
 mod fuzz;
 mod man;
 mod markdown;
@@ -22,6 +23,7 @@ Tasks:
   book [ARGS]      make the book in target/book, or run its commands; see book --help
   ci [ARGS]        run the gates, or the fast ones with --quick; see ci --help
   dist [ARGS]      make the packages: tarball, .deb, image, SBOM; see dist --help
+  fleet [ARGS]     run nodes behind HAProxy while they are killed or cut off; see fleet --help
   fuzz [ARGS]      run the fuzzers; see fuzz --help
   man [ARGS]       write the man pages; see man --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
         Some("dist") => dist::run(&rest),
+        Some("fleet") => fleet::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("man") => man::run(&rest),
         Some("pictures") => pictures::run(&rest),
