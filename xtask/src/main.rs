@@ -4,6 +4,7 @@ mod artifacts;
 mod bench;
 mod book;
 mod ci;
+mod fleet;
 mod fuzz;
 mod man;
 mod markdown;
@@ -20,6 +21,7 @@ Tasks:
   bench [ARGS]     measure zc and other servers, and write a report; see bench --help
   book [ARGS]      make the book in target/book, or run its commands; see book --help
   ci [ARGS]        run the gates, or the fast ones with --quick; see ci --help
+  fleet [ARGS]     predict what many nodes behind HAProxy do; see fleet --help
   fuzz [ARGS]      run the fuzzers; see fuzz --help
   man [ARGS]       write the man pages; see man --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("book") => book::run(&rest),
         Some("ci") => ci::run(&rest),
+        Some("fleet") => fleet::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("man") => man::run(&rest),
         Some("pictures") => pictures::run(&rest),
