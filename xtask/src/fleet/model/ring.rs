@@ -239,4 +239,21 @@ mod tests {
         // 2,048,000 points times 150,000 places are 71.5 times 2³².
         assert!((70..=72).contains(&unlimited.count()));
     }
+
+    #[test]
+    fn a_thousand_nodes_exceed_their_limit_as_with_a_real_haproxy() {
+        let ring = Ring::new(1_000);
+        let mut loads = Loads::new(1_000, 150);
+        for _ in 0..3_000 {
+            let node = ring.node_with_room(key("/hot"), &loads);
+            loads.begin(node);
+        }
+        // Of HAProxy 2.6.12, which held all 3,000 requests.
+        assert_eq!(loads.served()[468], 12);
+        assert_eq!(loads.served().iter().max(), Some(&12));
+        assert_eq!(
+            loads.served().iter().filter(|count| **count > 0).count(),
+            668
+        );
+    }
 }

@@ -59,7 +59,10 @@ impl Section {
     fn lines(self, factor: u32, operation: &Operation) -> String {
         match self {
             Self::Hashed => "  default-server".to_owned(),
-            Self::Bounded => format!("  hash-balance-factor {factor}\n  default-server"),
+            // Heads of responses that are held back are sent at once, and not after 200 ms.
+            Self::Bounded => {
+                format!("  option http-no-delay\n  hash-balance-factor {factor}\n  default-server")
+            }
             Self::Checked => format!(
                 "  retries 0\n  option httpchk GET /readyz\n  http-check expect status 200\n  default-server check \
                  inter {} fastinter {} fall {checks} rise {checks}",
