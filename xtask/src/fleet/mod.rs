@@ -9,6 +9,7 @@ mod haproxy;
 mod http;
 mod load;
 mod measure;
+mod model;
 mod network;
 mod node;
 mod process;
@@ -65,7 +66,8 @@ const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 #[command(
     name = "cargo xtask fleet",
     bin_name = "cargo xtask fleet",
-    max_term_width = 80
+    max_term_width = 80,
+    after_help = "With --model in front, nothing is run but a model of up to 10,000 nodes: see --model --help."
 )]
 struct Options {
     /// Numbers of nodes, separated by commas: a run for each
@@ -135,6 +137,11 @@ struct Fleet {
 
 /// Runs what the command line asks for.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "--model"
+    {
+        return model::run(rest);
+    }
     let name = "cargo xtask fleet".to_owned();
     let mut options = Options::parse_from(std::iter::once(&name).chain(arguments));
     if options.quick {
