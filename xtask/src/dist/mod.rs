@@ -18,8 +18,9 @@ use tree::Tree;
 
 /// The version of the server, and so of its packages.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Where the layout is, below the target directory: the assets of the `.deb` in zc-server/Cargo.toml say so too.
-const TREE: &str = "dist/tree";
+/// Where the layout is, from the root, whatever `CARGO_TARGET_DIR` is: the assets of the `.deb` in zc-server/Cargo.toml
+/// say so too.
+const TREE: &str = "target/dist/tree";
 /// What cargo is extended with, and in which version.
 const TOOLS: [(&str, &str); 2] = [("cargo-deb", "3.8.0"), ("cargo-cyclonedx", "0.5.9")];
 
@@ -53,7 +54,7 @@ enum Package {
     Deb,
     /// A container image, by podman or docker
     Image,
-    /// The crates that the binary is built from, as CycloneDX, by cargo-cyclonedx
+    /// The crates that the binary is built from, and some of features that are off, as CycloneDX, by cargo-cyclonedx
     Sbom,
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let binary = static_binary()?;
     let job = Job {
-        tree: Tree::lay_out(&target.join(TREE), &binary)?,
+        tree: Tree::lay_out(&root().join(TREE), &binary)?,
         name: format!("zc-server-{VERSION}-{}-linux", std::env::consts::ARCH),
         epoch: epoch()?,
         out,
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 /// The server as a program that needs no C library of the system.
 fn static_binary() -> anyhow::Result<PathBuf> {
     // With a target, the flags are not those of build scripts and procedural macros, which are libraries to load.
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let triple = triple();
     let arguments = [
         "build",
         "--release",
@@ -199,17 +200,33 @@ impl Job {
 
     fn sbom(&self) -> anyhow::Result<PathBuf> {
         let name = format!("{}.cdx", self.name);
-        let package = root().join("zc-server");
-        let arguments = ["cyclonedx", "--format", "json", "--no-build-deps"];
+        let triple = triple();
+        let arguments = [
+            "cyclonedx",
+            "--format",
+            "json",
+            "--spec-version",
+            "1.5",
+            "--no-build-deps",
+            "--target",
+            &triple,
+            "--override-filename",
+            &name,
+        ];
         let mut command = crate::cargo_command(&arguments, &[]);
-        command.args(["--override-filename", &name]);
-        command.current_dir(&package);
+        command.current_dir(root().join("zc-server"));
         self.succeed_in_cargo(&mut command)?;
-        // It is written beside the manifest.
+        // One is written beside the manifest of each package, and that of the server is wanted.
         let file = format!("{name}.json");
-        let (made, path) = (package.join(&file), self.out.join(&file));
-        fs::copy(&made, &path).with_context(|| format!("no {}", made.display()))?;
-        fs::remove_file(&made)?;
+        let path = self.out.join(&file);
+        fs::copy(root().join("zc-server").join(&file), &path)
+            .context("cargo-cyclonedx has written nothing")?;
+        for entry in fs::read_dir(root())? {
+            let made = entry?.path().join(&file);
+            if made.is_file() {
+                fs::remove_file(made)?;
+            }
+        }
         Ok(path)
     }
 
@@ -257,6 +274,11 @@ fn epoch() -> anyhow::Result<String> {
         "git has no commit: set SOURCE_DATE_EPOCH to the time of the packages"
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What is built for: this machine.
+fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 fn debian_architecture() -> &'static str {

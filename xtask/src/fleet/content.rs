@@ -144,8 +144,7 @@ impl Content {
 impl Small {
     /// The key of a request, by its number: of each kind all in turn, the ordinary ones in another order in each
     /// round.
-    #[expect(clippy::unused_self, reason = "the keys are those of these files")]
-    pub(super) fn key_of(&self, number: u64) -> u16 {
+    pub(super) fn key_of(number: u64) -> u16 {
         let (ordinary, slow) = (u64::from(ORDINARY), u64::from(SLOW));
         if number.is_multiple_of(SLOW_EVERY) {
             return ORDINARY + (number / SLOW_EVERY % slow) as u16;
@@ -159,8 +158,7 @@ impl Small {
     }
 
     /// The request target of a key.
-    #[expect(clippy::unused_self, reason = "the keys are those of these files")]
-    pub(super) fn target(&self, key: u16) -> String {
+    pub(super) fn target(key: u16) -> String {
         match key.checked_sub(ORDINARY) {
             None => format!("/small/{key}.bin"),
             Some(number) => format!("/slow/{number}.bin"),
@@ -277,9 +275,8 @@ mod tests {
 
     #[test]
     fn each_round_asks_for_each_key_once() {
-        let small = Small { bodies: Vec::new() };
         let keys: Vec<u16> = (0..u64::from(SLOW) * SLOW_EVERY)
-            .map(|number| small.key_of(number))
+            .map(Small::key_of)
             .collect();
         let (slow, ordinary): (Vec<u16>, Vec<u16>) = keys.iter().partition(|key| **key >= ORDINARY);
         assert_eq!(
@@ -290,9 +287,9 @@ mod tests {
             let keys: BTreeSet<&u16> = keys.iter().collect();
             assert_eq!(keys.len(), usize::from(ORDINARY), "round {round}");
         }
-        assert_eq!(small.target(0), "/small/0.bin");
+        assert_eq!(Small::target(0), "/small/0.bin");
         let last = ORDINARY + SLOW - 1;
-        assert_eq!(small.target(last), format!("/slow/{}.bin", SLOW - 1));
+        assert_eq!(Small::target(last), format!("/slow/{}.bin", SLOW - 1));
     }
 
     #[test]

@@ -113,13 +113,13 @@ impl Shared {
                 .interval
                 .saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
             thread::sleep(due.saturating_sub(self.began.elapsed()));
-            let key = self.small.key_of(number);
+            let key = Small::key_of(number);
             let way = usize::from(number.is_multiple_of(TLS_EVERY));
             let allowed = self.releases.load(Ordering::SeqCst);
             let (answer, repeated) = ask(
                 &mut connections[way],
                 self.addresses[way],
-                &self.small.target(key),
+                &Small::target(key),
             );
             let allowed = allowed | self.releases.load(Ordering::SeqCst);
             let latency = self.began.elapsed().saturating_sub(due);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use nix::unistd::getuid;
@@ -173,7 +173,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     write(&out, &about, &runs)?;
     outcome?;
     let faults: u64 = runs.iter().map(Run::faults).sum();
-    println!("{faults} requests failed or had unexpected bytes");
+    ensure!(
+        faults == 0,
+        "{faults} requests failed, or downloads had other bytes"
+    );
+    println!("no request failed, and every byte was as expected");
     Ok(())
 }
 
@@ -321,6 +325,13 @@ impl Fleet {
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let files = options.files.clone().unwrap_or_else(std::env::temp_dir);
+        // Paths are words of commands.
+        let has_space = files.to_string_lossy().contains(char::is_whitespace);
+        ensure!(
+            !has_space,
+            "{} has a space: name another directory by --files",
+            files.display()
+        );
         let content = Content::make(&files, options.large_bytes())?;
         let mut nodes = Vec::new();
         for number in 1..=count {

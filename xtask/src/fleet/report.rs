@@ -114,12 +114,12 @@ impl Run {
         // A `String` takes every write.
         let _ = writeln!(
             out,
-            "Links of {}, {} small requests due each second, {} loops of downloads of {} MB with curl and as many with \
+            "Links of {}, {} small requests due each second, loops of downloads of {} MB, {} with curl and as many with \
              aria2, events of {} s or longer, a drain delay of {} s.\n",
             self.rate,
             self.requests_per_second,
-            self.loops,
             self.large_bytes / 1_000_000,
+            self.loops,
             self.event_seconds,
             self.drain_delay_seconds
         );
@@ -206,7 +206,7 @@ impl Run {
         seconds.into_iter().map(with_p99).collect()
     }
 
-    /// Whether a request failed, or a download had other bytes.
+    /// How many requests failed, and how many downloads had other bytes.
     pub(super) fn faults(&self) -> u64 {
         let figures = self.figures();
         let faults = figures.iter().map(|event| failed(event) + event.unequal);

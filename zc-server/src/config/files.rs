@@ -112,7 +112,7 @@ pub struct ErrorPage {
     pub file: PathBuf,
 }
 
-/// A pattern of paths: `*` stops at slashes, `**` does not, and there are `?`, `[a-z]`, `{a,b}` and `\`.
+/// A pattern of paths: `*` stops at slashes, `**` does not, `?` is one byte, and there are `[a-z]`, `{a,b}` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathGlob(String);
 

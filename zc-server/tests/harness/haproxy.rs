@@ -38,9 +38,7 @@ impl Haproxy {
         let log = home.path("haproxy.log");
         let output = File::create(&log).expect("a log");
         let mut command = Command::new("/usr/sbin/haproxy");
-        command
-            .args(["-db", "-q", "-f"])
-            .arg(home.path("haproxy.cfg"));
+        command.args(["-db", "-f"]).arg(home.path("haproxy.cfg"));
         command
             .stdin(Stdio::null())
             .stderr(output.try_clone().expect("a descriptor"))
@@ -65,7 +63,8 @@ impl Drop for Haproxy {
         if thread::panicking() {
             let ended = self.child.try_wait();
             let log = fs::read_to_string(&self.log);
-            eprintln!("haproxy at {}, {ended:?}: {log:?}", self.address);
+            let log = log.unwrap_or_default();
+            eprintln!("haproxy at {}, {ended:?}, had logged:\n{log}", self.address);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
