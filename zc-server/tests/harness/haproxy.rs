@@ -1,39 +1,35 @@
 //! HAProxy in front of a server.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use super::clients::Home;
+use super::reserved::Reserved;
 use super::wait_until;
 
 /// A running HAProxy, ended when it is dropped. A test that fails shows its log.
 pub(crate) struct Haproxy {
     child: Child,
     log: PathBuf,
+    _port: Reserved,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
 
-/// Each has an address of its own, as each nginx has.
-static STARTED: AtomicU8 = AtomicU8::new(1);
-
 impl Haproxy {
     /// Starts one whose only section, which listens, has these lines.
     pub(crate) fn start(home: &Home, lines: &str) -> Self {
-        let own = Ipv4Addr::new(127, 78, 0, STARTED.fetch_add(1, Ordering::Relaxed));
-        let listener = TcpListener::bind((own, 0)).expect("a port");
-        let address = listener.local_addr().expect("bound");
+        let port = Reserved::at(Ipv4Addr::new(127, 78, 0, 1));
+        let address = port.address;
         let configuration = format!(
             "global\n  maxconn 256\n  log stdout format raw local0\n\
              defaults\n  log global\n  option tcplog\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n\
              listen one\n  bind {address}\n{lines}"
         );
         home.write("haproxy.cfg", configuration.as_bytes());
-        drop(listener);
         // In the foreground, without a second process.
         let log = home.path("haproxy.log");
         let output = File::create(&log).expect("a log");
@@ -47,6 +43,7 @@ impl Haproxy {
         let mut haproxy = Self {
             child,
             log,
+            _port: port,
             address,
         };
         wait_until("haproxy listens", || {

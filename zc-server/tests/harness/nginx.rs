@@ -1,27 +1,26 @@
 //! nginx in front of a server.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::clients::{Home, say_missing};
+use super::reserved::Reserved;
 use super::wait_until;
 
-/// A running nginx, ended with its worker when it is dropped.
+/// A running nginx, ended with its worker when it is dropped. A test that fails shows its log.
 pub(crate) struct Nginx {
     master: Child,
+    log: PathBuf,
+    _port: Reserved,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
-
-/// Each has an address of its own: between finding a free port and listening on it, some server of another
-/// test could take the port.
-static STARTED: AtomicU8 = AtomicU8::new(1);
 
 impl Nginx {
     /// Starts one whose only server has `locations`, with its files in `home`.
@@ -57,11 +56,9 @@ impl Nginx {
     fn start_with(home: &Home, block: impl FnOnce(SocketAddr) -> String) -> Self {
         let directory = home.path(".");
         // Started by root, it serves as somebody who must reach its files.
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))
-            .expect("chmod");
-        let own = Ipv4Addr::new(127, 77, 0, STARTED.fetch_add(1, Ordering::Relaxed));
-        let listener = TcpListener::bind((own, 0)).expect("a port");
-        let address = listener.local_addr().expect("bound");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("chmod");
+        let port = Reserved::at(Ipv4Addr::new(127, 77, 0, 1));
+        let address = port.address;
         let block = block(address);
         // A module is loaded before anything else.
         let (modules, block) = match block.split_once('\n') {
@@ -74,7 +71,6 @@ impl Nginx {
             directory.display(),
         );
         home.write("nginx.conf", configuration.as_bytes());
-        drop(listener);
         let path = home.path("nginx.conf");
         let master = Command::new("nginx")
             .args(["-c", path.to_str().expect("UTF-8")])
@@ -83,8 +79,17 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx starts");
-        let nginx = Self { master, address };
-        wait_until("nginx listens", || TcpStream::connect(address).is_ok());
+        let mut nginx = Self {
+            master,
+            log: home.path("error.log"),
+            _port: port,
+            address,
+        };
+        wait_until("nginx listens", || {
+            let ended = nginx.master.try_wait().expect("our own child");
+            assert!(ended.is_none(), "nginx ended: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
         nginx
     }
 
@@ -95,6 +100,11 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let ended = self.master.try_wait();
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("nginx at {}, {ended:?}, had logged:\n{log}", self.address);
+        }
         // By this signal it takes its worker along.
         let _ = kill(
             Pid::from_raw(self.master.id().cast_signed()),

@@ -1,6 +1,6 @@
 //! The dashboard of the book, asked of a Prometheus that scrapes a server.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Watched;
 use crate::harness::clients::Home;
+use crate::harness::reserved::Reserved;
 use crate::harness::{Client, wait_until};
 
 const DASHBOARD: &str = include_str!("../../../../docs/src/grafana-dashboard.json");
@@ -15,15 +16,14 @@ const DASHBOARD: &str = include_str!("../../../../docs/src/grafana-dashboard.jso
 /// A running Prometheus, ended when it is dropped.
 struct Prometheus {
     child: Child,
-    address: SocketAddr,
+    port: Reserved,
 }
 
 impl Prometheus {
     /// Starts one that scrapes `target` five times a second.
     fn start(home: &Home, target: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::new(127, 80, 0, 1), 0)).expect("a port");
-        let address = listener.local_addr().expect("bound");
-        drop(listener);
+        let port = Reserved::at(Ipv4Addr::new(127, 80, 0, 1));
+        let address = port.address;
         let configuration = format!(
             "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
              scrape_configs:\n\
@@ -38,7 +38,7 @@ impl Prometheus {
         command.arg(format!("--web.listen-address={address}"));
         let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = quiet.spawn().expect("prometheus starts");
-        let mut prometheus = Self { child, address };
+        let mut prometheus = Self { child, port };
         wait_until("prometheus is ready", || {
             let ended = prometheus.child.try_wait().expect("our own child");
             assert!(ended.is_none(), "prometheus ended: {ended:?}");
@@ -48,7 +48,7 @@ impl Prometheus {
     }
 
     fn get(&self, target: &str) -> (u16, Vec<u8>) {
-        let stream = TcpStream::connect(self.address).expect("it listens");
+        let stream = TcpStream::connect(self.port.address).expect("it listens");
         let response = Client::plain(stream).get(target);
         (response.status, response.body)
     }

@@ -1,6 +1,6 @@
 //! Nodes that serve copies of the same files, behind HAProxy.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{Node, ask, by_http};
 use crate::harness::clients::Home;
 use crate::harness::haproxy::Haproxy;
+use crate::harness::reserved::Reserved;
 use crate::harness::{Client, binary, temp_root, wait_until};
 
 pub(super) const NODES: usize = 3;
@@ -17,6 +18,7 @@ pub(super) const NODES: usize = 3;
 struct Member {
     address: SocketAddr,
     admin: SocketAddr,
+    _ports: [Reserved; 2],
     root: PathBuf,
     node: Option<Node>,
 }
@@ -48,11 +50,8 @@ impl Cluster {
             let root = roots.path().join(number.to_string());
             std::fs::create_dir(&root).expect("a directory");
             targets = fill(&root);
-            let held = [(); 2].map(|()| {
-                TcpListener::bind((Ipv4Addr::new(127, 82, network, number + 1), 0)).expect("a port")
-            });
-            let [address, admin] = held.each_ref().map(|one| one.local_addr().expect("bound"));
-            drop(held);
+            let ports = [(); 2].map(|()| Reserved::at(Ipv4Addr::new(127, 82, network, number + 1)));
+            let [address, admin] = ports.each_ref().map(|port| port.address);
             lines += &format!(
                 "  server node{number} {address} id {} addr {} port {}\n",
                 number + 1,
@@ -62,6 +61,7 @@ impl Cluster {
             let mut member = Member {
                 address,
                 admin,
+                _ports: ports,
                 root,
                 node: None,
             };

@@ -1,7 +1,7 @@
 //! Sockets that another process has opened: `LISTEN_FDS`, and servers that take over from each other by them.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::{Load, Node, Speak, by_http, by_https};
 use crate::harness::bounded::run_to_end;
 use crate::harness::clients::Home;
+use crate::harness::reserved::Reserved;
 use crate::harness::tls::CertificateFiles;
 use crate::harness::{Client, binary, temp_root, wait_until};
 
@@ -251,10 +252,8 @@ fn systemd_starts_it_by_the_first_connection() {
     let root = temp_root();
     std::fs::write(root.path().join("f"), b"found").expect("a file");
     let certificate = CertificateFiles::write();
-    // Free ports, on an address that nothing else here has.
-    let held = [(); 3].map(|()| TcpListener::bind("127.80.0.1:0").expect("a port"));
-    let [http, https, admin] = held.each_ref().map(|one| one.local_addr().expect("bound"));
-    drop(held);
+    let ports = [(); 3].map(|()| Reserved::at(Ipv4Addr::new(127, 80, 0, 1)));
+    let [http, https, admin] = ports.each_ref().map(|port| port.address);
     let mut command = Command::new("systemd-socket-activate");
     for address in [http, https, admin] {
         command.arg("-l").arg(address.to_string());
