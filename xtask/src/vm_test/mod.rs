@@ -37,6 +37,9 @@ struct Suite {
     name: &'static str,
     /// Whether the task fails where it cannot be had.
     is_required: bool,
+    /// What is passed over unless the kernel or a test is named: `ends` takes most of the time, and waits for readers more than for
+    /// what differs between these kernels.
+    skips: &'static str,
 }
 
 const SUITES: [Suite; 3] = [
@@ -44,17 +47,20 @@ const SUITES: [Suite; 3] = [
         kernel: "6.1",
         name: "bookworm",
         is_required: true,
+        skips: "",
     },
     Suite {
         kernel: "6.12",
         name: "bookworm-backports",
         is_required: false,
+        skips: "",
     },
     // From 6.14 on, new keys can be set.
     Suite {
         kernel: "newest",
         name: "trixie-backports",
         is_required: false,
+        skips: "--skip ends:: --skip the_tail",
     },
 ];
 
@@ -90,6 +96,23 @@ struct Options {
     filter: Option<String>,
 }
 
+/// Which tests a kernel is to run, as arguments of their programs.
+#[derive(Debug, Clone, Copy)]
+struct Tests<'a> {
+    filter: Option<&'a str>,
+    skips: &'static str,
+}
+
+impl Options {
+    fn tests(&self, suite: &Suite) -> Tests<'_> {
+        let is_named = self.filter.is_some() || !self.kernel.is_empty();
+        Tests {
+            filter: self.filter.as_deref(),
+            skips: if is_named { "" } else { suite.skips },
+        }
+    }
+}
+
 /// Runs the tests in the kernels that are chosen.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let name = "cargo xtask vm-test".to_owned();
@@ -116,7 +139,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             suite.kernel, kernel.release, suite.name
         );
         let archive = directory.join(format!("{}.cpio", suite.name));
-        fs::write(&archive, initramfs(&kernel, &busybox, &programs, &options)?)?;
+        fs::write(
+            &archive,
+            initramfs(&kernel, &busybox, &programs, options.tests(suite))?,
+        )?;
         machines.push((suite.kernel, kernel.image, archive));
     }
     let guests: Vec<anyhow::Result<Guest>> = thread::scope(|scope| {
@@ -205,7 +231,7 @@ fn initramfs(
     kernel: &Kernel,
     busybox: &Path,
     programs: &BTreeMap<String, PathBuf>,
-    options: &Options,
+    tests: Tests<'_>,
 ) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["bin", "dev", "modules", "proc", "sys", "tests", "tmp"] {
@@ -227,7 +253,7 @@ fn initramfs(
     } else {
         println!("openssl is not installed: its tests are skipped");
     }
-    archive.program("init", init(kernel, options).as_bytes());
+    archive.program("init", init(kernel, tests).as_bytes());
     Ok(archive.end())
 }
 
@@ -260,7 +286,7 @@ fn inside(path: &Path) -> &str {
 }
 
 /// The first program of the machine.
-fn init(kernel: &Kernel, options: &Options) -> String {
+fn init(kernel: &Kernel, tests: Tests<'_>) -> String {
     let load = |module: &PathBuf| {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         format!("insmod /modules/{name} || fail \"cannot load {name}\"\n")
@@ -271,10 +297,11 @@ fn init(kernel: &Kernel, options: &Options) -> String {
         .partition(|module| module.ends_with("tls.ko"));
     let load_all = |modules: Vec<&PathBuf>| modules.into_iter().map(load).collect::<String>();
     let run = |when: &str, environment: &str, default: &str| -> String {
-        let filter = options.filter.as_deref().unwrap_or(default);
+        let filter = tests.filter.unwrap_or(default);
+        let skips = tests.skips;
         let one = |name: &str| {
             format!(
-                "{environment} /tests/ktls-{name} --color never --test-threads 1 {filter} || fail \"{name} {when}\"\n"
+                "{environment} /tests/ktls-{name} --color never --test-threads 1 {skips} {filter} || fail \"{name} {when}\"\n"
             )
         };
         PACKAGES.into_iter().map(one).collect()
@@ -326,11 +353,11 @@ mod tests {
                 .to_vec(),
         };
         let options = Options::parse_from(["vm-test", "wanted"]);
-        let script = init(&kernel, &options);
+        let script = init(&kernel, options.tests(&SUITES[2]));
         let places = [
             "insmod /modules/gcm.ko",
             "insmod /modules/aes.ko",
-            " /tests/ktls-zc-core --color never --test-threads 1 wanted || fail \"zc-core without the module\"",
+            " /tests/ktls-zc-core --color never --test-threads 1  wanted || fail \"zc-core without the module\"",
             "insmod /modules/tls.ko",
             "TEST_REQUIRE_KTLS=1 /tests/ktls-zc-core ",
             "TEST_REQUIRE_KTLS=1 /tests/ktls-zc-server ",
@@ -339,6 +366,16 @@ mod tests {
         ]
         .map(|part| script.find(part).unwrap_or_else(|| panic!("{part} is not in {script}")));
         assert!(places.is_sorted(), "{script}");
+    }
+
+    #[test]
+    fn what_takes_long_is_passed_over_unless_it_is_named() {
+        let newest = &SUITES[2];
+        let skips = |words: &[&str]| Options::parse_from(words).tests(newest).skips;
+        assert_eq!(skips(&["vm-test"]), newest.skips);
+        assert_eq!(skips(&["vm-test", "--kernel", "newest"]), "");
+        assert_eq!(skips(&["vm-test", "ends"]), "");
+        assert!(SUITES[..2].iter().all(|suite| suite.skips.is_empty()));
     }
 
     #[test]
