@@ -64,7 +64,7 @@ impl Gate {
 
 /// The gates in order. What is cheap comes first; the fuzzers are a workspace of their own, with flags
 /// of their own.
-const GATES: [Gate; 20] = [
+const GATES: [Gate; 21] = [
     gate("fmt", Runs::Always, "fmt --all --check"),
     gate(
         "fuzz-fmt",
@@ -124,6 +124,13 @@ const GATES: [Gate; 20] = [
     .with(&QUICK_BUILD),
     // Whether everything can still be measured; the figures mean nothing.
     gate("bench-trial", Runs::Full, "xtask bench --trial").with(&QUICK_BUILD),
+    // The packages, and whether what they install runs and goes away again.
+    gate(
+        "dist",
+        Runs::Full,
+        "xtask dist --install --try --only tarball --only deb --only image",
+    )
+    .with(&QUICK_BUILD),
     // Long enough to find what is easily found; `cargo xtask fuzz` takes a minute for each.
     gate("fuzz", Runs::Full, "xtask fuzz --seconds 3").with(&QUICK_BUILD),
 ];

@@ -4,13 +4,14 @@
 //! takes them from there.
 
 mod tree;
+mod trial;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::artifacts::{build, root, target_directory};
@@ -22,7 +23,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// say so too.
 const TREE: &str = "target/dist/tree";
 /// What cargo is extended with, and in which version.
-const TOOLS: [(&str, &str); 2] = [("cargo-deb", "3.8.0"), ("cargo-cyclonedx", "0.5.9")];
+const TOOLS: [(Package, &str, &str); 2] = [
+    (Package::Deb, "cargo-deb", "3.8.0"),
+    (Package::Sbom, "cargo-cyclonedx", "0.5.9"),
+];
 
 /// Make the packages: a static binary in a tarball, a .deb, an image, and their bill of materials
 #[derive(Debug, Parser)]
@@ -40,9 +44,13 @@ struct Options {
     #[arg(long, value_name = "PACKAGE")]
     only: Vec<Package>,
 
-    /// Install cargo-deb and cargo-cyclonedx first, in the versions that are used here
+    /// Install cargo-deb and cargo-cyclonedx first, where they are wanted, in the versions that are used here
     #[arg(long)]
     install: bool,
+
+    /// Use each package once it is made: start what is in it, install and purge it, run the image
+    #[arg(long = "try")]
+    tries: bool,
 }
 
 /// What can be made.
@@ -74,8 +82,12 @@ struct Job {
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let name = "cargo xtask dist".to_owned();
     let options = Options::parse_from(std::iter::once(&name).chain(arguments));
+    let wanted = match &options.only[..] {
+        [] => Package::value_variants(),
+        only => only,
+    };
     if options.install {
-        install()?;
+        install(wanted)?;
     }
     let target = target_directory()?;
     let out = match options.out {
@@ -91,12 +103,15 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         out,
         target,
     };
-    let wanted = match &options.only[..] {
-        [] => Package::value_variants(),
-        only => only,
-    };
     let mut made = Vec::new();
     for package in wanted {
+        if *package == Package::Image
+            && options.tries
+            && let Err(why) = trial::ensure_images_can_be_built()
+        {
+            println!("passed over the image: {why:#}");
+            continue;
+        }
         let path = match package {
             Package::Tarball => job.tarball(),
             Package::Deb => job.deb(),
@@ -104,6 +119,14 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             Package::Sbom => job.sbom(),
         }?;
         println!("made {}", path.display());
+        if options.tries {
+            match package {
+                Package::Tarball => job.try_tarball(&path)?,
+                Package::Deb => Job::try_deb(&path)?,
+                Package::Image => Job::try_image(builder()?)?,
+                Package::Sbom => {}
+            }
+        }
         made.push(path);
     }
     job.checksums(&made)
@@ -182,17 +205,8 @@ impl Job {
         let _ = fs::remove_file(&path);
         let tag = format!("zc:{VERSION}");
         let file = root().join("deploy/container/Containerfile");
-        let is_there = |name: &str| Command::new(name).arg("--version").output().is_ok();
-        let (builder, form): (&str, &[&str]) = match ["podman", "docker"].map(is_there) {
-            // The form of OCI has no HEALTHCHECK.
-            [true, _] => ("podman", &["--format", "docker"]),
-            [_, true] => ("docker", &[]),
-            _ => bail!("an image needs podman or docker: install one, or leave it out with --only"),
-        };
-        let mut command = Command::new(builder);
-        command.arg("build").args(form).args(["--tag", &tag]);
-        command.arg("--file").arg(file).arg(context);
-        succeed(&mut command)?;
+        let builder = builder().context("leave the image out with --only")?;
+        succeed(&mut build_image(builder, &tag, &file, &context))?;
         let mut command = Command::new(builder);
         succeed(command.args(["save", "--output"]).arg(&path).arg(&tag))?;
         Ok(path)
@@ -250,8 +264,30 @@ impl Job {
     }
 }
 
-fn install() -> anyhow::Result<()> {
-    for (name, version) in TOOLS {
+/// What makes images here.
+fn builder() -> anyhow::Result<&'static str> {
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    let builder = ["podman", "docker"].into_iter().find(is_there);
+    builder.context("an image needs podman or docker: install one")
+}
+
+fn build_image(builder: &str, tag: &str, file: &Path, context: &Path) -> Command {
+    let mut command = Command::new(builder);
+    command.arg("build");
+    if builder == "podman" {
+        // The form of OCI has no HEALTHCHECK.
+        command.args(["--format", "docker"]);
+    }
+    command.args(["--tag", tag, "--file"]).arg(file);
+    command.arg(context);
+    command
+}
+
+fn install(wanted: &[Package]) -> anyhow::Result<()> {
+    for (_, name, version) in TOOLS
+        .iter()
+        .filter(|(package, ..)| wanted.contains(package))
+    {
         let arguments = ["install", name, "--version", version, "--locked"];
         succeed(&mut crate::cargo_command(&arguments, &[]))?;
     }
