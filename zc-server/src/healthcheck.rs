@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::{Args, HealthcheckArgs, Listen};
+use crate::cli::{Args, HealthcheckArgs};
 use crate::config::{Bind, ListenAddress, Scheme};
 
 /// The longest line that a status line may be, and the most that is shown of an answer, in bytes.
@@ -68,19 +68,14 @@ impl Question {
                 bad_from: 300,
             });
         }
-        let first = server.listening.binds.first();
-        let first = first.ok_or("there is no address to ask; name one")?;
+        let first = server.listening.plain().into_iter().next();
+        let first = first.ok_or("there is no listener of plain HTTP to ask; add --admin-bind")?;
         let address = match first {
-            Listen::At(Bind::Address(address)) => (*address).into(),
-            Listen::At(Bind::Loopback(port) | Bind::Everywhere(port)) => {
-                SocketAddr::from((Ipv4Addr::LOCALHOST, *port)).into()
+            Bind::Address(address) => address.into(),
+            Bind::Loopback(port) | Bind::Everywhere(port) => {
+                SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()
             }
-            Listen::At(Bind::Unix(path)) => ListenAddress::Unix(path.clone()),
-            Listen::Off => {
-                return Err(
-                    "there is no listener of plain HTTP to ask; add --admin-bind".to_owned(),
-                );
-            }
+            Bind::Unix(path) => ListenAddress::Unix(path),
         };
         Ok(Self {
             asked: Asked::at(address),

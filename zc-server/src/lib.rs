@@ -72,8 +72,8 @@ pub use cli::TlsArgs;
 pub use cli::{
     AdminArgs, Args, AuthFile, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs,
     CountOrOff, DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
-    LoggingArgs, Precompressed, Proxied, RateArgs, RateOrOff, ServerOptions, ServingArgs, SiteArgs,
-    Switch, TagStore,
+    LoggingArgs, Precompressed, Proxied, Qr, RateArgs, RateOrOff, ServerOptions, ServingArgs,
+    SiteArgs, Switch, TagStore,
 };
 pub use config::{Config, ConfigError};
 pub use reactor::listener::{

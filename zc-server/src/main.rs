@@ -22,6 +22,7 @@ use zc_server::{
 use program::inherited;
 use program::manager::Manager;
 use program::reload::Reloader;
+use program::sharing::Sharing;
 use program::signals::{EXIT_CUT, answer_signals, block_signals};
 use program::stderr::Stderr;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     for warning in variable_warnings() {
         stderr.say(warning);
     }
+    let sharing = Sharing::from(&args);
     let config = match Config::try_from(args) {
         Ok(config) => config,
         Err(error) => {
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match serve(config, inherited, &handle, &manager, &stderr) {
+    match serve(config, inherited, &handle, &manager, (sharing, &stderr)) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(cut @ Stopped::Cut(_)) => {
             stderr.say(format_args!("zc-server: the grace period ended; {cut}"));
@@ -208,7 +210,7 @@ fn serve(
     inherited: Vec<InheritedSocket>,
     handle: &OnceLock<Handle>,
     manager: &Arc<Manager>,
-    stderr: &Stderr,
+    (sharing, stderr): (Sharing, &Stderr),
 ) -> anyhow::Result<Stopped> {
     let root = config.root.path().to_owned();
     // A current directory would keep its filesystem from being unmounted. Where there is no way to `/`,
@@ -227,9 +229,7 @@ fn serve(
     handle.get_or_init(|| server.handle());
     let (version, root) = (env!("CARGO_PKG_VERSION"), root.display());
     stderr.say(format_args!("zc-server {version} serves {root} at"));
-    for listening in server.listening() {
-        stderr.say(format_args!("  {listening}"));
-    }
+    sharing.tell(server.listening(), stderr);
     if let Some(address) = server.admin_address() {
         stderr.say(format_args!(
             "metrics and health are at {}{inherited_admin}",
@@ -252,6 +252,8 @@ fn serve(
     stderr.say("press Ctrl-C to stop");
     manager.tell_ready(status_of(&server, root));
     manager.start_watchdog(&server.handle())?;
+    // The sockets listen already: who comes at once waits in their queue.
+    sharing.open(server.listening(), stderr);
     Ok(server.run()?)
 }
 

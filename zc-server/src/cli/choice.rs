@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::config::Bind;
+use crate::config::{Bind, PortlessBind};
 
 /// Whether io_uring is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,13 +38,37 @@ pub enum Precompressed {
     Off,
 }
 
+/// When a QR code is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Qr {
+    /// On a terminal, with `--lan`.
+    Auto,
+    /// In any case.
+    On,
+    /// Never.
+    Off,
+}
+
 /// An address of plain HTTP, or that there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     /// This address.
     At(Bind),
+    /// This one, with the port of `--port`.
+    WithoutPort(PortlessBind),
     /// None.
     Off,
+}
+
+impl Listen {
+    /// The address, with `port` where it names none.
+    pub(crate) fn at(&self, port: u16) -> Option<Bind> {
+        match self {
+            Self::At(bind) => Some(bind.clone()),
+            Self::WithoutPort(bind) => Some(bind.with(port)),
+            Self::Off => None,
+        }
+    }
 }
 
 /// A file of users, or that there is none.

@@ -45,6 +45,9 @@ impl fmt::Display for Source {
 /// Options whose defaults are in effect beside another one alone, and that one: without it they are refused.
 const BESIDE: [(&str, &str); 1] = [("cors_headers", "cors")];
 
+/// Options whose defaults are not in effect beside a switch, and that switch: a file with both is refused.
+const INSTEAD: [(&str, &str); 1] = [("binds", "lan")];
+
 /// Options in effect as TOML, each with its source. What has no source or no value is left out.
 pub(super) fn lines(
     command: &Command,
@@ -62,11 +65,19 @@ pub(super) fn lines(
     lines
 }
 
-/// Whether the option is not there that it is for.
+/// Whether the option is not there that it is for, or another one is in its place.
 fn is_idle(arg: &Arg, matches: &ArgMatches) -> bool {
     let id = arg.get_id().as_str();
-    let mut idle = BESIDE.iter().filter(|(option, _)| *option == id);
-    idle.any(|(_, other)| !matches.contains_id(other))
+    let is_of = |(option, _): &&(&str, &str)| *option == id;
+    let is_missing = BESIDE
+        .iter()
+        .filter(is_of)
+        .any(|(_, other)| !matches.contains_id(other));
+    let is_replaced = INSTEAD
+        .iter()
+        .filter(is_of)
+        .any(|(_, other)| matches.get_flag(other));
+    is_missing || is_replaced
 }
 
 /// Whether an option was typed.

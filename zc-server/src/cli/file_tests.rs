@@ -5,83 +5,8 @@ use clap::CommandFactory;
 
 use super::effective::Source;
 use super::file::{ConfigFile, is_key, key_of};
+use super::option_values::VALUES;
 use super::{Args, SiteArgs};
-
-/// Three values of each option: as typed, as its variable, and as a file has it.
-const VALUES: &[(&str, [&str; 3])] = &[
-    ("root", ["a", "b", "c"]),
-    ("bind", ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
-    ("threads", ["1", "2", "3"]),
-    ("congestion", ["cubic", "bbr", "system"]),
-    ("defer-accept", ["off", "on", "off"]),
-    ("socket-mode", ["0600", "0666", "600"]),
-    ("tls-cert", ["a", "b", "c"]),
-    ("tls-key", ["a", "b", "c"]),
-    ("tls-self-signed", ["a", "b", "c"]),
-    ("tls-bind", ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
-    ("tls-min", ["1.3", "1.2", "1.3"]),
-    ("tls-client-ca", ["a", "b", "c"]),
-    ("tls-ocsp", ["a", "b", "c"]),
-    ("handshake-timeout", ["1s", "2s", "3s"]),
-    ("max-handshakes", ["1", "2", "off"]),
-    ("ktls", ["on", "off", "auto"]),
-    ("redirect-http", ["true", "true", "true"]),
-    ("acme-webroot", ["a", "b", "c"]),
-    ("hsts", ["1", "2", "3"]),
-    ("tls-key-log", ["true", "true", "true"]),
-    ("index", ["a", "b", "c"]),
-    ("symlinks", ["deny", "follow", "within"]),
-    ("spa", ["a", "b", "c"]),
-    ("error-page", ["404=a", "404=b", "404=c"]),
-    ("auth-file", ["a", "off", "c"]),
-    ("site", ["a=a", "a=b", "a=c"]),
-    ("cache-control", ["*=a", "*=b", "*=c"]),
-    ("header", ["X-A: a", "X-A: b", "X-A: c"]),
-    ("cors", ["https://a", "https://b", "https://c"]),
-    ("cors-headers", ["X-A", "X-B", "X-C"]),
-    ("download-query", ["off", "on", "off"]),
-    ("mime", ["x=a/a", "x=b/b", "x=c/c"]),
-    ("default-type", ["a/a", "b/b", "c/c"]),
-    ("charset", ["off", "utf-16", "auto"]),
-    ("precompressed", ["br", "gz", "zst"]),
-    ("etag", ["declared", "off", "auto"]),
-    ("hidden", ["true", "true", "true"]),
-    ("listing", ["off", "on", "off"]),
-    ("method", ["copy", "splice", "sendfile"]),
-    ("method-override", ["true", "true", "true"]),
-    ("cache-files", ["1", "2", "3"]),
-    ("cache-bytes", ["1MiB", "2MiB", "3MiB"]),
-    ("cache-file-max", ["1KiB", "2KiB", "3KiB"]),
-    ("cache-ttl", ["1s", "2s", "3s"]),
-    ("offload-cold-reads", ["off", "on", "off"]),
-    ("io-uring", ["off", "auto", "off"]),
-    ("disk-threads", ["1", "2", "3"]),
-    ("disk-timeout", ["1s", "2s", "3s"]),
-    ("max-connections", ["1", "2", "3"]),
-    ("max-requests-per-connection", ["1", "2", "3"]),
-    ("header-timeout", ["1s", "2s", "3s"]),
-    ("idle-timeout", ["1s", "2s", "3s"]),
-    ("send-timeout", ["1s", "2s", "3s"]),
-    ("drain-delay", ["1s", "2s", "3s"]),
-    ("grace-period", ["1s", "2s", "3s"]),
-    ("limit-rate", ["1MB", "*=2MB", "off"]),
-    ("limit-rate-after", ["1MB", "2MB", "3MB"]),
-    ("min-rate", ["1kB", "2kB", "off"]),
-    ("min-rate-window", ["1s", "2s", "3s"]),
-    ("proxy-protocol", ["127.0.0.1:1", "127.0.0.1:2", "all"]),
-    (
-        "trusted-proxy",
-        ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"],
-    ),
-    ("allow", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
-    ("deny", ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]),
-    ("max-connections-per-ip", ["1", "2", "3"]),
-    ("request-id", ["true", "true", "true"]),
-    ("access-log", ["clf", "combined", "json"]),
-    ("log-file", ["a", "b", "c"]),
-    ("access-log-to", ["syslog", "journald:/b", "stdout"]),
-    ("admin-bind", ["127.0.0.1:1", ":2", "3"]),
-];
 
 /// Options that need another one, and what is typed beside them.
 const BESIDE: [(&str, &str); 3] = [
@@ -174,6 +99,65 @@ fn each_option_is_taken_from_the_command_line_before_the_environment_before_the_
             .iter()
             .all(|(name, _)| known(name) || !cfg!(feature = "tls"))
     );
+}
+
+#[test]
+fn of_two_that_exclude_each_other_the_source_decides() {
+    const OF_FILE: [&str; 3] = ["", "bind = \":3\"\n", "lan = true\n"];
+    const SET: [&str; 3] = ["", "--bind=:1", "--lan"];
+    for typed in SET {
+        for set in ["", "ZC_BIND", "ZC_LAN"] {
+            for of_file in OF_FILE {
+                let (_directory, path) = written(of_file);
+                let words = Vec::from_iter((!typed.is_empty()).then(|| typed.to_owned()));
+                let value = if set == "ZC_BIND" { ":2" } else { "on" };
+                let variables = Vec::from_iter((!set.is_empty()).then(|| (set.to_owned(), value)));
+                let toml = effective(&words, &variables, Some(&path)).expect("valid");
+                let expected = [typed, set, of_file.trim()]
+                    .into_iter()
+                    .find(|set| !set.is_empty());
+                let bind = match expected {
+                    Some("--bind=:1") => Some("[\":1\"]"),
+                    Some("ZC_BIND") => Some("[\":2\"]"),
+                    Some("bind = \":3\"") => Some("[\":3\"]"),
+                    Some(_) => None,
+                    None => Some("[\"127.0.0.1\"]"),
+                };
+                let found = line_of(&toml, "bind").and_then(|line| line.split_once(" # "));
+                let context = format!("{typed}, {set}, {of_file}");
+                assert_eq!(found.map(|(value, _)| value), bind, "{context}");
+                let lan = line_of(&toml, "lan").expect("a line");
+                assert_eq!(lan.starts_with("true"), bind.is_none(), "{context}");
+            }
+        }
+    }
+    // A switch that is off stands in nobody's way.
+    let (_directory, path) = written("bind = \":3\"\n");
+    let off = [("ZC_LAN".to_owned(), "off")];
+    let toml = effective(&[], &off, Some(&path)).expect("valid");
+    assert!(
+        line_of(&toml, "bind")
+            .expect("a line")
+            .starts_with("[\":3\"]")
+    );
+    let (_directory, path) = written("bind = \":3\"\nlan = true\n");
+    for (words, variables, file) in [
+        (
+            vec!["--lan".to_owned(), "--bind=:1".to_owned()],
+            vec![],
+            None,
+        ),
+        (
+            vec![],
+            vec![("ZC_LAN".to_owned(), "on"), ("ZC_BIND".to_owned(), ":2")],
+            None,
+        ),
+        (vec![], vec![], Some(&*path)),
+    ] {
+        let error = effective(&words, &variables, file).expect_err("both");
+        let said = error.to_string();
+        assert!(said.contains("--lan") && said.contains("--bind"), "{said}");
+    }
 }
 
 #[test]

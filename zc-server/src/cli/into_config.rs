@@ -10,7 +10,7 @@ use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
 use super::logging::log_from;
-use super::{Args, CacheArgs, RateArgs, ServingArgs, SiteArgs};
+use super::{Args, CacheArgs, ListeningArgs, RateArgs, ServingArgs, SiteArgs};
 use crate::config::files::{Cors, Files, Origins, Site};
 use crate::config::{
     Bind, CacheLimits, Config, ConfigError, ConnectionLimits, LogTarget, Network, ServedRoot,
@@ -28,8 +28,12 @@ impl TryFrom<Args> for Config {
     /// The message says what to change, and [`ConfigError::exit_code`] the code to exit with.
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         #[cfg(feature = "tls")]
-        let tls = into_tls::tls_from(&args.tls, std::env::var_os(KEY_LOG_VARIABLE))?;
-        let binds = binds_from(&args.listening.binds)?;
+        let tls = into_tls::tls_from(
+            &args.tls,
+            args.listening.lan,
+            std::env::var_os(KEY_LOG_VARIABLE),
+        )?;
+        let binds = binds_from(&args.listening)?;
         let named = binds.iter().map(|bind| ("--bind", bind.clone()));
         #[cfg(feature = "tls")]
         let named = named.chain(tls.iter().flat_map(|tls| {
@@ -165,17 +169,11 @@ fn refuse_repeated(binds: &[(&'static str, Bind)]) -> Result<(), ConfigError> {
 }
 
 /// The addresses of plain HTTP.
-fn binds_from(list: &[Listen]) -> Result<Vec<Bind>, ConfigError> {
-    match list {
-        [Listen::Off] => Ok(Vec::new()),
-        list => {
-            let binds = list.iter().map(|listen| match listen {
-                Listen::At(bind) => absolute_bind(bind),
-                Listen::Off => Err(ConfigError::BindOffBesideOthers),
-            });
-            binds.collect()
-        }
+fn binds_from(args: &ListeningArgs) -> Result<Vec<Bind>, ConfigError> {
+    if args.binds.len() > 1 && args.binds.contains(&Listen::Off) {
+        return Err(ConfigError::BindOffBesideOthers);
     }
+    args.plain().iter().map(absolute_bind).collect()
 }
 
 /// The sites: those of `--site`, which are served as ROOT is, and those of tables.

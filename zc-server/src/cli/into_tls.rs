@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::TlsArgs;
 use super::absolute::{absolute, absolute_bind};
-use crate::config::ConfigError;
-use crate::config::tls::{CertificateFiles, Certificates, Tls};
+use crate::config::tls::{CertificateFiles, Certificates, TLS_PORT_DEFAULT, Tls};
+use crate::config::{Bind, ConfigError};
 
 /// The variable that names the file of `--tls-key-log`, as in browsers, curl and Wireshark.
 pub(super) const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
@@ -15,6 +15,7 @@ pub(super) const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
 /// What the options say of HTTPS; `None` where there is no certificate, and nothing that needs one.
 pub(super) fn tls_from(
     args: &TlsArgs,
+    lan: bool,
     key_log_file: Option<OsString>,
 ) -> Result<Option<Tls>, ConfigError> {
     let Some(certificates) = certificates_from(args)? else {
@@ -27,6 +28,8 @@ pub(super) fn tls_from(
     if !args.tls_binds.is_empty() {
         let binds = args.tls_binds.iter().map(absolute_bind);
         tls.binds = binds.collect::<Result<_, _>>()?;
+    } else if lan {
+        tls.binds = vec![Bind::Everywhere(TLS_PORT_DEFAULT)];
     }
     tls.version_min = args.version_min;
     tls.client_ca = args.client_ca.as_deref().map(absolute).transpose()?;

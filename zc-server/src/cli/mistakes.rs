@@ -8,11 +8,8 @@ use clap::{ArgAction, ArgMatches, Command, Id};
 
 use super::effective::Source;
 
-const PORT: &str = "use --bind PORT for the loopback addresses, or --bind :PORT for every address";
 /// Options that other servers have, and what to use here.
-const ELSEWHERE: [(&str, &str); 9] = [
-    ("-p", PORT),
-    ("--port", PORT),
+const ELSEWHERE: [(&str, &str); 7] = [
     ("--host", "use --bind HOST:PORT"),
     ("--listen", "use --bind HOST:PORT"),
     ("-d", "name the directory without an option"),

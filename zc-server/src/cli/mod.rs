@@ -38,7 +38,7 @@ use clap::{Parser, Subcommand};
 
 pub use admin::AdminArgs;
 pub use caching::CacheArgs;
-pub use choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
+pub use choice::{AuthFile, IoUring, Listen, Precompressed, Qr, Switch};
 pub use clients::{ClientArgs, Proxied};
 pub use cold::ColdArgs;
 pub use completions::CompletionsArgs;
@@ -62,6 +62,7 @@ const HELP_COLUMNS_MAX: usize = 80;
 const EXAMPLES: &str = "\
 Examples:
   zc-server                         the current directory on 127.0.0.1:8080
+  zc-server --lan                   the same, for the local network
   zc-server --bind :80 /srv/www     a directory on every address, port 80
   zc-server image.iso               a single file
   zc-server etag /srv/www           write entity-tags, do not serve
@@ -91,6 +92,8 @@ Environment:
 Examples:
   zc-server
       Serve the current directory on 127.0.0.1:8080.
+  zc-server --lan --port 9000 photos
+      Serve a directory to the local network, and print a QR code.
   zc-server --bind :80 /srv/www
       Serve a directory on every address of this machine.
   zc-server --bind 127.0.0.1:8080 --bind 10.0.0.7:8080 .
@@ -236,6 +239,8 @@ pub enum Command {
 mod file_tests;
 #[cfg(test)]
 mod help_tests;
+#[cfg(test)]
+mod option_values;
 #[cfg(test)]
 mod tests;
 #[cfg(all(test, feature = "tls"))]

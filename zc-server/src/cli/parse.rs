@@ -58,7 +58,10 @@ const MANAGED_FIELDS: [(&str, &str); 22] = [
 pub(crate) fn bind_or_off(text: &str) -> Result<Listen, String> {
     match text {
         "off" => Ok(Listen::Off),
-        _ => bind(text).map(Listen::At),
+        text => match text.parse() {
+            Ok(portless) => Ok(Listen::WithoutPort(portless)),
+            Err(ParseBindError) => bind(text).map(Listen::At),
+        },
     }
 }
 

@@ -15,6 +15,10 @@ use super::mistakes::{self, blame};
 use super::site::ReadSite;
 use super::{Args, Command as Task, SiteArgs};
 
+/// Two options of which one is in effect: that from the source that takes precedence. Both from one source are refused
+/// (`conflicts_with`).
+const RIVALS: [(&str, &str); 1] = [("binds", "lan")];
+
 /// The longest default that `-h` shows: an address with a port.
 const SHORT_DEFAULT_BYTES_MAX: usize = "127.0.0.1:8080".len();
 
@@ -190,8 +194,16 @@ fn all_words(
         None => (None, words),
     };
     let mut all: Vec<OsString> = program.into_iter().collect();
+    let is_set = |arg: &Arg| {
+        let value = arg.get_env().and_then(variable);
+        // What is no value is told where it is read.
+        value.is_some_and(|value| {
+            words_of(arg, &value, command).is_ok_and(|words| !words.is_empty())
+        })
+    };
     for arg in command.get_arguments() {
-        if is_typed(typed, arg) {
+        let rival = rival_of(arg, command);
+        if is_typed(typed, arg) || rival.is_some_and(|rival| is_typed(typed, rival)) {
             continue;
         }
         let value = arg.get_env().and_then(variable);
@@ -202,6 +214,7 @@ fn all_words(
             all.extend(words.map_err(|error| blame(error, command, sources))?);
         } else if let Some((file, (words, line))) =
             file.and_then(|file| Some((file, file.words(arg)?)))
+            && !rival.is_some_and(is_set)
         {
             let path = file.path.clone();
             sources.push((arg.get_id().clone(), Source::File { path, line }));
@@ -210,6 +223,15 @@ fn all_words(
     }
     all.extend_from_slice(typed_words);
     Ok(all)
+}
+
+fn rival_of<'c>(arg: &Arg, command: &'c Command) -> Option<&'c Arg> {
+    let id = arg.get_id().as_str();
+    let mut rivals = RIVALS
+        .iter()
+        .flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let (_, rival) = rivals.find(|(one, _)| *one == id)?;
+    command.get_arguments().find(|arg| arg.get_id() == rival)
 }
 
 /// The configuration file that the command line names, or its variable.

@@ -55,16 +55,34 @@ fn addresses() {
         Bind::Loopback(8081),
     ];
     assert_eq!(args.listening.binds, expected.map(Listen::At));
-    for wrong in [
-        "example.org:80",
-        "127.0.0.1",
-        "::1:80:",
-        "127.0.0.1:65536",
-        "",
-    ] {
+    for wrong in ["example.org:80", "::1:80:", "::1", "127.0.0.1:65536", ""] {
         let error = parsed(&["--bind", wrong]).expect_err(wrong);
         assert_eq!(error.exit_code(), 2, "{wrong}");
         assert!(error.to_string().contains("[::1]:8080"), "{error}");
+    }
+}
+
+#[test]
+fn addresses_without_a_port_have_that_of_the_option() {
+    for (words, expected) in [
+        (&[][..], &["127.0.0.1:8080"][..]),
+        (&["--port", "9000"], &["127.0.0.1:9000"]),
+        (&["-p9000", "--bind=0.0.0.0"], &["0.0.0.0:9000"]),
+        (
+            &["--bind=[::],localhost,:80", "-p", "1"],
+            &["[::]:1", "localhost:1", ":80"],
+        ),
+        (&["--lan"], &[":8080"]),
+        (&["--lan", "--port=0"], &[":0"]),
+        (&["--bind=off"], &[]),
+    ] {
+        let plain = parsed(words).expect("valid").listening.plain();
+        let found: Vec<String> = plain.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{words:?}");
+    }
+    for wrong in ["65536", "-1", "http", ""] {
+        let error = parsed(&[&format!("--port={wrong}")]).expect_err(wrong);
+        assert!(error.to_string().contains("--port"), "{error}");
     }
 }
 
@@ -332,8 +350,7 @@ fn a_mistake_is_named_with_its_mend() {
             &["a", "b"],
             "only one ROOT can be served, and `b` is a second one",
         ),
-        (&["--port", "9000"], "--bind :PORT for every"),
-        (&["-p", "9000"], "--bind :PORT for every"),
+        (&["--host", "10.0.0.7"], "use --bind HOST:PORT"),
         (&["--cache-files", "-1"], "must be 0 to"),
         (&["--idle-timeout", "x"], "not a time; examples: 500ms"),
         (&["--cache-ttl", "48h"], "must be 0, or 1ms to 24h"),

@@ -11,7 +11,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What the options say of HTTPS.
 fn tls(words: &[&str]) -> Result<Option<Tls>, ConfigError> {
-    tls_from(&parsed(words).expect("valid").tls, None)
+    tls_from(&parsed(words).expect("valid").tls, false, None)
 }
 
 fn error(words: &[&str]) -> String {
@@ -73,7 +73,7 @@ fn every_option_is_in_the_configuration() {
                  --tls-client-ca=/ca --handshake-timeout=5s --ktls=off --redirect-http --hsts=60 --tls-key-log";
     let words: Vec<&str> = words.split_whitespace().collect();
     let args = parsed(&words).expect("valid").tls;
-    let found = tls_from(&args, Some("/keys".into()));
+    let found = tls_from(&args, false, Some("/keys".into()));
     let found = found.expect("valid").expect("HTTPS");
     let binds = found.binds.iter().map(ToString::to_string);
     assert_eq!(
@@ -88,7 +88,7 @@ fn every_option_is_in_the_configuration() {
     assert_eq!(found.hsts_seconds, Some(60));
     assert_eq!(found.key_log, Some("/keys".into()));
     for unset in [None, Some("".into())] {
-        let error = tls_from(&args, unset).expect_err("no file");
+        let error = tls_from(&args, false, unset).expect_err("no file");
         assert_eq!(
             error.to_string(),
             "--tls-key-log: the environment variable SSLKEYLOGFILE is not set; set it to the path of a file"
@@ -195,7 +195,9 @@ fn variables_have_the_values_of_options() {
         ("ZC_REDIRECT_HTTP", "on"),
     ];
     let args = parsed_with(&[], &variables).expect("valid");
-    let found = tls_from(&args.tls, None).expect("valid").expect("HTTPS");
+    let found = tls_from(&args.tls, false, None)
+        .expect("valid")
+        .expect("HTTPS");
     assert_eq!(
         found.certificates,
         Certificates::Files(vec![
@@ -233,10 +235,18 @@ fn an_address_for_http_and_https_is_wrong_usage() {
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.exit_code(), 2);
     }
-    let config = config(&[]).expect("valid");
-    assert_eq!(config.binds[0].to_string(), "127.0.0.1:8080");
-    let tls = config.tls.expect("HTTPS");
+    let plain = config(&[]).expect("valid");
+    assert_eq!(plain.binds[0].to_string(), "127.0.0.1:8080");
+    let tls = plain.tls.expect("HTTPS");
     assert_eq!(tls.binds[0].to_string(), "127.0.0.1:8443");
+    for (words, expected) in [
+        (&["--lan"][..], ":8443"),
+        (&["--lan", "--tls-bind=127.0.0.1:443"], "127.0.0.1:443"),
+    ] {
+        let tls = config(words).expect("valid").tls.expect("HTTPS");
+        assert_eq!(tls.binds.len(), 1);
+        assert_eq!(tls.binds[0].to_string(), expected);
+    }
 }
 
 #[test]

@@ -60,6 +60,46 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
+/// Where to listen, but for the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortlessBind {
+    /// One address.
+    Address(IpAddr),
+    /// `127.0.0.1` and `[::1]`.
+    Loopback,
+}
+
+impl PortlessBind {
+    /// The same with this port.
+    #[must_use]
+    pub fn with(self, port: u16) -> Bind {
+        match self {
+            Self::Address(address) => Bind::Address(SocketAddr::new(address, port)),
+            Self::Loopback => Bind::Loopback(port),
+        }
+    }
+}
+
+impl FromStr for PortlessBind {
+    type Err = ParseBindError;
+
+    /// Reads `localhost`, `0.0.0.0` or `[::]`. An address of IPv6 has brackets: without them `::80` would be one.
+    fn from_str(text: &str) -> Result<Self, ParseBindError> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("localhost") {
+            return Ok(Self::Loopback);
+        }
+        let bracketed = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let address = match bracketed {
+            Some(inside) => inside.parse().map(IpAddr::V6).ok(),
+            None => text.parse().map(IpAddr::V4).ok(),
+        };
+        address.map(Self::Address).ok_or(ParseBindError)
+    }
+}
+
 /// Where somebody listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
@@ -288,6 +328,36 @@ mod tests {
             "unix",
         ] {
             assert_eq!(wrong.parse::<Bind>(), Err(ParseBindError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_takes_any() {
+        for (text, expected) in [
+            ("localhost", "localhost:9"),
+            (" LocalHost ", "localhost:9"),
+            ("0.0.0.0", "0.0.0.0:9"),
+            ("[::]", "[::]:9"),
+            ("[::1]", "[::1]:9"),
+        ] {
+            let bind: PortlessBind = text.parse().expect(text);
+            assert_eq!(bind.with(9).to_string(), expected);
+        }
+        for wrong in [
+            "",
+            "::1",
+            "::8080",
+            "[::1",
+            "[127.0.0.1]",
+            "[]",
+            "example.org",
+            "0.0.0.0:",
+        ] {
+            assert_eq!(
+                wrong.parse::<PortlessBind>(),
+                Err(ParseBindError),
+                "{wrong}"
+            );
         }
     }
 

@@ -24,7 +24,7 @@ use std::{
 };
 
 pub(crate) use bind::Spoken;
-pub use bind::{Bind, ListenAddress, ParseBindError, Scheme};
+pub use bind::{Bind, ListenAddress, ParseBindError, PortlessBind, Scheme};
 pub use clients::{Cidr, Clients, Networks, ParseCidrError, ProxyProtocol};
 pub use error::ConfigError;
 use files::{Files, Site};
@@ -37,7 +37,7 @@ pub(crate) use root::absolute;
 pub(crate) use served::{is_same, refuse_served};
 
 /// The default port.
-const PORT_DEFAULT: u16 = 8080;
+pub const PORT_DEFAULT: u16 = 8080;
 /// Default time for a request head. A head is one packet, which honest clients send at once.
 const HEADER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 /// Default idle timeout, as in nginx (`keepalive_timeout 75s`).

@@ -73,6 +73,17 @@ pub(crate) enum ListenSocket {
 }
 
 impl Listener {
+    /// Whether no other machine can connect.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match &self.socket {
+            ListenSocket::Tcp(socket) => {
+                let address = socket.local_addr();
+                address.is_ok_and(|address| address.ip().is_loopback())
+            }
+            ListenSocket::Unix { .. } => true,
+        }
+    }
+
     /// Lets go of the path of a Unix-domain socket. Those who have connected are still accepted.
     pub(super) fn leave_path(&mut self) {
         if let ListenSocket::Unix { file, .. } = &mut self.socket {

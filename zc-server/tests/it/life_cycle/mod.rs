@@ -7,6 +7,7 @@ mod fleet;
 mod inherited;
 mod manager;
 mod rolling;
+mod sharing;
 mod signals;
 mod start;
 
