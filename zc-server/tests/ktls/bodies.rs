@@ -1,10 +1,12 @@
 //! What arrives, by which way.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 
 use zc_core::ktls::{Cipher, Version};
 
 use super::client::{Client, End, all};
+use super::harness;
 use super::{SMALL_BYTES, assert_same_bytes, has_module, log_of, patterned, start};
 
 const KIB: usize = 1 << 10;
@@ -60,6 +62,33 @@ fn bodies_from_256_kib_on_are_sealed_by_the_kernel() {
         }
     }
     assert_eq!(count_of("TlsDecryptError"), 0);
+}
+
+#[test]
+fn bytes_are_counted_by_the_way_they_were_sent() {
+    if !has_module() {
+        return;
+    }
+    let options = ["--admin-bind", "127.0.0.1:0", "--method-override"];
+    let (mut server, address) = start(&[("long", MIB)], &options);
+    let said = server.said_with("metrics and health are at ");
+    let admin = said.trim().trim_end_matches('/').rsplit('/').next();
+    let admin: SocketAddr = admin.and_then(|admin| admin.parse().ok()).expect(&said);
+    let count_of = |path: &str| {
+        let stream = TcpStream::connect(admin).expect("it listens");
+        let page = harness::Client::plain(stream).get("/metrics").body;
+        let page = String::from_utf8(page).expect("text");
+        let name = format!("zc_response_body_bytes_total{{path=\"{path}\"}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&name));
+        value.map_or(0, |value| value.parse().expect("a number"))
+    };
+    for (method, path) in [("sendfile", "ktls-sendfile"), ("splice", "ktls-splice")] {
+        let before = count_of(path);
+        let mut client = Client::connect(address, USUAL, None);
+        let response = client.get(&format!("/long?method={method}"), "");
+        assert_same_bytes(&response.body, &patterned(MIB));
+        harness::wait_until(path, || count_of(path) == before + MIB);
+    }
 }
 
 #[test]
