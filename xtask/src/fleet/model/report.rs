@@ -84,7 +84,6 @@ fn table(text: &mut String, title: &str, columns: &[&str]) {
 }
 
 fn shares(text: &mut String, rows: &[Row], options: &Parameters) {
-    // A request counts with all of its bytes where it begins.
     let columns = [
         "nodes",
         "requests",
@@ -199,8 +198,7 @@ fn operation(text: &mut String, rows: &[Row], options: &Parameters, catalogue: &
     ];
     table(text, "Operation", &columns);
     let operation = &options.operation;
-    let longest = catalogue.objects.iter().map(|object| object.bytes).max();
-    let longest = options.traffic.duration(longest.unwrap_or_default());
+    let longest = options.traffic.longest(catalogue);
     for row in rows {
         let capacity = |outcome: &Outcome, nodes, skew| {
             operation.capacity_gbit(nodes, outcome.cores().0 / outcome.gbit_mean(), skew)
@@ -226,7 +224,7 @@ fn operation(text: &mut String, rows: &[Row], options: &Parameters, catalogue: &
     let _ = writeln!(
         text,
         "\nThe longest download takes {longest:.0} s. A node that is killed is taken out after {:.2} s on average. \
-         By B·(N−k)/c, the busiest\nnode has c = {limit} times the mean. The other columns take its share of the bytes from the table of the load.\n",
+         By B·(N−k)/c, the busiest\nnode has c = {limit} times the mean. The other columns take its share of the bytes, bounded, from the model.\n",
         operation.outage_mean_seconds(),
         limit = f64::from(options.factor.max(100)) / 100.0,
     );
@@ -236,7 +234,7 @@ const NOTES: &str = "\
 Compared with a real HAProxy by `--check`, with 3, 6 and 12 servers that only tell their number: the node of each URL,
 load shares, moved objects, bounded loads with requests under way, and errors of a killed node. Measured on one machine:
 CPU time and memory of a node. Predicted, and compared with nothing: the roll-out, capacity, and all of 100 and 1,000
-nodes but for one run, below. Capacity is the least certain: its skew of bytes is that of a window of 10 s.
+nodes but for one run, below. Capacity is the demand at which the busiest node is full, if shares stay as they are.
 
 HAProxy multiplies points on the ring by places for requests in 32 bits. With 1,000 nodes of weight 128, that is
 exceeded from 1,398 requests under way; some nodes then have no limit. A real HAProxy 2.6.12 with 1,000 servers and
