@@ -20,15 +20,15 @@ pub(super) struct Traffic {
 
     /// Time of a response without the bytes, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5.0)]
-    response_ms: f64,
+    pub(super) response_ms: f64,
 
     /// Seconds that are looked at. Before them, load builds up for as long, or for the longest download
     #[arg(long, value_name = "S", default_value_t = 10)]
-    seconds: u64,
+    pub(super) seconds: u64,
 
     /// Requests that are looked at, at least
     #[arg(long, value_name = "N", default_value_t = 200_000)]
-    requests_min: u64,
+    pub(super) requests_min: u64,
 }
 
 /// What each node did.
@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     nodes: Vec<Node>,
     /// Requests for the most popular object at each node.
     hot: Vec<u64>,
+    /// Requests that went to another node, because the node of their key had too many.
+    passed_on: u64,
     seconds: f64,
 }
 
@@ -69,6 +71,15 @@ impl Traffic {
         (self.node_requests * nodes as u64) as f64
     }
 
+    /// How many requests come before the time that is looked at, and within it. A download that began before is sent in
+    /// it too.
+    pub(super) fn counts(&self, catalogue: &Catalogue, nodes: usize) -> (u64, u64) {
+        let rate = self.rate(nodes);
+        let count = self.requests_min.max((rate * self.seconds as f64) as u64);
+        let before = count.max((rate * self.longest(catalogue)).ceil() as u64);
+        (before, count)
+    }
+
     /// Sends the requests of the catalogue to a ring, at the rate of `rate_nodes` nodes.
     pub(super) fn run(
         &self,
@@ -79,13 +90,12 @@ impl Traffic {
         rate_nodes: usize,
     ) -> Outcome {
         let rate = self.rate(rate_nodes);
-        let count = self.requests_min.max((rate * self.seconds as f64) as u64);
-        // A download that began before the time that is looked at is sent in it too.
-        let before = count.max((rate * self.longest(catalogue)).ceil() as u64);
+        let (before, count) = self.counts(catalogue, rate_nodes);
         let moment = |number: u64| number as f64 / rate;
         let (from, to) = (moment(before), moment(before + count));
         let mut nodes = vec![Node::default(); ring.nodes()];
         let mut hot = vec![0; ring.nodes()];
+        let mut passed_on = 0;
         let mut loads = Loads::new(ring.nodes(), factor);
         // Ends of requests in nanoseconds, with their nodes.
         let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
@@ -114,17 +124,30 @@ impl Traffic {
                 node.requests += 1;
                 node.under_way_max = node.under_way_max.max(loads.served()[chosen]);
                 hot[chosen] += u64::from(is_hot);
+                passed_on += u64::from(chosen != ring.node(object.key));
             }
         }
         Outcome {
             nodes: ring.nodes_up().map(|node| nodes[node].clone()).collect(),
             hot,
+            passed_on,
             seconds: to - from,
         }
     }
 }
 
 impl Outcome {
+    /// Requests of each node that is up.
+    pub(super) fn requests(&self) -> impl Iterator<Item = u64> + '_ {
+        self.nodes.iter().map(|node| node.requests)
+    }
+
+    /// The share of the requests that went to another node than that of their key.
+    pub(super) fn passed_on(&self) -> f64 {
+        let all: u64 = self.requests().sum();
+        self.passed_on as f64 / all as f64
+    }
+
     /// The largest share of the requests, divided by the mean.
     pub(super) fn requests_skew(&self) -> f64 {
         skew(self.nodes.iter().map(|node| node.requests as f64))
@@ -220,6 +243,12 @@ mod tests {
         );
         assert!(with.hot_nodes() >= 2, "{}", with.hot_nodes());
         assert!(with.under_way_skew() < 1.8, "{}", with.under_way_skew());
+        assert_eq!(without.passed_on, 0);
+        assert!(
+            (0.05..0.5).contains(&with.passed_on()),
+            "{}",
+            with.passed_on()
+        );
         assert!(with.requests_skew() < without.requests_skew());
         assert!((with.under_way_mean() - without.under_way_mean()).abs() < 0.1);
     }

@@ -231,10 +231,11 @@ fn operation(text: &mut String, rows: &[Row], options: &Parameters, catalogue: &
 }
 
 const NOTES: &str = "\
-Compared with a real HAProxy by `--check`, with 3, 6 and 12 servers that only tell their number: the node of each URL,
-load shares, moved objects, bounded loads with requests under way, and errors of a killed node. Measured on one machine:
-CPU time and memory of a node. Predicted, and compared with nothing: the roll-out, capacity, and all of 100 and 1,000
-nodes but for one run, below. Capacity is the demand at which the busiest node is full, if shares stay as they are.
+Compared with real nodes by `--against-nodes`, with 3, 6 and 12 of them: shares of the requests, objects that move, bounded
+loads, and errors of a killed node. Compared with a real HAProxy by `--check`, before as many servers that only tell their
+number: the node of each URL. Measured on one machine: CPU time and memory of a node. Predicted, and compared with nothing:
+the roll-out, capacity, and all of 100 and 1,000 nodes but for one run, below. Capacity is the demand at which the busiest
+node is full, if it has the same part of the bytes at any demand.
 
 HAProxy multiplies points on the ring by places for requests in 32 bits. With 1,000 nodes of weight 128, that is
 exceeded from 1,398 requests under way; some nodes then have no limit. A real HAProxy 2.6.12 with 1,000 servers and

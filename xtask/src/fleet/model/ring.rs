@@ -71,6 +71,15 @@ impl Ring {
         self.points[self.nearest(key)].1 as usize
     }
 
+    /// The node that gets a request of a key where `refused` has refused it: from the nearest point on, the first point
+    /// in the direction of rising keys that is of another node.
+    pub(super) fn node_but(&self, key: u32, refused: usize) -> usize {
+        let start = self.nearest(key);
+        let points = self.points[start..].iter().chain(&self.points[..start]);
+        let mut nodes = points.map(|(_, node)| *node as usize);
+        nodes.find(|node| *node != refused).unwrap_or(refused)
+    }
+
     /// The node that gets a request, with bounded loads.
     pub(super) fn node_with_room(&self, key: u32, loads: &Loads) -> usize {
         let start = self.nearest(key);
@@ -212,6 +221,25 @@ mod tests {
                 assert_eq!(fewer.node(key), all.node(key));
             }
         }
+    }
+
+    #[test]
+    fn a_refused_request_goes_to_the_next_node_and_later_to_the_nearest() {
+        let (all, fewer) = (Ring::new(6), Ring::without(6, &[2]));
+        let (mut refused, mut differ) = (0, 0);
+        for key in keys() {
+            let next = all.node_but(key, 2);
+            assert_ne!(next, 2);
+            if all.node(key) == 2 {
+                refused += 1;
+                differ += usize::from(next != fewer.node(key));
+            } else {
+                assert_eq!(next, all.node(key));
+            }
+        }
+        // The nearest may lie in the other direction.
+        assert!(differ * 4 > refused && differ * 4 < refused * 3, "{differ}");
+        assert_eq!(Ring::new(1).node_but(7, 0), 0);
     }
 
     #[test]
