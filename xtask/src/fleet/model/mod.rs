@@ -48,6 +48,11 @@ struct Parameters {
     #[arg(long, value_name = "PERCENT", default_value_t = 150)]
     factor: u32,
 
+    /// The weight of each node in the tables. Comparisons are with the weight of deploy/haproxy/haproxy.cfg
+    #[arg(long, value_name = "N", default_value_t = ring::WEIGHT,
+        value_parser = clap::value_parser!(u32).range(1..=256))]
+    weight: u32,
+
     #[command(flatten)]
     shape: Shape,
 

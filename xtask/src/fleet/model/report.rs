@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Parameters;
 use super::cost::Costs;
 use super::load::Outcome;
-use super::ring::{Ring, WEIGHT};
+use super::ring::Ring;
 use super::trace::Catalogue;
 
 /// What was computed for one number of nodes.
@@ -22,10 +22,10 @@ struct Row {
 
 impl Row {
     fn new(nodes: usize, options: &Parameters, catalogue: &Catalogue, costs: &Costs) -> Self {
-        let ring = Ring::new(nodes);
+        let ring = Ring::weighted(nodes, &[], options.weight);
         let rack = options.operation.rack(nodes);
         let down: Vec<usize> = (0..rack).collect();
-        let fewer = Ring::without(nodes, &down);
+        let fewer = Ring::weighted(nodes, &down, options.weight);
         let run = |ring: &Ring, factor| options.traffic.run(catalogue, ring, factor, costs, nodes);
         Self {
             nodes,
@@ -59,8 +59,9 @@ pub(super) fn text(options: &Parameters, catalogue: &Catalogue, costs: &Costs) -
     }
     let mut text = format!(
         "# A model of a fleet\n\n\
-         HAProxy 2.6 with `balance uri`, `hash-type consistent sdbm avalanche`, weight {WEIGHT} and \
+         HAProxy 2.6 with `balance uri`, `hash-type consistent sdbm avalanche`, weight {} and \
          `hash-balance-factor {}`.\n{} objects; for each node {} requests a second, by clients with {} Mbit/s each.\n\n",
+        options.weight,
         options.factor,
         catalogue.objects.len(),
         options.traffic.node_requests,
@@ -239,6 +240,8 @@ node is full, if it has the same part of the bytes at any demand.
 
 HAProxy multiplies points on the ring by places for requests in 32 bits. With 1,000 nodes of weight 128, that is
 exceeded from 1,398 requests under way; some nodes then have no limit. A real HAProxy 2.6.12 with 1,000 servers and
-3,000 requests for one URL chose 668 servers, and gave 12 requests to one where 5 are the limit: so does the model.
+3,000 requests for one URL chose 668 servers, and gave 12 requests to one where 5 are the limit: so does the model. A
+ring has 16 points for each node and unit of weight. Up to 65,535 points in all, nothing is exceeded: `--weight 4` with
+1,000 nodes, 40 with 100. Above that, capacity can be that of a node without a limit, and rise when such a node goes.
 
 ";
