@@ -142,10 +142,9 @@ impl Outcome {
         self.nodes.iter().map(|node| node.requests)
     }
 
-    /// The share of the requests that went to another node than that of their key.
-    pub(super) fn passed_on(&self) -> f64 {
-        let all: u64 = self.requests().sum();
-        self.passed_on as f64 / all as f64
+    /// Requests that went to another node than that of their key.
+    pub(super) fn passed_on(&self) -> u64 {
+        self.passed_on
     }
 
     /// The largest share of the requests, divided by the mean.

@@ -23,6 +23,8 @@ use crate::fleet::report::About;
 const SMALL: (usize, u64, u64) = (2_000, 4 << 10, 64 << 10);
 /// The same of objects that clients read slowly.
 const PACED: (usize, u64, u64) = (500, 400 << 10, 3 << 20);
+/// Fewer requests than this are not judged, where they are passed on.
+const FEW: f64 = 100.0;
 /// What is sent, for the page.
 const ABOUT: &str = "\
 Parts from `quiet` to `it is back from the kill`: 500 requests a second by Zipf's law for 2,000 small objects, one after
@@ -34,6 +36,7 @@ tables above. Such a client begins to read 50 ms late, because the sockets befor
 sent. HAProxy has the deployed lines, but for `kills without retries`: there `retries 0`, and times of kills are spread over the
 interval of the checks. A key has moved if another node than in the quiet time answered for it; with many under way,
 another one than without load. Of the shares of all nodes, the one that deviates most is shown besides the largest.
+`of few`: fewer than 100 requests were to be passed on, and the deviation does not count for the verdict. All other figures do.
 ";
 
 /// A figure of a part of the comparison.
@@ -82,7 +85,9 @@ pub(super) fn run(options: &super::Parameters, about: &About) -> anyhow::Result<
         let catalogues = [&comparison.small, &comparison.paced];
         let mut cluster = Cluster::start(&network, &programs, &catalogues, nodes, &stop)?;
         for (part, line) in comparison.compare(&mut cluster)? {
-            worst = worst.max(line.difference());
+            if is_judged(&line) {
+                worst = worst.max(line.difference());
+            }
             println!("{}", row(nodes, part, &line));
         }
     }
@@ -127,6 +132,11 @@ impl Comparison<'_> {
     }
 }
 
+/// Whether a figure counts for the verdict. One request is more than 10 % of a few.
+fn is_judged(line: &Line) -> bool {
+    line.what != flow::PASSED_ON || line.model >= FEW
+}
+
 /// A row of the table. Counts have no decimals.
 fn row(nodes: u8, part: &str, line: &Line) -> String {
     let Line {
@@ -139,8 +149,9 @@ fn row(nodes: u8, part: &str, line: &Line) -> String {
     } else {
         0
     };
+    let few = if is_judged(line) { "" } else { ", of few" };
     format!(
-        "| {nodes} | {part} | {what} | {model:.decimals$} | {measured:.decimals$} | {:.1} % |",
+        "| {nodes} | {part} | {what} | {model:.decimals$} | {measured:.decimals$} | {:.1} %{few} |",
         line.difference()
     )
 }
@@ -156,5 +167,8 @@ mod tests {
         assert_eq!(row(6, "a node drains", &line), expected);
         let none = row(3, "quiet", &Line::new("failed requests", 0.0, 1.0));
         assert_eq!(none, "| 3 | quiet | failed requests | 0 | 1 | inf % |");
+        let few = row(3, "quiet", &Line::new(flow::PASSED_ON, 2.0, 3.0));
+        assert!(few.ends_with("| 2 | 3 | 50.0 %, of few |"), "{few}");
+        assert!(is_judged(&Line::new(flow::PASSED_ON, 100.0, 90.0)));
     }
 }
