@@ -48,6 +48,36 @@ pub(super) struct Server {
     pub(super) name: String,
     /// Whether it is in use, and no check failed lately.
     pub(super) is_up: bool,
+    /// Whether it was taken out, and no check passed lately.
+    pub(super) is_down: bool,
+}
+
+/// A way to the nodes: a frontend with a backend of its own, which has all of them.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    /// What the backend is called.
+    pub(super) name: &'static str,
+    /// The port of the nodes.
+    pub(super) port: u16,
+    /// What a line of a server has besides.
+    pub(super) server: String,
+    /// Which lines of the deployed backend it has.
+    pub(super) is_kept: fn(&str) -> bool,
+    /// Further lines.
+    pub(super) more: &'static [&'static str],
+}
+
+impl Way {
+    /// With all lines of the deployed backend.
+    pub(super) fn new(name: &'static str, port: u16) -> Self {
+        Self {
+            name,
+            port,
+            server: String::new(),
+            is_kept: |_| true,
+            more: &[],
+        }
+    }
 }
 
 impl Counters {
@@ -68,14 +98,33 @@ impl Counters {
 }
 
 impl Haproxy {
-    /// Writes a configuration for so many nodes into `directory`, and starts it.
+    /// Writes a configuration for so many nodes into `directory`, and starts it. Its nodes are asked by HTTP and by
+    /// HTTPS.
     pub(super) fn start(root: &Path, directory: &Path, nodes: u8) -> anyhow::Result<Self> {
+        let authority = directory.join("ca.pem");
+        let tls = format!(" ssl verify required ca-file {}", authority.display());
+        let ways = [Way::new("files", 8080), Way::new("files_tls", 8443)];
+        let [http, https] = ways;
+        let https = Way {
+            server: tls,
+            ..https
+        };
+        Self::start_with(root, directory, nodes, &[http, https])
+    }
+
+    /// The same with other ways to the nodes.
+    pub(super) fn start_with(
+        root: &Path,
+        directory: &Path,
+        nodes: u8,
+        ways: &[Way; 2],
+    ) -> anyhow::Result<Self> {
         let deploy = std::fs::read_to_string(root.join(DEPLOY)).context(DEPLOY)?;
         let (file, socket) = (
             directory.join("haproxy.cfg"),
             directory.join("haproxy.sock"),
         );
-        let text = configuration(&deploy, directory, &socket, nodes)?;
+        let text = configuration(&deploy, &socket, nodes, ways)?;
         std::fs::write(&file, text)?;
         let mut command = command(PROGRAM);
         // A master process in the foreground.
@@ -125,6 +174,17 @@ impl Haproxy {
         Ok(servers(&self.ask("show stat")?))
     }
 
+    /// Requests under way of a backend.
+    pub(super) fn under_way(&self, backend: &str) -> anyhow::Result<u64> {
+        let said = self.ask("show stat")?;
+        let is_its = |row: &BTreeMap<&str, &str>| {
+            row.get("pxname") == Some(&backend) && row.get("svname") == Some(&"BACKEND")
+        };
+        let row = rows(&said).find(is_its).context("no such backend")?;
+        let count = row.get("scur").context("no column scur")?;
+        Ok(count.parse()?)
+    }
+
     fn ask(&self, question: &str) -> anyhow::Result<String> {
         let mut stream = UnixStream::connect(&self.socket).context("the socket of HAProxy")?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
@@ -138,9 +198,9 @@ impl Haproxy {
 /// The configuration: sections of the deployed one with other addresses, and what a run needs around them.
 fn configuration(
     deploy: &str,
-    directory: &Path,
     socket: &Path,
     nodes: u8,
+    ways: &[Way; 2],
 ) -> anyhow::Result<String> {
     let mut out = format!(
         "global\n  log stdout format raw local0 notice\n  \
@@ -152,23 +212,28 @@ fn configuration(
     let defaults = defaults.iter().filter(|line| **line != "option httplog");
     out += "defaults\n";
     defaults.for_each(|line| out += &format!("  {line}\n"));
-    let authority = directory.join("ca.pem");
-    let tls = format!(" ssl verify required ca-file {}", authority.display());
-    let ways = [("files", 8080, ""), ("files_tls", 8443, tls.as_str())];
-    for ((name, port, more), listens) in ways.into_iter().zip(PORTS) {
+    for (way, listens) in ways.iter().zip(PORTS) {
+        let Way {
+            name,
+            port,
+            server,
+            is_kept,
+            more,
+        } = way;
         let at = balancer();
         // A `String` takes every write.
         let _ = writeln!(
             out,
             "frontend {name}_in\n  bind {at}:{listens}\n  option forwardfor\n  default_backend {name}\nbackend {name}"
         );
-        for line in section(deploy, "backend files")? {
+        let lines = section(deploy, "backend files")?;
+        for line in lines.iter().filter(|line| is_kept(line)).chain(*more) {
             let _ = writeln!(out, "  {line}");
         }
         for node in 1..=nodes {
             let _ = writeln!(
                 out,
-                "  server node{node} {}:{port} id {node}{more}",
+                "  server node{node} {}:{port} id {node}{server}",
                 address(node)
             );
         }
@@ -224,6 +289,7 @@ fn servers(csv: &str) -> Vec<Server> {
             name: name.to_owned(),
             // `UP 1/2` is a server with a failed check.
             is_up: row.get("status") == Some(&"UP"),
+            is_down: row.get("status") == Some(&"DOWN"),
         })
     };
     rows(csv).filter_map(server).collect()
@@ -274,8 +340,14 @@ files_tls,BACKEND,2,1,1,UP,384,
     fn the_lines_of_the_deployed_file_are_kept() {
         let root = crate::artifacts::root();
         let deploy = std::fs::read_to_string(root.join(DEPLOY)).expect("a file");
-        let directory = Path::new("/d");
-        let text = configuration(&deploy, directory, Path::new("/d/s"), 3).expect("sections");
+        let tls = Way {
+            server: " ssl verify required ca-file /d/ca.pem".to_owned(),
+            is_kept: |line| !line.starts_with("retries "),
+            more: &["retries 0"],
+            ..Way::new("other", 8443)
+        };
+        let ways = [Way::new("files", 8080), tls];
+        let text = configuration(&deploy, Path::new("/d/s"), 3, &ways).expect("sections");
         for line in [
             "  hash-balance-factor 150\n",
             "  hash-type consistent sdbm avalanche\n",
@@ -285,6 +357,9 @@ files_tls,BACKEND,2,1,1,UP,384,
             "  server node1 10.77.0.1:8443 id 1 ssl verify required ca-file /d/ca.pem\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
+        }
+        for line in ["\n  retries 2\n", "\n  retries 0\n"] {
+            assert_eq!(text.matches(line).count(), 1, "{line}: {text}");
         }
         assert!(!text.contains("10.0.0.1:") && !text.contains('#'), "{text}");
         assert!(section(&deploy, "backend other").is_err());

@@ -43,6 +43,21 @@ pub(super) struct Connection {
     pub(super) answered: u32,
 }
 
+/// A response whose head has come, and perhaps some of its body.
+#[derive(Debug)]
+pub(super) struct Begun {
+    head: Head,
+    read: Vec<u8>,
+    body_at: usize,
+}
+
+impl Begun {
+    /// The node that answers, if the status is 200.
+    pub(super) fn node(&self) -> Option<u8> {
+        self.head.node.filter(|_| self.head.status == 200)
+    }
+}
+
 /// The head of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
@@ -68,14 +83,25 @@ impl Connection {
 
     /// Sends a GET request, and reads its response.
     pub(super) fn get(&mut self, target: &str, deadline: Instant) -> Result<Response, Fault> {
+        let begun = self.begin(target, deadline)?;
+        self.end(begun, deadline)
+    }
+
+    /// Sends a GET request, and reads the head of its response.
+    pub(super) fn begin(&mut self, target: &str, deadline: Instant) -> Result<Begun, Fault> {
         let request = format!("GET {target} HTTP/1.1\r\nHost: files.example.org\r\n\r\n");
         let sent = self.stream.write_all(request.as_bytes());
         sent.map_err(|_| Fault::ClosedBefore)?;
         let mut read = Vec::new();
-        let (head, body_at) = loop {
+        loop {
             if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = parse(&read[..end]).ok_or(Fault::ClosedWithin)?;
-                break (head, end + 4);
+                let body_at = end + 4;
+                return Ok(Begun {
+                    head,
+                    read,
+                    body_at,
+                });
             }
             if read.len() > HEAD_BYTES_MAX {
                 return Err(Fault::ClosedWithin);
@@ -87,7 +113,16 @@ impl Connection {
                     Fault::ClosedWithin
                 });
             }
-        };
+        }
+    }
+
+    /// Reads the rest of a response.
+    pub(super) fn end(&mut self, begun: Begun, deadline: Instant) -> Result<Response, Fault> {
+        let Begun {
+            head,
+            mut read,
+            body_at,
+        } = begun;
         let end = head.length.map(|length| body_at + length);
         while end.is_none_or(|end| read.len() < end) {
             if !self.read_more(&mut read, deadline)? {
@@ -105,6 +140,29 @@ impl Connection {
             body: read.split_off(body_at),
             is_last: head.is_last || end.is_none(),
         })
+    }
+
+    /// Reads the rest of a response with a length at a rate, and forgets it. Answers how many bytes the body had.
+    pub(super) fn end_slowly(
+        &mut self,
+        begun: Begun,
+        bytes_per_second: f64,
+        deadline: Instant,
+    ) -> Result<u64, Fault> {
+        let began = Instant::now();
+        let length = begun.head.length.ok_or(Fault::ClosedWithin)?;
+        let mut count = begun.read.len() - begun.body_at;
+        let mut read = Vec::new();
+        while count < length {
+            let due = began + Duration::from_secs_f64(count as f64 / bytes_per_second);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            read.clear();
+            if !self.read_more(&mut read, deadline)? {
+                return Err(Fault::ClosedWithin);
+            }
+            count += read.len();
+        }
+        Ok(count as u64)
     }
 
     /// Reads some bytes; answers whether there were any.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Parameters;
 use super::cost::Costs;
 use super::load::Outcome;
-use super::ring::{Ring, WEIGHT};
+use super::ring::Ring;
 use super::trace::Catalogue;
 
 /// What was computed for one number of nodes.
@@ -22,10 +22,10 @@ struct Row {
 
 impl Row {
     fn new(nodes: usize, options: &Parameters, catalogue: &Catalogue, costs: &Costs) -> Self {
-        let ring = Ring::new(nodes);
+        let ring = Ring::weighted(nodes, &[], options.weight);
         let rack = options.operation.rack(nodes);
         let down: Vec<usize> = (0..rack).collect();
-        let fewer = Ring::without(nodes, &down);
+        let fewer = Ring::weighted(nodes, &down, options.weight);
         let run = |ring: &Ring, factor| options.traffic.run(catalogue, ring, factor, costs, nodes);
         Self {
             nodes,
@@ -59,8 +59,9 @@ pub(super) fn text(options: &Parameters, catalogue: &Catalogue, costs: &Costs) -
     }
     let mut text = format!(
         "# A model of a fleet\n\n\
-         HAProxy 2.6 with `balance uri`, `hash-type consistent sdbm avalanche`, weight {WEIGHT} and \
+         HAProxy 2.6 with `balance uri`, `hash-type consistent sdbm avalanche`, weight {} and \
          `hash-balance-factor {}`.\n{} objects; for each node {} requests a second, by clients with {} Mbit/s each.\n\n",
+        options.weight,
         options.factor,
         catalogue.objects.len(),
         options.traffic.node_requests,
@@ -84,7 +85,6 @@ fn table(text: &mut String, title: &str, columns: &[&str]) {
 }
 
 fn shares(text: &mut String, rows: &[Row], options: &Parameters) {
-    // A request counts with all of its bytes where it begins.
     let columns = [
         "nodes",
         "requests",
@@ -199,8 +199,7 @@ fn operation(text: &mut String, rows: &[Row], options: &Parameters, catalogue: &
     ];
     table(text, "Operation", &columns);
     let operation = &options.operation;
-    let longest = catalogue.objects.iter().map(|object| object.bytes).max();
-    let longest = options.traffic.duration(longest.unwrap_or_default());
+    let longest = options.traffic.longest(catalogue);
     for row in rows {
         let capacity = |outcome: &Outcome, nodes, skew| {
             operation.capacity_gbit(nodes, outcome.cores().0 / outcome.gbit_mean(), skew)
@@ -226,20 +225,23 @@ fn operation(text: &mut String, rows: &[Row], options: &Parameters, catalogue: &
     let _ = writeln!(
         text,
         "\nThe longest download takes {longest:.0} s. A node that is killed is taken out after {:.2} s on average. \
-         By B·(N−k)/c, the busiest\nnode has c = {limit} times the mean. The other columns take its share of the bytes from the table of the load.\n",
+         By B·(N−k)/c, the busiest\nnode has c = {limit} times the mean. The other columns take its share of the bytes, bounded, from the model.\n",
         operation.outage_mean_seconds(),
         limit = f64::from(options.factor.max(100)) / 100.0,
     );
 }
 
 const NOTES: &str = "\
-Compared with a real HAProxy by `--check`, with 3, 6 and 12 servers that only tell their number: the node of each URL,
-load shares, moved objects, bounded loads with requests under way, and errors of a killed node. Measured on one machine:
-CPU time and memory of a node. Predicted, and compared with nothing: the roll-out, capacity, and all of 100 and 1,000
-nodes but for one run, below. Capacity is the least certain: its skew of bytes is that of a window of 10 s.
+Compared with real nodes by `--against-nodes`, with 3, 6 and 12 of them: shares of the requests, objects that move, bounded
+loads, and errors of a killed node. Compared with a real HAProxy by `--check`, before as many servers that only tell their
+number: the node of each URL. Measured on one machine: CPU time and memory of a node. Predicted, and compared with nothing:
+the roll-out, capacity, and all of 100 and 1,000 nodes but for one run, below. Capacity is the demand at which the busiest
+node is full, if it has the same part of the bytes at any demand.
 
 HAProxy multiplies points on the ring by places for requests in 32 bits. With 1,000 nodes of weight 128, that is
 exceeded from 1,398 requests under way; some nodes then have no limit. A real HAProxy 2.6.12 with 1,000 servers and
-3,000 requests for one URL chose 668 servers, and gave 12 requests to one where 5 are the limit: so does the model.
+3,000 requests for one URL chose 668 servers, and gave 12 requests to one where 5 are the limit: so does the model. A
+ring has 16 points for each node and unit of weight. Up to 65,535 points in all, nothing is exceeded: `--weight 4` with
+1,000 nodes, 40 with 100. Above that, capacity can be that of a node without a limit, and rise when such a node goes.
 
 ";

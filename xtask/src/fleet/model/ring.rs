@@ -10,9 +10,6 @@ const POINTS_PER_WEIGHT: u32 = 16;
 const POINTS_MAX: u32 = 256 * POINTS_PER_WEIGHT;
 /// The weight of each node in `deploy/haproxy/haproxy.cfg`.
 pub(super) const WEIGHT: u32 = 128;
-/// Points of a node.
-const POINTS: u32 = WEIGHT * POINTS_PER_WEIGHT;
-
 /// Nodes on a ring. A node is named by its index: node 0 has `id 1`.
 #[derive(Debug, Clone)]
 pub(super) struct Ring {
@@ -21,6 +18,8 @@ pub(super) struct Ring {
     /// For each node its rank among those that are up, or none.
     ranks: Vec<Option<u32>>,
     up: u32,
+    /// Points of each node.
+    points_of_node: u32,
 }
 
 /// The requests under way at each node.
@@ -39,6 +38,12 @@ impl Ring {
 
     /// The same where the nodes `down` are taken out.
     pub(super) fn without(nodes: usize, down: &[usize]) -> Self {
+        Self::weighted(nodes, down, WEIGHT)
+    }
+
+    /// The same where each node has this weight.
+    pub(super) fn weighted(nodes: usize, down: &[usize], weight: u32) -> Self {
+        let points_of_node = weight * POINTS_PER_WEIGHT;
         let mut points = Vec::new();
         let mut ranks = Vec::with_capacity(nodes);
         let mut up = 0;
@@ -49,11 +54,16 @@ impl Ring {
             }
             ranks.push(Some(up));
             up += 1;
-            points.extend((0..POINTS).map(|number| (point(id, number), id - 1)));
+            points.extend((0..points_of_node).map(|number| (point(id, number), id - 1)));
         }
         // Stable: of two points at one place, the first is that of the first node.
         points.sort_by_key(|(place, _)| *place);
-        Self { points, ranks, up }
+        Self {
+            points,
+            ranks,
+            up,
+            points_of_node,
+        }
     }
 
     /// The number of nodes, those that are down included.
@@ -69,6 +79,15 @@ impl Ring {
     /// The node of a key, whatever its load.
     pub(super) fn node(&self, key: u32) -> usize {
         self.points[self.nearest(key)].1 as usize
+    }
+
+    /// The node that gets a request of a key where `refused` has refused it: from the nearest point on, the first point
+    /// in the direction of rising keys that is of another node.
+    pub(super) fn node_but(&self, key: u32, refused: usize) -> usize {
+        let start = self.nearest(key);
+        let points = self.points[start..].iter().chain(&self.points[..start]);
+        let mut nodes = points.map(|(_, node)| *node as usize);
+        nodes.find(|node| *node != refused).unwrap_or(refused)
     }
 
     /// The node that gets a request, with bounded loads.
@@ -106,18 +125,17 @@ impl Ring {
         let Some(rank) = self.ranks[node] else {
             return false;
         };
-        let all_points = POINTS * self.up;
+        let own = self.points_of_node;
+        let all_points = own * self.up;
         let places = (loads.total + 1)
             .wrapping_mul(loads.factor)
             .wrapping_add(99)
             / 100;
         let for_each_point = places / all_points;
         let rest = places % all_points;
-        let up_to = |rank: u32| (rank * POINTS).wrapping_mul(rest) / all_points;
+        let up_to = |rank: u32| (rank * own).wrapping_mul(rest) / all_points;
         let of_the_rest = up_to(rank + 1).wrapping_sub(up_to(rank));
-        let places = POINTS
-            .wrapping_mul(for_each_point)
-            .wrapping_add(of_the_rest);
+        let places = own.wrapping_mul(for_each_point).wrapping_add(of_the_rest);
         loads.served[node] < places.max(1)
     }
 }
@@ -215,6 +233,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_request_goes_to_the_next_node_and_later_to_the_nearest() {
+        let (all, fewer) = (Ring::new(6), Ring::without(6, &[2]));
+        let (mut refused, mut differ) = (0, 0);
+        for key in keys() {
+            let next = all.node_but(key, 2);
+            assert_ne!(next, 2);
+            if all.node(key) == 2 {
+                refused += 1;
+                differ += usize::from(next != fewer.node(key));
+            } else {
+                assert_eq!(next, all.node(key));
+            }
+        }
+        // The nearest may lie in the other direction.
+        assert!(differ * 4 > refused && differ * 4 < refused * 3, "{differ}");
+        assert_eq!(Ring::new(1).node_but(7, 0), 0);
+    }
+
+    #[test]
     fn one_key_fills_all_nodes_to_their_limit_with_bounded_loads() {
         let ring = Ring::new(4);
         let mut loads = Loads::new(4, 150);
@@ -238,6 +275,19 @@ mod tests {
         let unlimited = (0..1_000).filter(|node| ring.has_room(*node, &loads));
         // 2,048,000 points times 150,000 places are 71.5 times 2³².
         assert!((70..=72).contains(&unlimited.count()));
+    }
+
+    #[test]
+    fn with_65_535_points_in_all_each_node_has_its_limit() {
+        let ring = Ring::weighted(1_000, &[], 4);
+        let mut loads = Loads::new(1_000, 150);
+        for total in (0..300_000).step_by(997) {
+            loads.total = total;
+            // One more than 1.5 times the mean, rounded up.
+            loads.served.fill((total + 1) * 150 / 100_000 + 2);
+            let unlimited = (0..1_000).find(|node| ring.has_room(*node, &loads));
+            assert_eq!(unlimited, None, "{total}");
+        }
     }
 
     #[test]

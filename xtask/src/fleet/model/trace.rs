@@ -50,15 +50,33 @@ pub(super) struct Shape {
     seed: u64,
 }
 
+impl Shape {
+    /// As popular, but few, and of sizes that are more alike.
+    pub(super) fn narrowed(&self, objects: usize, size_median: u64, size_max: u64) -> Self {
+        Self {
+            objects,
+            size_median,
+            size_sigma: 1.0,
+            size_max,
+            ..self.clone()
+        }
+    }
+}
+
 impl Catalogue {
     pub(super) fn new(shape: &Shape) -> anyhow::Result<Self> {
+        Self::below("objects", shape)
+    }
+
+    /// The same with targets in another directory.
+    pub(super) fn below(directory: &str, shape: &Shape) -> anyhow::Result<Self> {
         anyhow::ensure!(shape.objects > 0, "--objects must be at least 1");
         let sizes = LogNormal::new((shape.size_median as f64).ln(), shape.size_sigma)
             .context("--size-sigma")?;
         let popularity = Zipf::new(shape.objects as f64, shape.zipf).context("--zipf")?;
         let mut random = XorShiftRng::seed_from_u64(shape.seed);
         let objects = (0..shape.objects).map(|number| {
-            let target = format!("/objects/{:02}/{number}.bin", number % 97);
+            let target = format!("/{directory}/{:02}/{number}.bin", number % 97);
             let bytes = sizes.sample(&mut random).min(shape.size_max as f64);
             Object {
                 key: key(&target),

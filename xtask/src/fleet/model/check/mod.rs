@@ -15,35 +15,35 @@ use super::ring::{Loads, Ring, key};
 use super::trace::Catalogue;
 
 /// Numbers of servers.
-const SIZES: [usize; 3] = [3, 6, 12];
+pub(super) const SIZES: [u8; 3] = [3, 6, 12];
 /// URLs whose servers are compared, one by one.
 const URLS: usize = 2_000;
 /// Requests whose shares are compared.
 const REQUESTS: usize = 10_000;
 /// Requests under way for each server, where loads are bounded.
-const UNDER_WAY: usize = 10;
+pub(super) const UNDER_WAY: usize = 10;
 /// Requests for each server, where loads are bounded.
-const BOUNDED: usize = 40;
+pub(super) const BOUNDED: usize = 40;
 /// The largest difference of a figure, in percent of what the model says.
-const DIFFERENCE_MAX: f64 = 10.0;
+pub(super) const DIFFERENCE_MAX: f64 = 10.0;
 
 /// A figure of the model beside that of the real HAProxy.
 #[derive(Debug, Clone)]
-struct Line {
-    what: String,
-    model: f64,
-    measured: f64,
+pub(super) struct Line {
+    pub(super) what: String,
+    pub(super) model: f64,
+    pub(super) measured: f64,
 }
 
-/// URLs that went to another server than the model says.
+/// Requests that had another end than the model says: another server, or an error.
 #[derive(Debug, Default)]
-struct Agreement {
-    compared: usize,
-    mismatches: usize,
+pub(super) struct Agreement {
+    pub(super) compared: usize,
+    pub(super) mismatches: usize,
 }
 
 impl Line {
-    fn new(what: impl Into<String>, model: f64, measured: f64) -> Self {
+    pub(super) fn new(what: impl Into<String>, model: f64, measured: f64) -> Self {
         Self {
             what: what.into(),
             model,
@@ -51,7 +51,7 @@ impl Line {
         }
     }
 
-    fn difference(&self) -> f64 {
+    pub(super) fn difference(&self) -> f64 {
         if self.model == self.measured {
             return 0.0;
         }
@@ -60,7 +60,7 @@ impl Line {
 }
 
 impl Agreement {
-    fn add(&mut self, model: usize, measured: Option<usize>) {
+    pub(super) fn add(&mut self, model: usize, measured: Option<usize>) {
         self.compared += 1;
         self.mismatches += usize::from(measured != Some(model));
     }
@@ -74,7 +74,7 @@ pub(super) fn run(options: &super::Parameters, catalogue: &Catalogue) -> anyhow:
     );
     let mut agreement = Agreement::default();
     let mut worst: f64 = 0.0;
-    for nodes in SIZES {
+    for nodes in SIZES.map(usize::from) {
         let pair = Pair::start(nodes, options)?;
         let mut lines = pair.compare_rings(catalogue, &mut agreement)?;
         lines.extend(pair.compare_bounded(catalogue, options.factor, &mut agreement)?);
