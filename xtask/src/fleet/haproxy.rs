@@ -67,6 +67,12 @@ impl Counters {
     }
 }
 
+/// What it says of its version.
+pub(super) fn version() -> String {
+    let line = super::first_line(PROGRAM, &["-v"]);
+    line.split(" - ").next().unwrap_or_default().to_owned()
+}
+
 impl Haproxy {
     /// Writes a configuration for so many nodes into `directory`, and starts it.
     pub(super) fn start(root: &Path, directory: &Path, nodes: u8) -> anyhow::Result<Self> {
