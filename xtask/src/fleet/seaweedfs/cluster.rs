@@ -26,7 +26,7 @@ const MASTER: u16 = 9333;
 const FILER: u16 = 8888;
 /// The port of the first volume server.
 const VOLUME: u16 = 8181;
-/// The port of the first node. The server whose cache is asked longer has one more than [`NODES`].
+/// The port of the first node.
 const NODE: u16 = 8081;
 
 /// The programs of a run. Fields are dropped in this order: what uses others first.
@@ -83,25 +83,9 @@ impl Cluster {
         }
         let mut servers = Vec::new();
         for number in 1..=NODES {
-            servers.push(start_server(
-                &at,
-                programs,
-                number,
-                number,
-                disk_timeout,
-                "1s",
-            )?);
+            servers.push(start_server(&at, programs, number, disk_timeout)?);
         }
-        // The first node once more.
-        servers.push(start_server(
-            &at,
-            programs,
-            NODES + 1,
-            1,
-            disk_timeout,
-            "1h",
-        )?);
-        for number in 1..=NODES + 1 {
+        for number in 1..=NODES {
             wait_until("zc-server listens", stop, || Ok(listens(NODE + number - 1)))?;
         }
         Ok(Self {
@@ -120,11 +104,6 @@ impl Cluster {
         loopback(NODE + node - 1)
     }
 
-    /// Where a server listens that serves what node 1 does, and looks for changes once in an hour only.
-    pub(super) fn long_ttl() -> SocketAddr {
-        loopback(NODE + NODES)
-    }
-
     /// The directory that a node serves: `local` of its disk, and `library`, the mount.
     pub(super) fn www(&self, node: u16) -> PathBuf {
         www(self.directory.path(), node)
@@ -133,7 +112,7 @@ impl Cluster {
     /// What the servers have written: a line for each request, among others.
     pub(super) fn logs(&self) -> anyhow::Result<String> {
         let mut all = String::new();
-        for number in 1..=NODES + 1 {
+        for number in 1..=NODES {
             all += &std::fs::read_to_string(
                 self.directory.path().join(format!("server-{number}.log")),
             )?;
@@ -337,22 +316,13 @@ fn start_server(
     at: &Path,
     programs: &Programs,
     number: u16,
-    node: u16,
     disk_timeout: Duration,
-    cache_ttl: &str,
 ) -> anyhow::Result<Process> {
     let mut command = command(&programs.server);
-    command.args([
-        "--threads",
-        "1",
-        "--access-log",
-        "json",
-        "--cache-ttl",
-        cache_ttl,
-    ]);
+    command.args(["--threads", "1", "--access-log", "json"]);
     command.args(["--bind", &loopback(NODE + number - 1).to_string()]);
     command.args(["--disk-timeout", &format!("{}ms", disk_timeout.as_millis())]);
-    command.arg(www(at, node)).stdin(Stdio::null());
+    command.arg(www(at, number)).stdin(Stdio::null());
     Process::start(command, None, &at.join(format!("server-{number}.log")))
 }
 

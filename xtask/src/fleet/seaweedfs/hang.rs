@@ -1,12 +1,14 @@
 //! A mount that hangs, since its program is stopped: what is answered meanwhile, and what becomes of the rest.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, ensure};
 
-use super::client::{self, Answer, Request};
-use super::cluster::{Cluster, wait_until};
+use super::client::{Answer, Request};
+use super::cluster::wait_until;
 use super::report::Row;
 use super::{PART, Run, bytes, evict, go_on, write};
 
@@ -39,110 +41,89 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<Vec<Row>> {
 /// Requests that hang before a byte was sent, and others meanwhile.
 fn before_the_first_byte(run: &Run) -> anyhow::Result<Vec<Row>> {
     let timeout = Duration::from_secs_f64(run.options.disk_timeout);
-    let (film, page, picture) = (bytes(30, 1 << 20), bytes(31, 4 << 10), bytes(32, 1 << 20));
-    let name = |number: u64| format!("hung-{number}.bin");
-    let body = |number: u64| bytes(40 + number, 100_000);
-    for number in 0..HUNG {
-        run.write(2, &name(number), &body(number))?;
+    let bodies: Vec<Vec<u8>> = (0..HUNG)
+        .map(|number| bytes(40 + number, 100_000))
+        .collect();
+    for (number, body) in bodies.iter().enumerate() {
+        run.write(2, &format!("hung-{number}.bin"), body)?;
     }
+    let file = bytes(30, 1 << 20);
     let local = run.cluster.www(NODE).join("local");
-    write(&local.join("hot.bin"), &film)?;
-    write(&local.join("cold.bin"), &film)?;
-    // At the other node: here the pages come from reading.
-    run.write(2, "cached-page", &page)?;
-    run.write(2, "cached-picture", &picture)?;
-    for (target, bytes) in [
-        ("/library/cached-page", &page),
-        ("/library/cached-picture", &picture),
-    ] {
-        run.tag(NODE, target, bytes)?;
-        let request = Request {
-            target,
-            candidates: &[bytes],
-            ..Request::default()
-        };
-        client::get(Cluster::long_ttl(), request, &run.stop)?;
-    }
+    write(&local.join("hot.bin"), &file)?;
+    write(&local.join("cold.bin"), &file)?;
+    // Written at the other node: here its pages come from reading.
+    run.write(2, "cached.bin", &file)?;
+    run.tag(NODE, "/library/cached.bin", &file)?;
 
-    let bodies: Vec<Vec<u8>> = (0..HUNG).map(body).collect();
     let is_over = AtomicBool::new(false);
     let hang = run.cluster.hang(NODE)?;
     let began = Instant::now();
-    let meanwhile = |address, target: &str, bytes: &[u8], is_cold: bool| {
-        let cold = is_cold.then(|| local.join("cold.bin"));
+    let meanwhile = |target: &str, evicted: Option<&Path>| {
+        let candidates: [&[u8]; 1] = [&file];
+        let request = Request {
+            target,
+            candidates: &candidates,
+            ..Request::default()
+        };
         ask_until(&is_over, began, || {
-            cold.as_deref().map_or(Ok(()), evict)?;
-            client::get(
-                address,
-                Request {
-                    target,
-                    candidates: &[bytes],
-                    ..Request::default()
-                },
-                &run.stop,
-            )
+            evicted.map_or(Ok(()), evict)?;
+            run.get(NODE, request)
         })
     };
-    let own = Cluster::address(NODE);
-    let (hung, others) = std::thread::scope(|scope| {
-        let hung: Vec<_> = bodies
+    let cold_path = local.join("cold.bin");
+    let (hung, hot, cold, cached) = std::thread::scope(|scope| {
+        let hung = bodies
             .iter()
             .enumerate()
-            .map(|(number, body)| {
-                let target = format!("/library/{}", name(number as u64));
-                scope.spawn(move || {
-                    let candidates: [&[u8]; 1] = [body];
-                    run.get(
-                        NODE,
-                        Request {
-                            target: &target,
-                            candidates: &candidates,
-                            ..Request::default()
-                        },
-                    )
-                })
-            })
-            .collect();
-        let others = [
-            scope.spawn(|| meanwhile(own, "/local/hot.bin", &film, false)),
-            scope.spawn(|| meanwhile(own, "/local/cold.bin", &film, true)),
-            scope.spawn(|| meanwhile(own, "/library/cached-page", &page, false)),
-            scope.spawn(|| meanwhile(own, "/library/cached-picture", &picture, false)),
-            scope.spawn(|| meanwhile(Cluster::long_ttl(), "/library/cached-page", &page, false)),
-        ];
-        let hung: Vec<_> = hung
-            .into_iter()
-            .map(|one| one.join().map_err(|_| anyhow!("a panic")))
-            .collect();
+            .map(|one| scope.spawn(move || get_hung(run, one)));
+        let hung: Vec<_> = hung.collect();
+        let hot = scope.spawn(|| meanwhile("/local/hot.bin", None));
+        let cold = scope.spawn(|| meanwhile("/local/cold.bin", Some(&cold_path)));
+        let cached = scope.spawn(|| meanwhile("/library/cached.bin", None));
+        let hung: Vec<_> = hung.into_iter().map(ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::SeqCst);
-        (
-            hung,
-            others.map(|one| one.join().map_err(|_| anyhow!("a panic"))),
-        )
+        (hung, hot.join(), cold.join(), cached.join())
     });
     let lasted = began.elapsed();
     drop(hang);
+    let panicked = |_| anyhow!("a thread has panicked");
     let hung = hung
         .into_iter()
-        .map(|one| one?)
+        .map(|one| one.map_err(panicked)?)
         .collect::<Result<Vec<Answer>, _>>()?;
-    let [hot, cold, page_found, picture_found, kept] = others;
-    let mut rows = vec![timed_out(&hung, timeout)];
-    let all = |what: &str, found: Meanwhile| Row::new(what, &found.words(lasted), found.is_all());
-    rows.push(all("meanwhile, a local file in the page cache", hot??));
-    rows.push(all("meanwhile, a local file that is cold", cold??));
-    rows.push(all(
-        "meanwhile, 4 KiB of the mount in the response cache, with --cache-ttl 1h",
-        kept??,
-    ));
-    let figure = |what: &str, found: Meanwhile| Row::shown(what, &found.words(lasted));
-    rows.push(figure("the same with --cache-ttl 1s", page_found??));
-    rows.push(figure(
-        "1 MiB of the mount in the page cache",
-        picture_found??,
-    ));
-    rows.push(afterwards(run, &bodies)?);
-    Ok(rows)
+    let (hot, cold) = (hot.map_err(panicked)??, cold.map_err(panicked)??);
+    let cached = cached.map_err(panicked)??;
+    Ok(vec![
+        timed_out(&hung, timeout),
+        Row::new(
+            "meanwhile, a local file in the page cache",
+            &hot.words(lasted),
+            hot.is_all(),
+        ),
+        Row::new(
+            "meanwhile, a local file that is cold",
+            &cold.words(lasted),
+            cold.is_all(),
+        ),
+        Row::shown(
+            "meanwhile, a file of the mount in the page cache",
+            &cached.words(lasted),
+        ),
+        afterwards(run, &bodies)?,
+    ])
+}
+
+/// Asks for one of the files that hang.
+fn get_hung(run: &Run, (number, body): (usize, &Vec<u8>)) -> anyhow::Result<Answer> {
+    let target = format!("/library/hung-{number}.bin");
+    run.get(
+        NODE,
+        Request {
+            target: &target,
+            candidates: &[body],
+            ..Request::default()
+        },
+    )
 }
 
 /// Asks again and again until the others have their answers.
@@ -175,8 +156,11 @@ impl Meanwhile {
     fn words(&self, lasted: Duration) -> String {
         let other = match self.other {
             0 => String::new(),
-            other => format!(", and {other} not"),
+            other => format!(", {other} not"),
         };
+        if self.answered == 0 {
+            return format!("none answered{other}, in {:.1} s", lasted.as_secs_f64());
+        }
         format!(
             "{} answered{other}, the slowest after {:.3} s, the last {:.1} s after the beginning of {:.1} s",
             self.answered,
@@ -212,19 +196,8 @@ fn timed_out(hung: &[Answer], timeout: Duration) -> Row {
 /// The same files when the mount goes on.
 fn afterwards(run: &Run, bodies: &[Vec<u8>]) -> anyhow::Result<Row> {
     let mut right = 0;
-    for (number, body) in bodies.iter().enumerate() {
-        let target = format!("/library/hung-{number}.bin");
-        right += usize::from(
-            run.get(
-                NODE,
-                Request {
-                    target: &target,
-                    candidates: &[body],
-                    ..Request::default()
-                },
-            )?
-            .is_right(),
-        );
+    for one in bodies.iter().enumerate() {
+        right += usize::from(get_hung(run, one)?.is_right());
     }
     let seen = format!("{right} of {}", bodies.len());
     Ok(Row::new(
@@ -351,7 +324,7 @@ mod tests {
         assert!(
             found
                 .words(Duration::from_secs(5))
-                .starts_with("3 answered, and 1 not, the slowest after 0.000 s")
+                .starts_with("3 answered, 1 not, the slowest after 0.000 s")
         );
     }
 
