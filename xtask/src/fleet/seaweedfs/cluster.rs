@@ -180,8 +180,11 @@ impl Cluster {
     /// Lets the mount of a node hang.
     pub(super) fn hang(&self, node: u16) -> anyhow::Result<Hang<'_>> {
         let mount = &self.mounts[usize::from(node - 1)];
+        let hang = Hang(mount);
         mount.process.signal(Signal::SIGSTOP)?;
-        Ok(Hang(mount))
+        let is_stopped = || Ok(mount.process.is_stopped());
+        wait_until("weed mount is stopped", &self.stop, is_stopped)?;
+        Ok(hang)
     }
 
     /// The last that each program wrote.
