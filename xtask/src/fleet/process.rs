@@ -68,6 +68,14 @@ impl Process {
         tasks.is_ok_and(|mut tasks| tasks.all(is_stopped))
     }
 
+    /// How many bytes it has read so far, from files and sockets. 0 where that is not known.
+    pub(super) fn bytes_read(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let text = text.unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
     /// Whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         has_ended_within(&self.child, Duration::ZERO)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -135,24 +135,9 @@ impl Cluster {
         Ok(found)
     }
 
-    /// How many chunks of a file of the library each volume server has. The first server is 1.
-    pub(super) fn chunks(&self, name: &str) -> anyhow::Result<Vec<(u16, usize)>> {
-        let entry = json(FILER, &format!("/{name}?metadata=true"))
-            .context("the filer tells nothing of the file")?;
-        let volumes = volumes_of(&entry);
-        ensure!(!volumes.is_empty(), "{name} has no chunks");
-        let mut counts: Vec<(u16, usize)> =
-            (1..=VOLUME_SERVERS).map(|number| (number, 0)).collect();
-        for volume in volumes {
-            let found = json(MASTER, &format!("/dir/lookup?volumeId={volume}"))
-                .context("the master tells no place")?;
-            for (number, count) in &mut counts {
-                let own = format!("127.0.0.1:{}", VOLUME + *number - 1);
-                let places = found["locations"].as_array().into_iter().flatten();
-                *count += places.filter(|place| place["url"] == own.as_str()).count();
-            }
-        }
-        Ok(counts)
+    /// How many bytes each volume server has read so far.
+    pub(super) fn bytes_read(&self) -> Vec<u64> {
+        self.volumes.iter().map(Process::bytes_read).collect()
     }
 
     /// Kills a volume server, and waits until it is gone.
@@ -341,13 +326,6 @@ fn data_nodes(status: &Value) -> usize {
     racks.map(|rack| list(&rack["DataNodes"]).len()).sum()
 }
 
-/// The volumes of the chunks of an entry of the filer, one for each chunk.
-fn volumes_of(entry: &Value) -> Vec<String> {
-    let chunks = entry["chunks"].as_array().into_iter().flatten();
-    let volume = |chunk: &Value| Some(chunk["file_id"].as_str()?.split_once(',')?.0.to_owned());
-    chunks.filter_map(volume).collect()
-}
-
 fn failed_reads(log: &str, port: u16) -> usize {
     let from = format!("read http://127.0.0.1:{port}/");
     log.lines()
@@ -399,13 +377,6 @@ mod tests {
             data_nodes(&json!({ "Topology": { "DataCenters": null } })),
             0
         );
-    }
-
-    #[test]
-    fn a_chunk_names_its_volume() {
-        let entry = json!({ "chunks": [{ "file_id": "3,1d4fa40eef" }, { "file_id": "12,01" }, { "size": 1 }] });
-        assert_eq!(volumes_of(&entry), ["3", "12"]);
-        assert!(volumes_of(&json!({})).is_empty());
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn replaced(
         );
         let answer = run.get(2, whole)?;
         if found.take(&answer, &tag, seen.is_some()) {
-            let seen = *seen.get_or_insert(renamed.elapsed());
+            let seen = *seen.get_or_insert_with(|| renamed.elapsed());
             if answer.etag.is_some_and(|of| of != tag) {
                 found.seen.push(seen.as_secs_f64());
                 found.tagged.push(renamed.elapsed().as_secs_f64());
