@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -79,77 +80,35 @@ impl Answer {
     }
 }
 
+/// A connection with a request on it.
+struct Exchange<'a> {
+    stream: TcpStream,
+    request: Request<'a>,
+    began: Instant,
+    stop: &'a AtomicBool,
+}
+
 /// Sends a request, and reads its response until its end, the end of the connection, or the end of the run.
 pub(super) fn get(
     address: SocketAddr,
     request: Request<'_>,
     stop: &AtomicBool,
 ) -> anyhow::Result<Answer> {
-    let began = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
-        .with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_read_timeout(Some(LOOK))?;
-    let mut text = format!(
-        "GET {} HTTP/1.1\r\nHost: files.example.org\r\nConnection: close\r\n",
-        request.target
-    );
-    if let Some((from, tag)) = request.rest {
-        text += &format!("Range: bytes={from}-\r\nIf-Range: {tag}\r\n");
-    }
-    stream.write_all(format!("{text}\r\n").as_bytes())?;
+    let mut exchange = Exchange::begin(address, request, stop)?;
     let mut buffer = vec![0; CHUNK_BYTES];
-    let mut read = |buffer: &mut [u8]| -> anyhow::Result<usize> {
-        loop {
-            super::go_on(stop)?;
-            ensure!(
-                began.elapsed() < REQUEST_MAX,
-                "{}: no end after {} s",
-                request.target,
-                REQUEST_MAX.as_secs()
-            );
-            match stream.read(buffer) {
-                Ok(count) => return Ok(count),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(0),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    };
-    let mut filled = 0;
-    let (head, body_at) = loop {
-        if let Some(end) = buffer[..filled]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-        {
-            break (
-                parse(&buffer[..end]).context("no response of HTTP")?,
-                end + 4,
-            );
-        }
-        ensure!(
-            filled < HEAD_BYTES_MAX,
-            "{}: a head without end",
-            request.target
-        );
-        match read(&mut buffer[filled..])? {
-            0 => bail!("{}: closed without a response", request.target),
-            count => filled += count,
-        }
-    };
+    let (head, first) = exchange.head(&mut buffer)?;
     let mut compared = Compared::new(request.candidates, head.start);
-    compared.take(&buffer[body_at..filled]);
-    while compared.bytes < head.length
-        && request.leave_after.is_none_or(|most| compared.bytes < most)
-    {
+    compared.take(&buffer[first]);
+    let has_enough = |bytes: u64| request.leave_after.is_some_and(|most| bytes >= most);
+    while compared.bytes < head.length && !has_enough(compared.bytes) {
         if let Some(progress) = request.progress {
             progress.store(compared.bytes, Ordering::SeqCst);
         }
         if let Some(rate) = request.bytes_per_second {
             let due = Duration::from_secs_f64(compared.bytes as f64 / rate as f64);
-            std::thread::sleep(due.saturating_sub(began.elapsed()).min(LOOK));
+            std::thread::sleep(due.saturating_sub(exchange.began.elapsed()).min(LOOK));
         }
-        match read(&mut buffer)? {
+        match exchange.read(&mut buffer)? {
             0 => break,
             count => compared.take(&buffer[..count]),
         }
@@ -161,8 +120,77 @@ pub(super) fn get(
         bytes: compared.bytes,
         is_whole,
         candidate: compared.candidate(is_whole),
-        time: began.elapsed(),
+        time: exchange.began.elapsed(),
     })
+}
+
+impl<'a> Exchange<'a> {
+    /// Connects, and sends the request.
+    fn begin(
+        address: SocketAddr,
+        request: Request<'a>,
+        stop: &'a AtomicBool,
+    ) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
+            .with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_read_timeout(Some(LOOK))?;
+        let mut text = format!(
+            "GET {} HTTP/1.1\r\nHost: files.example.org\r\nConnection: close\r\n",
+            request.target
+        );
+        if let Some((from, tag)) = request.rest {
+            text += &format!("Range: bytes={from}-\r\nIf-Range: {tag}\r\n");
+        }
+        stream.write_all(format!("{text}\r\n").as_bytes())?;
+        Ok(Self {
+            stream,
+            request,
+            began,
+            stop,
+        })
+    }
+
+    /// Reads the head, and answers where in the buffer the first bytes of the body are.
+    fn head(&mut self, buffer: &mut [u8]) -> anyhow::Result<(Head, Range<usize>)> {
+        let target = self.request.target;
+        let mut filled = 0;
+        loop {
+            if let Some(end) = buffer[..filled]
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n")
+            {
+                let head = parse(&buffer[..end]).context("no response of HTTP")?;
+                return Ok((head, end + 4..filled));
+            }
+            ensure!(filled < HEAD_BYTES_MAX, "{target}: a head without end");
+            match self.read(&mut buffer[filled..])? {
+                0 => bail!("{target}: closed without a response"),
+                count => filled += count,
+            }
+        }
+    }
+
+    /// Reads some bytes; none at the end of the connection.
+    fn read(&mut self, buffer: &mut [u8]) -> anyhow::Result<usize> {
+        loop {
+            super::go_on(self.stop)?;
+            let is_late = self.began.elapsed() > REQUEST_MAX;
+            ensure!(
+                !is_late,
+                "{}: no end after {} s",
+                self.request.target,
+                REQUEST_MAX.as_secs()
+            );
+            match self.stream.read(buffer) {
+                Ok(count) => return Ok(count),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(0),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// Which candidates have had the same bytes so far.

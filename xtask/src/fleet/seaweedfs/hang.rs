@@ -41,12 +41,7 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<Vec<Row>> {
 /// Requests that hang before a byte was sent, and others meanwhile.
 fn before_the_first_byte(run: &Run) -> anyhow::Result<Vec<Row>> {
     let timeout = Duration::from_secs_f64(run.options.disk_timeout);
-    let bodies: Vec<Vec<u8>> = (0..HUNG)
-        .map(|number| bytes(40 + number, 100_000))
-        .collect();
-    for (number, body) in bodies.iter().enumerate() {
-        run.write(2, &format!("hung-{number}.bin"), body)?;
-    }
+    let bodies = hung_files(run)?;
     let file = bytes(30, 1 << 20);
     let local = run.cluster.www(NODE).join("local");
     write(&local.join("hot.bin"), &file)?;
@@ -111,6 +106,17 @@ fn before_the_first_byte(run: &Run) -> anyhow::Result<Vec<Row>> {
         ),
         afterwards(run, &bodies)?,
     ])
+}
+
+/// Writes the files that are to hang, and answers their bytes.
+fn hung_files(run: &Run) -> anyhow::Result<Vec<Vec<u8>>> {
+    let bodies: Vec<Vec<u8>> = (0..HUNG)
+        .map(|number| bytes(40 + number, 100_000))
+        .collect();
+    for (number, body) in bodies.iter().enumerate() {
+        run.write(2, &format!("hung-{number}.bin"), body)?;
+    }
+    Ok(bodies)
 }
 
 /// Asks for one of the files that hang.

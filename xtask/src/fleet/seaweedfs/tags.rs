@@ -47,23 +47,31 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<Vec<Row>> {
         ),
     ];
 
+    rows.push(local_copy(run, &film, stats[1].modified()?, &tags[0])?);
+    rows.push(whole_seconds(run)?);
+    rows.push(resumed(run, &film, &tags[0])?);
+    Ok(rows)
+}
+
+fn local_copy(run: &Run, film: &[u8], modified: SystemTime, tag: &str) -> anyhow::Result<Row> {
     // A copy on a local disk with the same time.
     let local = run.cluster.www(2).join("local/film.bin");
-    write(&local, &film)?;
+    write(&local, film)?;
     fs::File::options()
         .write(true)
         .open(&local)?
-        .set_times(FileTimes::new().set_modified(stats[1].modified()?))?;
-    let copy = run.tag(2, "/local/film.bin", &film)?;
-    rows.push(Row::new(
+        .set_times(FileTimes::new().set_modified(modified))?;
+    let copy = run.tag(2, "/local/film.bin", film)?;
+    Ok(Row::new(
         "a local copy with the same time has it too",
         &copy,
-        copy == tags[0],
-    ));
+        copy == tag,
+    ))
+}
 
-    rows.push(whole_seconds(run)?);
-
-    let candidates: [&[u8]; 1] = [&film];
+fn resumed(run: &Run, film: &[u8], tag: &str) -> anyhow::Result<Row> {
+    let target = "/library/film.bin";
+    let candidates: [&[u8]; 1] = [film];
     let whole = Request {
         target,
         candidates: &candidates,
@@ -79,7 +87,7 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<Vec<Row>> {
     let rest = run.get(
         2,
         Request {
-            rest: Some((half.bytes, &tags[0])),
+            rest: Some((half.bytes, tag)),
             ..whole
         },
     )?;
@@ -87,12 +95,11 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<Vec<Row>> {
         half.candidate == Some(0) && !half.is_whole && rest.status == 206 && rest.is_right();
     let is_all = half.bytes + rest.bytes == film.len() as u64;
     let seen = format!("{} bytes of node 1; node 2: {}", half.bytes, rest.words());
-    rows.push(Row::new(
+    Ok(Row::new(
         "a download of node 1 is resumed at node 2, with If-Range",
         &seen,
         is_right && is_all,
-    ));
-    Ok(rows)
+    ))
 }
 
 /// A file whose time has no nanoseconds, as `tar` and mirrors leave it.
