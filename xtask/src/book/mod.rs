@@ -13,7 +13,7 @@ use clap::Parser;
 
 use crate::artifacts::{build, root, target_directory};
 use commands::{Outcome, Report, Runner};
-use page::Way;
+use page::{Need, Way};
 
 /// The mdBook that the book is made with. It is a tool: nothing is built on it.
 const MDBOOK_VERSION: &str = "0.5.4";
@@ -226,6 +226,16 @@ fn run_page(
                 .collect());
         }
     };
+    let is_missing = |need: &Need| !is_on_path(&need.program);
+    if let Some(need) = page::needs(text).into_iter().find(is_missing) {
+        let Need {
+            line,
+            program,
+            reason,
+        } = need;
+        println!("{page}:{line}: not run, for want of {program}: {reason}");
+        return Ok(Vec::new());
+    }
     let not_run = steps.iter().filter_map(|step| match &step.way {
         Way::NotRun { reason } => Some((step.line, reason)),
         Way::Foreground | Way::Background { .. } => None,
@@ -258,6 +268,11 @@ fn run_page(
         }
         Outcome::NotInstalled(report) | Outcome::Failed(report) => Ok(vec![told(&report)]),
     }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 #[cfg(test)]

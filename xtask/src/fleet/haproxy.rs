@@ -97,6 +97,12 @@ impl Counters {
     }
 }
 
+/// What it says of its version.
+pub(super) fn version() -> String {
+    let line = super::first_line(PROGRAM, &["-v"]);
+    line.split(" - ").next().unwrap_or_default().to_owned()
+}
+
 impl Haproxy {
     /// Writes a configuration for so many nodes into `directory`, and starts it. Its nodes are asked by HTTP and by
     /// HTTPS.

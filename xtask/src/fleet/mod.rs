@@ -1,6 +1,7 @@
 //! `cargo xtask fleet`: nodes behind a real HAProxy, in networks of their own, with a load that checks every
 //! byte while nodes are restarted, killed, cut off and slowed down.
 
+mod about;
 mod chart;
 mod content;
 mod downloads;
@@ -14,10 +15,10 @@ mod network;
 mod node;
 mod process;
 mod report;
+mod seaweedfs;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use nix::unistd::getuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::artifacts;
+use about::first_line;
 use content::Content;
 use downloads::{Downloads, Source};
 use events::Event;
@@ -67,7 +69,8 @@ const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
     name = "cargo xtask fleet",
     bin_name = "cargo xtask fleet",
     max_term_width = 80,
-    after_help = "With --model in front, nothing is run but a model of up to 10,000 nodes: see --model --help."
+    after_help = "With --model in front, nothing is run but a model of up to 10,000 nodes: see --model --help. With \
+                  --seaweedfs in front, files are in SeaweedFS: see --seaweedfs --help."
 )]
 struct Options {
     /// Numbers of nodes, separated by commas: a run for each
@@ -137,22 +140,22 @@ struct Fleet {
 
 /// Runs what the command line asks for.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "--model"
-    {
-        return model::run(rest);
+    match arguments.split_first() {
+        Some((first, rest)) if first == "--model" => return model::run(rest),
+        Some((first, rest)) if first == "--seaweedfs" => return seaweedfs::run(rest),
+        _ => {}
     }
     let name = "cargo xtask fleet".to_owned();
     let mut options = Options::parse_from(std::iter::once(&name).chain(arguments));
     if options.quick {
         (options.event_seconds, options.drain_delay) = (2.0, 2.0);
     }
-    refuse_without_means()?;
-    let out = options.out()?;
+    refuse_without_means(&NEEDED)?;
+    let out = out(options.out.as_deref(), options.quick)?;
     std::fs::create_dir_all(&out)
         .with_context(|| format!("cannot create the directory {}", out.display()))?;
     let programs = build()?;
-    let about = About::of(&name, arguments);
+    let about = About::of(&name, arguments, &haproxy::version());
     // Before any thread is started: it would stay outside.
     let network = Network::enter()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -240,7 +243,7 @@ fn write(out: &Path, about: &About, runs: &[Run]) -> anyhow::Result<()> {
 }
 
 /// Fails where something is missing that a run needs, and tells what to install.
-fn refuse_without_means() -> anyhow::Result<()> {
+fn refuse_without_means(needed: &[(&str, &str)]) -> anyhow::Result<()> {
     if !getuid().is_root() {
         bail!("network namespaces and links need root; run it with sudo");
     }
@@ -248,7 +251,7 @@ fn refuse_without_means() -> anyhow::Result<()> {
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     directories.extend(SBIN.map(PathBuf::from));
     let is_missing = |program: &str| !directories.iter().any(|at| at.join(program).is_file());
-    for (program, package) in NEEDED {
+    for (program, package) in needed {
         if is_missing(program) {
             bail!("{program} is not installed; run `apt-get install {package}`");
         }
@@ -257,6 +260,15 @@ fn refuse_without_means() -> anyhow::Result<()> {
         bail!("/dev/fuse is missing; run `modprobe fuse`");
     }
     Ok(())
+}
+
+/// Where the results go.
+fn out(chosen: Option<&Path>, is_quick: bool) -> anyhow::Result<PathBuf> {
+    match chosen {
+        Some(chosen) => Ok(chosen.to_owned()),
+        None if is_quick => Ok(artifacts::target_directory()?.join("fleet")),
+        None => Ok(artifacts::root().join("zc-bench/results")),
+    }
 }
 
 /// Builds the programs of a run, and answers where they are.
@@ -294,14 +306,6 @@ fn event_names() -> PossibleValuesParser {
 }
 
 impl Options {
-    fn out(&self) -> anyhow::Result<PathBuf> {
-        match &self.out {
-            Some(chosen) => Ok(chosen.clone()),
-            None if self.quick => Ok(artifacts::target_directory()?.join("fleet")),
-            None => Ok(artifacts::root().join("zc-bench/results")),
-        }
-    }
-
     fn large_bytes(&self) -> u64 {
         u64::from(self.large_mb) * 1_000_000
     }
@@ -425,42 +429,6 @@ fn wait_until_it_listens(haproxy: &Haproxy, stop: &AtomicBool) -> anyhow::Result
         std::thread::sleep(LOOK);
     }
     Ok(())
-}
-
-impl About {
-    fn of(name: &str, arguments: &[String]) -> Self {
-        let first_line = |program: &str, arguments: &[&str]| {
-            let mut command = Command::new(program);
-            let output = command.args(arguments).stderr(Stdio::null()).output();
-            let said = output.map(|output| output.stdout).unwrap_or_default();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            said.lines().next().unwrap_or("unknown").to_owned()
-        };
-        let root = artifacts::root();
-        let git = [
-            "-C",
-            &root.to_string_lossy(),
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=12",
-        ];
-        let haproxy = first_line(haproxy::PROGRAM, &["-v"]);
-        let haproxy = haproxy.split(" - ").next().unwrap_or_default();
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let command = [&[name.to_owned()], arguments].concat();
-        Self {
-            date: jiff::Timestamp::now()
-                .strftime("%Y-%m-%dT%H:%M:%SZ")
-                .to_string(),
-            commit: first_line("git", &git),
-            command: command.join(" "),
-            machine: format!(
-                "{cores} cores, Linux {}, {haproxy}",
-                first_line("uname", &["-r"])
-            ),
-        }
-    }
 }
 
 #[cfg(test)]

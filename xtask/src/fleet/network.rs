@@ -88,10 +88,7 @@ impl Network {
     /// Enters a new network namespace with a bridge, and a mount namespace. To be called before any other
     /// thread is started.
     pub(super) fn enter() -> anyhow::Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("unshare")?;
-        // Mounts that are made from here on are seen here alone, and end with this process.
-        run("mount --make-rprivate /")?;
-        run("ip link set lo up")?;
+        enter_alone()?;
         run("ip link add zcbridge type bridge")?;
         run(&format!("ip address add {}/24 dev zcbridge", balancer()))?;
         run("ip link set zcbridge up")?;
@@ -167,6 +164,15 @@ impl Place {
         setns(&self.home, CloneFlags::CLONE_NEWNET).context("setns")?;
         outcome
     }
+}
+
+/// Enters a new network namespace with loopback addresses alone, and a mount namespace. To be called before any
+/// other thread is started.
+pub(super) fn enter_alone() -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("unshare")?;
+    // Mounts that are made from here on are seen here alone, and end with this process.
+    run("mount --make-rprivate /")?;
+    run("ip link set lo up")
 }
 
 /// The network namespace of the calling thread.

@@ -58,6 +58,24 @@ impl Process {
         kill(number(&self.child), signal).with_context(|| format!("cannot send {signal}"))
     }
 
+    /// Whether each of its threads is stopped, as SIGSTOP has them some time later.
+    pub(super) fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = task.and_then(|task| std::fs::read_to_string(task.path().join("status")));
+            status.is_ok_and(|status| status.lines().any(|line| line.starts_with("State:\tT")))
+        };
+        tasks.is_ok_and(|mut tasks| tasks.all(is_stopped))
+    }
+
+    /// How many bytes it has read so far, from files and sockets. 0 where that is not known.
+    pub(super) fn bytes_read(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let text = text.unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
     /// Whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         has_ended_within(&self.child, Duration::ZERO)
@@ -86,5 +104,24 @@ impl Drop for Process {
         // Refused only where nothing is left of the group.
         let _ = killpg(number(&self.child), Signal::SIGKILL);
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_stopped_until_it_may_go_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new("sleep");
+        command.arg("60").process_group(0);
+        let process = Process::start(command, None, &directory.path().join("log")).expect("sleep");
+        for (signal, is_stopped) in [(Signal::SIGSTOP, true), (Signal::SIGCONT, false)] {
+            process.signal(signal).expect("a signal");
+            while process.is_stopped() != is_stopped {
+                std::thread::yield_now();
+            }
+        }
     }
 }

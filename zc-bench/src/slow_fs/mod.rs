@@ -90,6 +90,12 @@ impl SlowFs {
         state.uncached.insert(number);
     }
 
+    /// The kernel remembers names and attributes for so long from now on, as it does for most file systems in user
+    /// space. It asks each time unless this is called.
+    pub fn remember_for(&self, time: Duration) {
+        self.shared.lock().remembered = time;
+    }
+
     /// Treats `operation` like this from now on, but where a file has a treatment of its own. What was
     /// held of it is answered or failed first.
     pub fn treat(&self, operation: Operation, treatment: Treatment) {
@@ -178,7 +184,7 @@ impl Drop for SlowFs {
 }
 
 /// What the kernel talks to. Nothing is remembered by the kernel beyond an answer (times to live
-/// of 0), so that every look-up comes here.
+/// of 0), so that every look-up comes here; unless [`SlowFs::remember_for`] is called.
 struct Driver(Arc<Shared>);
 
 impl Filesystem for Driver {
@@ -189,29 +195,35 @@ impl Filesystem for Driver {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = {
+        let (found, remembered) = {
             let state = self.0.lock();
             let number = state.tree.child(parent, name.as_bytes());
-            number.and_then(|number| state.tree.attributes(INodeNo(number), self.0.mounted_at))
+            let attributes = |number| {
+                let number = INodeNo(number);
+                state.tree.attributes(number, self.0.mounted_at)
+            };
+            (number.and_then(attributes), state.remembered)
         };
         // Who looks for what is not there is treated like who looks at the directory.
         let of = found.map_or(parent, |attributes| attributes.ino);
         self.0
             .treat(Operation::LookUp, of, move |error| match (error, found) {
                 (Some(errno), _) => reply.error(errno),
-                (None, Some(attributes)) => {
-                    reply.entry(&Duration::ZERO, &attributes, Generation(0))
-                }
+                (None, Some(attributes)) => reply.entry(&remembered, &attributes, Generation(0)),
                 (None, None) => reply.error(Errno::ENOENT),
             });
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let found = self.0.lock().tree.attributes(number, self.0.mounted_at);
+        let (found, remembered) = {
+            let state = self.0.lock();
+            let found = state.tree.attributes(number, self.0.mounted_at);
+            (found, state.remembered)
+        };
         self.0.treat(Operation::Attributes, number, move |error| {
             match (error, found) {
                 (Some(errno), _) => reply.error(errno),
-                (None, Some(attributes)) => reply.attr(&Duration::ZERO, &attributes),
+                (None, Some(attributes)) => reply.attr(&remembered, &attributes),
                 (None, None) => reply.error(Errno::ENOENT),
             }
         });

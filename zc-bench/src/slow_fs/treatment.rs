@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) counts: BTreeMap<Operation, u64>,
     /// Files of which the kernel keeps no bytes.
     pub(super) uncached: BTreeSet<u64>,
+    /// How long the kernel need not ask again for names and attributes.
+    pub(super) remembered: Duration,
 }
 
 impl State {

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{self, AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use rustix::fs::{AtFlags, StatxFlags, statx};
 
 use crate::files::file_state::coarse_now_ns;
 use crate::files::open_file::{OpenMode, ResolveError};
@@ -62,14 +63,25 @@ impl OpenedFd {
         };
         let fd = match (opened, open_mode) {
             (Ok(fd), OpenMode::CachedOnly) => fd,
-            // The open has asked a file server for the state.
-            (Ok(fd), OpenMode::MayBlock) => return Self::new(fd),
+            (Ok(fd), OpenMode::MayBlock) => {
+                ask_for_state(&fd);
+                return Self::new(fd);
+            }
             (Err(Errno::EAGAIN), OpenMode::CachedOnly) => return Err(ResolveError::WouldBlock),
             (Err(Errno::ESTALE), _) => return Err(ResolveError::NotFound),
             (Err(errno), _) => return Err(ResolveError::from_errno(errno)),
         };
         Ok(Self { fd, ..*self })
     }
+}
+
+/// Has the kernel ask a file server or a program of FUSE for the state of a file that was opened. With FUSE an open gets
+/// a handle alone, and what the kernel knows of the state may be a second old: the bytes of a file that was replaced would
+/// get the entity-tag of the old one.
+fn ask_for_state(fd: &OwnedFd) {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    // Where it fails, `fstat` tells why.
+    let _ = statx(fd, "", flags, StatxFlags::BASIC_STATS);
 }
 
 /// Opens `path` below `directory`, with another try where renames are under way.

@@ -119,6 +119,28 @@ fn mount(point: &Path, files: usize) -> Option<SlowFs> {
 }
 
 #[test]
+fn a_file_that_was_replaced_at_another_mount_has_its_own_length() {
+    let root = root_on_disk();
+    std::fs::create_dir(root.path().join("shared")).expect("a directory");
+    let Some(mount) = mount(&root.path().join("shared"), 1) else {
+        return;
+    };
+    // With FUSE, the kernel gives the state of before to whoever opens the file.
+    mount.remember_for(Duration::from_secs(3600));
+    let file = root.path().join("shared/0");
+    let server = start(root, &["--cache-ttl", "0s"]);
+    assert_eq!(server.get("/shared/0").body, pattern(LENGTH, 0));
+    // A read has the kernel ask for the access time again, which it has from here on.
+    assert_eq!(file.metadata().expect("a file").len(), LENGTH as u64);
+    let longer = pattern(2 * LENGTH, 7);
+    mount.set_content("0", Content::Bytes(longer.clone().into()));
+    let response = server.get("/shared/0");
+    assert!(response.body == longer, "{} bytes", response.body.len());
+    drop(mount);
+    drop(server);
+}
+
+#[test]
 fn requests_to_a_hung_mount_leave_the_queue_with_their_clients() {
     let Some(mut hung) = Hung::start(ASKED, &["--max-connections", "50"]) else {
         return;
