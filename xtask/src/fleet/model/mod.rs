@@ -66,7 +66,7 @@ struct Parameters {
 /// Prints the model, and compares it with a real HAProxy where that is asked for.
 pub(super) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let name = "cargo xtask fleet --model".to_owned();
-    let about = About::of(&name, arguments);
+    let about = About::of(&name, arguments, &super::haproxy::version());
     let options = &Parameters::parse_from(std::iter::once(&name).chain(arguments));
     let catalogue = Catalogue::new(&options.shape)?;
     let costs = Costs::of_the_book()?;

@@ -55,7 +55,7 @@ struct Comparison<'a> {
 /// Prints the comparison, and fails where the model is wrong.
 pub(super) fn run(options: &super::Parameters, about: &About) -> anyhow::Result<()> {
     cluster::refuse_other_settings(&options.operation, options.factor)?;
-    crate::fleet::refuse_without_means()?;
+    crate::fleet::refuse_without_means(&crate::fleet::NEEDED)?;
     let programs = crate::fleet::build()?;
     let catalogue = |directory, (objects, median, most)| {
         Catalogue::below(directory, &options.shape.narrowed(objects, median, most))
