@@ -40,6 +40,16 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
+/// Builds programs with the features that `cargo test --workspace` builds them with, and so most of them not again. Those
+/// are the features of tests too, which a test has to be named for. The programs follow as `--bin NAME`.
+pub(crate) const BUILD_AS_TESTED: [&str; 5] = [
+    "build",
+    "--workspace",
+    "--locked",
+    "--test",
+    "start_warnings",
+];
+
 /// Runs a `cargo build` to which nothing is told yet of the form of its messages; answers the paths of
 /// the programs by their names. What cargo says to people goes where ours goes.
 pub(crate) fn build(command: Command) -> anyhow::Result<BTreeMap<String, PathBuf>> {

@@ -168,12 +168,16 @@ fn peer_names() -> PossibleValuesParser {
 
 /// Builds the programs of a run, and answers where they are.
 fn build(depth: Depth) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let profile = match depth {
-        Depth::Trial => "dev",
-        Depth::Quick | Depth::Ordinary | Depth::Full => "release",
+    let arguments = match depth {
+        Depth::Trial => {
+            let programs = ["--bin", "zc-server", "--bin", "zc-bench"];
+            [&artifacts::BUILD_AS_TESTED[..], &programs].concat()
+        }
+        Depth::Quick | Depth::Ordinary | Depth::Full => {
+            let packages = ["--package", "zc-server", "--package", "zc-bench"];
+            [&["build", "--release"][..], &packages].concat()
+        }
     };
-    let arguments = ["build", "--package", "zc-server", "--package", "zc-bench"];
-    let arguments = [&arguments[..], &["--profile", profile]].concat();
     artifacts::build(crate::cargo_command(&arguments, &[]))
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 
-use crate::artifacts::{build, root, target_directory};
+use crate::artifacts::{BUILD_AS_TESTED, build, root, target_directory};
 use commands::{Outcome, Report, Runner};
 use page::{Need, Way};
 
@@ -144,14 +144,7 @@ fn ensure_version(said: Option<&str>) -> anyhow::Result<()> {
 /// Runs the commands of pages: all there are, or those whose path or name is given.
 fn run_pages(root: &Path, chosen: &[String]) -> anyhow::Result<()> {
     let pages = pages(root, chosen)?;
-    let arguments = [
-        "build",
-        "--package",
-        "zc-server",
-        "--bin",
-        "zc-server",
-        "--locked",
-    ];
+    let arguments = [&BUILD_AS_TESTED[..], &["--bin", "zc-server"]].concat();
     let mut command = crate::cargo_command(&arguments, &[]);
     command.current_dir(root);
     let programs = build(command)?;
