@@ -124,6 +124,12 @@ pub struct ListeningArgs {
 }
 
 impl ListeningArgs {
+    /// Whether some address has the port of `--port`.
+    pub(super) fn takes_port(&self) -> bool {
+        let has_none = |listen: &Listen| matches!(listen, Listen::WithoutPort(_));
+        self.lan || self.binds.iter().any(has_none)
+    }
+
     /// Where plain HTTP is spoken, in order. [`Listen::Off`] is passed over.
     pub fn plain(&self) -> Vec<Bind> {
         if self.lan {

@@ -100,7 +100,7 @@ pub(super) fn refuse_url(matches: &ArgMatches, command: &Command) -> Result<(), 
     ))
 }
 
-fn failure(command: &Command, message: &str) -> clap::Error {
+pub(super) fn failure(command: &Command, message: &str) -> clap::Error {
     command.clone().error(ErrorKind::ArgumentConflict, message)
 }
 

@@ -13,7 +13,7 @@ use super::file::ConfigFile;
 use super::file::{SITE, key_of};
 use super::mistakes::{self, blame};
 use super::site::ReadSite;
-use super::{Args, Command as Task, SiteArgs};
+use super::{Args, Command as Task, ListeningArgs, SiteArgs};
 
 /// Two options of which one is in effect: that from the source that takes precedence. Both from one source are refused
 /// (`conflicts_with`).
@@ -166,7 +166,23 @@ impl Options {
     fn parsed(&self) -> Result<Args, clap::Error> {
         let mut args = Args::from_arg_matches(&self.matches)?;
         args.site_tables = self.sites.iter().map(|site| site.args.clone()).collect();
+        self.refuse_idle_port(&args.listening)?;
         Ok(args)
+    }
+
+    /// Refuses a port that was typed, and that no address takes.
+    fn refuse_idle_port(&self, listening: &ListeningArgs) -> Result<(), clap::Error> {
+        let mut args = self.command.get_arguments();
+        let port = args.find(|arg| arg.get_id() == "port");
+        let is_typed = port.is_some_and(|arg| self.source_of(arg) == Source::CommandLine);
+        if !is_typed || listening.takes_port() {
+            return Ok(());
+        }
+        let port = listening.port;
+        let message = format!(
+            "--port {port} is for addresses without a port, and --bind names none; write --bind :{port}"
+        );
+        Err(mistakes::failure(&self.command, &message))
     }
 
     fn source_of(&self, arg: &Arg) -> Source {

@@ -351,6 +351,10 @@ fn a_mistake_is_named_with_its_mend() {
             "only one ROOT can be served, and `b` is a second one",
         ),
         (&["--host", "10.0.0.7"], "use --bind HOST:PORT"),
+        (
+            &["--bind=:80", "-p", "9000"],
+            "--bind names none; write --bind :9000",
+        ),
         (&["--cache-files", "-1"], "must be 0 to"),
         (&["--idle-timeout", "x"], "not a time; examples: 500ms"),
         (&["--cache-ttl", "48h"], "must be 0, or 1ms to 24h"),

@@ -141,6 +141,8 @@ fn heading(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str)
     let (order, sorted) = match (is_key, view.descending) {
         (true, false) => ("desc", " aria-sort=\"ascending\""),
         (true, true) => ("asc", " aria-sort=\"descending\""),
+        // Who asks for times looks for what is new.
+        (false, _) if key == SortKey::Time => ("desc", ""),
         (false, _) => ("asc", ""),
     };
     put(
@@ -397,6 +399,8 @@ mod tests {
         assert!(sorts(&page(SortKey::Name, true), "name", "asc"));
         assert!(sorts(&page(SortKey::Size, false), "name", "asc"));
         assert!(sorts(&page(SortKey::Size, false), "size", "desc"));
+        assert!(sorts(&page(SortKey::Size, false), "time", "desc"));
+        assert!(sorts(&page(SortKey::Time, true), "time", "asc"));
         assert!(page(SortKey::Time, true).contains("aria-sort=\"descending\""));
     }
 }
