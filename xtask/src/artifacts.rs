@@ -40,8 +40,8 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
-/// Builds programs with the features that `cargo test --workspace` builds them with, and so most of them not again. Those
-/// are the features of tests too, which a test has to be named for. The programs follow as `--bin NAME`.
+/// Builds programs with the features that `cargo test --workspace` chooses, so that nothing is compiled a second time with
+/// others. It names a test because only then do the features of dev-dependencies count. `--bin NAME` follows.
 pub(crate) const BUILD_AS_TESTED: [&str; 5] = [
     "build",
     "--workspace",

@@ -364,7 +364,7 @@ fn certificate_warnings(services: &Services) -> Vec<StartWarning> {
 /// What the operator should know of certificates, and of the listeners of a worker.
 fn start_warnings(services: &Services, listeners: &[Listener]) -> Vec<StartWarning> {
     let listeners = listeners.iter();
-    // Who serves this machine alone tries it out, or has a proxy in front, whose network it is.
+    // On the loopback it says nothing of use: the connections that matter are those of the proxy in front.
     let mut listeners = listeners.filter(|listener| !listener.is_loopback());
     let qdisc = listeners.find_map(|listener| unpaced_under(&listener.socket));
     let unpaced = qdisc.map(|qdisc| StartWarning::Unpaced { qdisc });

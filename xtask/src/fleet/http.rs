@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::head::ResponseHead;
+
 /// How long a connection may take to be accepted.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The longest head of a response, in bytes.
@@ -94,9 +96,9 @@ impl Connection {
         sent.map_err(|_| Fault::ClosedBefore)?;
         let mut read = Vec::new();
         loop {
-            if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = parse(&read[..end]).ok_or(Fault::ClosedWithin)?;
-                let body_at = end + 4;
+            let found = ResponseHead::read(&read).map_err(|_| Fault::ClosedWithin)?;
+            if let Some((head, body_at)) = found {
+                let head = Head::from(&head);
                 return Ok(Begun {
                     head,
                     read,
@@ -186,31 +188,17 @@ impl Connection {
     }
 }
 
-/// Reads a head without the empty line at its end.
-fn parse(head: &[u8]) -> Option<Head> {
-    let head = std::str::from_utf8(head).ok()?;
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next()?.split(' ');
-    words
-        .next()
-        .filter(|version| version.starts_with("HTTP/1."))?;
-    let mut found = Head {
-        status: words.next()?.parse().ok()?,
-        node: None,
-        length: None,
-        is_last: false,
-    };
-    for line in lines {
-        let (name, value) = line.split_once(':')?;
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => found.length = Some(value.parse().ok()?),
-            "connection" => found.is_last = value.eq_ignore_ascii_case("close"),
-            "x-node" => found.node = value.strip_prefix('n')?.parse().ok(),
-            _ => {}
+impl From<&ResponseHead<'_>> for Head {
+    fn from(head: &ResponseHead<'_>) -> Self {
+        let connection = head.field("connection");
+        let node = head.field("x-node").and_then(|node| node.strip_prefix('n'));
+        Self {
+            status: head.status,
+            node: node.and_then(|number| number.parse().ok()),
+            length: head.number("content-length"),
+            is_last: connection.is_some_and(|word| word.eq_ignore_ascii_case("close")),
         }
     }
-    Some(found)
 }
 
 /// The status of one request on a connection of its own, if there is an answer in time.
@@ -226,23 +214,20 @@ mod tests {
 
     #[test]
     fn a_head_tells_the_node_and_the_length() {
-        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nX-Node: n3\r\nConnection: close";
+        let read = |bytes: &[u8]| {
+            let (head, _) = ResponseHead::read(bytes).expect("a head").expect("whole");
+            Head::from(&head)
+        };
         let expected = Head {
             status: 200,
             node: Some(3),
             length: Some(12),
             is_last: true,
         };
-        assert_eq!(parse(head), Some(expected));
-        let head = parse(b"HTTP/1.0 503 Service Unavailable").expect("a head");
+        let head =
+            b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nX-Node: n3\r\nConnection: close\r\n\r\n";
+        assert_eq!(read(head), expected);
+        let head = read(b"HTTP/1.0 503 Service Unavailable\r\n\r\n");
         assert_eq!((head.status, head.node, head.length), (503, None, None));
-        for wrong in [
-            &b"SSH-2.0 200"[..],
-            b"HTTP/1.1",
-            b"HTTP/1.1 200 OK\r\nno colon",
-            b"\xff",
-        ] {
-            assert_eq!(parse(wrong), None);
-        }
     }
 }

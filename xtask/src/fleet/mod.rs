@@ -7,6 +7,7 @@ mod content;
 mod downloads;
 mod events;
 mod haproxy;
+mod head;
 mod http;
 mod load;
 mod measure;

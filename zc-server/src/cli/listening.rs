@@ -30,7 +30,7 @@ pub struct ListeningArgs {
 
     /// Port of addresses without one
     ///
-    /// That of --lan, of the default of --bind, and of values of --bind that name no port. With 0 the kernel chooses a
+    /// Used by --lan, by the default of --bind, and by values of --bind that name no port. With 0 the kernel chooses a
     /// free port.
     #[arg(
         short = 'p',

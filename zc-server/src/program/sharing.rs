@@ -58,14 +58,21 @@ impl Sharing {
                 }
             }
         }
+        if self.lan && interfaces.is_empty() {
+            stderr.say("zc-server: warning: no network interface is up: nobody else can connect");
+        }
         let is_wanted = match self.qr {
             Qr::Auto => self.lan && io::stderr().is_terminal(),
             Qr::On => true,
             Qr::Off => false,
         };
         let best = interfaces.first().map(|interface| interface.address);
-        if let Some(url) = shown(listening, best).filter(|_| is_wanted) {
-            print_code(&url, stderr);
+        match shown(listening, best).filter(|_| is_wanted) {
+            Some(url) => print_code(&url, stderr),
+            None if self.qr == Qr::On => {
+                stderr.say("zc-server: no QR code is printed: there is no address to show");
+            }
+            None => {}
         }
     }
 

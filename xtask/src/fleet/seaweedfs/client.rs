@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::fleet::head::ResponseHead;
+
 /// What is read in one call, in bytes. A file of the page cache should not be limited by the client.
 const CHUNK_BYTES: usize = 256 << 10;
 /// The longest head of a response, in bytes.
@@ -156,12 +158,12 @@ impl<'a> Exchange<'a> {
         let target = self.request.target;
         let mut filled = 0;
         loop {
-            if let Some(end) = buffer[..filled]
-                .windows(4)
-                .position(|four| four == b"\r\n\r\n")
-            {
-                let head = parse(&buffer[..end]).context("no response of HTTP")?;
-                return Ok((head, end + 4..filled));
+            let found = ResponseHead::read(&buffer[..filled]);
+            let found = found.with_context(|| format!("{target}: no response of HTTP"))?;
+            if let Some((head, body_at)) = found {
+                let head =
+                    Head::of(&head).with_context(|| format!("{target}: a wrong Content-Range"))?;
+                return Ok((head, body_at..filled));
             }
             ensure!(filled < HEAD_BYTES_MAX, "{target}: a head without end");
             match self.read(&mut buffer[filled..])? {
@@ -230,34 +232,25 @@ impl<'a> Compared<'a> {
     }
 }
 
-/// Reads a head without the empty line at its end.
-fn parse(head: &[u8]) -> Option<Head> {
-    let head = std::str::from_utf8(head).ok()?;
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next()?.split(' ');
-    words
-        .next()
-        .filter(|version| version.starts_with("HTTP/1."))?;
-    let mut found = Head {
-        status: words.next()?.parse().ok()?,
-        etag: None,
-        length: 0,
-        start: 0,
-    };
-    for line in lines {
-        let (name, value) = line.split_once(':')?;
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => found.length = value.parse().ok()?,
-            "etag" => found.etag = Some(value.to_owned()),
-            "content-range" => {
-                let range = value.strip_prefix("bytes ")?;
-                found.start = range.split_once('-')?.0.parse().ok()?;
-            }
-            _ => {}
-        }
+impl Head {
+    /// `None` where the range is none.
+    fn of(head: &ResponseHead<'_>) -> Option<Self> {
+        let start = match head.field("content-range") {
+            None => 0,
+            Some(range) => range
+                .strip_prefix("bytes ")?
+                .split_once('-')?
+                .0
+                .parse()
+                .ok()?,
+        };
+        Some(Self {
+            status: head.status,
+            etag: head.field("etag").map(str::to_owned),
+            length: head.number("content-length").unwrap_or_default(),
+            start,
+        })
     }
-    Some(found)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::Node;
 use crate::harness::bounded::run_to_end;
-use crate::harness::clients::Home;
+use crate::harness::clients::{Home, say_missing};
 use crate::harness::{binary, temp_root, wait_until};
 
 /// Runs a script of sh with the server as `$zc` and the root as `$root`, in a network of its own: two interfaces with
@@ -36,7 +36,7 @@ fn in_network(root: &Path, script: &str) -> Option<String> {
         .output()
         .is_ok_and(|output| output.status.success())
     {
-        println!("no network namespaces with interfaces here: nothing to test");
+        say_missing("a network namespace with interfaces");
         return None;
     }
     let (code, said) = run_to_end(&mut unshared(&format!("{network}\n{script}")));
@@ -144,6 +144,31 @@ fn picture(said: &str) -> String {
     }
     let width = rows[0].len() / 2;
     format!("P1\n{width} {}\n{}\n", rows.len(), rows.join("\n"))
+}
+
+#[test]
+fn what_cannot_be_shown_is_said() {
+    let directory = temp_root();
+    let root = directory.path().join("shared");
+    fs::create_dir(&root).expect("a directory");
+    let without = |options: &str| {
+        let script = script(options);
+        in_network(
+            &root,
+            &format!("ip link del one; ip link del two; ip link del three\n{script}"),
+        )
+    };
+    let Some(said) = without("--lan --qr on") else {
+        return;
+    };
+    for line in [
+        "warning: no network interface is up: nobody else can connect\n",
+        "no QR code is printed: there is no address to show\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let said = without("--qr on --bind \"unix:$root/../socket\"").expect("there was a network");
+    assert!(said.contains("no QR code is printed"), "{said}");
 }
 
 #[test]
