@@ -48,6 +48,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod healthcheck;
+mod html;
 mod mailbox;
 mod observe;
 mod pool;

@@ -26,6 +26,7 @@ use Knows::{Below, Only};
 const LAYERS: &[&[(&str, Knows)]] = &[
     &[
         ("text", Below),
+        ("html", Below),
         ("pool", Below),
         ("mailbox", Below),
         ("rate", Below),

@@ -5,9 +5,6 @@ mod natural;
 mod page;
 mod view;
 
-#[cfg(test)]
-pub(super) use page::STYLE;
-
 use std::cmp::Ordering;
 use std::io;
 use std::os::fd::AsFd;

@@ -1,17 +1,13 @@
 //! The pages of listings, in HTML and JSON.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use jiff::Timestamp;
 use percent_encoding::percent_encode;
 
 use super::view::{Format, SortKey, View};
 use crate::files::percent::SEGMENT;
-
-/// The style of the page, for small screens and dark mode as well. It loads nothing. The
-/// `Content-Security-Policy` of listings has its hash.
-pub(crate) const STYLE: &str = include_str!("page.css");
+use crate::html::{self, put, shown};
 
 /// The units of sizes, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -38,7 +34,13 @@ pub(crate) fn head_bytes_max(path: &[u8], depth: usize) -> usize {
     let names = 2 * 6 * path.len();
     let segments = path.split(|&byte| byte == b'/').count();
     let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
-    STYLE.len() + 2048 + names + ups + 64 * (LINKS_FIRST + LINKS_LAST)
+    html::BASE.len()
+        + html::LISTING.len()
+        + html::START_BYTES_MAX
+        + 2048
+        + names
+        + ups
+        + 64 * (LINKS_FIRST + LINKS_LAST)
 }
 
 /// Writes what precedes the entries. `path` is the decoded path, empty for the root. `depth` is how many
@@ -47,19 +49,10 @@ pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
     if view.format == Format::Json {
         return out.push(b'[');
     }
-    let shown = shown(path);
-    put(
-        out,
-        format_args!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>Index of /{}{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-             <h1><span class=\"of\">Index of</span> ",
-            html_escape::encode_safe(&shown),
-            if path.is_empty() { "" } else { "/" },
-        ),
-    );
+    let slash = if path.is_empty() { "" } else { "/" };
+    let title = format!("Index of /{}{slash}", shown(path));
+    html::start(out, &title, &[html::BASE, html::LISTING]);
+    out.extend_from_slice(b"<h1><span class=\"of\">Index of</span> ");
     breadcrumbs(out, path, depth);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
     for (key, word, title) in [
@@ -92,13 +85,15 @@ pub(crate) fn row(out: &mut Vec<u8>, row: Row<'_>, format: Format, is_first: boo
 pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
     match format {
         Format::Json => out.extend_from_slice(b"\n]\n"),
-        Format::Html => put(
-            out,
-            format_args!(
-                "</tbody>\n</table>\n<p>{count} {}</p>\n</body>\n</html>\n",
-                if count == 1 { "entry" } else { "entries" }
-            ),
-        ),
+        Format::Html => {
+            let noun = if count == 1 { "entry" } else { "entries" };
+            put(
+                out,
+                format_args!("</tbody>\n</table>\n<p>{count} {noun}</p>\n"),
+            );
+            html::script(out, html::LISTING_SCRIPT);
+            html::end(out);
+        }
     }
 }
 
@@ -200,18 +195,6 @@ fn json_row(out: &mut Vec<u8>, row: Row<'_>) {
     let _ = serde_json::to_writer(out, &entry);
 }
 
-/// A name for display: bytes that are not UTF-8 and control characters are replaced.
-fn shown(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
-    let visible = |char: char| match char {
-        // The pictures of the control characters.
-        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(char)).unwrap_or('\u{fffd}'),
-        '\x7f' => '\u{2421}',
-        other => other,
-    };
-    text.chars().map(visible).collect()
-}
-
 /// A size as people read it: three digits and a unit.
 fn size(bytes: u64) -> Cow<'static, str> {
     if bytes < 1000 {
@@ -230,11 +213,6 @@ fn size(bytes: u64) -> Cow<'static, str> {
 
 fn time(seconds: i64) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
-}
-
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // A `Vec` takes every write.
-    let _ = out.write_fmt(text);
 }
 
 #[cfg(test)]
