@@ -10,12 +10,19 @@ pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
 
+/// The style of galleries.
+pub(crate) const GALLERY: &str = include_str!("gallery.css");
+/// The style of the page that shows or plays one file.
+pub(crate) const PLAYER: &str = include_str!("player.css");
+
 /// The script of listings: times in the reader's zone.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
+/// The script of the page that plays one file: keys, swipes, speed, and where somebody stopped.
+pub(crate) const PLAYER_SCRIPT: &str = include_str!("player.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 2] = [BASE, LISTING];
-const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
+const STYLES: [&str; 4] = [BASE, LISTING, GALLERY, PLAYER];
+const SCRIPTS: [&str; 2] = [LISTING_SCRIPT, PLAYER_SCRIPT];
 
 /// The most bytes of [`start`] beside the title and the styles.
 pub(crate) const START_BYTES_MAX: usize = 512;

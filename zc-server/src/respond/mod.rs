@@ -4,6 +4,7 @@ mod admission;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod failure;
+mod media;
 mod pending;
 pub(crate) mod plan;
 pub(crate) mod prepared;
@@ -25,7 +26,6 @@ use crate::files::listing::{Listing, ListingRequest};
 use crate::files::lookup::{Found, Query, Resource, look_up, preference};
 use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
-use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::files::rules::Rules;
 use crate::respond::cache::{CacheEntry, CachedFile, Id, Key as CacheKey, ResponseCache};
@@ -37,6 +37,7 @@ use crate::services::Services;
 use crate::text::OneLine;
 
 pub(crate) use error::refuse;
+use error::warn_unopened;
 use pending::PendingRoot;
 pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup, Thread};
 
@@ -181,6 +182,13 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
+        if let Some(media) = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.take_media())
+        {
+            return self.media(media, path);
+        }
         match examine(self.request, self.rules, path) {
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
@@ -207,6 +215,9 @@ impl<'a> Responder<'a, '_> {
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
+        if let Some(view) = self.wanted_media(root, asked, path) {
+            return self.ask_for_media(root, view, query);
+        }
         let key = CacheKey {
             root: root.id(),
             path,
@@ -238,6 +249,7 @@ impl<'a> Responder<'a, '_> {
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
                     view: plan::view(self.request),
+                    types: Arc::clone(&rules.types),
                     memory: self.services.listings.clone(),
                 };
                 self.ask(root.key_of(path), move || {
@@ -347,13 +359,17 @@ impl<'a> Responder<'a, '_> {
 
     /// Answers a request for a listing that was read, or could not be.
     fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
-        let error = match listing {
+        match listing {
             Ok(listing) => {
                 let builder = self.plain_builder();
-                return Responded::Reply(builder.reply_listing(listing, self.buffers));
+                Responded::Reply(builder.reply_listing(listing, self.buffers))
             }
-            Err(error) => error,
-        };
+            Err(error) => self.unlisted(&error, path_buffer),
+        }
+    }
+
+    /// Answers a request that takes a directory which could not be read.
+    fn unlisted(self, error: &io::Error, path_buffer: &mut Vec<u8>) -> Responded {
         if examine(self.request, self.rules, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
@@ -361,7 +377,7 @@ impl<'a> Responder<'a, '_> {
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
             self.services.diagnostics.warn_once_a_minute(line);
         }
-        self.error(Failure::List(&error).status())
+        self.error(Failure::List(error).status())
     }
 
     /// The builder of a response that is not of the file that was asked for.
@@ -464,22 +480,4 @@ fn disposition(
     let file = &file.resource.path[..];
     let is_only = || matches!(root, CurrentRoot::Open(root) if root.only(path) == Some(file));
     (file == path || is_only()).then(|| plan::disposition(file))
-}
-
-/// Warns that the path of a request cannot be opened, unless nothing is there.
-fn warn_unopened(
-    error: &ResolveError,
-    root: &Root,
-    asked: &RequestTarget,
-    path: &[u8],
-    services: &Services,
-) {
-    if let ResolveError::NotFound = error {
-        return;
-    }
-    let path = root.path_of(path);
-    let is_directory = asked.is_directory && !root.is_file();
-    let or_index = if is_directory { " or its index" } else { "" };
-    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    services.diagnostics.warn_once_a_minute(line);
 }

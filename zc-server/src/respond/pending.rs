@@ -8,7 +8,7 @@ use crate::auth::Verdict;
 use crate::disk::Key;
 use crate::files::content::Content;
 use crate::files::listing::Listing;
-use crate::files::lookup::{Found, Query, look_up};
+use crate::files::lookup::{Found, Query, Resource, look_up};
 use crate::files::mounts::{KEY_OF_TABLE, Mounts};
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
@@ -39,12 +39,24 @@ pub(crate) enum LookUpAnswer {
     /// The page of an error.
     Page(Found),
     Listing(io::Result<Listing>),
+    Media(Media),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
     Status(Vec<u8>),
     /// Nothing yet: the table of mounts was read, and the request is resolved again.
     MountTable,
+}
+
+/// What a thread has found for a query that asks for more than the file.
+#[derive(Debug)]
+pub(crate) enum Media {
+    /// Nothing: the file is sent as it is.
+    Plain,
+    /// The page that plays the file, or why its directory could not be read.
+    Player(io::Result<Vec<u8>>),
+    /// The file, and the thumbnail that was read from it.
+    Thumbnail(Box<Resource>, Vec<u8>),
 }
 
 impl LookUp {
@@ -83,6 +95,7 @@ pub(crate) struct PendingLookup {
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
     pub(super) listing: Option<io::Result<Listing>>,
+    pub(super) media: Option<Media>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,
@@ -106,10 +119,16 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::Media(media) => self.media = Some(media),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
+    }
+
+    /// What takes the place of the file. That nothing does stays known.
+    pub(super) fn take_media(&mut self) -> Option<Media> {
+        self.media.take_if(|media| !matches!(media, Media::Plain))
     }
 }
 

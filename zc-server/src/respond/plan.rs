@@ -36,6 +36,10 @@ pub(crate) enum Plan<'r> {
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
     Listing(Format),
+    /// 200 with the page that plays a file.
+    Player(&'r [u8]),
+    /// 200 with the thumbnail of the file.
+    Thumbnail(&'r Representation, &'r [u8]),
     /// 301 to the same path with a slash at its end, or 308 to the same target by HTTPS.
     Redirect { status: Status, location: Vec<u8> },
     /// 204: what could be done here.
@@ -101,7 +105,7 @@ pub(crate) enum EarlyResponse {
 impl Plan<'_> {
     pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Whole(_) | Self::Listing(_) => Status::Ok,
+            Self::Whole(_) | Self::Listing(_) | Self::Player(_) | Self::Thumbnail(..) => Status::Ok,
             Self::Part(..) | Self::Parts(..) => Status::PartialContent,
             Self::NotModified(_) => Status::NotModified,
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
@@ -183,6 +187,20 @@ pub(crate) fn for_file<'r>(
     }
 }
 
+/// The answer for the thumbnail of a file, whose validators are those of the thumbnail. It is short: no part of
+/// it is sent ([RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows that).
+pub(crate) fn for_thumbnail<'r>(
+    request: &Request<'_>,
+    file: &'r Representation,
+    picture: &'r [u8],
+) -> Plan<'r> {
+    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
+        Precondition::NotModified => Plan::NotModified(file),
+        Precondition::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Precondition::Proceed => Plan::Thumbnail(file, picture),
+    }
+}
+
 /// The most bytes that the heads of these parts can have.
 fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
     parts.iter().len() * Multipart::head_bytes_max(BOUNDARY_BYTES, file.content_type.len())
@@ -192,6 +210,23 @@ fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
 pub(crate) fn view(request: &Request<'_>) -> View {
     let prefers_json = prefers_media_type(&request.headers, "application/json", "text/html");
     View::from_query(request.target.query(), prefers_json)
+}
+
+/// What takes the place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaView {
+    /// The page that plays it.
+    Play,
+    Thumbnail,
+}
+
+/// What the `view` parameter of a query asks for in place of a file.
+pub(crate) fn media_view(query: Option<&[u8]>) -> Option<MediaView> {
+    match zc_http::query_value(query?, "view")? {
+        b"play" => Some(MediaView::Play),
+        b"thumbnail" => Some(MediaView::Thumbnail),
+        _ => None,
+    }
 }
 
 /// Which origin is told that its scripts may read the response.

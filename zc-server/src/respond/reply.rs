@@ -244,8 +244,8 @@ impl ReplyBuilder<'_> {
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
-            Plan::Page(_, file) => file.limit,
-            Plan::Listing(_) => self.rules.limit_of_others(),
+            Plan::Page(_, file) | Plan::Thumbnail(file, _) => file.limit,
+            Plan::Listing(_) | Plan::Player(_) => self.rules.limit_of_others(),
             _ => None,
         };
         HeadWritten {

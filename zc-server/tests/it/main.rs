@@ -30,6 +30,7 @@ mod downloaders;
 mod entity_tags;
 mod error_pages;
 mod full_queue;
+mod gallery;
 mod hostile;
 #[cfg(feature = "tls")]
 mod https;
@@ -49,6 +50,7 @@ mod options;
 mod own_pages;
 mod package_managers;
 mod paths;
+mod player;
 mod precompressed;
 mod ranges;
 mod rates;

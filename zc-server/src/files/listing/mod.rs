@@ -1,8 +1,11 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
+mod companions;
+mod gallery;
 mod natural;
 mod page;
+pub(crate) mod player;
 mod view;
 
 use std::cmp::Ordering;
@@ -16,8 +19,11 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::file_state::FileState;
+use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
+use crate::html;
+use companions::ByName;
 use page::Row;
 use view::SortKey;
 pub(crate) use view::{Format, View};
@@ -43,6 +49,8 @@ pub(crate) struct ListingRequest {
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
     pub(crate) view: View,
+    /// What tells films and pictures from other files.
+    pub(crate) types: Arc<Types>,
     pub(crate) memory: Budget,
 }
 
@@ -55,6 +63,10 @@ pub(crate) struct Listing {
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
+    /// How many entries a browser shows or plays.
+    media: usize,
+    /// For a gallery alone.
+    by_name: Option<ByName>,
     stage: Stage,
     _memory: Reservation,
 }
@@ -73,8 +85,18 @@ struct Entry {
     name_start: u32,
     name_bytes: u16,
     is_directory: bool,
+    role: Role,
     length: u64,
     mtime_seconds: i64,
+}
+
+/// What an entry is in a gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Media(MediaKind),
+    /// The poster or the subtitles of another entry, which are not shown by themselves.
+    Companion,
+    Other,
 }
 
 impl ListingRequest {
@@ -93,10 +115,12 @@ impl ListingRequest {
             view: self.view,
             entries: Vec::new(),
             names: Vec::new(),
+            media: 0,
+            by_name: None,
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth);
+        let head_bytes = page::head_bytes_max(&self.path, self.depth) + html::GALLERY.len();
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -118,9 +142,16 @@ impl ListingRequest {
             }
             let entries_bytes = listing.entries.len() * ENTRY_BYTES;
             memory.need(head_bytes + listing.names.len() + name.len() + entries_bytes)?;
-            listing.push(name, is_directory, &state);
+            let kind = (!is_directory).then(|| self.types.media_kind(name));
+            listing.push(name, kind, &state);
+        }
+        if listing.view.is_gallery() {
+            let (bytes, count) = (listing.names.len(), listing.entries.len());
+            memory.need(head_bytes + bytes + count * (ENTRY_BYTES + ByName::BYTES))?;
+            listing.find_companions();
         }
         listing.sort();
+        listing.by_name = listing.view.is_gallery().then(|| listing.index());
         listing._memory = memory;
         Ok(listing)
     }
@@ -146,7 +177,8 @@ impl ListingRequest {
 }
 
 impl Listing {
-    fn push(&mut self, name: &[u8], is_directory: bool, state: &FileState) {
+    /// Adds an entry. `kind` is `None` for a directory, and tells what a browser makes of a file.
+    fn push(&mut self, name: &[u8], kind: Option<Option<MediaKind>>, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
         let (Ok(name_start), Ok(name_bytes)) =
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
@@ -154,10 +186,12 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
+        self.media += usize::from(matches!(kind, Some(Some(_))));
         self.entries.push(Entry {
             name_start,
             name_bytes,
-            is_directory,
+            is_directory: kind.is_none(),
+            role: kind.flatten().map_or(Role::Other, Role::Media),
             length: state.length,
             mtime_seconds: state.mtime_seconds(),
         });
@@ -185,6 +219,10 @@ impl Listing {
                 by_key
             };
             let by_kind = b.is_directory.cmp(&a.is_directory);
+            let by_kind = match view.is_gallery() {
+                true => by_kind.then(a.role.place().cmp(&b.role.place())),
+                false => by_kind,
+            };
             by_kind.then(by_key).then_with(|| by_name(a, b))
         });
     }
@@ -193,11 +231,19 @@ impl Listing {
         self.view
     }
 
+    /// Whether a gallery shows most of the entries.
+    #[expect(dead_code, reason = "the page of a listing offers the gallery by it")]
+    pub(crate) fn is_mostly_media(&self) -> bool {
+        self.media * 2 > self.entries.len()
+    }
+
     /// Writes the next part of the page to `out`, until that has `bytes` or more. Answers whether more
     /// follows.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
         while out.len() < bytes {
             self.stage = match self.stage {
+                Stage::Done => return false,
+                stage if self.by_name.is_some() => self.write_gallery(out, stage),
                 Stage::Start => {
                     page::start(out, &self.path, self.depth, self.view);
                     Stage::Entry(0)
@@ -213,10 +259,20 @@ impl Listing {
                     page::end(out, self.view.format, self.entries.len());
                     Stage::Done
                 }
-                Stage::Done => return false,
             };
         }
         self.stage != Stage::Done
+    }
+}
+
+impl Role {
+    /// What comes first in a gallery. Companions come last, as nothing is shown of them.
+    fn place(self) -> u8 {
+        match self {
+            Self::Media(_) => 0,
+            Self::Other => 1,
+            Self::Companion => 2,
+        }
     }
 }
 
@@ -285,6 +341,11 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
+    fn types() -> Arc<Types> {
+        let charset = crate::config::files::Charset::Off;
+        Arc::new(Types::new(Vec::new(), String::new(), charset))
+    }
+
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
         let root = Root::open(directory, symlinks, Arc::default());
         let root = Arc::new(root.expect("a root"));
@@ -298,6 +359,7 @@ mod tests {
             depth: 0,
             hidden,
             view: View::from_query(Some(query.as_bytes()), false),
+            types: types(),
             memory: Budget::default(),
         };
         request.read().expect("it can be read")
@@ -348,7 +410,7 @@ mod tests {
         for number in 0..300 {
             std::fs::write(temp.path().join(format!("file {number}")), "x").expect("a file");
         }
-        for query in ["", "format=json"] {
+        for query in ["", "format=json", "view=gallery"] {
             let whole = |bytes| {
                 let mut listing = list(temp.path(), Symlinks::Within, false, query);
                 let (mut page, mut parts) = (Vec::new(), 0);
@@ -385,6 +447,7 @@ mod tests {
             depth: 1000,
             hidden: false,
             view: View::from_query(None, false),
+            types: types(),
             memory: memory.clone(),
         };
         let mut listing = request.read().expect("it can be read");

@@ -99,7 +99,7 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
 
 /// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so
 /// that they work behind a proxy that serves the root under a prefix.
-fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
+pub(super) fn breadcrumbs(out: &mut Vec<u8>, path: &[u8], depth: usize) {
     let segments: Vec<_> = match path {
         [] => Vec::new(),
         path => path.split(|&byte| byte == b'/').collect(),
@@ -196,7 +196,7 @@ fn json_row(out: &mut Vec<u8>, row: Row<'_>) {
 }
 
 /// A size as people read it: three digits and a unit.
-fn size(bytes: u64) -> Cow<'static, str> {
+pub(super) fn size(bytes: u64) -> Cow<'static, str> {
     if bytes < 1000 {
         return format!("{bytes} B").into();
     }
@@ -217,11 +217,13 @@ fn time(seconds: i64) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::view::Layout;
     use super::*;
 
     fn view(format: Format) -> View {
         View {
             format,
+            layout: Layout::Rows,
             key: SortKey::Name,
             descending: false,
         }
@@ -363,6 +365,7 @@ mod tests {
         let page = |key, descending| {
             let view = View {
                 format: Format::Html,
+                layout: Layout::Rows,
                 key,
                 descending,
             };
