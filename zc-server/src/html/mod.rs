@@ -5,17 +5,33 @@ use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
+/// The icons of all pages, to be referred to by `<use href="#…">`.
+pub(crate) const ICONS: &str = include_str!("icons.svg");
 /// The style of every page: colours, text, links. It loads nothing.
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
 
-/// The script of listings: times in the reader's zone.
+/// The script of listings: times in the reader's zone, the filter, and keys.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 
 /// The styles and scripts of all pages.
 const STYLES: [&str; 2] = [BASE, LISTING];
 const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
+
+/// A reference to an icon of [`ICONS`].
+macro_rules! icon {
+    ($id:literal) => {
+        concat!(
+            "<svg class=\"",
+            $id,
+            "\" aria-hidden=\"true\"><use href=\"#",
+            $id,
+            "\"/></svg>"
+        )
+    };
+}
+pub(crate) use icon;
 
 /// The most bytes of [`start`] beside the title and the styles.
 pub(crate) const START_BYTES_MAX: usize = 512;
