@@ -5,17 +5,18 @@ use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
+/// The icons of all pages, to be referred to by `<use href="#…">`.
+pub(crate) const ICONS: &str = include_str!("icons.svg");
 /// The style of every page: colours, text, links. It loads nothing.
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
-
 /// The style of galleries.
 pub(crate) const GALLERY: &str = include_str!("gallery.css");
 /// The style of the page that shows or plays one file.
 pub(crate) const PLAYER: &str = include_str!("player.css");
 
-/// The script of listings: times in the reader's zone.
+/// The script of listings: times in the reader's zone, the filter, and keys.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 /// The script of the page that plays one file: keys, swipes, speed, and where somebody stopped.
 pub(crate) const PLAYER_SCRIPT: &str = include_str!("player.js");
@@ -23,6 +24,20 @@ pub(crate) const PLAYER_SCRIPT: &str = include_str!("player.js");
 /// The styles and scripts of all pages.
 const STYLES: [&str; 4] = [BASE, LISTING, GALLERY, PLAYER];
 const SCRIPTS: [&str; 2] = [LISTING_SCRIPT, PLAYER_SCRIPT];
+
+/// A reference to an icon of [`ICONS`].
+macro_rules! icon {
+    ($id:literal) => {
+        concat!(
+            "<svg class=\"",
+            $id,
+            "\" aria-hidden=\"true\"><use href=\"#",
+            $id,
+            "\"/></svg>"
+        )
+    };
+}
+pub(crate) use icon;
 
 /// The most bytes of [`start`] beside the title and the styles.
 pub(crate) const START_BYTES_MAX: usize = 512;

@@ -85,6 +85,7 @@ impl Responder<'_, '_> {
                     hidden: rules.hidden,
                     view: order,
                     types: Arc::clone(&rules.types),
+                    gzip: false,
                     memory,
                     root: Arc::clone(&root),
                 },

@@ -38,8 +38,8 @@ pub(crate) enum LookUpAnswer {
     Found(Found),
     /// The page of an error.
     Page(Found),
-    Listing(io::Result<Listing>),
     Media(Media),
+    Listing(io::Result<Box<Listing>>),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
@@ -94,8 +94,8 @@ pub(crate) struct PendingLookup {
     pub(super) root: PendingRoot,
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
-    pub(super) listing: Option<io::Result<Listing>>,
     pub(super) media: Option<Media>,
+    pub(super) listing: Option<io::Result<Box<Listing>>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,

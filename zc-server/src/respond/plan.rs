@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use percent_encoding::{percent_decode, percent_encode};
 use zc_http::{
-    HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status,
-    evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
+    AcceptEncoding, Coding, HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome,
+    Request, Status, evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
 };
 
 use crate::config::files::{Cors, Origins};
-use crate::files::listing::{Format, View};
+use crate::files::listing::{Format, ListingForm, View};
 use crate::files::percent::SEGMENT;
 use crate::files::representation::Representation;
 
@@ -35,7 +35,7 @@ pub(crate) enum Plan<'r> {
     /// 416; the length of the file tells the client what could be asked for.
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
-    Listing(Format),
+    Listing(ListingForm),
     /// 200 with the page that plays a file.
     Player(&'r [u8]),
     /// 200 with the thumbnail of the file.
@@ -226,6 +226,16 @@ pub(crate) fn media_view(query: Option<&[u8]>) -> Option<MediaView> {
         b"play" => Some(MediaView::Play),
         b"thumbnail" => Some(MediaView::Thumbnail),
         _ => None,
+    }
+}
+
+/// The form of a listing in `format`: compressed where the client asks for it. What accepts anything, and names no
+/// coding, gets it plain.
+pub(crate) fn listing_form(request: &Request<'_>, format: Format) -> ListingForm {
+    let accepted = AcceptEncoding::from_headers(&request.headers);
+    ListingForm {
+        format,
+        is_gzip: accepted.choose(&[Coding::Gzip]) == Some(Coding::Gzip),
     }
 }
 

@@ -104,8 +104,8 @@ fn a_gallery_has_folders_then_media_then_other_files() {
     // The order is that of the query, and each link keeps it.
     let page = page_of(&server, "/dir/?view=gallery&order=desc");
     let sorted = entries(&page);
-    assert_eq!(sorted[0], "sub/?view=gallery&order=desc");
-    assert_eq!(sorted[1], "song.mp3?view=play&order=desc");
+    assert_eq!(sorted[0], "sub/?view=gallery&sort=name&order=desc");
+    assert_eq!(sorted[1], "song.mp3?view=play&sort=name&order=desc");
     assert_eq!(sorted[5], "scan.tiff");
     // A list of bytes has no layout.
     let json = server.get("/dir/?view=gallery&format=json");

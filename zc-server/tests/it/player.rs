@@ -44,7 +44,7 @@ fn a_player_leads_through_the_gallery_in_its_order() {
     }
     // The order of the gallery that somebody came from stays.
     let page = page_of(&server, "/dir/2.mp4?view=play&order=desc");
-    let link = |name: &str| Some(format!("{name}?view=play&order=desc"));
+    let link = |name: &str| Some(format!("{name}?view=play&sort=name&order=desc"));
     assert_eq!(steps(&page), [link("10.mp3"), link("1.gif")]);
 }
 

@@ -6,19 +6,14 @@
 use percent_encoding::percent_encode;
 
 use super::companions::ByName;
+use super::kind::Kind;
+use super::page::{self, Place};
+use super::totals::size;
 use super::view::{SortKey, View};
-use super::{Entry, Listing, Role, Stage, page};
+use super::{Entry, Listing, Role, Stage};
 use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
 use crate::html::{self, put, shown};
-
-/// The icons, each drawn once and shown by its name.
-const ICONS: &str = "<svg class=\"sprite\" aria-hidden=\"true\">\
-    <symbol id=\"folder\" viewBox=\"0 0 24 24\"><path d=\"M3 6.5A1.5 1.5 0 0 1 4.5 5h4.6c.4 0 .8.2 1.1.5L11.7 7h7.8A1.5 1.5 0 0 1 21 8.5v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5z\"/></symbol>\
-    <symbol id=\"video\" viewBox=\"0 0 24 24\"><path d=\"M4.5 5h15A1.5 1.5 0 0 1 21 6.5v11a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5v-11A1.5 1.5 0 0 1 4.5 5zm5.5 3.9v6.2a.5.5 0 0 0 .8.4l4.8-3.1a.5.5 0 0 0 0-.8l-4.8-3.1a.5.5 0 0 0-.8.4z\" fill-rule=\"evenodd\"/></symbol>\
-    <symbol id=\"audio\" viewBox=\"0 0 24 24\"><path d=\"M19 4.2v11.3a3 3 0 1 1-1.8-2.7V8.4L10 9.9v7.6a3 3 0 1 1-1.8-2.7V6.5c0-.4.3-.8.7-.9l9-1.9c.6-.1 1.1.3 1.1.5z\"/></symbol>\
-    <symbol id=\"play\" viewBox=\"0 0 24 24\"><path d=\"M8 5.2v13.6a.8.8 0 0 0 1.2.7l10.8-6.8a.8.8 0 0 0 0-1.4L9.2 4.5a.8.8 0 0 0-1.2.7z\"/></symbol>\
-    </svg>\n";
 
 /// The entries of a gallery in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +77,12 @@ impl Listing {
         };
         match stage {
             Stage::Start => {
-                start(out, &self.path, self.depth, self.view);
+                let place = Place {
+                    path: &self.path,
+                    depth: self.depth,
+                    view: self.view,
+                };
+                start(out, place);
                 if self.media == 0 {
                     out.extend_from_slice(
                         b"<p class=\"none\">No pictures, films or sounds here.</p>\n",
@@ -122,13 +122,14 @@ impl Listing {
         let href = percent_encode(name, SEGMENT);
         let text = shown(name);
         let text = html_escape::encode_safe(&text);
-        let order = self.view.order_in_query();
+        let order = self.view.kept_order();
         match entry.role {
             _ if entry.is_directory => put(
                 out,
                 format_args!(
-                    "<li><a href=\"{href}/?view=gallery{order}\"><svg aria-hidden=\"true\">\
-                     <use href=\"#folder\"/></svg><bdi>{text}</bdi></a></li>\n"
+                    "<li><a href=\"{href}/{}\">{}<bdi>{text}</bdi></a></li>\n",
+                    self.view.kept(),
+                    Kind::Directory.icon()
                 ),
             ),
             Role::Media(kind) => {
@@ -151,7 +152,7 @@ impl Listing {
                 out,
                 format_args!(
                     "<li><a href=\"{href}\"><bdi>{text}</bdi> <span>{}</span></a></li>\n",
-                    page::size(entry.length)
+                    size(entry.length)
                 ),
             ),
         }
@@ -167,97 +168,68 @@ pub(super) fn name_of<'a>(entries: &[Entry], names: &'a [u8], number: u32) -> &'
 /// What a tile shows: the picture, the poster of a film, or an icon.
 fn frame<'a>(
     out: &mut Vec<u8>,
-    name: &[u8],
+    name: &'a [u8],
     kind: MediaKind,
     poster: impl Fn() -> Option<&'a [u8]>,
 ) {
-    let picture = match kind {
-        MediaKind::Photo | MediaKind::Image => Some((name, kind == MediaKind::Photo)),
-        MediaKind::Video | MediaKind::Audio => poster().map(|poster| (poster, false)),
+    let (icon, picture, query) = match kind {
+        MediaKind::Photo => ("", Some(name), "?view=thumbnail"),
+        MediaKind::Image => ("", Some(name), ""),
+        MediaKind::Video => (Kind::Video.icon(), poster(), ""),
+        MediaKind::Audio => (Kind::Audio.icon(), poster(), ""),
     };
-    let badge = match kind {
-        MediaKind::Photo | MediaKind::Image => "",
-        MediaKind::Video => "play",
-        MediaKind::Audio => "audio",
-    };
-    match picture {
-        Some((name, may_have_thumbnail)) => {
-            let query = if may_have_thumbnail {
-                "?view=thumbnail"
-            } else {
-                ""
-            };
-            put(
-                out,
-                format_args!(
-                    "<img loading=\"lazy\" decoding=\"async\" src=\"{}{query}\" alt=\"\">",
-                    percent_encode(name, SEGMENT)
-                ),
-            );
-            if !badge.is_empty() {
-                put(
-                    out,
-                    format_args!(
-                        "<span class=\"badge\"><svg aria-hidden=\"true\"><use href=\"#{badge}\"/></svg></span>"
-                    ),
-                );
-            }
-        }
-        None => {
-            let icon = if kind == MediaKind::Audio {
-                "audio"
-            } else {
-                "video"
-            };
-            put(
-                out,
-                format_args!("<svg aria-hidden=\"true\"><use href=\"#{icon}\"/></svg>"),
-            );
-        }
+    if let Some(name) = picture {
+        let src = percent_encode(name, SEGMENT);
+        put(
+            out,
+            format_args!("<img loading=\"lazy\" decoding=\"async\" src=\"{src}{query}\" alt=\"\">"),
+        );
     }
+    out.extend_from_slice(icon.as_bytes());
 }
 
-fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
-    let slash = if path.is_empty() { "" } else { "/" };
-    let title = format!("Gallery of /{}{slash}", shown(path));
+fn start(out: &mut Vec<u8>, place: Place<'_>) {
+    let slash = if place.path.is_empty() { "" } else { "/" };
+    let title = format!("Gallery of /{}{slash}", shown(place.path));
     html::start(out, &title, &[html::BASE, html::GALLERY]);
-    out.extend_from_slice(ICONS.as_bytes());
-    out.extend_from_slice(b"<header>\n<h1><span class=\"of\">Gallery of</span> ");
-    page::breadcrumbs(out, path, depth);
-    out.extend_from_slice(b"</h1>\n<nav aria-label=\"View\">\n");
+    out.extend_from_slice(html::ICONS.as_bytes());
+    out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
+    page::breadcrumbs(out, place);
+    out.extend_from_slice(
+        b"</nav></h1>\n<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">\n",
+    );
     for (key, word, title) in [
         (SortKey::Name, "name", "Name"),
         (SortKey::Size, "size", "Size"),
         (SortKey::Time, "time", "Modified"),
     ] {
-        sort_button(out, view, key, word, title);
+        sort_button(out, place.view, key, word, title);
     }
+    let order = place.view.kept_order();
+    let order = order.strip_prefix("&amp;").unwrap_or_default();
     put(
         out,
-        format_args!("<a class=\"button\" href=\"./\">List</a>\n</nav>\n</header>\n<main>\n"),
+        format_args!(
+            "</div>\n<a class=\"button\" href=\"./?{order}\">List</a>\n</header>\n<main>\n"
+        ),
     );
 }
 
 /// Writes a button that sorts by a key, or reverses the order.
 fn sort_button(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str) {
-    let (order, arrow) = match (view.key == key, view.descending) {
-        (true, false) => ("desc", " <span aria-hidden=\"true\">\u{2191}</span>"),
-        (true, true) => ("asc", " <span aria-hidden=\"true\">\u{2193}</span>"),
+    let (order, class, said) = match (view.key == key, view.descending) {
+        (true, false) => ("desc", " up", ", ascending"),
+        (true, true) => ("asc", " down", ", descending"),
         // Who asks for times looks for what is new.
-        (false, _) if key == SortKey::Time => ("desc", ""),
-        (false, _) => ("asc", ""),
-    };
-    let current = if view.key == key {
-        " aria-current=\"true\""
-    } else {
-        ""
+        (false, _) if key == SortKey::Time => ("desc", "", ""),
+        (false, _) => ("asc", "", ""),
     };
     put(
         out,
         format_args!(
             "<form><input type=\"hidden\" name=\"view\" value=\"gallery\">\
              <input type=\"hidden\" name=\"sort\" value=\"{word}\">\
-             <button class=\"button\" name=\"order\" value=\"{order}\"{current}>{title}{arrow}</button></form>\n"
+             <button class=\"button{class}\" name=\"order\" value=\"{order}\">{title}<b>{said}</b></button></form>\n"
         ),
     );
 }

@@ -1,18 +1,22 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
+mod budget;
 mod companions;
 mod gallery;
+mod gzip;
+mod json;
+mod kind;
 mod natural;
 mod page;
 pub(crate) mod player;
+mod totals;
 mod view;
 
 use std::cmp::Ordering;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
@@ -23,18 +27,20 @@ use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
 use crate::html;
+pub(crate) use budget::Budget;
+use budget::Reservation;
 use companions::ByName;
-use page::Row;
+use gzip::Gzip;
+use page::Place;
+use totals::Totals;
 use view::SortKey;
-pub(crate) use view::{Format, View};
+pub(crate) use view::{Format, ListingForm, View};
 
 /// The most entries of one listing. A larger directory is refused: its page would be hundreds of
 /// megabytes.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The most memory of all listings of a server together, in bytes.
-const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// The step in which memory is reserved, in bytes.
-const RESERVE_BYTES: usize = 256 << 10;
+/// The most entries of a page with the exact sizes of files: those are a seventh of a page that is compressed.
+const EXACT_ENTRIES_MAX: usize = 5_000;
 /// The memory of one entry without its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
@@ -51,6 +57,8 @@ pub(crate) struct ListingRequest {
     pub(crate) view: View,
     /// What tells films and pictures from other files.
     pub(crate) types: Arc<Types>,
+    /// Whether the page is compressed.
+    pub(crate) gzip: bool,
     pub(crate) memory: Budget,
 }
 
@@ -67,8 +75,20 @@ pub(crate) struct Listing {
     media: usize,
     /// For a gallery alone.
     by_name: Option<ByName>,
+    totals: Totals,
     stage: Stage,
+    gzip: Option<Gzip>,
     _memory: Reservation,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    name: &'a [u8],
+    /// In bytes; `None` for a directory.
+    length: Option<u64>,
+    /// Seconds since 1970.
+    mtime_seconds: i64,
 }
 
 /// What is written next.
@@ -117,10 +137,14 @@ impl ListingRequest {
             names: Vec::new(),
             media: 0,
             by_name: None,
+            totals: Totals::default(),
             stage: Stage::Start,
+            gzip: self.gzip.then(Gzip::new),
             _memory: Reservation::new(self.memory.clone()),
         };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth) + html::GALLERY.len();
+        let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
+        let page_bytes = page::head_bytes_max(&self.path, self.depth) + html::GALLERY.len();
+        let head_bytes = page_bytes + gzip_bytes;
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -187,6 +211,7 @@ impl Listing {
         };
         self.names.extend_from_slice(name);
         self.media += usize::from(matches!(kind, Some(Some(_))));
+        self.totals.count(kind.is_some().then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
@@ -227,8 +252,11 @@ impl Listing {
         });
     }
 
-    pub(crate) fn view(&self) -> View {
-        self.view
+    pub(crate) fn form(&self) -> ListingForm {
+        ListingForm {
+            format: self.view.format,
+            is_gzip: self.gzip.is_some(),
+        }
     }
 
     /// Whether a gallery shows most of the entries.
@@ -237,26 +265,56 @@ impl Listing {
         self.media * 2 > self.entries.len()
     }
 
-    /// Writes the next part of the page to `out`, until that has `bytes` or more. Answers whether more
+    /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
     /// follows.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let Some(mut gzip) = self.gzip.take() else {
+            return self.write_plain(out, bytes);
+        };
+        let is_first = self.stage == Stage::Start;
+        let mut plain = Vec::with_capacity(bytes + 1024);
+        let has_more = self.write_plain(&mut plain, bytes);
+        // A browser shows the first part while the others are on their way.
+        gzip.write(&plain, out, is_first, !has_more);
+        self.gzip = Some(gzip);
+        has_more
+    }
+
+    fn write_plain(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let place = Place {
+            path: &self.path,
+            depth: self.depth,
+            view: self.view,
+        };
+        let is_json = self.view.format == Format::Json;
+        let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
             self.stage = match self.stage {
                 Stage::Done => return false,
                 stage if self.by_name.is_some() => self.write_gallery(out, stage),
                 Stage::Start => {
-                    page::start(out, &self.path, self.depth, self.view);
+                    match is_json {
+                        true => out.push(b'['),
+                        false => page::start(out, place, &self.totals),
+                    }
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
                     Some(entry) => {
-                        page::row(out, entry.row(&self.names), self.view.format, index == 0);
+                        let row = entry.row(&self.names);
+                        match is_json {
+                            true => json::row(out, row, index == 0),
+                            false => page::row(out, row, self.view, is_exact),
+                        }
                         Stage::Entry(index + 1)
                     }
                     None => Stage::End,
                 },
                 Stage::End => {
-                    page::end(out, self.view.format, self.entries.len());
+                    match is_json {
+                        true => out.extend_from_slice(b"\n]\n"),
+                        false => page::end(out, &self.totals),
+                    }
                     Stage::Done
                 }
             };
@@ -293,46 +351,6 @@ impl Entry {
     }
 }
 
-/// The memory that listings use, in bytes. A clone is another handle of the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Budget(Arc<AtomicUsize>);
-
-/// The memory that one listing has reserved. The drop returns it.
-#[derive(Debug)]
-struct Reservation {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Reservation {
-    fn new(budget: Budget) -> Self {
-        Self { budget, bytes: 0 }
-    }
-
-    /// Reserves `bytes` in all. Vectors double, so that twice as much is reserved.
-    fn need(&mut self, bytes: usize) -> io::Result<()> {
-        let Some(missing) = (bytes * 2)
-            .checked_sub(self.bytes)
-            .filter(|&missing| missing > 0)
-        else {
-            return Ok(());
-        };
-        let step = missing.next_multiple_of(RESERVE_BYTES);
-        let used = self.budget.0.fetch_add(step, Memory::Relaxed) + step;
-        self.bytes += step;
-        if used > MEMORY_BYTES_MAX {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Memory::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +378,7 @@ mod tests {
             hidden,
             view: View::from_query(Some(query.as_bytes()), false),
             types: types(),
+            gzip: false,
             memory: Budget::default(),
         };
         request.read().expect("it can be read")
@@ -448,25 +467,12 @@ mod tests {
             hidden: false,
             view: View::from_query(None, false),
             types: types(),
+            gzip: false,
             memory: memory.clone(),
         };
         let mut listing = request.read().expect("it can be read");
         let mut page = Vec::new();
         listing.write(&mut page, usize::MAX);
-        assert!(memory.0.load(Memory::Relaxed) >= page.len());
-    }
-
-    #[test]
-    fn memory_is_bounded_over_all_listings_and_comes_back() {
-        let budget = Budget::default();
-        let mut one = Reservation::new(budget.clone());
-        assert!(one.need(MEMORY_BYTES_MAX / 4).is_ok());
-        let mut other = Reservation::new(budget.clone());
-        assert!(other.need(MEMORY_BYTES_MAX / 3).is_err());
-        drop(other);
-        let mut third = Reservation::new(budget.clone());
-        assert!(third.need(1).is_ok());
-        drop((one, third));
-        assert_eq!(budget.0.load(Memory::Relaxed), 0);
+        assert!(memory.used() >= page.len());
     }
 }

@@ -14,11 +14,11 @@ use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
 use crate::html::{self, put, shown};
 
-/// The arrows and the sign of a download.
+/// The arrows, and the sign of a gallery.
 const ICONS: &str = "<svg class=\"sprite\" aria-hidden=\"true\">\
-    <symbol id=\"prev\" viewBox=\"0 0 24 24\"><path d=\"M15.4 5.4 14 4l-8 8 8 8 1.4-1.4L8.8 12z\"/></symbol>\
-    <symbol id=\"next\" viewBox=\"0 0 24 24\"><path d=\"M8.6 5.4 10 4l8 8-8 8-1.4-1.4 6.6-6.6z\"/></symbol>\
-    <symbol id=\"all\" viewBox=\"0 0 24 24\"><path d=\"M4 4h7v7H4zm9 0h7v7h-7zM4 13h7v7H4zm9 0h7v7h-7z\"/></symbol>\
+    <symbol id=\"prev\" viewBox=\"0 0 24 24\"><path d=\"M15 5l-7 7 7 7\"/></symbol>\
+    <symbol id=\"next\" viewBox=\"0 0 24 24\"><path d=\"M9 5l7 7-7 7\"/></symbol>\
+    <symbol id=\"all\" viewBox=\"0 0 24 24\"><path d=\"M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z\"/></symbol>\
     </svg>\n";
 
 /// A file to be shown, and the directory that it is in.
@@ -92,10 +92,10 @@ impl<'a> Player<'a> {
         put(
             &mut out,
             format_args!(
-                "<header>\n<a class=\"button\" href=\"./?view=gallery{}\">\
+                "<header>\n<a class=\"button\" href=\"./{}\">\
                  <svg aria-hidden=\"true\"><use href=\"#all\"/></svg> Gallery</a>\n\
                  <h1><bdi>{}</bdi></h1>\n<p>{} of {}</p>\n</header>\n<main>\n<div id=\"stage\">\n",
-                self.view.order_in_query(),
+                self.view.kept(),
                 html_escape::encode_safe(&text),
                 self.place,
                 self.count,
@@ -204,7 +204,7 @@ impl<'a> Player<'a> {
                 format_args!(
                     "<a class=\"button {rel}\" rel=\"{rel}\" href=\"{}?view=play{}\">{content}</a>\n",
                     percent_encode(name, SEGMENT),
-                    self.view.order_in_query()
+                    self.view.kept_order()
                 ),
             ),
             None => put(

@@ -1,5 +1,7 @@
 //! The format, the layout and the order of a listing.
 
+use std::borrow::Cow;
+
 /// How a directory is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
@@ -7,6 +9,8 @@ pub(crate) struct View {
     pub(crate) layout: Layout,
     pub(crate) key: SortKey,
     pub(crate) descending: bool,
+    /// Whether the query says what entries are sorted by.
+    is_chosen: bool,
 }
 
 /// The media type of a listing.
@@ -22,6 +26,14 @@ pub(crate) enum Layout {
     Rows,
     /// Pictures and films as tiles, other files below them.
     Gallery,
+}
+
+/// The form of a listing on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListingForm {
+    pub(crate) format: Format,
+    /// Whether it is in the content coding gzip.
+    pub(crate) is_gzip: bool,
 }
 
 /// What entries are sorted by. Directories always come first.
@@ -54,22 +66,35 @@ impl View {
                 _ => SortKey::Name,
             },
             descending: value("order") == Some(b"desc"),
+            is_chosen: value("sort").is_some() || value("order").is_some(),
         }
-    }
-    pub(super) fn is_gallery(self) -> bool {
-        self.format == Format::Html && self.layout == Layout::Gallery
     }
 
-    /// The part of a query that keeps the order, behind another part and in an attribute of HTML; empty for the
-    /// order that needs none.
-    pub(super) fn order_in_query(self) -> &'static str {
-        match (self.key, self.descending) {
-            (SortKey::Name, false) => "",
-            (SortKey::Name, true) => "&amp;order=desc",
-            (SortKey::Size, false) => "&amp;sort=size",
-            (SortKey::Size, true) => "&amp;sort=size&amp;order=desc",
-            (SortKey::Time, false) => "&amp;sort=time",
-            (SortKey::Time, true) => "&amp;sort=time&amp;order=desc",
+    /// The query of links to other directories, escaped: the layout and the order are kept where they were chosen.
+    /// Links of the page without a query have none, so that programs that mirror a tree see each page once.
+    pub(crate) fn kept(&self) -> Cow<'static, str> {
+        let order = self.kept_order();
+        match (self.layout, order.strip_prefix("&amp;")) {
+            (Layout::Rows, None) => "".into(),
+            (Layout::Rows, Some(order)) => format!("?{order}").into(),
+            (Layout::Gallery, _) => format!("?view=gallery{order}").into(),
         }
+    }
+
+    /// The end of a query that keeps the order where it was chosen, escaped.
+    pub(super) fn kept_order(&self) -> &'static str {
+        match (self.is_chosen, self.key, self.descending) {
+            (false, ..) => "",
+            (true, SortKey::Name, false) => "&amp;sort=name&amp;order=asc",
+            (true, SortKey::Name, true) => "&amp;sort=name&amp;order=desc",
+            (true, SortKey::Size, false) => "&amp;sort=size&amp;order=asc",
+            (true, SortKey::Size, true) => "&amp;sort=size&amp;order=desc",
+            (true, SortKey::Time, false) => "&amp;sort=time&amp;order=asc",
+            (true, SortKey::Time, true) => "&amp;sort=time&amp;order=desc",
+        }
+    }
+
+    pub(super) fn is_gallery(self) -> bool {
+        self.format == Format::Html && self.layout == Layout::Gallery
     }
 }
