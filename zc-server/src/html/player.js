@@ -29,12 +29,15 @@ addEventListener("keydown", event => {
   if (event.key == "ArrowRight") go("next");
 });
 
+// The browser has the swipes on a page that is enlarged: they move it about.
+const isEnlarged = () => visualViewport.scale > 1.05;
+visualViewport.addEventListener("resize", () => stage.classList.toggle("enlarged", isEnlarged()));
 let from = null;
 stage.addEventListener("touchstart", event => {
   const touch = event.touches[0];
-  // The lower end of a film has the controls, and a page that is enlarged is moved about.
+  // The lower end of a film has the controls.
   const below = plays ? medium.getBoundingClientRect().bottom - 90 : Infinity;
-  const free = event.touches.length == 1 && touch.clientY < below && visualViewport.scale < 1.05;
+  const free = event.touches.length == 1 && touch.clientY < below && !isEnlarged();
   from = free ? [touch.clientX, touch.clientY] : null;
 }, { passive: true });
 stage.addEventListener("touchend", event => {

@@ -124,14 +124,14 @@ fn a_gallery_escapes_hostile_names() {
         "javascript:alert(1).png",
         "?view=play#x.mp4",
         "a&amp;b.mp3",
-        "'quoted' <i>.txt",
+        "'quoted' <u>.txt",
     ];
     for name in names {
         server.write(&format!("dir/{name}"), GIF);
     }
-    server.write("dir/<b>folder</b>/x", GIF);
+    server.write("dir/<s>folder</s>/x", GIF);
     let page = page_of(&server, "/dir/?view=gallery");
-    for hostile in ["<script", "<i>", "<b>", "=\"alert", "href=\"javascript:"] {
+    for hostile in ["<script", "<u>", "<s>", "=\"alert", "href=\"javascript:"] {
         assert!(!page.contains(hostile), "{hostile}: {page}");
     }
     for link in entries(&page) {
