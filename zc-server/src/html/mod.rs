@@ -9,12 +9,14 @@ use sha2::{Digest, Sha256};
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
+/// The style of errors.
+pub(crate) const ERROR: &str = include_str!("error.css");
 
 /// The script of listings: times in the reader's zone.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 2] = [BASE, LISTING];
+const STYLES: [&str; 3] = [BASE, LISTING, ERROR];
 const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
 
 /// The most bytes of [`start`] beside the title and the styles.

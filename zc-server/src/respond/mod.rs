@@ -3,6 +3,7 @@
 mod admission;
 pub(crate) mod cache;
 mod error;
+pub(crate) mod error_body;
 pub(crate) mod failure;
 mod pending;
 pub(crate) mod plan;
@@ -110,7 +111,7 @@ pub(crate) fn respond(
         // A site's place is one of the list.
         let builder = builder(request, services, rules, moment, rules.method, None);
         let plan = Plan::Message(Status::InternalServerError);
-        return Responded::Reply(builder.reply(&plan, buffers));
+        return Responded::Reply(builder.reply_error(request, &plan, buffers));
     };
     let told = pending.as_mut().map(|pending| {
         let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
@@ -412,6 +413,7 @@ fn builder<'a>(
             lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &rules.own_lines,
+            error_form: None,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
             has_routes: rules.spa.is_some(),

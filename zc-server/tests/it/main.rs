@@ -28,6 +28,7 @@ mod disk_timeout;
 mod doctor;
 mod downloaders;
 mod entity_tags;
+mod error_bodies;
 mod error_pages;
 mod full_queue;
 mod hostile;
