@@ -46,6 +46,7 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         lines: rules.lines(moment.scheme),
         scheme: moment.scheme,
         own_lines: &rules.own_lines,
+        own_style: rules.own_style.as_ref(),
         error_form: asked.error_form,
         grant: Grant::NONE,
         disposition: None,

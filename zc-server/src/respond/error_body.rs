@@ -11,7 +11,7 @@ use zc_http::{
 };
 
 use super::plan;
-use crate::html::{self, put};
+use crate::html::{self, OwnStyle, put};
 
 const HTML: &str = "text/html";
 const JSON: &str = "application/json";
@@ -101,7 +101,12 @@ pub(crate) struct Body {
 }
 
 /// The body that is no text; `None` for text. `more` is what is known beside the status.
-pub(crate) fn of(form: Form, status: Status, more: &str) -> Option<Body> {
+pub(crate) fn of(
+    form: Form,
+    status: Status,
+    more: &str,
+    own_style: Option<&OwnStyle>,
+) -> Option<Body> {
     let detail = || match more {
         "" => Cow::Borrowed(detail(status)),
         more => Cow::Owned(sentence(more)),
@@ -110,7 +115,7 @@ pub(crate) fn of(form: Form, status: Status, more: &str) -> Option<Body> {
     let content_type = match form {
         Form::Text => return None,
         Form::Page(place) => {
-            page(&mut bytes, place, status, &detail());
+            page(&mut bytes, place, (status, &detail()), own_style);
             "text/html; charset=utf-8"
         }
         Form::Json(content_type) => {
@@ -130,8 +135,14 @@ pub(crate) fn of(form: Form, status: Status, more: &str) -> Option<Body> {
     })
 }
 
-fn page(out: &mut Vec<u8>, place: Place, status: Status, detail: &str) {
-    html::start(out, &status.to_string(), &[html::BASE, html::ERROR]);
+fn page(
+    out: &mut Vec<u8>,
+    place: Place,
+    (status, detail): (Status, &str),
+    own_style: Option<&OwnStyle>,
+) {
+    let styles = [html::BASE, html::ERROR];
+    html::start(out, &status.to_string(), &styles, own_style);
     let detail = html_escape::encode_safe(detail);
     put(
         out,
@@ -318,16 +329,16 @@ mod tests {
         let mut details: Vec<_> = Status::ERRORS.map(detail).to_vec();
         for status in Status::ERRORS {
             assert!(detail(status).ends_with('.'), "{status}");
-            let page = of(Form::Page(place), status, "").expect("a page");
+            let page = of(Form::Page(place), status, "", None).expect("a page");
             let page = String::from_utf8(page.bytes).expect("UTF-8");
             assert!(page.contains(&format!("<h1>{status}</h1>")), "{page}");
-            let problem = of(Form::Json(PROBLEM), status, "").expect("an object");
+            let problem = of(Form::Json(PROBLEM), status, "", None).expect("an object");
             let problem: serde_json::Value =
                 serde_json::from_slice(&problem.bytes).expect("one of JSON");
             assert_eq!(problem["status"], status.code());
             assert_eq!(problem["title"], status.reason());
             assert_eq!(problem["detail"], detail(status));
-            assert!(of(Form::Text, status, "").is_none());
+            assert!(of(Form::Text, status, "", None).is_none());
         }
         details.sort_unstable();
         details.dedup();
@@ -336,7 +347,13 @@ mod tests {
 
     #[test]
     fn what_more_is_known_takes_the_place_of_the_sentence() {
-        let body = of(Form::Json(JSON), Status::BadRequest, "unknown <b>; use a\n").expect("JSON");
+        let body = of(
+            Form::Json(JSON),
+            Status::BadRequest,
+            "unknown <b>; use a\n",
+            None,
+        )
+        .expect("JSON");
         let text = String::from_utf8(body.bytes).expect("UTF-8");
         assert!(text.contains(r#""detail":"Unknown <b>; use a.""#), "{text}");
     }

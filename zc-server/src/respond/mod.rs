@@ -238,6 +238,7 @@ impl<'a> Responder<'a, '_> {
                     path: path.to_vec(),
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
+                    own_style: rules.own_style.clone(),
                     view: plan::view(self.request),
                     memory: self.services.listings.clone(),
                 };
@@ -413,6 +414,7 @@ fn builder<'a>(
             lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &rules.own_lines,
+            own_style: rules.own_style.as_ref(),
             error_form: None,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,

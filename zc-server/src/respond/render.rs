@@ -10,6 +10,7 @@ use crate::clients::RequestId;
 use crate::config::Scheme;
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
+use crate::html::OwnStyle;
 use crate::respond::error_body::{self, Form};
 use crate::respond::plan::{Grant, Plan};
 
@@ -41,6 +42,8 @@ pub(crate) struct Framing<'a> {
     pub(crate) lines: &'a [u8],
     /// Fields of responses whose body is the server's own, as lines.
     pub(crate) own_lines: &'a [u8],
+    /// The style of the operator, for the page of an error.
+    pub(crate) own_style: Option<&'a OwnStyle>,
     /// The form of an error without a page of its own; `None` where no request says that.
     pub(crate) error_form: Option<Form>,
     pub(crate) grant: Grant<'a>,
@@ -329,7 +332,7 @@ enum Message {
 /// The body of an error, in the form that the client asks for.
 fn error(head: Head<'_>, status: Status, more: &'static str, framing: Framing<'_>) -> Message {
     let form = framing.error_form.unwrap_or(Form::Text);
-    let Some(body) = error_body::of(form, status, more) else {
+    let Some(body) = error_body::of(form, status, more, framing.own_style) else {
         return text(head, status, more, framing);
     };
     head.field("Content-Type", body.content_type.as_bytes())

@@ -18,6 +18,7 @@ use nix::sys::stat::{SFlag, fstatat};
 use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
+use crate::html::OwnStyle;
 use page::Row;
 use view::SortKey;
 pub(crate) use view::{Format, View};
@@ -42,6 +43,7 @@ pub(crate) struct ListingRequest {
     /// How many directories below the root the URL of the page is, as the client sees it.
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
+    pub(crate) own_style: Option<OwnStyle>,
     pub(crate) view: View,
     pub(crate) memory: Budget,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Listing {
     path: Vec<u8>,
     depth: usize,
     view: View,
+    own_style: Option<OwnStyle>,
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
@@ -91,12 +94,13 @@ impl ListingRequest {
             path: self.path.clone(),
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth);
+        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -199,7 +203,8 @@ impl Listing {
         while out.len() < bytes {
             self.stage = match self.stage {
                 Stage::Start => {
-                    page::start(out, &self.path, self.depth, self.view);
+                    let style = self.own_style.as_ref();
+                    page::start(out, &self.path, self.depth, self.view, style);
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
@@ -297,6 +302,7 @@ mod tests {
             path: Vec::new(),
             depth: 0,
             hidden,
+            own_style: None,
             view: View::from_query(Some(query.as_bytes()), false),
             memory: Budget::default(),
         };
@@ -384,6 +390,7 @@ mod tests {
             path: b"a/".repeat(1000),
             depth: 1000,
             hidden: false,
+            own_style: None,
             view: View::from_query(None, false),
             memory: memory.clone(),
         };

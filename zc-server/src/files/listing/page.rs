@@ -7,7 +7,7 @@ use percent_encoding::percent_encode;
 
 use super::view::{Format, SortKey, View};
 use crate::files::percent::SEGMENT;
-use crate::html::{self, put, shown};
+use crate::html::{self, OwnStyle, put, shown};
 
 /// The units of sizes, each 1000 times the one before.
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -29,13 +29,14 @@ const LINKS_FIRST: usize = 3;
 const LINKS_LAST: usize = 8;
 
 /// The most bytes that [`start`] writes.
-pub(crate) fn head_bytes_max(path: &[u8], depth: usize) -> usize {
+pub(crate) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnStyle>) -> usize {
     // A byte becomes 6 where it is escaped (`&#x27;`), in the title and in the breadcrumb.
     let names = 2 * 6 * path.len();
     let segments = path.split(|&byte| byte == b'/').count();
     let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
     html::BASE.len()
         + html::LISTING.len()
+        + own_style.map_or(0, |style| style.text().len())
         + html::START_BYTES_MAX
         + 2048
         + names
@@ -45,13 +46,19 @@ pub(crate) fn head_bytes_max(path: &[u8], depth: usize) -> usize {
 
 /// Writes what precedes the entries. `path` is the decoded path, empty for the root. `depth` is how many
 /// segments the path of the request has.
-pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View) {
+pub(crate) fn start(
+    out: &mut Vec<u8>,
+    path: &[u8],
+    depth: usize,
+    view: View,
+    own_style: Option<&OwnStyle>,
+) {
     if view.format == Format::Json {
         return out.push(b'[');
     }
     let slash = if path.is_empty() { "" } else { "/" };
     let title = format!("Index of /{}{slash}", shown(path));
-    html::start(out, &title, &[html::BASE, html::LISTING]);
+    html::start(out, &title, &[html::BASE, html::LISTING], own_style);
     out.extend_from_slice(b"<h1><span class=\"of\">Index of</span> ");
     breadcrumbs(out, path, depth);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
@@ -258,7 +265,7 @@ mod tests {
             let decoded: Vec<u8> = percent_encoding::percent_decode_str(href).collect();
             assert_eq!(decoded, name, "the link leads to the very name");
             assert!(html.contains(&format!("href=\"{href}\"")), "{html}");
-            let page = written(|out| start(out, name, 0, view(Format::Html)));
+            let page = written(|out| start(out, name, 0, view(Format::Html), None));
             assert!(
                 !page.contains("<script") && !page.contains("onmouseover=\"x"),
                 "{page}"
@@ -271,9 +278,9 @@ mod tests {
         for depth in [0, 1, 11, 12, 2000] {
             let names: Vec<_> = (0..depth).map(|number| format!("'{number}")).collect();
             let path = names.join("/");
-            let page = written(|out| start(out, path.as_bytes(), depth, view(Format::Html)));
+            let page = written(|out| start(out, path.as_bytes(), depth, view(Format::Html), None));
             assert!(
-                page.len() <= head_bytes_max(path.as_bytes(), depth),
+                page.len() <= head_bytes_max(path.as_bytes(), depth, None),
                 "{depth}"
             );
             assert!(page.len() < 200_000, "{depth}: {} bytes", page.len());
@@ -317,7 +324,7 @@ mod tests {
     fn a_json_page_is_json_with_any_number_of_entries() {
         for count in 0..3 {
             let page = written(|out| {
-                start(out, b"a", 0, view(Format::Json));
+                start(out, b"a", 0, view(Format::Json), None);
                 for index in 0..count {
                     let entry = Row {
                         name: b"n",
@@ -366,7 +373,7 @@ mod tests {
                 key,
                 descending,
             };
-            written(|out| start(out, b"", 0, view))
+            written(|out| start(out, b"", 0, view, None))
         };
         let sorts = |page: &str, word: &str, order: &str| {
             page.contains(&format!(
