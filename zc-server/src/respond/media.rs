@@ -83,6 +83,7 @@ impl Responder<'_, '_> {
                     directory,
                     depth: 0,
                     hidden: rules.hidden,
+                    own_style: rules.own_style.clone(),
                     view: order,
                     types: Arc::clone(&rules.types),
                     gzip: false,

@@ -81,6 +81,7 @@ impl Listing {
                     path: &self.path,
                     depth: self.depth,
                     view: self.view,
+                    own_style: self.own_style.as_ref(),
                 };
                 start(out, place);
                 if self.media == 0 {
@@ -191,7 +192,7 @@ fn frame<'a>(
 fn start(out: &mut Vec<u8>, place: Place<'_>) {
     let slash = if place.path.is_empty() { "" } else { "/" };
     let title = format!("Gallery of /{}{slash}", shown(place.path));
-    html::start(out, &title, &[html::BASE, html::GALLERY]);
+    html::start(out, &title, &[html::BASE, html::GALLERY], place.own_style);
     out.extend_from_slice(html::ICONS.as_bytes());
     out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
     page::breadcrumbs(out, place);

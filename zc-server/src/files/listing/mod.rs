@@ -26,7 +26,7 @@ use crate::files::file_state::FileState;
 use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
-use crate::html;
+use crate::html::{self, OwnStyle};
 pub(crate) use budget::Budget;
 use budget::Reservation;
 use companions::ByName;
@@ -54,6 +54,7 @@ pub(crate) struct ListingRequest {
     /// How many directories below the root the URL of the page is, as the client sees it.
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
+    pub(crate) own_style: Option<OwnStyle>,
     pub(crate) view: View,
     /// What tells films and pictures from other files.
     pub(crate) types: Arc<Types>,
@@ -68,6 +69,7 @@ pub(crate) struct Listing {
     path: Vec<u8>,
     depth: usize,
     view: View,
+    own_style: Option<OwnStyle>,
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
@@ -133,6 +135,7 @@ impl ListingRequest {
             path: self.path.clone(),
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
             media: 0,
@@ -143,8 +146,8 @@ impl ListingRequest {
             _memory: Reservation::new(self.memory.clone()),
         };
         let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
-        let page_bytes = page::head_bytes_max(&self.path, self.depth) + html::GALLERY.len();
-        let head_bytes = page_bytes + gzip_bytes;
+        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
+        let head_bytes = head_bytes + html::GALLERY.len() + gzip_bytes;
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -285,6 +288,7 @@ impl Listing {
             path: &self.path,
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.as_ref(),
         };
         let is_json = self.view.format == Format::Json;
         let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
@@ -376,6 +380,7 @@ mod tests {
             path: Vec::new(),
             depth: 0,
             hidden,
+            own_style: None,
             view: View::from_query(Some(query.as_bytes()), false),
             types: types(),
             gzip: false,
@@ -465,6 +470,7 @@ mod tests {
             path: b"a/".repeat(1000),
             depth: 1000,
             hidden: false,
+            own_style: None,
             view: View::from_query(None, false),
             types: types(),
             gzip: false,

@@ -12,7 +12,7 @@ use super::view::{Format, Layout, View};
 use super::{Entry, Listing, ListingRequest, Role};
 use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
-use crate::html::{self, put, shown};
+use crate::html::{self, OwnStyle, put, shown};
 
 /// The arrows, and the sign of a gallery.
 const ICONS: &str = "<svg class=\"sprite\" aria-hidden=\"true\">\
@@ -47,6 +47,7 @@ impl PlayerRequest {
 /// The file among its neighbours.
 struct Player<'a> {
     view: View,
+    own_style: Option<&'a OwnStyle>,
     name: &'a [u8],
     kind: MediaKind,
     /// Its place, counted from 1, and how many there are.
@@ -73,6 +74,7 @@ impl<'a> Player<'a> {
         let subtitles = by_name.subtitles(name, name_of).map(name_of);
         Some(Self {
             view: listing.view,
+            own_style: listing.own_style.as_ref(),
             name,
             kind,
             place: index + 1,
@@ -87,7 +89,7 @@ impl<'a> Player<'a> {
     fn page(&self, has_download_query: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let text = shown(self.name);
-        html::start(&mut out, &text, &[html::BASE, html::PLAYER]);
+        html::start(&mut out, &text, &[html::BASE, html::PLAYER], self.own_style);
         out.extend_from_slice(ICONS.as_bytes());
         put(
             &mut out,
