@@ -23,7 +23,7 @@ use zc_http::{
 use crate::auth::User;
 use crate::config::Scheme;
 use crate::files::content::Content;
-use crate::files::listing::{Listing, ListingRequest};
+use crate::files::listing::Listing;
 use crate::files::lookup::{Found, Query, Resource, look_up, preference};
 use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
@@ -244,22 +244,7 @@ impl<'a> Responder<'a, '_> {
                 self.message(plan)
             }
             Resolved::Uncached(Found::Directory(directory)) => {
-                let view = plan::view(self.request);
-                let list = ListingRequest {
-                    root: Arc::clone(root),
-                    directory,
-                    path: path.to_vec(),
-                    depth: plan::depth(self.request.target.path().unwrap_or_default()),
-                    hidden: rules.hidden,
-                    own_style: rules.own_style.clone(),
-                    view,
-                    types: Arc::clone(&rules.types),
-                    gzip: plan::listing_form(self.request, view.format).is_gzip,
-                    memory: self.services.listings.clone(),
-                };
-                self.ask(root.key_of(path), move || {
-                    LookUpAnswer::Listing(list.read().map(Box::new))
-                })
+                self.ask_for_listing(root, directory, path)
             }
             Resolved::Uncached(Found::Redirect) => self.redirect(),
             Resolved::Uncached(Found::NotAcceptable) => self.error(Status::NotAcceptable),

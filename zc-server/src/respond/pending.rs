@@ -7,13 +7,14 @@ use super::{Responded, Responder};
 use crate::auth::Verdict;
 use crate::disk::Key;
 use crate::files::content::Content;
-use crate::files::listing::Listing;
+use crate::files::listing::{Listing, ListingRequest};
 use crate::files::lookup::{Found, Query, Resource, look_up};
 use crate::files::mounts::{KEY_OF_TABLE, Mounts};
-use crate::files::open_file::OpenMode;
+use crate::files::open_file::{FileHandle, OpenMode};
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
 use crate::respond::error_body::Form;
+use crate::respond::plan;
 use crate::respond::response::Asked;
 
 /// What a thread is to look up.
@@ -156,6 +157,31 @@ impl Responder<'_, '_> {
                 open_mode: OpenMode::MayBlock,
             };
             LookUpAnswer::Found(look_up(&root, content.rules_of(index), query))
+        })
+    }
+
+    /// Has a thread read a directory that is to be listed.
+    pub(super) fn ask_for_listing(
+        self,
+        root: &Arc<Root>,
+        directory: FileHandle,
+        path: &[u8],
+    ) -> Responded {
+        let view = plan::view(self.request);
+        let list = ListingRequest {
+            root: Arc::clone(root),
+            directory,
+            path: path.to_vec(),
+            depth: plan::depth(self.request.target.path().unwrap_or_default()),
+            hidden: self.rules.hidden,
+            own_style: self.rules.own_style.clone(),
+            view,
+            types: Arc::clone(&self.rules.types),
+            gzip: plan::listing_form(self.request, view.format).is_gzip,
+            memory: self.services.listings.clone(),
+        };
+        self.ask(root.key_of(path), move || {
+            LookUpAnswer::Listing(list.read().map(Box::new))
         })
     }
 

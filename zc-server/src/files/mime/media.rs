@@ -47,7 +47,7 @@ impl MediaKind {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         let (kind, subtype) = essence.split_once('/')?;
         let is_it = |known: &&str| known.eq_ignore_ascii_case(subtype);
-        let is_in = |subtypes: &[&str]| subtypes.iter().any(|known| is_it(known));
+        let is_in = |subtypes: &[&str]| subtypes.iter().any(&is_it);
         match kind.to_ascii_lowercase().as_str() {
             "image" if is_in(&["jpeg"]) => Some(Self::Photo),
             "image" if is_in(&IMAGES) => Some(Self::Image),
