@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{FileSystem, HeadThenFile, PipePool, Policy, ProbedTransfer, Transfer};
+use zc_core::{FileSystem, HeadThenFile, PipePool, Policy, ProbedTransfer, SendError, Transfer};
 use zc_http::Multipart;
 
-use super::Piece;
-use super::WINDOW_BYTES;
+use super::archive::ArchiveBody;
+use super::change::Promise;
+use super::{Piece, ResponseBody, WINDOW_BYTES};
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
@@ -29,11 +30,33 @@ pub(crate) enum NextPart {
         piece_bytes: usize,
     },
     Parts(Box<MultipartBody>),
+    Archive(Box<ArchiveBody>),
     Listing {
         listing: Box<Listing>,
         chunked: bool,
         ended: bool,
     },
+}
+
+/// What there is of a next piece.
+#[derive(Debug)]
+pub(super) enum Taken<T> {
+    Piece(T),
+    /// All was taken.
+    Nothing,
+    /// It has to be waited for.
+    WouldBlock,
+    /// It is not what the head of the response has told of: the response cannot go on.
+    Changed,
+}
+
+/// A next piece that brings its own file.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) piece: Piece,
+    pub(super) read_path: ReadPath,
+    /// What the response has said of the file.
+    pub(super) promise: Option<Promise>,
 }
 
 /// Parts of a file, and what stands between them.
@@ -94,6 +117,41 @@ impl Source {
     }
 }
 
+impl ResponseBody {
+    /// Goes on to the next piece, on a worker or on a thread that may wait.
+    pub(super) fn take_next_piece(&mut self, may_block: bool) -> Result<Taken<()>, SendError> {
+        let next = match &mut self.next_part {
+            NextPart::Archive(archive) => {
+                let is_over = archive.is_over();
+                if may_block || !self.is_offloaded() {
+                    self.compare();
+                }
+                if self.change.is_some() && !is_over {
+                    self.is_cut_short = true;
+                    return Ok(Taken::Changed);
+                }
+                self.next_of_archive(may_block)?
+            }
+            other => match other.next() {
+                Some(piece) => Taken::Piece(piece),
+                None => Taken::Nothing,
+            },
+        };
+        Ok(match next {
+            Taken::Piece(next) => {
+                let over = std::mem::replace(&mut self.piece, next);
+                self.done.add(&over);
+                #[cfg(feature = "tls")]
+                self.prepare_for_kernel();
+                Taken::Piece(())
+            }
+            Taken::Nothing => Taken::Nothing,
+            Taken::WouldBlock => Taken::WouldBlock,
+            Taken::Changed => Taken::Changed,
+        })
+    }
+}
+
 impl NextPart {
     /// Cuts what goes first off `bytes`, and answers what comes behind it.
     pub(super) fn behind(bytes: &mut BytesMut, piece_bytes: Option<usize>) -> Self {
@@ -106,9 +164,10 @@ impl NextPart {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Piece> {
+    fn next(&mut self) -> Option<Piece> {
         match self {
-            Self::Nothing => None,
+            // Its pieces may have to be waited for.
+            Self::Nothing | Self::Archive(_) => None,
             Self::Bytes { rest, .. } if rest.is_empty() => None,
             Self::Bytes { rest, piece_bytes } => {
                 let bytes = rest.split_to(rest.len().min(*piece_bytes));

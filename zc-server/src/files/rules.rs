@@ -27,6 +27,8 @@ fn own_fields() -> [(&'static str, String); 2] {
 pub(crate) struct Rules {
     pub(crate) index: Vec<String>,
     pub(crate) listing: bool,
+    /// Whether a directory can be asked for as one file.
+    pub(crate) archive: bool,
     pub(crate) spa: Option<Vec<u8>>,
     error_pages: Vec<(u16, Vec<u8>)>,
     cache_control: Vec<CacheControl>,
@@ -92,6 +94,7 @@ impl Rules {
             limit_of_others: rates.find(|rule| rule.glob.is_none()).and_then(limit),
             index: files.index.clone(),
             listing: files.listing,
+            archive: files.archive,
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),

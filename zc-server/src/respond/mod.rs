@@ -1,6 +1,7 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 mod admission;
+mod archive;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod failure;
@@ -70,6 +71,8 @@ pub(crate) struct ResponderParts<'a> {
 struct RequestTarget {
     method: zc_core::SendMethod,
     is_directory: bool,
+    /// Whether the directory is asked for as one file.
+    is_archive: bool,
 }
 
 /// What stands at a path, and whether the cache has it.
@@ -181,6 +184,10 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
+        let pending = self.pending.as_mut();
+        if let Some(archive) = pending.and_then(|pending| pending.archive.take()) {
+            return self.archive(archive, path);
+        }
         match examine(self.request, self.rules, path) {
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
@@ -207,6 +214,9 @@ impl<'a> Responder<'a, '_> {
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
+        if asked.is_archive && !root.is_file() {
+            return self.ask_for_archive(root, path);
+        }
         let key = CacheKey {
             root: root.id(),
             path,
@@ -240,7 +250,7 @@ impl<'a> Responder<'a, '_> {
                     view: plan::view(self.request),
                     memory: self.services.listings.clone(),
                 };
-                self.ask(root.key_of(path), move || {
+                self.ask(root.key_of(path), move |_| {
                     LookUpAnswer::Listing(list.read())
                 })
             }
@@ -443,9 +453,11 @@ fn examine(
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
+    let is_directory = path.is_directory || path.bytes.is_empty();
     Ok(RequestTarget {
         method,
-        is_directory: path.is_directory || path.bytes.is_empty(),
+        is_directory,
+        is_archive: is_directory && rules.archive && plan::wants_archive(query),
     })
 }
 

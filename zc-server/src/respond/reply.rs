@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
+use zc_core::{PREFETCH_BYTES, PipePool, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
-use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
+use crate::body::{
+    ArchiveBody, InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES,
+    Way,
+};
 use crate::clients::Sender;
 use crate::config::Scheme;
 use crate::disk::Key;
+use crate::files::archive::Archive;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
@@ -241,11 +245,34 @@ impl ReplyBuilder<'_> {
         Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 
+    /// The reply that sends an archive, or a part of it.
+    pub(crate) fn reply_archive(
+        &self,
+        request: &Request<'_>,
+        archive: Box<Archive>,
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let plan = plan::for_archive(request, &archive, self.moment.now);
+        let mut head = self.write_head(&plan, buffers);
+        let range = match std::mem::replace(&mut head.rendered.rest, Rest::Nothing) {
+            Rest::Archive(range) => range,
+            _ => return head.ready(false, buffers),
+        };
+        let way = Way {
+            open_mode: self.services.open_mode(),
+            method: self.method,
+            policy: Arc::clone(&self.services.policy),
+            pipes: self.pipes(),
+        };
+        let next_part = NextPart::Archive(Box::new(ArchiveBody::new(archive, range, way)));
+        Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
+    }
+
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
             Plan::Page(_, file) => file.limit,
-            Plan::Listing(_) => self.rules.limit_of_others(),
+            Plan::Listing(_) | Plan::Archive(..) => self.rules.limit_of_others(),
             _ => None,
         };
         HeadWritten {
@@ -368,7 +395,7 @@ impl ReplyBuilder<'_> {
                 delivery.read_path = source.read_path;
                 head.stream_parts(source, delivery, buffers)
             }
-            Rest::Nothing | Rest::Listing { .. } => head.ready(false, buffers),
+            Rest::Nothing | Rest::Listing { .. } | Rest::Archive(_) => head.ready(false, buffers),
         }
     }
 
@@ -409,10 +436,13 @@ impl ReplyBuilder<'_> {
             policy: Arc::clone(&self.services.policy),
             read_path: self.services.read_path(opened),
             method: self.method,
-            // The workers share the pool: only who needs it touches its count of references.
-            pipes: (self.method == zc_core::SendMethod::Splice)
-                .then(|| self.services.pipes.clone()),
+            pipes: self.pipes(),
         }
+    }
+
+    /// The workers share the pool: only who needs it touches its count of references.
+    fn pipes(&self) -> Option<PipePool> {
+        (self.method == zc_core::SendMethod::Splice).then(|| self.services.pipes.clone())
     }
 }
 

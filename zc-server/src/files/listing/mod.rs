@@ -9,12 +9,12 @@ use std::cmp::Ordering;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
+use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
@@ -25,10 +25,6 @@ pub(crate) use view::{Format, View};
 /// The most entries of one listing. A larger directory is refused: its page would be hundreds of
 /// megabytes.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The most memory of all listings of a server together, in bytes.
-const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// The step in which memory is reserved, in bytes.
-const RESERVE_BYTES: usize = 256 << 10;
 /// The memory of one entry without its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
@@ -237,46 +233,6 @@ impl Entry {
     }
 }
 
-/// The memory that listings use, in bytes. A clone is another handle of the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Budget(Arc<AtomicUsize>);
-
-/// The memory that one listing has reserved. The drop returns it.
-#[derive(Debug)]
-struct Reservation {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Reservation {
-    fn new(budget: Budget) -> Self {
-        Self { budget, bytes: 0 }
-    }
-
-    /// Reserves `bytes` in all. Vectors double, so that twice as much is reserved.
-    fn need(&mut self, bytes: usize) -> io::Result<()> {
-        let Some(missing) = (bytes * 2)
-            .checked_sub(self.bytes)
-            .filter(|&missing| missing > 0)
-        else {
-            return Ok(());
-        };
-        let step = missing.next_multiple_of(RESERVE_BYTES);
-        let used = self.budget.0.fetch_add(step, Memory::Relaxed) + step;
-        self.bytes += step;
-        if used > MEMORY_BYTES_MAX {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Memory::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,20 +346,6 @@ mod tests {
         let mut listing = request.read().expect("it can be read");
         let mut page = Vec::new();
         listing.write(&mut page, usize::MAX);
-        assert!(memory.0.load(Memory::Relaxed) >= page.len());
-    }
-
-    #[test]
-    fn memory_is_bounded_over_all_listings_and_comes_back() {
-        let budget = Budget::default();
-        let mut one = Reservation::new(budget.clone());
-        assert!(one.need(MEMORY_BYTES_MAX / 4).is_ok());
-        let mut other = Reservation::new(budget.clone());
-        assert!(other.need(MEMORY_BYTES_MAX / 3).is_err());
-        drop(other);
-        let mut third = Reservation::new(budget.clone());
-        assert!(third.need(1).is_ok());
-        drop((one, third));
-        assert_eq!(budget.0.load(Memory::Relaxed), 0);
+        assert!(memory.bytes() >= page.len());
     }
 }
