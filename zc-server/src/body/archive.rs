@@ -3,19 +3,16 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::BytesMut;
-use zc_core::{Fetcher, HeadThenFile, PipePool, Policy, Progress, SendError, SendMethod};
+use zc_core::{HeadThenFile, PipePool, Policy, SendError, SendMethod};
 
-use super::change::{Change, Promise};
-use super::parts::{self, Next, NextPart, Source, Taken};
-use super::{Piece, ResponseBody};
-use crate::disk::{CancelToken, Key};
+use super::change::Promise;
+use super::piece::{self, Next, Source, Taken};
+use crate::disk::Key;
 use crate::files::archive::{Archive, Cursor, FilePart, MemberError};
 use crate::files::mounts::ReadPath;
-use crate::files::open_file::{OpenFile, OpenMode, file_named};
-use crate::text::OneLine;
+use crate::files::open_file::{OpenFile, OpenMode};
 
 /// Headers that are put together before they go, in bytes: of many directories and empty files.
 const HEADERS_BYTES: usize = 32 * 1024;
@@ -79,7 +76,7 @@ impl ArchiveBody {
     }
 
     /// The key of the mount that this member is on.
-    pub(super) fn mount(&self) -> Option<Key> {
+    pub(super) fn mount(&self) -> Key {
         self.cursor.archive().mount_of(self.member)
     }
 
@@ -129,80 +126,9 @@ impl ArchiveBody {
         };
         let headers = std::mem::take(&mut self.headers);
         Next {
-            piece: parts::piece(headers, Some(source.into_transfer(range)), read_path),
+            piece: piece::piece(headers, Some(source.into_transfer(range)), read_path),
             read_path,
             promise: Some(Promise::of(&file.state)),
         }
-    }
-}
-
-impl ResponseBody {
-    pub(super) fn next_of_archive(&mut self, may_block: bool) -> Result<Taken<Piece>, SendError> {
-        let NextPart::Archive(archive) = &mut self.next_part else {
-            return Ok(Taken::Nothing);
-        };
-        Ok(match archive.next(may_block)? {
-            Taken::Piece(next) => {
-                (self.read_path, self.promise) = (next.read_path, next.promise);
-                Taken::Piece(next.piece)
-            }
-            Taken::Changed => {
-                (self.change, self.is_cut_short) = (Some(Change::Replaced), true);
-                Taken::Changed
-            }
-            Taken::Nothing => Taken::Nothing,
-            Taken::WouldBlock => Taken::WouldBlock,
-        })
-    }
-
-    /// Whether a file has to be opened by a thread before anything else is sent.
-    pub(super) fn awaits_open(&self) -> bool {
-        matches!(&self.next_part, NextPart::Archive(archive) if archive.is_waiting())
-    }
-
-    /// The mount of what comes next, where that is another one than that of the response.
-    pub(crate) fn mount(&self) -> Option<Key> {
-        match &self.next_part {
-            NextPart::Archive(archive) => archive.mount(),
-            _ => None,
-        }
-    }
-
-    /// What the response is of, in backticks and followed by a colon, for a message; empty where it has no file.
-    pub(crate) fn subject(&self) -> String {
-        match &self.next_part {
-            NextPart::Archive(archive) => format!("`{}`: ", OneLine(&archive.path())),
-            _ => file_named(self.file().map(AsRef::as_ref)),
-        }
-    }
-
-    /// Whether it ended before its end because a file was changed.
-    pub(crate) fn is_cut_short(&self) -> bool {
-        self.is_cut_short
-    }
-
-    /// Opens the file that comes next in an archive, and reads its first window.
-    pub(super) fn open_and_wait(
-        &mut self,
-        fetcher: &Fetcher,
-        token: &CancelToken,
-    ) -> Option<Result<Progress, SendError>> {
-        let began = Instant::now();
-        let taken = self.take_next_piece(true);
-        token.on_progress();
-        let read = match self.read_path {
-            ReadPath::Probe if taken.is_ok() => self.read_window(fetcher, token),
-            _ => Ok(()),
-        };
-        if !token.commit() {
-            return None;
-        }
-        self.waited(began);
-        Some(match (taken, read) {
-            (Err(error), _) => Err(error),
-            (Ok(Taken::Changed), _) => Ok(Progress::Complete),
-            (Ok(_), Ok(())) => Ok(Progress::BudgetSpent),
-            (Ok(_), Err(error)) => Err(SendError::from_read_error(error)),
-        })
     }
 }

@@ -11,7 +11,9 @@ mod change;
 mod figures;
 #[cfg(feature = "tls")]
 mod kernel;
+mod next;
 mod parts;
+mod piece;
 #[cfg(feature = "tls")]
 mod read;
 
@@ -28,13 +30,14 @@ use zc_core::{Fetcher, HeadThenFile, ProbedTransfer, Progress, Report, Residency
 pub(crate) use archive::{ArchiveBody, Way};
 pub(crate) use change::{Change, Promise};
 pub(crate) use figures::{Cold, Figures, InMemory};
-pub(crate) use parts::{MultipartBody, NextPart, Source};
+pub(crate) use parts::{MultipartBody, NextPart};
+pub(crate) use piece::Source;
 
 use crate::disk::CancelToken;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 use crate::files::read_gate::AwaitedRead;
-use parts::Taken;
+use piece::Taken;
 
 /// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
 /// sends of one response before others have their turn.
@@ -121,7 +124,7 @@ impl ResponseBody {
     ) -> Self {
         Self {
             head_bytes: head.len() as u64,
-            piece: parts::piece(head, body, read_path),
+            piece: piece::piece(head, body, read_path),
             next_part,
             done: Done::default(),
             read_path,

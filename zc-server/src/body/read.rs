@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use zc_core::{Progress, SendError, Slots};
 
-use super::parts::Taken;
+use super::piece::Taken;
 use super::{NEEDS_OPEN, ResponseBody};
 use crate::disk::CancelToken;
 

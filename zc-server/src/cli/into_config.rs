@@ -321,6 +321,21 @@ mod tests {
     }
 
     #[test]
+    fn sharing_with_the_local_network_offers_archives_unless_that_is_typed() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        for (words, expected) in [
+            (&[][..], false),
+            (&["--lan"], true),
+            (&["--lan", "--archive", "off"], false),
+            (&["--archive", "on"], true),
+        ] {
+            let words = [&["zc-server"], words, &[root]].concat();
+            let config = Config::try_from(Args::try_parse_from(&words).unwrap()).unwrap();
+            assert_eq!(config.files.archive, expected, "{words:?}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_site_is_the_source_of_its_error() {
         let root = env!("CARGO_MANIFEST_DIR");
         let site = format!("a.example={root}/none");

@@ -165,6 +165,11 @@ impl Root {
         self.mounts.key_of(&self.path_below(path))
     }
 
+    /// The key of its own mount.
+    pub(crate) fn key(&self) -> Key {
+        self.mount.key()
+    }
+
     /// Which symbolic links are followed below it.
     pub(crate) fn symlinks(&self) -> Symlinks {
         self.symlinks

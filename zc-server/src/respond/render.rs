@@ -13,7 +13,7 @@ use crate::config::Scheme;
 use crate::files::archive::Archive;
 use crate::files::listing::Format;
 use crate::files::representation::Representation;
-use crate::respond::plan::{ArchivePart, Grant, Plan};
+use crate::respond::plan::{ArchivePart, Grant, Plan, Problem};
 
 /// The methods that are answered with more than an error.
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
@@ -117,14 +117,7 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             only_head(out, rest)
         }
         Plan::Page(problem, file) => {
-            let head = match problem.length {
-                Some(length) => head.content_range_unsatisfied(length),
-                None => status_fields(head, problem.status),
-            };
-            let head = head.field("Content-Type", file.content_type.as_bytes());
-            content_encoding(head, file)
-                .number("Content-Length", file.length())
-                .finish();
+            page(head, *problem, file).finish();
             file_rest(out, framing.method, 0..file.length())
         }
         Plan::Options { preflight } => {
@@ -178,6 +171,16 @@ fn multipart(
         .number("Content-Length", multipart.remaining_bytes())
         .finish();
     multipart
+}
+
+/// The head of an error with a page.
+fn page<'b>(head: Head<'b>, problem: Problem, file: &Representation) -> Head<'b> {
+    let head = match problem.length {
+        Some(length) => head.content_range_unsatisfied(length),
+        None => status_fields(head, problem.status),
+    };
+    let head = head.field("Content-Type", file.content_type.as_bytes());
+    content_encoding(head, file).number("Content-Length", file.length())
 }
 
 fn representation<'b>(

@@ -128,9 +128,11 @@ impl Archive {
         self.root.path_below(&self.path_below(member))
     }
 
-    /// The key of the mount that a member is on, as [`Root::key_of`] guesses it.
-    pub(crate) fn mount_of(&self, member: usize) -> Option<Key> {
-        self.root.key_of(&self.path_below(member))
+    /// The key of the mount that a member is on, as [`Root::key_of`] guesses it; that of the root where it
+    /// cannot.
+    pub(crate) fn mount_of(&self, member: usize) -> Key {
+        let key = self.root.key_of(&self.path_below(member));
+        key.unwrap_or_else(|| self.root.key())
     }
 
     /// The path of a member below the root.
