@@ -31,6 +31,7 @@
 //!              cold, threads busy                  over, cut
 //!              the peer is gone                    over
 //!              the file was truncated              over, cut
+//!              a file behind it was changed        over, cut
 //!              all is sent, the file was cut       over, reset
 //!              all is sent, it was overwritten     over, lingers
 //!              deadline, the queue has moved       Sending

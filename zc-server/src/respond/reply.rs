@@ -254,9 +254,9 @@ impl ReplyBuilder<'_> {
     ) -> Reply {
         let plan = plan::for_archive(request, &archive, self.moment.now);
         let mut head = self.write_head(&plan, buffers);
-        let range = match std::mem::replace(&mut head.rendered.rest, Rest::Nothing) {
-            Rest::Archive(range) => range,
-            _ => return head.ready(false, buffers),
+        let rest = std::mem::replace(&mut head.rendered.rest, Rest::Nothing);
+        let Rest::Archive(range) = rest else {
+            return head.ready(false, buffers);
         };
         let way = Way {
             open_mode: self.services.open_mode(),

@@ -147,7 +147,8 @@ fn a_tag_is_that_of_equal_trees_and_of_no_other() {
         }
     };
     let (one, other) = (tree(), tree());
-    (settle(&one), settle(&other));
+    settle(&one);
+    settle(&other);
     assert!(tag(&one).is_some());
     assert_eq!(tag(&one), tag(&other));
     set_time(&other.path().join("top/b"), 1_600_000_001);
