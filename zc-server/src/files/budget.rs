@@ -1,4 +1,4 @@
-//! The memory of what is known of the entries of directories while they are sent.
+//! The memory of all listings and archives of a server, bounded.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ pub(crate) struct Budget(Arc<AtomicUsize>);
 
 #[cfg(test)]
 impl Budget {
-    pub(crate) fn bytes(&self) -> usize {
+    /// The bytes that are reserved now.
+    pub(crate) fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_bounded_over_all_who_reserve_it_and_comes_back() {
+    fn memory_is_bounded_over_all_listings_and_comes_back() {
         let budget = Budget::default();
         let mut one = Reservation::new(budget.clone());
         assert!(one.need(MEMORY_BYTES_MAX / 4).is_ok());
@@ -71,6 +72,6 @@ mod tests {
         let mut third = Reservation::new(budget.clone());
         assert!(third.need(1).is_ok());
         drop((one, third));
-        assert_eq!(budget.bytes(), 0);
+        assert_eq!(budget.used(), 0);
     }
 }

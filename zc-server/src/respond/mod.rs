@@ -4,6 +4,7 @@ mod admission;
 mod archive;
 pub(crate) mod cache;
 mod error;
+pub(crate) mod error_body;
 pub(crate) mod failure;
 mod pending;
 pub(crate) mod plan;
@@ -113,7 +114,7 @@ pub(crate) fn respond(
         // A site's place is one of the list.
         let builder = builder(request, services, rules, moment, rules.method, None);
         let plan = Plan::Message(Status::InternalServerError);
-        return Responded::Reply(builder.reply(&plan, buffers));
+        return Responded::Reply(builder.reply_error(request, &plan, buffers));
     };
     let told = pending.as_mut().map(|pending| {
         let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
@@ -237,21 +238,25 @@ impl<'a> Responder<'a, '_> {
             },
             Resolved::Uncached(Found::File(resource)) => self.loose_file(*resource, asked, path),
             Resolved::Uncached(Found::Directory(_)) if self.request.method == Method::Head => {
-                let plan = Plan::Listing(plan::view(self.request).format);
+                let format = plan::view(self.request).format;
+                let plan = Plan::Listing(plan::listing_form(self.request, format));
                 self.message(plan)
             }
             Resolved::Uncached(Found::Directory(directory)) => {
+                let view = plan::view(self.request);
                 let list = ListingRequest {
                     root: Arc::clone(root),
                     directory,
                     path: path.to_vec(),
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
-                    view: plan::view(self.request),
+                    own_style: rules.own_style.clone(),
+                    view,
+                    gzip: plan::listing_form(self.request, view.format).is_gzip,
                     memory: self.services.listings.clone(),
                 };
                 self.ask(root.key_of(path), move |_| {
-                    LookUpAnswer::Listing(list.read())
+                    LookUpAnswer::Listing(list.read().map(Box::new))
                 })
             }
             Resolved::Uncached(Found::Redirect) => self.redirect(),
@@ -356,7 +361,7 @@ impl<'a> Responder<'a, '_> {
     }
 
     /// Answers a request for a listing that was read, or could not be.
-    fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
+    fn listing(self, listing: io::Result<Box<Listing>>, path_buffer: &mut Vec<u8>) -> Responded {
         let error = match listing {
             Ok(listing) => {
                 let builder = self.plain_builder();
@@ -422,6 +427,8 @@ fn builder<'a>(
             lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &rules.own_lines,
+            own_style: rules.own_style.as_ref(),
+            error_form: None,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
             has_routes: rules.spa.is_some(),

@@ -14,6 +14,7 @@ use crate::files::mounts::{KEY_OF_TABLE, Mounts};
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
+use crate::respond::error_body::Form;
 use crate::respond::response::Asked;
 
 /// What a thread is to look up.
@@ -39,7 +40,7 @@ pub(crate) enum LookUpAnswer {
     Found(Found),
     /// The page of an error.
     Page(Found),
-    Listing(io::Result<Listing>),
+    Listing(io::Result<Box<Listing>>),
     Archive(Result<Box<Archive>, ArchiveError>),
     /// Whether the client may ask.
     Verdict(Verdict),
@@ -84,7 +85,7 @@ pub(crate) struct PendingLookup {
     pub(super) root: PendingRoot,
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
-    pub(super) listing: Option<io::Result<Listing>>,
+    pub(super) listing: Option<io::Result<Box<Listing>>>,
     pub(super) archive: Option<Result<Box<Archive>, ArchiveError>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
@@ -173,6 +174,7 @@ impl Responder<'_, '_> {
             generation: self.content.generation,
             sender: self.moment.sender,
             method: self.request.method,
+            error_form: Some(Form::of(self.request)),
         };
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));

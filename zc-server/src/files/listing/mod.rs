@@ -1,8 +1,12 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
+mod gzip;
+mod json;
+mod kind;
 mod natural;
 mod page;
+mod totals;
 mod view;
 
 use std::cmp::Ordering;
@@ -18,13 +22,18 @@ use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
-use page::Row;
+use crate::html::OwnStyle;
+use gzip::Gzip;
+use page::Place;
+use totals::Totals;
 use view::SortKey;
-pub(crate) use view::{Format, View};
+pub(crate) use view::{Format, ListingForm, View};
 
 /// The most entries of one listing. A larger directory is refused: its page would be hundreds of
 /// megabytes.
 const ENTRIES_MAX: usize = 1_000_000;
+/// The most entries of a page with the exact sizes of files: those are a seventh of a page that is compressed.
+const EXACT_ENTRIES_MAX: usize = 5_000;
 /// The memory of one entry without its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
@@ -38,7 +47,10 @@ pub(crate) struct ListingRequest {
     /// How many directories below the root the URL of the page is, as the client sees it.
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
+    pub(crate) own_style: Option<OwnStyle>,
     pub(crate) view: View,
+    /// Whether the page is compressed.
+    pub(crate) gzip: bool,
     pub(crate) memory: Budget,
 }
 
@@ -48,11 +60,24 @@ pub(crate) struct Listing {
     path: Vec<u8>,
     depth: usize,
     view: View,
+    own_style: Option<OwnStyle>,
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
+    totals: Totals,
     stage: Stage,
+    gzip: Option<Gzip>,
     _memory: Reservation,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    name: &'a [u8],
+    /// In bytes; `None` for a directory.
+    length: Option<u64>,
+    /// Seconds since 1970.
+    mtime_seconds: i64,
 }
 
 /// What is written next.
@@ -87,12 +112,17 @@ impl ListingRequest {
             path: self.path.clone(),
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
+            totals: Totals::default(),
             stage: Stage::Start,
+            gzip: self.gzip.then(Gzip::new),
             _memory: Reservation::new(self.memory.clone()),
         };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth);
+        let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
+        let head_bytes =
+            page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref()) + gzip_bytes;
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -150,6 +180,7 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
+        self.totals.count((!is_directory).then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
@@ -185,28 +216,62 @@ impl Listing {
         });
     }
 
-    pub(crate) fn view(&self) -> View {
-        self.view
+    pub(crate) fn form(&self) -> ListingForm {
+        ListingForm {
+            format: self.view.format,
+            is_gzip: self.gzip.is_some(),
+        }
     }
 
-    /// Writes the next part of the page to `out`, until that has `bytes` or more. Answers whether more
+    /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
     /// follows.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let Some(mut gzip) = self.gzip.take() else {
+            return self.write_plain(out, bytes);
+        };
+        let is_first = self.stage == Stage::Start;
+        let mut plain = Vec::with_capacity(bytes + 1024);
+        let has_more = self.write_plain(&mut plain, bytes);
+        // A browser shows the first part while the others are on their way.
+        gzip.write(&plain, out, is_first, !has_more);
+        self.gzip = Some(gzip);
+        has_more
+    }
+
+    fn write_plain(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let place = Place {
+            path: &self.path,
+            depth: self.depth,
+            view: self.view,
+            own_style: self.own_style.as_ref(),
+        };
+        let is_json = self.view.format == Format::Json;
+        let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
             self.stage = match self.stage {
                 Stage::Start => {
-                    page::start(out, &self.path, self.depth, self.view);
+                    match is_json {
+                        true => out.push(b'['),
+                        false => page::start(out, place, &self.totals),
+                    }
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
                     Some(entry) => {
-                        page::row(out, entry.row(&self.names), self.view.format, index == 0);
+                        let row = entry.row(&self.names);
+                        match is_json {
+                            true => json::row(out, row, index == 0),
+                            false => page::row(out, row, self.view, is_exact),
+                        }
                         Stage::Entry(index + 1)
                     }
                     None => Stage::End,
                 },
                 Stage::End => {
-                    page::end(out, self.view.format, self.entries.len());
+                    match is_json {
+                        true => out.extend_from_slice(b"\n]\n"),
+                        false => page::end(out, &self.totals),
+                    }
                     Stage::Done
                 }
                 Stage::Done => return false,
@@ -253,7 +318,9 @@ mod tests {
             path: Vec::new(),
             depth: 0,
             hidden,
+            own_style: None,
             view: View::from_query(Some(query.as_bytes()), false),
+            gzip: false,
             memory: Budget::default(),
         };
         request.read().expect("it can be read")
@@ -340,12 +407,14 @@ mod tests {
             path: b"a/".repeat(1000),
             depth: 1000,
             hidden: false,
+            own_style: None,
             view: View::from_query(None, false),
+            gzip: false,
             memory: memory.clone(),
         };
         let mut listing = request.read().expect("it can be read");
         let mut page = Vec::new();
         listing.write(&mut page, usize::MAX);
-        assert!(memory.bytes() >= page.len());
+        assert!(memory.used() >= page.len());
     }
 }
