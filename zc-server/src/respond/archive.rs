@@ -5,17 +5,33 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::pending::LookUpAnswer;
 use super::plan::{self, Problem};
-use super::{Responded, Responder, builder, examine};
+use super::render::Rest;
+use super::reply::{Buffers, Delivery, Reply, ReplyBuilder};
+use super::{RequestTarget, Responded, Responder, builder, examine};
+use crate::body::{ArchiveBody, NextPart, Way};
 use crate::files::archive::{Archive, ArchiveError, ArchiveRequest};
 use crate::files::lookup::is_hidden;
 use crate::files::root::Root;
 use crate::files::roots::CurrentRoot;
 use crate::text::OneLine;
-use zc_http::Status;
+use zc_http::{Request, Status};
 
 impl Responder<'_, '_> {
+    /// What a thread has told of the directory.
+    pub(super) fn told_archive(&mut self) -> Option<Result<Box<Archive>, ArchiveError>> {
+        self.pending.as_mut()?.archive.take()
+    }
+
+    /// Answers a request for the archive of what is at `path`. One file is no directory.
+    pub(super) fn archive_or_resource(self, asked: &RequestTarget, path: &[u8]) -> Responded {
+        match self.root {
+            CurrentRoot::Open(root) if !root.is_file() => self.ask_for_archive(root, path),
+            _ => self.resource(asked, path),
+        }
+    }
+
     /// Has a thread walk the directory at `path`.
-    pub(super) fn ask_for_archive(self, root: &Arc<Root>, path: &[u8]) -> Responded {
+    fn ask_for_archive(self, root: &Arc<Root>, path: &[u8]) -> Responded {
         // What is not listed is not told of by its archive either.
         if !self.rules.listing || !self.rules.hidden && is_hidden(path) {
             return self.error(Status::NotFound);
@@ -84,5 +100,30 @@ impl Responder<'_, '_> {
             Some(&disposition),
         );
         Responded::Reply(builder.reply_archive(self.request, archive, self.buffers))
+    }
+}
+
+impl ReplyBuilder<'_> {
+    /// The reply that sends an archive, or a part of it.
+    fn reply_archive(
+        &self,
+        request: &Request<'_>,
+        archive: Box<Archive>,
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let plan = plan::for_archive(request, &archive, self.moment.now);
+        let mut head = self.write_head(&plan, buffers);
+        let rest = std::mem::replace(&mut head.rendered.rest, Rest::Nothing);
+        let Rest::Archive(range) = rest else {
+            return head.ready(false, buffers);
+        };
+        let way = Way {
+            open_mode: self.services.open_mode(),
+            method: self.method,
+            policy: Arc::clone(&self.services.policy),
+            pipes: self.pipes(),
+        };
+        let next_part = NextPart::Archive(Box::new(ArchiveBody::new(archive, range, way)));
+        Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 }

@@ -72,7 +72,6 @@ pub(crate) struct ResponderParts<'a> {
 struct RequestTarget {
     method: zc_core::SendMethod,
     is_directory: bool,
-    /// Whether the directory is asked for as one file.
     is_archive: bool,
 }
 
@@ -185,11 +184,11 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
-        let pending = self.pending.as_mut();
-        if let Some(archive) = pending.and_then(|pending| pending.archive.take()) {
+        if let Some(archive) = self.told_archive() {
             return self.archive(archive, path);
         }
         match examine(self.request, self.rules, path) {
+            Ok(asked) if asked.is_archive => self.archive_or_resource(&asked, path),
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
         }
@@ -215,9 +214,6 @@ impl<'a> Responder<'a, '_> {
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
-        if asked.is_archive && !root.is_file() {
-            return self.ask_for_archive(root, path);
-        }
         let key = CacheKey {
             root: root.id(),
             path,

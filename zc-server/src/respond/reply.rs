@@ -7,14 +7,10 @@ use bytes::BytesMut;
 use zc_core::{PREFETCH_BYTES, PipePool, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
-use crate::body::{
-    ArchiveBody, InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES,
-    Way,
-};
+use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
 use crate::clients::Sender;
 use crate::config::Scheme;
 use crate::disk::Key;
-use crate::files::archive::Archive;
 use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
@@ -123,7 +119,7 @@ pub(crate) struct ReplyBuilder<'a> {
 }
 
 /// What is known of the file behind a head.
-struct Delivery {
+pub(super) struct Delivery {
     read_path: ReadPath,
     mount: Key,
     promise: Option<Promise>,
@@ -131,7 +127,7 @@ struct Delivery {
 
 impl Delivery {
     /// There is none.
-    const FROM_MEMORY: Self = Self {
+    pub(super) const FROM_MEMORY: Self = Self {
         read_path: ReadPath::Direct,
         mount: 0,
         promise: None,
@@ -139,11 +135,11 @@ impl Delivery {
 }
 
 /// What is known of a response once its head is in the output buffer.
-struct HeadWritten {
+pub(super) struct HeadWritten {
     status: Status,
     /// Where the head starts and ends in the output buffer.
     start: usize,
-    rendered: Rendered,
+    pub(super) rendered: Rendered,
     /// The most that the body is sent at.
     limit: Option<RateLimit>,
 }
@@ -262,30 +258,7 @@ impl ReplyBuilder<'_> {
         Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 
-    /// The reply that sends an archive, or a part of it.
-    pub(crate) fn reply_archive(
-        &self,
-        request: &Request<'_>,
-        archive: Box<Archive>,
-        buffers: &mut Buffers,
-    ) -> Reply {
-        let plan = plan::for_archive(request, &archive, self.moment.now);
-        let mut head = self.write_head(&plan, buffers);
-        let rest = std::mem::replace(&mut head.rendered.rest, Rest::Nothing);
-        let Rest::Archive(range) = rest else {
-            return head.ready(false, buffers);
-        };
-        let way = Way {
-            open_mode: self.services.open_mode(),
-            method: self.method,
-            policy: Arc::clone(&self.services.policy),
-            pipes: self.pipes(),
-        };
-        let next_part = NextPart::Archive(Box::new(ArchiveBody::new(archive, range, way)));
-        Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
-    }
-
-    fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+    pub(super) fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
         self.write_head_by(self.framing, plan, buffers)
     }
 
@@ -467,14 +440,14 @@ impl ReplyBuilder<'_> {
     }
 
     /// The workers share the pool: only who needs it touches its count of references.
-    fn pipes(&self) -> Option<PipePool> {
+    pub(super) fn pipes(&self) -> Option<PipePool> {
         (self.method == zc_core::SendMethod::Splice).then(|| self.services.pipes.clone())
     }
 }
 
 impl HeadWritten {
     /// All that is to be sent is in the output buffer.
-    fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
+    pub(super) fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
         let body_bytes = buffers.output.len() - self.rendered.head_end;
         Reply::Ready(Ready {
             status: self.status,
@@ -489,7 +462,7 @@ impl HeadWritten {
     }
 
     /// The head leaves the output buffer, to be followed by more than bytes.
-    fn stream(
+    pub(super) fn stream(
         self,
         body: Option<ProbedTransfer<Arc<FileHandle>>>,
         next_part: NextPart,
