@@ -19,6 +19,12 @@ use crate::files::root::Root;
 use crate::respond::plan::{self, MediaView, Plan};
 
 impl Responder<'_, '_> {
+    /// What a thread has found, to be sent in place of the file. That there is nothing stays known.
+    pub(super) fn told_media(&mut self) -> Option<Media> {
+        let media = &mut self.pending.as_mut()?.media;
+        media.take_if(|media| !matches!(media, Media::Plain))
+    }
+
     /// What the query asks for in place of the file, if the file can have it and no thread has looked yet.
     pub(super) fn wanted_media(
         &self,
@@ -55,7 +61,7 @@ impl Responder<'_, '_> {
         let accepted = query.accepted;
         let order = plan::view(self.request);
         let memory = self.services.listings.clone();
-        self.ask(key, move || {
+        self.ask(key, move |_| {
             let rules = content.rules_of(index);
             let look_at = |path, is_directory| {
                 let query = Query {

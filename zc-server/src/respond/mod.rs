@@ -1,6 +1,7 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 mod admission;
+mod archive;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod error_body;
@@ -72,6 +73,7 @@ pub(crate) struct ResponderParts<'a> {
 struct RequestTarget {
     method: zc_core::SendMethod,
     is_directory: bool,
+    is_archive: bool,
 }
 
 /// What stands at a path, and whether the cache has it.
@@ -183,14 +185,14 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
-        if let Some(media) = self
-            .pending
-            .as_mut()
-            .and_then(|pending| pending.take_media())
-        {
+        if let Some(archive) = self.told_archive() {
+            return self.archive(archive, path);
+        }
+        if let Some(media) = self.told_media() {
             return self.media(media, path);
         }
         match examine(self.request, self.rules, path) {
+            Ok(asked) if asked.is_archive => self.archive_or_resource(&asked, path),
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
         }
@@ -451,9 +453,11 @@ fn examine(
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
+    let is_directory = path.is_directory || path.bytes.is_empty();
     Ok(RequestTarget {
         method,
-        is_directory: path.is_directory || path.bytes.is_empty(),
+        is_directory,
+        is_archive: is_directory && rules.archive && plan::wants_archive(query),
     })
 }
 

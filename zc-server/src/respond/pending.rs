@@ -5,7 +5,8 @@ use std::{fmt, io};
 
 use super::{Responded, Responder};
 use crate::auth::Verdict;
-use crate::disk::Key;
+use crate::disk::{CancelToken, Key};
+use crate::files::archive::{Archive, ArchiveError};
 use crate::files::content::Content;
 use crate::files::listing::{Listing, ListingRequest};
 use crate::files::lookup::{Found, Query, Resource, look_up};
@@ -20,7 +21,7 @@ use crate::respond::response::Asked;
 /// What a thread is to look up.
 pub(crate) struct LookUp {
     pub(crate) thread: Thread,
-    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+    pub(crate) work: Box<dyn FnOnce(&CancelToken) -> LookUpAnswer + Send>,
 }
 
 /// Which threads do it.
@@ -42,6 +43,7 @@ pub(crate) enum LookUpAnswer {
     Page(Found),
     Media(Media),
     Listing(io::Result<Box<Listing>>),
+    Archive(Result<Box<Archive>, ArchiveError>),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
@@ -63,7 +65,7 @@ pub(crate) enum Media {
 
 impl LookUp {
     fn of_mount_table(mounts: Arc<Mounts>) -> Self {
-        let work = move || {
+        let work = move |_: &CancelToken| {
             mounts.read_table();
             LookUpAnswer::MountTable
         };
@@ -98,6 +100,7 @@ pub(crate) struct PendingLookup {
     pub(super) page: Option<Found>,
     pub(super) media: Option<Media>,
     pub(super) listing: Option<io::Result<Box<Listing>>>,
+    pub(super) archive: Option<Result<Box<Archive>, ArchiveError>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,
@@ -122,15 +125,11 @@ impl PendingLookup {
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
             LookUpAnswer::Media(media) => self.media = Some(media),
+            LookUpAnswer::Archive(archive) => self.archive = Some(archive),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
-    }
-
-    /// What takes the place of the file. That nothing does stays known.
-    pub(super) fn take_media(&mut self) -> Option<Media> {
-        self.media.take_if(|media| !matches!(media, Media::Plain))
     }
 }
 
@@ -139,7 +138,7 @@ impl Responder<'_, '_> {
     pub(super) fn ask_for_root(self) -> Responded {
         let root_path = Arc::clone(self.root_path);
         let key = root_path.key();
-        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
+        self.ask(key, move |_| LookUpAnswer::Root(root_path.look_up()))
     }
 
     /// Has a thread do the same look-up, which may wait.
@@ -148,7 +147,7 @@ impl Responder<'_, '_> {
         let (root, path) = (Arc::clone(root), query.path.to_vec());
         let (content, index) = (Arc::clone(self.content), self.index);
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
-        self.ask(key, move || {
+        self.ask(key, move |_| {
             let query = Query {
                 path: &path,
                 is_directory,
@@ -180,7 +179,7 @@ impl Responder<'_, '_> {
             gzip: plan::listing_form(self.request, view.format).is_gzip,
             memory: self.services.listings.clone(),
         };
-        self.ask(root.key_of(path), move || {
+        self.ask(root.key_of(path), move |_| {
             LookUpAnswer::Listing(list.read().map(Box::new))
         })
     }
@@ -190,7 +189,7 @@ impl Responder<'_, '_> {
     pub(super) fn ask(
         self,
         mount: Option<Key>,
-        work: impl FnOnce() -> LookUpAnswer + Send + 'static,
+        work: impl FnOnce(&CancelToken) -> LookUpAnswer + Send + 'static,
     ) -> Responded {
         let look_up = match mount {
             Some(mount) => LookUp {

@@ -1,7 +1,6 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
-mod budget;
 mod companions;
 mod gallery;
 mod gzip;
@@ -22,13 +21,12 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
+use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
 use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
 use crate::html::{self, OwnStyle};
-pub(crate) use budget::Budget;
-use budget::Reservation;
 use companions::ByName;
 use gzip::Gzip;
 use page::Place;
