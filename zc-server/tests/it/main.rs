@@ -32,6 +32,7 @@ mod entity_tags;
 mod error_bodies;
 mod error_pages;
 mod full_queue;
+mod gallery;
 mod hostile;
 #[cfg(feature = "tls")]
 mod https;
@@ -52,6 +53,7 @@ mod options;
 mod own_pages;
 mod package_managers;
 mod paths;
+mod player;
 mod precompressed;
 mod ranges;
 mod rates;
