@@ -221,6 +221,7 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
         index: args.index.clone(),
         listing: args.listing == Switch::On,
         listing_style: file_from(args.listing_style.as_ref())?,
+        listing_readme: args.listing_readme == Switch::On,
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
         auth_file: file_from(args.auth_file.as_ref())?,

@@ -45,6 +45,7 @@ pub(super) const VALUES: &[(&str, [&str; 3])] = &[
     ("hidden", ["true", "true", "true"]),
     ("listing", ["off", "on", "off"]),
     ("listing-style", ["a", "off", "c"]),
+    ("listing-readme", ["on", "off", "on"]),
     ("method", ["copy", "splice", "sendfile"]),
     ("method-override", ["true", "true", "true"]),
     ("cache-files", ["1", "2", "3"]),

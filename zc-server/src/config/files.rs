@@ -27,6 +27,8 @@ pub struct Files {
     pub listing: bool,
     /// A file of CSS, an absolute path, that the pages of the server have as well.
     pub listing_style: Option<PathBuf>,
+    /// Whether a listing shows the `README.md` or `HEADER.html` of its directory.
+    pub listing_readme: bool,
     /// The page of a single-page application: sent for paths that do not exist, to clients that navigate, and
     /// to other clients for paths without an extension.
     pub spa: Option<PathBuf>,
@@ -73,6 +75,7 @@ impl Default for Files {
             index: vec!["index.html".to_owned()],
             listing: true,
             listing_style: None,
+            listing_readme: false,
             spa: None,
             error_pages: Vec::new(),
             auth_file: None,

@@ -1,18 +1,24 @@
 //! The pages that the server writes itself: their head, their styles and scripts, and the policy by which a
 //! browser applies and runs nothing else. Listings, players and errors look alike by it.
 
+mod fragment;
 mod own_style;
 
 use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(test)]
+pub(crate) use fragment::tests::assert_is_harmless;
+pub(crate) use fragment::{Element, Fragment};
 pub(crate) use own_style::{OwnStyle, StyleError};
 
 /// The style of every page: colours, text, links. It loads nothing.
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
+/// The style of the README of a directory.
+pub(crate) const README: &str = include_str!("readme.css");
 /// The style of errors.
 pub(crate) const ERROR: &str = include_str!("error.css");
 
@@ -20,7 +26,7 @@ pub(crate) const ERROR: &str = include_str!("error.css");
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 3] = [BASE, LISTING, ERROR];
+const STYLES: [&str; 4] = [BASE, LISTING, README, ERROR];
 const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
 
 /// The most bytes of [`start`] beside the title and the styles.

@@ -239,6 +239,7 @@ impl<'a> Responder<'a, '_> {
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
                     own_style: rules.own_style.clone(),
+                    readme: rules.readme,
                     view: plan::view(self.request),
                     memory: self.services.listings.clone(),
                 };

@@ -3,6 +3,7 @@
 
 mod natural;
 mod page;
+mod readme;
 mod view;
 
 use std::cmp::Ordering;
@@ -44,6 +45,8 @@ pub(crate) struct ListingRequest {
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
     pub(crate) own_style: Option<OwnStyle>,
+    /// Whether the README of the directory is shown.
+    pub(crate) readme: bool,
     pub(crate) view: View,
     pub(crate) memory: Budget,
 }
@@ -58,6 +61,8 @@ pub(crate) struct Listing {
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
+    /// What stands below the entries, in HTML; empty for nothing.
+    readme: Vec<u8>,
     stage: Stage,
     _memory: Reservation,
 }
@@ -67,6 +72,9 @@ pub(crate) struct Listing {
 enum Stage {
     Start,
     Entry(usize),
+    EntriesEnd,
+    /// From this byte on.
+    Readme(usize),
     End,
     Done,
 }
@@ -97,11 +105,14 @@ impl ListingRequest {
             own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
+            readme: Vec::new(),
             stage: Stage::Start,
             _memory: Reservation::new(self.memory.clone()),
         };
         let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
         memory.need(head_bytes)?;
+        let shows_readme = self.readme && self.view.format == Format::Html;
+        let mut readme = readme::Choice::default();
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
         for entry in directory.iter() {
@@ -120,11 +131,17 @@ impl ListingRequest {
             if listing.entries.len() >= ENTRIES_MAX {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            let entries_bytes = listing.entries.len() * ENTRY_BYTES;
-            memory.need(head_bytes + listing.names.len() + name.len() + entries_bytes)?;
+            memory.need(head_bytes + listing.memory_bytes() + name.len())?;
             listing.push(name, is_directory, &state);
+            if shows_readme && !is_directory {
+                readme.look_at(name);
+            }
         }
         listing.sort();
+        let used = head_bytes + listing.memory_bytes();
+        let reserve = |bytes| memory.need(used + bytes).is_ok();
+        let readme = readme.read(&self.root, &self.path, reserve);
+        listing.readme = readme.unwrap_or_default();
         listing._memory = memory;
         Ok(listing)
     }
@@ -150,6 +167,10 @@ impl ListingRequest {
 }
 
 impl Listing {
+    fn memory_bytes(&self) -> usize {
+        self.names.len() + self.entries.len() * ENTRY_BYTES
+    }
+
     fn push(&mut self, name: &[u8], is_directory: bool, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
         let (Ok(name_start), Ok(name_bytes)) =
@@ -204,7 +225,11 @@ impl Listing {
             self.stage = match self.stage {
                 Stage::Start => {
                     let style = self.own_style.as_ref();
-                    page::start(out, &self.path, self.depth, self.view, style);
+                    let styles = page::Styles {
+                        own: style,
+                        has_readme: !self.readme.is_empty(),
+                    };
+                    page::start(out, &self.path, self.depth, self.view, styles);
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
@@ -212,10 +237,23 @@ impl Listing {
                         page::row(out, entry.row(&self.names), self.view.format, index == 0);
                         Stage::Entry(index + 1)
                     }
-                    None => Stage::End,
+                    None => Stage::EntriesEnd,
                 },
+                Stage::EntriesEnd => {
+                    page::entries_end(out, self.view.format, self.entries.len());
+                    Stage::Readme(0)
+                }
+                Stage::Readme(written) => {
+                    let rest = &self.readme[written..];
+                    let piece = rest.len().min(bytes - out.len());
+                    page::readme(out, &rest[..piece], written == 0, piece == rest.len());
+                    match piece == rest.len() {
+                        true => Stage::End,
+                        false => Stage::Readme(written + piece),
+                    }
+                }
                 Stage::End => {
-                    page::end(out, self.view.format, self.entries.len());
+                    page::end(out, self.view.format);
                     Stage::Done
                 }
                 Stage::Done => return false,
@@ -303,6 +341,7 @@ mod tests {
             depth: 0,
             hidden,
             own_style: None,
+            readme: true,
             view: View::from_query(Some(query.as_bytes()), false),
             memory: Budget::default(),
         };
@@ -391,6 +430,7 @@ mod tests {
             depth: 1000,
             hidden: false,
             own_style: None,
+            readme: false,
             view: View::from_query(None, false),
             memory: memory.clone(),
         };

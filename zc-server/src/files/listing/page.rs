@@ -22,6 +22,14 @@ pub(crate) struct Row<'a> {
     pub(crate) mtime_seconds: i64,
 }
 
+/// What the styles of a page depend on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Styles<'a> {
+    /// That of the operator.
+    pub(crate) own: Option<&'a OwnStyle>,
+    pub(crate) has_readme: bool,
+}
+
 /// The links of the breadcrumb: to as many directories below the root, and to as many at the end of the path. A
 /// link has 3 bytes for each directory that it leads up, so that links to all of 2,000 directories would have 6
 /// MB.
@@ -36,6 +44,7 @@ pub(crate) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnSt
     let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
     html::BASE.len()
         + html::LISTING.len()
+        + html::README.len()
         + own_style.map_or(0, |style| style.text().len())
         + html::START_BYTES_MAX
         + 2048
@@ -46,19 +55,19 @@ pub(crate) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnSt
 
 /// Writes what precedes the entries. `path` is the decoded path, empty for the root. `depth` is how many
 /// segments the path of the request has.
-pub(crate) fn start(
-    out: &mut Vec<u8>,
-    path: &[u8],
-    depth: usize,
-    view: View,
-    own_style: Option<&OwnStyle>,
-) {
+pub(crate) fn start(out: &mut Vec<u8>, path: &[u8], depth: usize, view: View, styles: Styles<'_>) {
     if view.format == Format::Json {
         return out.push(b'[');
     }
     let slash = if path.is_empty() { "" } else { "/" };
     let title = format!("Index of /{}{slash}", shown(path));
-    html::start(out, &title, &[html::BASE, html::LISTING], own_style);
+    let all = [html::BASE, html::LISTING, html::README];
+    let of_page = if styles.has_readme {
+        &all[..]
+    } else {
+        &all[..2]
+    };
+    html::start(out, &title, of_page, styles.own);
     out.extend_from_slice(b"<h1><span class=\"of\">Index of</span> ");
     breadcrumbs(out, path, depth);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
@@ -88,8 +97,8 @@ pub(crate) fn row(out: &mut Vec<u8>, row: Row<'_>, format: Format, is_first: boo
     }
 }
 
-/// Writes what follows the entries.
-pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
+/// Writes the end of the entries.
+pub(crate) fn entries_end(out: &mut Vec<u8>, format: Format, count: usize) {
     match format {
         Format::Json => out.extend_from_slice(b"\n]\n"),
         Format::Html => {
@@ -98,9 +107,29 @@ pub(crate) fn end(out: &mut Vec<u8>, format: Format, count: usize) {
                 out,
                 format_args!("</tbody>\n</table>\n<p>{count} {noun}</p>\n"),
             );
-            html::script(out, html::LISTING_SCRIPT);
-            html::end(out);
         }
+    }
+}
+
+/// Writes a piece of the README, which is harmless HTML, in an element of its own.
+pub(crate) fn readme(out: &mut Vec<u8>, piece: &[u8], is_first: bool, is_last: bool) {
+    if piece.is_empty() && is_first && is_last {
+        return;
+    }
+    if is_first {
+        out.extend_from_slice(b"<article class=\"readme\">\n");
+    }
+    out.extend_from_slice(piece);
+    if is_last {
+        out.extend_from_slice(b"</article>\n");
+    }
+}
+
+/// Writes the end of the page.
+pub(crate) fn end(out: &mut Vec<u8>, format: Format) {
+    if format == Format::Html {
+        html::script(out, html::LISTING_SCRIPT);
+        html::end(out);
     }
 }
 
@@ -265,7 +294,7 @@ mod tests {
             let decoded: Vec<u8> = percent_encoding::percent_decode_str(href).collect();
             assert_eq!(decoded, name, "the link leads to the very name");
             assert!(html.contains(&format!("href=\"{href}\"")), "{html}");
-            let page = written(|out| start(out, name, 0, view(Format::Html), None));
+            let page = written(|out| start(out, name, 0, view(Format::Html), Styles::default()));
             assert!(
                 !page.contains("<script") && !page.contains("onmouseover=\"x"),
                 "{page}"
@@ -278,7 +307,15 @@ mod tests {
         for depth in [0, 1, 11, 12, 2000] {
             let names: Vec<_> = (0..depth).map(|number| format!("'{number}")).collect();
             let path = names.join("/");
-            let page = written(|out| start(out, path.as_bytes(), depth, view(Format::Html), None));
+            let page = written(|out| {
+                start(
+                    out,
+                    path.as_bytes(),
+                    depth,
+                    view(Format::Html),
+                    Styles::default(),
+                )
+            });
             assert!(
                 page.len() <= head_bytes_max(path.as_bytes(), depth, None),
                 "{depth}"
@@ -324,7 +361,7 @@ mod tests {
     fn a_json_page_is_json_with_any_number_of_entries() {
         for count in 0..3 {
             let page = written(|out| {
-                start(out, b"a", 0, view(Format::Json), None);
+                start(out, b"a", 0, view(Format::Json), Styles::default());
                 for index in 0..count {
                     let entry = Row {
                         name: b"n",
@@ -333,7 +370,8 @@ mod tests {
                     };
                     row(out, entry, Format::Json, index == 0);
                 }
-                end(out, Format::Json, count);
+                entries_end(out, Format::Json, count);
+                end(out, Format::Json);
             });
             let value: serde_json::Value = serde_json::from_str(&page).expect("JSON");
             assert_eq!(value.as_array().map(Vec::len), Some(count));
@@ -373,7 +411,7 @@ mod tests {
                 key,
                 descending,
             };
-            written(|out| start(out, b"", 0, view, None))
+            written(|out| start(out, b"", 0, view, Styles::default()))
         };
         let sorts = |page: &str, word: &str, order: &str| {
             page.contains(&format!(
