@@ -13,6 +13,8 @@ pub(crate) use fragment::tests::assert_is_harmless;
 pub(crate) use fragment::{Element, Fragment};
 pub(crate) use own_style::{OwnStyle, StyleError};
 
+/// The icons of all pages, to be referred to by `<use href="#…">`.
+pub(crate) const ICONS: &str = include_str!("icons.svg");
 /// The style of every page: colours, text, links. It loads nothing.
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
@@ -22,12 +24,26 @@ pub(crate) const README: &str = include_str!("readme.css");
 /// The style of errors.
 pub(crate) const ERROR: &str = include_str!("error.css");
 
-/// The script of listings: times in the reader's zone.
+/// The script of listings: times in the reader's zone, the filter, and keys.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 
 /// The styles and scripts of all pages.
 const STYLES: [&str; 4] = [BASE, LISTING, README, ERROR];
 const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
+
+/// A reference to an icon of [`ICONS`].
+macro_rules! icon {
+    ($id:literal) => {
+        concat!(
+            "<svg class=\"",
+            $id,
+            "\" aria-hidden=\"true\"><use href=\"#",
+            $id,
+            "\"/></svg>"
+        )
+    };
+}
+pub(crate) use icon;
 
 /// The most bytes of [`start`] beside the title and the styles.
 pub(crate) const START_BYTES_MAX: usize = 512;

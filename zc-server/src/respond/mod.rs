@@ -228,10 +228,12 @@ impl<'a> Responder<'a, '_> {
             },
             Resolved::Uncached(Found::File(resource)) => self.loose_file(*resource, asked, path),
             Resolved::Uncached(Found::Directory(_)) if self.request.method == Method::Head => {
-                let plan = Plan::Listing(plan::view(self.request).format);
+                let format = plan::view(self.request).format;
+                let plan = Plan::Listing(plan::listing_form(self.request, format));
                 self.message(plan)
             }
             Resolved::Uncached(Found::Directory(directory)) => {
+                let view = plan::view(self.request);
                 let list = ListingRequest {
                     root: Arc::clone(root),
                     directory,
@@ -240,11 +242,12 @@ impl<'a> Responder<'a, '_> {
                     hidden: rules.hidden,
                     own_style: rules.own_style.clone(),
                     readme: rules.readme,
-                    view: plan::view(self.request),
+                    view,
+                    gzip: plan::listing_form(self.request, view.format).is_gzip,
                     memory: self.services.listings.clone(),
                 };
                 self.ask(root.key_of(path), move || {
-                    LookUpAnswer::Listing(list.read())
+                    LookUpAnswer::Listing(list.read().map(Box::new))
                 })
             }
             Resolved::Uncached(Found::Redirect) => self.redirect(),
@@ -349,7 +352,7 @@ impl<'a> Responder<'a, '_> {
     }
 
     /// Answers a request for a listing that was read, or could not be.
-    fn listing(self, listing: io::Result<Listing>, path_buffer: &mut Vec<u8>) -> Responded {
+    fn listing(self, listing: io::Result<Box<Listing>>, path_buffer: &mut Vec<u8>) -> Responded {
         let error = match listing {
             Ok(listing) => {
                 let builder = self.plain_builder();

@@ -39,7 +39,7 @@ pub(crate) enum LookUpAnswer {
     Found(Found),
     /// The page of an error.
     Page(Found),
-    Listing(io::Result<Listing>),
+    Listing(io::Result<Box<Listing>>),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
@@ -83,7 +83,7 @@ pub(crate) struct PendingLookup {
     pub(super) root: PendingRoot,
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
-    pub(super) listing: Option<io::Result<Listing>>,
+    pub(super) listing: Option<io::Result<Box<Listing>>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use percent_encoding::{percent_decode, percent_encode};
 use zc_http::{
-    HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome, Request, Status,
-    evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
+    AcceptEncoding, Coding, HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome,
+    Request, Status, evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
 };
 
 use crate::config::files::{Cors, Origins};
-use crate::files::listing::{Format, View};
+use crate::files::listing::{Format, ListingForm, View};
 use crate::files::percent::SEGMENT;
 use crate::files::representation::Representation;
 
@@ -35,7 +35,7 @@ pub(crate) enum Plan<'r> {
     /// 416; the length of the file tells the client what could be asked for.
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
-    Listing(Format),
+    Listing(ListingForm),
     /// 301 to the same path with a slash at its end, or 308 to the same target by HTTPS.
     Redirect { status: Status, location: Vec<u8> },
     /// 204: what could be done here.
@@ -192,6 +192,16 @@ fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
 pub(crate) fn view(request: &Request<'_>) -> View {
     let prefers_json = prefers_media_type(&request.headers, "application/json", "text/html");
     View::from_query(request.target.query(), prefers_json)
+}
+
+/// The form of a listing in `format`: compressed where the client asks for it. What accepts anything, and names no
+/// coding, gets it plain.
+pub(crate) fn listing_form(request: &Request<'_>, format: Format) -> ListingForm {
+    let accepted = AcceptEncoding::from_headers(&request.headers);
+    ListingForm {
+        format,
+        is_gzip: accepted.choose(&[Coding::Gzip]) == Some(Coding::Gzip),
+    }
 }
 
 /// Which origin is told that its scripts may read the response.

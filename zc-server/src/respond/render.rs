@@ -8,7 +8,7 @@ use zc_http::{HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Statu
 
 use crate::clients::RequestId;
 use crate::config::Scheme;
-use crate::files::listing::Format;
+use crate::files::listing::{Format, ListingForm};
 use crate::files::representation::Representation;
 use crate::html::OwnStyle;
 use crate::respond::error_body::{self, Form};
@@ -109,8 +109,8 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             cache_fields(head, file).finish();
             only_head(out, Rest::Nothing)
         }
-        Plan::Listing(format) => {
-            let rest = listing(head, *format, framing);
+        Plan::Listing(form) => {
+            let rest = listing(head, *form, framing);
             only_head(out, rest)
         }
         Plan::Page(problem, file) => {
@@ -238,7 +238,7 @@ fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
         | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
         // Another client might accept what is there.
         _ if problem == Some(Status::NotAcceptable) => (true, framing.error_form.is_some()),
-        Plan::Listing(_) => (false, true),
+        Plan::Listing(_) => (true, true),
         // One that navigates is sent a page.
         Plan::Page(..) if problem == Some(Status::NotFound) => (false, framing.has_routes),
         // It has several forms.
@@ -269,12 +269,16 @@ fn status_fields(head: Head<'_>, status: Status) -> Head<'_> {
     }
 }
 
-fn listing(head: Head<'_>, format: Format, framing: Framing<'_>) -> Rest {
-    let content_type: &[u8] = match format {
+fn listing(head: Head<'_>, form: ListingForm, framing: Framing<'_>) -> Rest {
+    let content_type: &[u8] = match form.format {
         Format::Html => b"text/html; charset=utf-8",
         Format::Json => b"application/json",
     };
     let head = head.field("Content-Type", content_type);
+    let head = match form.is_gzip {
+        true => head.field("Content-Encoding", b"gzip"),
+        false => head,
+    };
     let head = head.lines(framing.own_lines);
     let chunked = framing.version != Version::Http10;
     if chunked {

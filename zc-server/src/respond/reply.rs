@@ -245,13 +245,13 @@ impl ReplyBuilder<'_> {
     }
 
     /// The reply that lists a directory.
-    pub(crate) fn reply_listing(&self, listing: Listing, buffers: &mut Buffers) -> Reply {
-        let head = self.write_head(&Plan::Listing(listing.view().format), buffers);
+    pub(crate) fn reply_listing(&self, listing: Box<Listing>, buffers: &mut Buffers) -> Reply {
+        let head = self.write_head(&Plan::Listing(listing.form()), buffers);
         let Rest::Listing { chunked } = head.rendered.rest else {
             return head.ready(false, buffers);
         };
         let next_part = NextPart::Listing {
-            listing: Box::new(listing),
+            listing,
             chunked,
             ended: false,
         };

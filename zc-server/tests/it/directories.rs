@@ -70,24 +70,26 @@ fn a_directory_is_listed_as_html_and_as_json() {
     assert_eq!(html.status, 200);
     assert_eq!(html.field("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(html.field("transfer-encoding"), Some("chunked"));
-    assert_eq!(html.field("vary"), Some("Accept"));
+    assert_eq!(html.field("vary"), Some("Accept-Encoding, Accept"));
     assert_eq!(
         (html.field("etag"), html.field("content-length")),
         (None, None)
     );
     let page = String::from_utf8(html.body).expect("UTF-8");
     let links: Vec<_> = page
-        .split("<td><a href=\"")
+        .split("<li><a href=\"")
         .skip(1)
         .map(|rest| rest.split('"').next().expect("an end"))
         .collect();
     assert_eq!(
         links,
-        ["../", "sub/", "a%20%3Cb%3E%26%22%27.txt", "b.txt"],
+        ["sub/", "a%20%3Cb%3E%26%22%27.txt", "b.txt"],
         "{page}"
     );
+    assert!(page.contains("<li class=\"up\"><a href=\"../\">"));
+    assert!(page.contains("<p>1 folder, 2 files, 6 B</p>"), "{page}");
     // Each link leads to what it names.
-    for link in &links[1..] {
+    for link in &links {
         assert_eq!(server.get(&format!("/dir/{link}")).status, 200, "{link}");
     }
     let log = loop {
@@ -153,6 +155,7 @@ fn the_listing_of_a_deep_directory_is_short_and_its_links_hold() {
         .split("href=\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next())
+        .filter(|link| !link.starts_with('#'))
         .map(|link| link.matches("../").count())
         .collect();
     // To the root, to those below it, to the last ones, and to the parent.
@@ -191,12 +194,12 @@ fn a_hundred_thousand_entries_are_all_listed() {
     let html = server.get("/many/");
     let page = String::from_utf8(html.body).expect("UTF-8");
     let names: BTreeSet<_> = page
-        .split("<td><a href=\"")
-        .skip(2)
+        .split("<li><a href=\"")
+        .skip(1)
         .map(|rest| &rest[..6])
         .collect();
     assert_eq!(names.len(), COUNT);
-    assert!(page.contains("<p>100000 entries</p>"));
+    assert!(page.contains("<p>100000 files, 0 B</p>"));
     let json = server.get("/many/?format=json");
     let value: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
     assert_eq!(value.as_array().map(Vec::len), Some(COUNT));
@@ -326,4 +329,60 @@ fn files_that_are_interfaces_of_the_kernel_are_not_served() {
         listed.iter().all(|href| href.ends_with("/\"")),
         "{listed:?}"
     );
+}
+
+#[test]
+fn a_listing_is_compressed_where_the_client_asks_for_it() {
+    let Some(home) = Home::for_clients(&["curl"]) else {
+        return;
+    };
+    let server = Server::start(&[]);
+    for number in 0..2000 {
+        server.write(&format!("dir/release-{number}.tar.gz"), b"x");
+    }
+    for target in ["/dir/", "/dir/?format=json"] {
+        let plain = server.get(target);
+        assert_eq!(plain.field("content-encoding"), None);
+        for accepts in ["gzip", "deflate, gzip;q=0.5, br"] {
+            let field = format!("Accept-Encoding: {accepts}\r\n");
+            let packed = server.get_with(target, &field);
+            assert_eq!(packed.field("content-encoding"), Some("gzip"));
+            assert_eq!(packed.field("vary"), Some("Accept-Encoding, Accept"));
+            assert!(packed.body.len() * 5 < plain.body.len(), "{target}");
+            let head = server.request(&format!("HEAD {target} HTTP/1.1\r\nHost: t\r\n{field}\r\n"));
+            assert_eq!(head.field("content-encoding"), Some("gzip"));
+        }
+        let url = server.url(target);
+        let read = home.run("curl", &["-s", "-f", "--compressed", &url]);
+        assert!(
+            read.status.success() && read.stdout == plain.body,
+            "{target}"
+        );
+        for accepts in ["identity", "br, zstd", "gzip;q=0"] {
+            let field = format!("Accept-Encoding: {accepts}\r\n");
+            let same = server.get_with(target, &field);
+            assert_eq!(same.field("content-encoding"), None, "{accepts}");
+            assert!(same.body == plain.body, "{accepts}");
+        }
+    }
+}
+
+#[test]
+fn a_chosen_order_is_kept_from_directory_to_directory() {
+    let server = Server::start(&[]);
+    server.write("dir/sub/file", b"x");
+    let links = |target: &str| -> Vec<String> {
+        let page = String::from_utf8(server.get(target).body).expect("UTF-8");
+        let links = page.split("href=\"").skip(1);
+        let links = links.map(|rest| rest.split('"').next().expect("an end"));
+        let of_entries = links.filter(|link| !link.starts_with('#'));
+        of_entries.map(|link| link.replace("&amp;", "&")).collect()
+    };
+    assert_eq!(links("/dir/"), ["../", "./", "../", "sub/"]);
+    let chosen = "?sort=time&order=desc";
+    let with = |link: &str| format!("{link}{chosen}");
+    let expected = ["../", "./", "../", "sub/"].map(with);
+    assert_eq!(links(&format!("/dir/{chosen}")), expected);
+    let inner = links(&format!("/dir/sub/{chosen}"));
+    assert_eq!(inner.last().map(String::as_str), Some("file"));
 }

@@ -10,7 +10,7 @@ const ON: [&str; 2] = ["--listing-readme", "on"];
 /// What stands below the entries of a listing.
 fn shown(server: &Server, path: &str) -> Option<String> {
     let page = allowed_by_its_policy(&server.get(path));
-    let (entries, below) = page.split_once("</table>").expect("entries");
+    let (entries, below) = page.split_once("</main>").expect("entries");
     assert!(!entries.contains("<article"), "{page}");
     let (_, article) = below.split_once("<article class=\"readme\">\n")?;
     let (article, end) = article.split_once("</article>\n").expect("an end");

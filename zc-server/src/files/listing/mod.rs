@@ -1,16 +1,20 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
+mod budget;
+mod gzip;
+mod json;
+mod kind;
 mod natural;
 mod page;
 mod readme;
+mod totals;
 mod view;
 
 use std::cmp::Ordering;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
@@ -20,17 +24,19 @@ use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
 use crate::html::OwnStyle;
-use page::Row;
+pub(crate) use budget::Budget;
+use budget::Reservation;
+use gzip::Gzip;
+use page::Place;
+use totals::Totals;
 use view::SortKey;
-pub(crate) use view::{Format, View};
+pub(crate) use view::{Format, ListingForm, View};
 
 /// The most entries of one listing. A larger directory is refused: its page would be hundreds of
 /// megabytes.
 const ENTRIES_MAX: usize = 1_000_000;
-/// The most memory of all listings of a server together, in bytes.
-const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// The step in which memory is reserved, in bytes.
-const RESERVE_BYTES: usize = 256 << 10;
+/// The most entries of a page with the exact sizes of files: those are a seventh of a page that is compressed.
+const EXACT_ENTRIES_MAX: usize = 5_000;
 /// The memory of one entry without its name, in bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
@@ -48,6 +54,8 @@ pub(crate) struct ListingRequest {
     /// Whether the README of the directory is shown.
     pub(crate) readme: bool,
     pub(crate) view: View,
+    /// Whether the page is compressed.
+    pub(crate) gzip: bool,
     pub(crate) memory: Budget,
 }
 
@@ -63,8 +71,20 @@ pub(crate) struct Listing {
     names: Vec<u8>,
     /// What stands below the entries, in HTML; empty for nothing.
     readme: Vec<u8>,
+    totals: Totals,
     stage: Stage,
+    gzip: Option<Gzip>,
     _memory: Reservation,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    name: &'a [u8],
+    /// In bytes; `None` for a directory.
+    length: Option<u64>,
+    /// Seconds since 1970.
+    mtime_seconds: i64,
 }
 
 /// What is written next.
@@ -106,10 +126,14 @@ impl ListingRequest {
             entries: Vec::new(),
             names: Vec::new(),
             readme: Vec::new(),
+            totals: Totals::default(),
             stage: Stage::Start,
+            gzip: self.gzip.then(Gzip::new),
             _memory: Reservation::new(self.memory.clone()),
         };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
+        let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
+        let head_bytes =
+            page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref()) + gzip_bytes;
         memory.need(head_bytes)?;
         let shows_readme = self.readme && self.view.format == Format::Html;
         let mut readme = readme::Choice::default();
@@ -179,6 +203,7 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
+        self.totals.count((!is_directory).then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
@@ -214,33 +239,63 @@ impl Listing {
         });
     }
 
-    pub(crate) fn view(&self) -> View {
-        self.view
+    pub(crate) fn form(&self) -> ListingForm {
+        ListingForm {
+            format: self.view.format,
+            is_gzip: self.gzip.is_some(),
+        }
     }
 
-    /// Writes the next part of the page to `out`, until that has `bytes` or more. Answers whether more
+    /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
     /// follows.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let Some(mut gzip) = self.gzip.take() else {
+            return self.write_plain(out, bytes);
+        };
+        let is_first = self.stage == Stage::Start;
+        let mut plain = Vec::with_capacity(bytes + 1024);
+        let has_more = self.write_plain(&mut plain, bytes);
+        // A browser shows the first part while the others are on their way.
+        gzip.write(&plain, out, is_first, !has_more);
+        self.gzip = Some(gzip);
+        has_more
+    }
+
+    fn write_plain(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
+        let place = Place {
+            path: &self.path,
+            depth: self.depth,
+            view: self.view,
+            own_style: self.own_style.as_ref(),
+            has_readme: !self.readme.is_empty(),
+        };
+        let is_json = self.view.format == Format::Json;
+        let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
             self.stage = match self.stage {
                 Stage::Start => {
-                    let style = self.own_style.as_ref();
-                    let styles = page::Styles {
-                        own: style,
-                        has_readme: !self.readme.is_empty(),
-                    };
-                    page::start(out, &self.path, self.depth, self.view, styles);
+                    match is_json {
+                        true => out.push(b'['),
+                        false => page::start(out, place, &self.totals),
+                    }
                     Stage::Entry(0)
                 }
                 Stage::Entry(index) => match self.entries.get(index) {
                     Some(entry) => {
-                        page::row(out, entry.row(&self.names), self.view.format, index == 0);
+                        let row = entry.row(&self.names);
+                        match is_json {
+                            true => json::row(out, row, index == 0),
+                            false => page::row(out, row, self.view, is_exact),
+                        }
                         Stage::Entry(index + 1)
                     }
                     None => Stage::EntriesEnd,
                 },
                 Stage::EntriesEnd => {
-                    page::entries_end(out, self.view.format, self.entries.len());
+                    match is_json {
+                        true => out.extend_from_slice(b"\n]\n"),
+                        false => page::entries_end(out, &self.totals),
+                    }
                     Stage::Readme(0)
                 }
                 Stage::Readme(written) => {
@@ -253,7 +308,9 @@ impl Listing {
                     }
                 }
                 Stage::End => {
-                    page::end(out, self.view.format);
+                    if !is_json {
+                        page::end(out);
+                    }
                     Stage::Done
                 }
                 Stage::Done => return false,
@@ -280,46 +337,6 @@ impl Entry {
     }
 }
 
-/// The memory that listings use, in bytes. A clone is another handle of the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Budget(Arc<AtomicUsize>);
-
-/// The memory that one listing has reserved. The drop returns it.
-#[derive(Debug)]
-struct Reservation {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Reservation {
-    fn new(budget: Budget) -> Self {
-        Self { budget, bytes: 0 }
-    }
-
-    /// Reserves `bytes` in all. Vectors double, so that twice as much is reserved.
-    fn need(&mut self, bytes: usize) -> io::Result<()> {
-        let Some(missing) = (bytes * 2)
-            .checked_sub(self.bytes)
-            .filter(|&missing| missing > 0)
-        else {
-            return Ok(());
-        };
-        let step = missing.next_multiple_of(RESERVE_BYTES);
-        let used = self.budget.0.fetch_add(step, Memory::Relaxed) + step;
-        self.bytes += step;
-        if used > MEMORY_BYTES_MAX {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Memory::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,6 +360,7 @@ mod tests {
             own_style: None,
             readme: true,
             view: View::from_query(Some(query.as_bytes()), false),
+            gzip: false,
             memory: Budget::default(),
         };
         request.read().expect("it can be read")
@@ -432,25 +450,12 @@ mod tests {
             own_style: None,
             readme: false,
             view: View::from_query(None, false),
+            gzip: false,
             memory: memory.clone(),
         };
         let mut listing = request.read().expect("it can be read");
         let mut page = Vec::new();
         listing.write(&mut page, usize::MAX);
-        assert!(memory.0.load(Memory::Relaxed) >= page.len());
-    }
-
-    #[test]
-    fn memory_is_bounded_over_all_listings_and_comes_back() {
-        let budget = Budget::default();
-        let mut one = Reservation::new(budget.clone());
-        assert!(one.need(MEMORY_BYTES_MAX / 4).is_ok());
-        let mut other = Reservation::new(budget.clone());
-        assert!(other.need(MEMORY_BYTES_MAX / 3).is_err());
-        drop(other);
-        let mut third = Reservation::new(budget.clone());
-        assert!(third.need(1).is_ok());
-        drop((one, third));
-        assert_eq!(budget.0.load(Memory::Relaxed), 0);
+        assert!(memory.used() >= page.len());
     }
 }

@@ -6,6 +6,8 @@ pub(crate) struct View {
     pub(crate) format: Format,
     pub(crate) key: SortKey,
     pub(crate) descending: bool,
+    /// Whether the query says what entries are sorted by.
+    is_chosen: bool,
 }
 
 /// The media type of a listing.
@@ -13,6 +15,14 @@ pub(crate) struct View {
 pub(crate) enum Format {
     Html,
     Json,
+}
+
+/// The form of a listing on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListingForm {
+    pub(crate) format: Format,
+    /// Whether it is in the content coding gzip.
+    pub(crate) is_gzip: bool,
 }
 
 /// What entries are sorted by. Directories always come first.
@@ -41,6 +51,21 @@ impl View {
                 _ => SortKey::Name,
             },
             descending: value("order") == Some(b"desc"),
+            is_chosen: value("sort").is_some() || value("order").is_some(),
+        }
+    }
+
+    /// The query of links to other directories, escaped: the order is kept where it was chosen. Links of the
+    /// page without a query have none, so that programs that mirror a tree see each page once.
+    pub(crate) fn kept(&self) -> &'static str {
+        match (self.is_chosen, self.key, self.descending) {
+            (false, ..) => "",
+            (true, SortKey::Name, false) => "?sort=name&amp;order=asc",
+            (true, SortKey::Name, true) => "?sort=name&amp;order=desc",
+            (true, SortKey::Size, false) => "?sort=size&amp;order=asc",
+            (true, SortKey::Size, true) => "?sort=size&amp;order=desc",
+            (true, SortKey::Time, false) => "?sort=time&amp;order=asc",
+            (true, SortKey::Time, true) => "?sort=time&amp;order=desc",
         }
     }
 }

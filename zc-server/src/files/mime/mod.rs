@@ -101,6 +101,11 @@ pub(crate) fn extension(path: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// The media type of a path by the built-in tables alone: for what is no answer to a client.
+pub(crate) fn built_in(path: &[u8]) -> Option<&'static str> {
+    known(&name_of(path).to_ascii_lowercase())
+}
+
 fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
