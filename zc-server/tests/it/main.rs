@@ -48,6 +48,7 @@ mod network;
 mod options;
 mod own_pages;
 mod package_managers;
+mod pages;
 mod paths;
 mod precompressed;
 mod ranges;
