@@ -71,8 +71,8 @@ pub use certificates::{CertificateError, CertificateWarning};
 #[cfg(feature = "tls")]
 pub use cli::TlsArgs;
 pub use cli::{
-    AdminArgs, Args, AuthFile, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs,
-    CountOrOff, DoctorArgs, EtagArgs, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
+    AdminArgs, Args, CacheArgs, ClientArgs, ColdArgs, Command, CompletionsArgs, CountOrOff,
+    DoctorArgs, EtagArgs, FileOrOff, HealthcheckArgs, IoUring, LimitArgs, Listen, ListeningArgs,
     LoggingArgs, Precompressed, Proxied, Qr, RateArgs, RateOrOff, ServerOptions, ServingArgs,
     SiteArgs, Switch, TagStore,
 };

@@ -29,8 +29,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`], [`StartError::Certificate`] or
-    /// [`StartError::LogFile`]; the server then goes on as before.
+    /// [`StartError::Root`], [`StartError::Page`], [`StartError::AuthFile`], [`StartError::ListingStyle`],
+    /// [`StartError::Certificate`] or [`StartError::LogFile`]; the server then goes on as before.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         let answer = self.take_over(config);
         self.shared.process.note_reload(answer.is_ok());

@@ -40,6 +40,8 @@ pub enum StartError {
     },
     /// The file of `--auth-file` cannot be used.
     AuthFile(Box<dyn Error + Send + Sync>),
+    /// The file of `--listing-style` cannot be used.
+    ListingStyle(Box<dyn Error + Send + Sync>),
     /// The log file could not be opened.
     LogFile {
         /// Its path.
@@ -77,6 +79,7 @@ impl From<ContentError> for StartError {
         match error {
             ContentError::Root { path, error } => Self::Root { path, error },
             ContentError::AuthFile(error) => Self::AuthFile(Box::new(error)),
+            ContentError::Style(error) => Self::ListingStyle(Box::new(error)),
             ContentError::Page {
                 option,
                 path,
@@ -115,7 +118,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Inherited(error) => error.fmt(f),
-            Self::AuthFile(error) => error.fmt(f),
+            Self::AuthFile(error) | Self::ListingStyle(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Certificate(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -188,7 +191,7 @@ impl Error for StartError {
             #[cfg(feature = "tls")]
             Self::KernelTls(error) => Some(error),
             Self::Page { reason, .. } => Some(reason.as_ref()),
-            Self::AuthFile(error) => error.source(),
+            Self::AuthFile(error) | Self::ListingStyle(error) => error.source(),
             Self::Root { error, .. }
             | Self::LogFile { error, .. }
             | Self::Disk(error)

@@ -258,6 +258,11 @@ fn what_is_kept_is_answered_without_allocating() {
             "404",
             b"404 Not Found\n",
         ),
+        (
+            "GET /none HTTP/1.1\r\nHost: t\r\nAccept: */*\r\n\r\n",
+            "404",
+            b"404 Not Found\n",
+        ),
         ("HEAD /none HTTP/1.1\r\nHost: t\r\n\r\n", "404", b""),
     ];
     for receive_bytes in [None, Some(NARROW_BYTES)] {

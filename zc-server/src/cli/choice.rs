@@ -71,9 +71,9 @@ impl Listen {
     }
 }
 
-/// A file of users, or that there is none.
+/// A file, or that there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuthFile {
+pub enum FileOrOff {
     /// This one.
     At(PathBuf),
     /// None.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zc_http::Coding;
 
 use super::absolute::{absolute, absolute_address, absolute_bind};
-use super::choice::{AuthFile, IoUring, Listen, Precompressed, Switch};
+use super::choice::{FileOrOff, IoUring, Listen, Precompressed, Switch};
 use super::into_clients::clients_from;
 #[cfg(feature = "tls")]
 use super::into_tls::{self, KEY_LOG_VARIABLE};
@@ -220,9 +220,10 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
     Ok(Files {
         index: args.index.clone(),
         listing: args.listing == Switch::On,
+        listing_style: file_from(args.listing_style.as_ref())?,
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
-        auth_file: auth_file_from(args.auth_file.as_ref())?,
+        auth_file: file_from(args.auth_file.as_ref())?,
         cache_control: args.cache_control.clone(),
         limit_rates: rates.limit_rates.clone(),
         limit_rate_after_bytes: rates.limit_rate_after_bytes,
@@ -241,8 +242,8 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
     })
 }
 
-fn auth_file_from(file: Option<&AuthFile>) -> Result<Option<PathBuf>, ConfigError> {
-    let Some(AuthFile::At(path)) = file else {
+fn file_from(file: Option<&FileOrOff>) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(FileOrOff::At(path)) = file else {
         return Ok(None);
     };
     // The program leaves its directory before it reads the file.

@@ -38,7 +38,7 @@ use clap::{Parser, Subcommand};
 
 pub use admin::AdminArgs;
 pub use caching::CacheArgs;
-pub use choice::{AuthFile, IoUring, Listen, Precompressed, Qr, Switch};
+pub use choice::{FileOrOff, IoUring, Listen, Precompressed, Qr, Switch};
 pub use clients::{ClientArgs, Proxied};
 pub use cold::ColdArgs;
 pub use completions::CompletionsArgs;

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use zc_core::SendMethod;
 use zc_http::{Status, is_token};
 
-use super::choice::{AuthFile, Listen};
+use super::choice::{FileOrOff, Listen};
 use crate::config::files::{CacheControl, Charset, ErrorPage, Field, MediaType, PathGlob};
 use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
@@ -72,11 +72,20 @@ pub(crate) fn bind(text: &str) -> Result<Bind, String> {
 }
 
 /// Parses the path of a file of users, or `off`.
-pub(crate) fn auth_file(text: &str) -> Result<AuthFile, String> {
+pub(crate) fn auth_file(text: &str) -> Result<FileOrOff, String> {
+    file_or_off(text, "a file that htpasswd -B has written")
+}
+
+/// Parses the path of a style, or `off`.
+pub(crate) fn style_file(text: &str) -> Result<FileOrOff, String> {
+    file_or_off(text, "a file of CSS")
+}
+
+fn file_or_off(text: &str, kind: &str) -> Result<FileOrOff, String> {
     match text {
-        "" => Err("not a path; name a file that htpasswd -B has written, or off".to_owned()),
-        "off" => Ok(AuthFile::Off),
-        path => Ok(AuthFile::At(path.into())),
+        "" => Err(format!("not a path; name {kind}, or off")),
+        "off" => Ok(FileOrOff::Off),
+        path => Ok(FileOrOff::At(path.into())),
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use zc_core::SendMethod;
 
-use super::choice::{AuthFile, Precompressed, Switch};
+use super::choice::{FileOrOff, Precompressed, Switch};
 use super::parse;
 use crate::config::files::{
     CORS_REQUEST_FIELDS, CacheControl, Charset, EntityTags, ErrorPage, Field, MEDIA_TYPE_DEFAULT,
@@ -87,7 +87,7 @@ pub struct ServingArgs {
         hide_env_values = true,
         value_parser = parse::auth_file
     )]
-    pub auth_file: Option<AuthFile>,
+    pub auth_file: Option<FileOrOff>,
 
     /// Cache-Control of paths that match GLOB
     ///
@@ -255,6 +255,20 @@ pub struct ServingArgs {
         default_value = "on"
     )]
     pub listing: Switch,
+
+    /// Add a style to the pages of the server
+    ///
+    /// FILE is CSS, of at most 64 KiB. Listings and errors have it behind the style of the server. It may hold pictures
+    /// and fonts as data: URLs, and name those below the root. FILE is read again on SIGHUP. With off, which is for a
+    /// site in the configuration file, there is none.
+    #[arg(
+        long,
+        value_name = "FILE|off",
+        env = "ZC_LISTING_STYLE",
+        hide_env_values = true,
+        value_parser = parse::style_file
+    )]
+    pub listing_style: Option<FileOrOff>,
 
     /// How file content is sent
     #[arg(

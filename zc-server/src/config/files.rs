@@ -25,6 +25,8 @@ pub struct Files {
     pub index: Vec<String>,
     /// Whether a directory without an index is listed.
     pub listing: bool,
+    /// A file of CSS, an absolute path, that the pages of the server have as well.
+    pub listing_style: Option<PathBuf>,
     /// The page of a single-page application: sent for paths that do not exist, to clients that navigate, and
     /// to other clients for paths without an extension.
     pub spa: Option<PathBuf>,
@@ -70,6 +72,7 @@ impl Default for Files {
         Self {
             index: vec!["index.html".to_owned()],
             listing: true,
+            listing_style: None,
             spa: None,
             error_pages: Vec::new(),
             auth_file: None,

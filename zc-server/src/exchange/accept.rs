@@ -10,6 +10,7 @@ use crate::disk::{JobHandle, Role};
 use crate::observe::counters::Measured;
 use crate::observe::record::{Client, RequestRecord};
 use crate::rate::Intake;
+use crate::respond::error_body::Form;
 use crate::respond::failure::Failure;
 use crate::respond::reply::{Moment, Ready, Reply};
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response, ResponseEnd};
@@ -224,6 +225,7 @@ fn asked(request: &Request<'_>, sender: Sender, worker: &Worker) -> Asked {
         root: worker.content.root_of(request, worker.scheme),
         generation: worker.content.generation,
         method: request.method,
+        error_form: Some(Form::of(request)),
         is_not_https: false,
     }
 }

@@ -18,6 +18,7 @@ use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::RootPath;
 use crate::files::rules::Rules;
+use crate::html::{OwnStyle, StyleError};
 use crate::observe::diagnostics::Diagnostics;
 use crate::text::OneLine;
 
@@ -64,6 +65,8 @@ pub(crate) enum ContentError {
     },
     /// A file of users cannot be used.
     AuthFile(FileError),
+    /// A style cannot be used.
+    Style(StyleError),
 }
 
 /// Those of the server, but that what is not there is answered with nothing else.
@@ -117,8 +120,13 @@ impl Content {
             roots: paths,
             rules: (all.map(|(_, files)| files).cloned())
                 .chain(challenges.map(|_| rules_of_challenges(&config.files)))
-                .map(|files| Rules::new(&files, config.cache.ttl_ms, secure.hsts_seconds))
-                .collect(),
+                .map(|files| {
+                    let style = files.listing_style.as_deref().map(OwnStyle::read);
+                    let style = style.transpose().map_err(ContentError::Style)?;
+                    let ttl_ms = config.cache.ttl_ms;
+                    Ok(Rules::new(&files, style, ttl_ms, secure.hsts_seconds))
+                })
+                .collect::<Result<_, ContentError>>()?,
             // ROOT comes first.
             hosts: (1..)
                 .zip(&config.sites)

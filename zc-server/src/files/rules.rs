@@ -7,7 +7,7 @@ use zc_http::{Coding, Status};
 use crate::config::Scheme;
 use crate::config::files::{CacheControl, Cors, EntityTags, Field, Files, PathGlob, RateRule};
 use crate::files::mime::{self, Types};
-use crate::html;
+use crate::html::{self, OwnStyle};
 use crate::rate::RateLimit;
 
 /// The time to live of a sidecar's tag, while the file stays the same, as a multiple of that of the response
@@ -15,10 +15,10 @@ use crate::rate::RateLimit;
 const SIDECAR_TTLS: i128 = 8;
 
 /// Fields of responses whose body is the server's own, unless they are configured.
-fn own_fields() -> [(&'static str, String); 2] {
+fn own_fields(own_style: Option<&OwnStyle>) -> [(&'static str, String); 2] {
     [
         ("X-Content-Type-Options", "nosniff".to_owned()),
-        ("Content-Security-Policy", html::policy()),
+        ("Content-Security-Policy", html::policy(own_style)),
     ]
 }
 
@@ -27,6 +27,8 @@ fn own_fields() -> [(&'static str, String); 2] {
 pub(crate) struct Rules {
     pub(crate) index: Vec<String>,
     pub(crate) listing: bool,
+    /// The style of the operator for the pages of the server.
+    pub(crate) own_style: Option<OwnStyle>,
     pub(crate) spa: Option<Vec<u8>>,
     error_pages: Vec<(u16, Vec<u8>)>,
     cache_control: Vec<CacheControl>,
@@ -58,7 +60,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn new(files: &Files, ttl_ms: u64, hsts_seconds: Option<u64>) -> Self {
+    pub(crate) fn new(
+        files: &Files,
+        own_style: Option<OwnStyle>,
+        ttl_ms: u64,
+        hsts_seconds: Option<u64>,
+    ) -> Self {
         let is_server = |field: &Field| field.name.eq_ignore_ascii_case("server");
         let is_set = |name: &str| {
             let is_name = |field: &Field| field.name.eq_ignore_ascii_case(name);
@@ -70,7 +77,9 @@ impl Rules {
         if !files.fields.iter().any(is_server) {
             lines.extend_from_slice(b"Server: zc\r\n");
         }
-        let own_fields = own_fields().into_iter().filter(|(name, _)| !is_set(name));
+        let own_fields = own_fields(own_style.as_ref())
+            .into_iter()
+            .filter(|(name, _)| !is_set(name));
         let own_lines =
             own_fields.flat_map(|(name, value)| format!("{name}: {value}\r\n").into_bytes());
         let (mut file_lines, mut codings) = (Vec::new(), Vec::new());
@@ -92,6 +101,7 @@ impl Rules {
             limit_of_others: rates.find(|rule| rule.glob.is_none()).and_then(limit),
             index: files.index.clone(),
             listing: files.listing,
+            own_style,
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),
@@ -210,7 +220,7 @@ mod tests {
                 fields: fields.collect(),
                 ..Files::default()
             };
-            String::from_utf8(Rules::new(&files, 0, None).own_lines).expect("ASCII")
+            String::from_utf8(Rules::new(&files, None, 0, None).own_lines).expect("ASCII")
         };
         let names = |lines: String| -> Vec<String> {
             let names = lines.lines().filter_map(|line| line.split_once(": "));

@@ -1,9 +1,13 @@
 //! The pages that the server writes itself: their head, their styles and scripts, and the policy by which a
 //! browser applies and runs nothing else. Listings, players and errors look alike by it.
 
+mod own_style;
+
 use std::io::Write;
 
 use sha2::{Digest, Sha256};
+
+pub(crate) use own_style::{OwnStyle, StyleError};
 
 /// The icons of all pages, to be referred to by `<use href="#…">`.
 pub(crate) const ICONS: &str = include_str!("icons.svg");
@@ -11,12 +15,14 @@ pub(crate) const ICONS: &str = include_str!("icons.svg");
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
+/// The style of errors.
+pub(crate) const ERROR: &str = include_str!("error.css");
 
 /// The script of listings: times in the reader's zone, the filter, and keys.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 2] = [BASE, LISTING];
+const STYLES: [&str; 3] = [BASE, LISTING, ERROR];
 const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
 
 /// A reference to an icon of [`ICONS`].
@@ -37,14 +43,21 @@ pub(crate) use icon;
 pub(crate) const START_BYTES_MAX: usize = 512;
 
 /// The value of `Content-Security-Policy` for every page. Styles and scripts are named by their hashes
-/// ([CSP 3 §2.3.1](https://www.w3.org/TR/CSP3/#grammardef-hash-source)), and nothing is loaded from elsewhere.
-pub(crate) fn policy() -> String {
+/// ([CSP 3 §2.3.1](https://www.w3.org/TR/CSP3/#grammardef-hash-source)), and nothing is loaded from elsewhere. With a
+/// style of the operator, pictures and fonts may stand in it.
+pub(crate) fn policy(own_style: Option<&OwnStyle>) -> String {
     let sources =
         |texts: &[&str]| -> String { texts.iter().map(|text| hash_source(text)).collect() };
+    let own = own_style.map(|style| hash_source(style.text()));
+    let (pictures, fonts) = match own_style {
+        Some(_) => (" data:", "; font-src 'self' data:"),
+        None => ("", ""),
+    };
     format!(
-        "default-src 'none'; style-src{}; script-src{}; img-src 'self'; media-src 'self'; form-action 'self'; \
-         base-uri 'none'",
+        "default-src 'none'; style-src{}{}; script-src{}; img-src 'self'{pictures}{fonts}; media-src 'self'; \
+         form-action 'self'; base-uri 'none'",
         sources(&STYLES),
+        own.unwrap_or_default(),
         sources(&SCRIPTS)
     )
 }
@@ -70,8 +83,9 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Writes what precedes the content of a page, down to `<body>`. The title is escaped here.
-pub(crate) fn start(out: &mut Vec<u8>, title: &str, styles: &[&str]) {
+/// Writes what precedes the content of a page, down to `<body>`. The title is escaped here. The style of the
+/// operator comes last.
+pub(crate) fn start(out: &mut Vec<u8>, title: &str, styles: &[&str], own_style: Option<&OwnStyle>) {
     put(
         out,
         format_args!(
@@ -81,7 +95,8 @@ pub(crate) fn start(out: &mut Vec<u8>, title: &str, styles: &[&str]) {
             html_escape::encode_safe(title)
         ),
     );
-    for style in styles {
+    let own_style = own_style.map(OwnStyle::text);
+    for style in styles.iter().copied().chain(own_style) {
         put(out, format_args!("<style>{style}</style>\n"));
     }
     out.extend_from_slice(b"</head>\n<body>\n");
@@ -133,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_policy_allows_each_style_and_script_by_its_hash_and_nothing_inline() {
-        let policy = policy();
+        let policy = policy(None);
         for text in STYLES.iter().chain(&SCRIPTS) {
             assert!(policy.contains(&hash_source(text)));
         }

@@ -1,4 +1,4 @@
-//! What SIGHUP has read again: the configuration file, or the users and certificates where there is none. The log file is
+//! What SIGHUP has read again: the configuration file, or users, style and certificates where there is none. The log file is
 //! opened again in any case.
 
 use std::env;
@@ -30,7 +30,9 @@ impl Reloader {
     /// To be made before the program leaves its directory.
     pub(crate) fn new(args: &Args, stderr: Stderr, manager: Arc<Manager>) -> Self {
         Self {
-            has_file: args.config.is_some() || args.serving.auth_file.is_some(),
+            has_file: args.config.is_some()
+                || args.serving.auth_file.is_some()
+                || args.serving.listing_style.is_some(),
             started_in: env::current_dir().ok(),
             stderr,
             manager,

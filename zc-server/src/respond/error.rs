@@ -46,6 +46,8 @@ pub(crate) fn refuse(status: Status, asked: Asked, parts: ResponderParts<'_>) ->
         lines: rules.lines(moment.scheme),
         scheme: moment.scheme,
         own_lines: &rules.own_lines,
+        own_style: rules.own_style.as_ref(),
+        error_form: asked.error_form,
         grant: Grant::NONE,
         disposition: None,
         has_routes: rules.spa.is_some(),
@@ -142,7 +144,10 @@ impl Responder<'_, '_> {
             return self.error(problem);
         }
         let builder = self.plain_builder();
-        Responded::Reply(builder.reply(&plan, self.buffers))
+        Responded::Reply(match plan {
+            Plan::UnknownMethod => builder.reply_error(self.request, &plan, self.buffers),
+            _ => builder.reply(&plan, self.buffers),
+        })
     }
 
     /// Answers an error: with the page that the site has for it, or with a line of text.
@@ -202,6 +207,7 @@ impl Responder<'_, '_> {
 
     pub(super) fn plain_error(self, problem: impl Into<Problem>) -> Responded {
         let builder = self.plain_builder();
-        Responded::Reply(builder.reply(&problem.into().message(), self.buffers))
+        let plan = problem.into().message();
+        Responded::Reply(builder.reply_error(self.request, &plan, self.buffers))
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 pub(crate) mod cache;
 mod error;
+pub(crate) mod error_body;
 pub(crate) mod failure;
 mod pending;
 pub(crate) mod plan;
@@ -110,7 +111,7 @@ pub(crate) fn respond(
         // A site's place is one of the list.
         let builder = builder(request, services, rules, moment, rules.method, None);
         let plan = Plan::Message(Status::InternalServerError);
-        return Responded::Reply(builder.reply(&plan, buffers));
+        return Responded::Reply(builder.reply_error(request, &plan, buffers));
     };
     let told = pending.as_mut().map(|pending| {
         let asked_ms = pending.asked_ms.unwrap_or(moment.now_ms);
@@ -239,6 +240,7 @@ impl<'a> Responder<'a, '_> {
                     path: path.to_vec(),
                     depth: plan::depth(self.request.target.path().unwrap_or_default()),
                     hidden: rules.hidden,
+                    own_style: rules.own_style.clone(),
                     view,
                     gzip: plan::listing_form(self.request, view.format).is_gzip,
                     memory: self.services.listings.clone(),
@@ -415,6 +417,8 @@ fn builder<'a>(
             lines: rules.lines(moment.scheme),
             scheme: moment.scheme,
             own_lines: &rules.own_lines,
+            own_style: rules.own_style.as_ref(),
+            error_form: None,
             grant: plan::grant(cors, request.headers.get("origin")),
             disposition,
             has_routes: rules.spa.is_some(),

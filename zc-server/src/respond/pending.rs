@@ -13,6 +13,7 @@ use crate::files::mounts::{KEY_OF_TABLE, Mounts};
 use crate::files::open_file::OpenMode;
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
+use crate::respond::error_body::Form;
 use crate::respond::response::Asked;
 
 /// What a thread is to look up.
@@ -169,6 +170,7 @@ impl Responder<'_, '_> {
             generation: self.content.generation,
             sender: self.moment.sender,
             method: self.request.method,
+            error_form: Some(Form::of(self.request)),
         };
         if let CurrentRoot::Open(root) = self.root {
             pending.root = PendingRoot::Own(Arc::clone(root));

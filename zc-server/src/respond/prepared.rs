@@ -76,6 +76,8 @@ fn head(plan: &Plan<'_>, rules: &Rules, now: HttpTime, bytes: &mut Vec<u8>) -> u
         lines: rules.lines(Scheme::Https),
         scheme: Scheme::Https,
         own_lines: &rules.own_lines,
+        own_style: rules.own_style.as_ref(),
+        error_form: None,
         grant: plan::grant(rules.cors.as_ref(), None),
         disposition: None,
         has_routes: rules.spa.is_some(),

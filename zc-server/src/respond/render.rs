@@ -10,6 +10,8 @@ use crate::clients::RequestId;
 use crate::config::Scheme;
 use crate::files::listing::{Format, ListingForm};
 use crate::files::representation::Representation;
+use crate::html::OwnStyle;
+use crate::respond::error_body::{self, Form};
 use crate::respond::plan::{Grant, Plan};
 
 /// The methods that are answered with more than an error.
@@ -40,6 +42,10 @@ pub(crate) struct Framing<'a> {
     pub(crate) lines: &'a [u8],
     /// Fields of responses whose body is the server's own, as lines.
     pub(crate) own_lines: &'a [u8],
+    /// The style of the operator, for the page of an error.
+    pub(crate) own_style: Option<&'a OwnStyle>,
+    /// The form of an error without a page of its own; `None` where no request says that.
+    pub(crate) error_form: Option<Form>,
     pub(crate) grant: Grant<'a>,
     /// The value of `Content-Disposition`, where the client asks for a download.
     pub(crate) disposition: Option<&'a str>,
@@ -124,19 +130,19 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
         }
         Plan::Unsatisfiable { length } => {
             let head = head.content_range_unsatisfied(*length);
-            text(head, status, framing).append(out)
+            error(head, status, "", framing).append(out)
         }
         Plan::Redirect { location, .. } => {
             let head = head.field("Location", location);
-            text(head, status, framing).append(out)
+            text(head, status, "", framing).append(out)
         }
         Plan::Message(status) => {
             let head = status_fields(head, *status);
-            text(head, *status, framing).append(out)
+            error(head, *status, "", framing).append(out)
         }
         #[cfg(feature = "tls")]
-        Plan::NotHttps => text_and_more(head, status, NOT_HTTPS, framing).append(out),
-        Plan::UnknownMethod => text_and_more(head, status, UNKNOWN_METHOD, framing).append(out),
+        Plan::NotHttps => text(head, status, NOT_HTTPS, framing).append(out),
+        Plan::UnknownMethod => error(head, status, UNKNOWN_METHOD, framing).append(out),
     }
 }
 
@@ -231,10 +237,14 @@ fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
         | Plan::Parts(file, _)
         | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
         // Another client might accept what is there.
-        _ if problem == Some(Status::NotAcceptable) => (true, false),
+        _ if problem == Some(Status::NotAcceptable) => (true, framing.error_form.is_some()),
         Plan::Listing(_) => (true, true),
         // One that navigates is sent a page.
-        _ if problem == Some(Status::NotFound) => (false, framing.has_routes),
+        Plan::Page(..) if problem == Some(Status::NotFound) => (false, framing.has_routes),
+        // It has several forms.
+        Plan::Message(_) | Plan::Unsatisfiable { .. } | Plan::UnknownMethod => {
+            (false, framing.error_form.is_some())
+        }
         _ => (false, false),
     };
     match (by_coding, by_type, framing.grant.varies) {
@@ -315,30 +325,53 @@ const NOT_HTTPS: &str = "HTTP was sent to an HTTPS port; use https:// in the URL
 /// What a query that names no method is answered with, below the status.
 const UNKNOWN_METHOD: &str = "unknown method; use auto, sendfile, splice, copy or io\n";
 
-/// A line of text that says the status, and more of it if there is; announced by its head, absent in an answer
-/// to HEAD.
-struct Text(Option<(Status, &'static str)>);
-
-fn text(head: Head<'_>, status: Status, framing: Framing<'_>) -> Text {
-    text_and_more(head, status, "", framing)
+/// A body that is announced by its head, and absent in an answer to HEAD.
+enum Message {
+    Nothing,
+    /// A line of text that says the status, and more of it if there is.
+    Text(Status, &'static str),
+    Bytes(Vec<u8>),
 }
 
-fn text_and_more(head: Head<'_>, status: Status, more: &'static str, framing: Framing<'_>) -> Text {
+/// The body of an error, in the form that the client asks for.
+fn error(head: Head<'_>, status: Status, more: &'static str, framing: Framing<'_>) -> Message {
+    let form = framing.error_form.unwrap_or(Form::Text);
+    let Some(body) = error_body::of(form, status, more, framing.own_style) else {
+        return text(head, status, more, framing);
+    };
+    head.field("Content-Type", body.content_type.as_bytes())
+        .lines(framing.own_lines)
+        .number("Content-Length", body.bytes.len() as u64)
+        .finish();
+    match framing.method {
+        Method::Head => Message::Nothing,
+        _ => Message::Bytes(body.bytes),
+    }
+}
+
+fn text(head: Head<'_>, status: Status, more: &'static str, framing: Framing<'_>) -> Message {
     // All codes have three digits.
     let length = "200 \n".len() + status.reason().len() + more.len();
     head.field("Content-Type", b"text/plain; charset=utf-8")
         .lines(framing.own_lines)
         .number("Content-Length", length as u64)
         .finish();
-    Text((framing.method != Method::Head).then_some((status, more)))
+    match framing.method {
+        Method::Head => Message::Nothing,
+        _ => Message::Text(status, more),
+    }
 }
 
-impl Text {
+impl Message {
     fn append(self, out: &mut Vec<u8>) -> Rendered {
         let rendered = only_head(out, Rest::Nothing);
-        if let Self(Some((status, more))) = self {
-            // A buffer that grows takes all.
-            let _ = write!(out, "{status}\n{more}");
+        match self {
+            Self::Nothing => {}
+            Self::Text(status, more) => {
+                // A buffer that grows takes all.
+                let _ = write!(out, "{status}\n{more}");
+            }
+            Self::Bytes(bytes) => out.extend_from_slice(&bytes),
         }
         rendered
     }

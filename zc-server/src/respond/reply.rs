@@ -17,6 +17,7 @@ use crate::files::open_file::FileHandle;
 use crate::files::rules::Rules;
 use crate::rate::RateLimit;
 use crate::respond::cache::{CachedFile, Hot, Id};
+use crate::respond::error_body::Form;
 use crate::respond::plan::{self, Plan, Problem};
 use crate::respond::prepared::{DATE_BYTES, Prepared, append_range, is_ordinary, not_modified};
 use crate::respond::render::{Framing, Rendered, Rest, render};
@@ -156,6 +157,21 @@ impl ReplyBuilder<'_> {
         self.write_head(plan, buffers).ready(false, buffers)
     }
 
+    /// The reply that says what is wrong, in the form that the client asks for.
+    pub(crate) fn reply_error(
+        &self,
+        request: &Request<'_>,
+        plan: &Plan<'_>,
+        buffers: &mut Buffers,
+    ) -> Reply {
+        let framing = Framing {
+            error_form: Some(Form::of(request)),
+            ..self.framing
+        };
+        self.write_head_by(framing, plan, buffers)
+            .ready(false, buffers)
+    }
+
     /// The reply that sends `file`, or a part of it, or says that the client has it. `id` is its
     /// entry in the cache.
     pub(crate) fn reply_file(
@@ -181,6 +197,7 @@ impl ReplyBuilder<'_> {
                 }
             }
             (Plan::NotModified(_), Some(id)) => self.not_modified(file, id, plan.status()),
+            _ if Problem::of(&plan).is_some() => self.reply_error(request, &plan, buffers),
             _ => {
                 let head = self.write_head(&plan, buffers);
                 self.send(head, file, buffers)
@@ -242,6 +259,15 @@ impl ReplyBuilder<'_> {
     }
 
     fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+        self.write_head_by(self.framing, plan, buffers)
+    }
+
+    fn write_head_by(
+        &self,
+        framing: Framing<'_>,
+        plan: &Plan<'_>,
+        buffers: &mut Buffers,
+    ) -> HeadWritten {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
             Plan::Page(_, file) => file.limit,
@@ -252,7 +278,7 @@ impl ReplyBuilder<'_> {
             limit,
             status: plan.status(),
             start: buffers.output.len(),
-            rendered: render(plan, self.framing, &mut buffers.output),
+            rendered: render(plan, framing, &mut buffers.output),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::disk::Key;
 use crate::observe::counters::Measured;
 use crate::observe::record::RequestRecord;
 use crate::rate::{Intake, RateLimit};
+use crate::respond::error_body::Form;
 use crate::respond::reply::Stream;
 
 /// The number of an exchange among those of its worker. What a thread or the kernel has to tell is
@@ -23,6 +24,8 @@ pub(crate) struct Asked {
     pub(crate) generation: u64,
     pub(crate) method: Method,
     pub(crate) sender: Sender,
+    /// The form of its body; `None` where no request says that, and the body is a line of text.
+    pub(crate) error_form: Option<Form>,
     /// Whether HTTP came where HTTPS is spoken.
     pub(crate) is_not_https: bool,
 }
@@ -35,6 +38,7 @@ impl Default for Asked {
             generation: 0,
             method: Method::Get,
             sender: Sender::default(),
+            error_form: None,
             is_not_https: false,
         }
     }

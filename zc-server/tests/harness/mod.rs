@@ -24,6 +24,7 @@ pub(crate) mod load;
 pub(crate) mod mounts;
 pub(crate) mod multipart;
 pub(crate) mod nginx;
+pub(crate) mod own_page;
 pub(crate) mod reserved;
 pub(crate) mod segments;
 pub(crate) mod tls;

@@ -22,6 +22,7 @@ use nix::sys::stat::{SFlag, fstatat};
 use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
+use crate::html::OwnStyle;
 pub(crate) use budget::Budget;
 use budget::Reservation;
 use gzip::Gzip;
@@ -48,6 +49,7 @@ pub(crate) struct ListingRequest {
     /// How many directories below the root the URL of the page is, as the client sees it.
     pub(crate) depth: usize,
     pub(crate) hidden: bool,
+    pub(crate) own_style: Option<OwnStyle>,
     pub(crate) view: View,
     /// Whether the page is compressed.
     pub(crate) gzip: bool,
@@ -60,6 +62,7 @@ pub(crate) struct Listing {
     path: Vec<u8>,
     depth: usize,
     view: View,
+    own_style: Option<OwnStyle>,
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
@@ -111,6 +114,7 @@ impl ListingRequest {
             path: self.path.clone(),
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
             totals: Totals::default(),
@@ -119,7 +123,8 @@ impl ListingRequest {
             _memory: Reservation::new(self.memory.clone()),
         };
         let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth) + gzip_bytes;
+        let head_bytes =
+            page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref()) + gzip_bytes;
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -240,6 +245,7 @@ impl Listing {
             path: &self.path,
             depth: self.depth,
             view: self.view,
+            own_style: self.own_style.as_ref(),
         };
         let is_json = self.view.format == Format::Json;
         let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
@@ -314,6 +320,7 @@ mod tests {
             path: Vec::new(),
             depth: 0,
             hidden,
+            own_style: None,
             view: View::from_query(Some(query.as_bytes()), false),
             gzip: false,
             memory: Budget::default(),
@@ -402,6 +409,7 @@ mod tests {
             path: b"a/".repeat(1000),
             depth: 1000,
             hidden: false,
+            own_style: None,
             view: View::from_query(None, false),
             gzip: false,
             memory: memory.clone(),

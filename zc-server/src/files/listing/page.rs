@@ -8,7 +8,7 @@ use super::kind::Kind;
 use super::totals::{Totals, size};
 use super::view::{SortKey, View};
 use crate::files::percent::SEGMENT;
-use crate::html::{self, icon, put, shown};
+use crate::html::{self, OwnStyle, icon, put, shown};
 
 /// The links of the breadcrumb: to as many directories below the root, and to as many at the end of the path. A
 /// link has 3 bytes for each directory that it leads up, so that links to all of 2,000 directories would have 6
@@ -24,23 +24,25 @@ pub(super) struct Place<'a> {
     /// How many segments the path of the request has.
     pub(super) depth: usize,
     pub(super) view: View,
+    pub(super) own_style: Option<&'a OwnStyle>,
 }
 
 /// The most bytes that [`start`] writes.
-pub(super) fn head_bytes_max(path: &[u8], depth: usize) -> usize {
+pub(super) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnStyle>) -> usize {
     // A byte becomes 6 where it is escaped (`&#x27;`), in the title and in the breadcrumb.
     let names = 2 * 6 * path.len();
     let segments = path.split(|&byte| byte == b'/').count();
     let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
     let constant = html::BASE.len() + html::LISTING.len() + html::ICONS.len();
-    constant + html::START_BYTES_MAX + 2048 + names + ups + 128 * (LINKS_FIRST + LINKS_LAST)
+    let own = own_style.map_or(0, |style| style.text().len());
+    constant + own + html::START_BYTES_MAX + 2048 + names + ups + 128 * (LINKS_FIRST + LINKS_LAST)
 }
 
 /// Writes what precedes the entries.
 pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
     let slash = if place.path.is_empty() { "" } else { "/" };
     let title = format!("Index of /{}{slash}", shown(place.path));
-    html::start(out, &title, &[html::BASE, html::LISTING]);
+    html::start(out, &title, &[html::BASE, html::LISTING], place.own_style);
     out.extend_from_slice(html::ICONS.as_bytes());
     out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
     breadcrumbs(out, place);
@@ -84,7 +86,9 @@ pub(super) fn end(out: &mut Vec<u8>, totals: &Totals) {
 /// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so
 /// that they work behind a proxy that serves the root under a prefix.
 fn breadcrumbs(out: &mut Vec<u8>, place: Place<'_>) {
-    let Place { path, depth, view } = place;
+    let Place {
+        path, depth, view, ..
+    } = place;
     let kept = view.kept();
     let segments: Vec<_> = match path {
         [] => Vec::new(),
@@ -203,7 +207,12 @@ mod tests {
 
     fn head(path: &[u8], depth: usize, query: &str) -> String {
         let view = view(query);
-        let place = Place { path, depth, view };
+        let place = Place {
+            path,
+            depth,
+            view,
+            own_style: None,
+        };
         written(|out| start(out, place, &Totals::default()))
     }
 
@@ -249,7 +258,7 @@ mod tests {
             let path = names.join("/");
             let page = head(path.as_bytes(), depth, "sort=name");
             assert!(
-                page.len() <= head_bytes_max(path.as_bytes(), depth),
+                page.len() <= head_bytes_max(path.as_bytes(), depth, None),
                 "{depth}"
             );
             assert!(page.len() < 200_000, "{depth}: {} bytes", page.len());

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::harness::bounded::run_to_end;
+use crate::harness::own_page::base64;
 use crate::harness::{Client, Response, Server, binary, temp_root};
 
 const CHALLENGE: &str = "Basic realm=\"zc\", charset=\"UTF-8\"";
@@ -55,17 +56,7 @@ fn start(users: &Users, files: &[(&str, &[u8])], options: &[&str]) -> Server {
 
 /// The field for a name and a password.
 fn basic(credentials: &str) -> String {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in credentials.as_bytes().chunks(3) {
-        let whole = [three, &[0; 2]].concat();
-        let bits = whole[..3]
-            .iter()
-            .fold(0, |bits, &byte| bits << 8 | usize::from(byte));
-        let digits = [18, 12, 6, 0].map(|shift| char::from(alphabet[bits >> shift & 63]));
-        text.extend(&digits[..=three.len()]);
-        text.extend(std::iter::repeat_n('=', 3 - three.len()));
-    }
+    let text = base64(credentials.as_bytes());
     format!("Authorization: Basic {text}\r\n")
 }
 
