@@ -22,22 +22,20 @@ const CRASHED: i32 = 75;
 /// Options of Chromium that playwright-core gives itself.
 const OF_PLAYWRIGHT: [&str; 2] = ["--headless", "--user-data-dir=profile"];
 
-/// The scripts, and what they have in common.
-const SCRIPTS: [(&str, &str); 5] = [
-    ("browser.mjs", include_str!("browser.mjs")),
-    ("every_page.mjs", include_str!("every_page.mjs")),
-    ("links.mjs", include_str!("links.mjs")),
-    ("reading.mjs", include_str!("reading.mjs")),
-    ("sorting.mjs", include_str!("sorting.mjs")),
-];
+/// Where the scripts are.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/pages");
 
 /// A home with the scripts and the packages; `None` where something for it is not installed.
 fn home(more: &[&str]) -> Option<Home> {
     let home = Home::for_clients(&[&["chromium", "node", "npm"], more].concat())?;
     let packages = packages::installed()?;
     std::os::unix::fs::symlink(packages, home.path("node_modules")).expect("a link");
-    for (name, text) in SCRIPTS {
-        home.write(name, text.as_bytes());
+    for entry in std::fs::read_dir(SCRIPTS).expect("the scripts") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|it| it == "mjs") {
+            let name = path.file_name().expect("a name");
+            std::fs::copy(&path, home.path("").join(name)).expect("a script");
+        }
     }
     Some(home)
 }
@@ -65,16 +63,18 @@ fn check(home: &Home, script: &str, server: &Server, mut told: Value) {
     said(&output.expect("it crashes each time"), script);
 }
 
+/// So many directories that the path of the page leaves some out.
+const DEEP: &str = "/deep/2/3/4/5/a-directory-with-a-longer-name/7/8/9/10/11/12/13/";
+
 /// The pages that have to be good on every screen, with the status of each: a new one is a line.
-const EVERY_PAGE: [(&str, u16); 5] = [
+const EVERY_PAGE: [(&str, u16); 7] = [
     ("/", 200),
     ("/sorted/?sort=time&order=desc", 200),
     ("/empty/", 200),
-    (
-        "/deep/2/3/4/5/a-directory-with-a-longer-name/7/8/9/10/11/12/13/",
-        200,
-    ),
+    (DEEP, 200),
     (HOSTILE, 200),
+    ("/none", 404),
+    ("/sorted/none.txt", 404),
 ];
 
 #[test]
@@ -85,11 +85,8 @@ fn every_page_fits_every_screen_and_axe_finds_no_fault() {
     let server = Server::start(&[]);
     make_hostile(&server);
     make_sorted(&server);
-    for (path, _) in EVERY_PAGE {
-        let path = path.split('?').next().expect("a path");
-        if path.ends_with('/') && path != HOSTILE {
-            std::fs::create_dir_all(server.path(&path[1..])).expect("a directory");
-        }
+    for directory in ["empty", DEEP.trim_matches('/')] {
+        std::fs::create_dir_all(server.path(directory)).expect("a directory");
     }
     let pages = EVERY_PAGE.map(|(path, status)| json!({"path": path, "status": status}));
     check(&home, "every_page.mjs", &server, json!({ "pages": pages }));
@@ -126,4 +123,14 @@ fn a_listing_has_times_of_the_reader_a_filter_and_keys() {
     let server = Server::start(&[]);
     make_read(&server);
     check(&home, "reading.mjs", &server, json!({}));
+}
+
+#[test]
+fn the_page_of_an_error_leads_back() {
+    let Some(home) = home(&[]) else {
+        return;
+    };
+    let server = Server::start(&[]);
+    make_sorted(&server);
+    check(&home, "errors.mjs", &server, json!({}));
 }
