@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use clap::Parser;
 
-use crate::artifacts;
+use crate::artifacts::{self, BUILD_AS_TESTED};
 use crate::bench::peers::find_program;
 use crate::pictures::IMAGES;
 use browser::{Browser, unless_crashed};
@@ -87,22 +87,24 @@ const fn shot(name: &'static str, page: Page, is_dark: bool, (width, height): (u
     }
 }
 
+/// The widest that a page of the book shows is 800 pixels; from 641 on a listing has columns.
 const SHOTS: [Shot; 8] = [
-    shot("listing-light.png", Page::Listing, false, (640, 456)),
-    shot("listing-dark.png", Page::Listing, true, (640, 456)),
-    shot("listing-390.png", Page::Listing, false, (390, 456)),
+    shot("listing-light.png", Page::Listing, false, (800, 504)),
+    shot("listing-dark.png", Page::Listing, true, (800, 504)),
+    shot("listing-390.png", Page::Listing, false, (390, 504)),
     shot("gallery-light.png", Page::Gallery, false, (800, 560)),
     shot("gallery-dark.png", Page::Gallery, true, (800, 560)),
-    shot("player-light.png", Page::Player, false, (800, 560)),
-    shot("player-dark.png", Page::Player, true, (800, 560)),
-    shot("error-light.png", Page::Error, false, (640, 320)),
+    shot("player-light.png", Page::Player, false, (800, 640)),
+    shot("player-dark.png", Page::Player, true, (800, 640)),
+    shot("error-light.png", Page::Error, false, (640, 280)),
 ];
 
 /// Takes all pictures, or measures.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let name = "cargo xtask screenshots".to_owned();
     let options = Options::parse_from(std::iter::once(&name).chain(arguments));
-    let mut build = crate::cargo_command(&["build", "--package", "zc-server"], &[]);
+    let server = ["--bin", "zc-server"];
+    let mut build = crate::cargo_command(&[&BUILD_AS_TESTED[..], &server].concat(), &[]);
     build.current_dir(artifacts::root());
     let programs = artifacts::build(build)?;
     let program = programs.get("zc-server");
@@ -153,7 +155,7 @@ impl Shot {
         let Self { width, height, .. } = self;
         let url = server.url(&self.page.path());
         let page = format!(
-            "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\">\
+            "<!DOCTYPE html><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
              <body style=\"margin:0\"><iframe src=\"{url}\" \
              style=\"border:0;width:{width}px;height:{height}px\"></iframe>"
         );
