@@ -25,6 +25,8 @@ pub struct Files {
     pub index: Vec<String>,
     /// Whether a directory without an index is listed.
     pub listing: bool,
+    /// Whether `?archive=tar` of a directory that may be listed is answered with all that is in it, as one file.
+    pub archive: bool,
     /// A file of CSS, an absolute path, that the pages of the server have as well.
     pub listing_style: Option<PathBuf>,
     /// The page of a single-page application: sent for paths that do not exist, to clients that navigate, and
@@ -72,6 +74,7 @@ impl Default for Files {
         Self {
             index: vec!["index.html".to_owned()],
             listing: true,
+            archive: false,
             listing_style: None,
             spa: None,
             error_pages: Vec::new(),

@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows requests in progress, responses or connections.
 
+pub(crate) mod archive;
+pub(crate) mod budget;
 pub(crate) mod content;
 pub(crate) mod declared;
 pub(crate) mod facts;

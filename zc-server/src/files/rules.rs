@@ -27,6 +27,8 @@ fn own_fields(own_style: Option<&OwnStyle>) -> [(&'static str, String); 2] {
 pub(crate) struct Rules {
     pub(crate) index: Vec<String>,
     pub(crate) listing: bool,
+    /// Whether a directory can be asked for as one file.
+    pub(crate) archive: bool,
     /// The style of the operator for the pages of the server.
     pub(crate) own_style: Option<OwnStyle>,
     pub(crate) spa: Option<Vec<u8>>,
@@ -101,6 +103,7 @@ impl Rules {
             limit_of_others: rates.find(|rule| rule.glob.is_none()).and_then(limit),
             index: files.index.clone(),
             listing: files.listing,
+            archive: files.archive,
             own_style,
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),

@@ -171,7 +171,7 @@ impl Responder<'_, '_> {
         match self.resolve(key, told, || error_page(root, path, open_mode)) {
             Resolved::WouldBlock => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
-                self.ask(key, move || {
+                self.ask(key, move |_| {
                     LookUpAnswer::Page(error_page(&root, &path, OpenMode::MayBlock))
                 })
             }

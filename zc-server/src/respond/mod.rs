@@ -1,6 +1,7 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 mod admission;
+mod archive;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod error_body;
@@ -71,6 +72,7 @@ pub(crate) struct ResponderParts<'a> {
 struct RequestTarget {
     method: zc_core::SendMethod,
     is_directory: bool,
+    is_archive: bool,
 }
 
 /// What stands at a path, and whether the cache has it.
@@ -182,7 +184,11 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
+        if let Some(archive) = self.told_archive() {
+            return self.archive(archive, path);
+        }
         match examine(self.request, self.rules, path) {
+            Ok(asked) if asked.is_archive => self.archive_or_resource(&asked, path),
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
         }
@@ -245,7 +251,7 @@ impl<'a> Responder<'a, '_> {
                     gzip: plan::listing_form(self.request, view.format).is_gzip,
                     memory: self.services.listings.clone(),
                 };
-                self.ask(root.key_of(path), move || {
+                self.ask(root.key_of(path), move |_| {
                     LookUpAnswer::Listing(list.read().map(Box::new))
                 })
             }
@@ -450,9 +456,11 @@ fn examine(
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
+    let is_directory = path.is_directory || path.bytes.is_empty();
     Ok(RequestTarget {
         method,
-        is_directory: path.is_directory || path.bytes.is_empty(),
+        is_directory,
+        is_archive: is_directory && rules.archive && plan::wants_archive(query),
     })
 }
 

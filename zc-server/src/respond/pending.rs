@@ -5,7 +5,8 @@ use std::{fmt, io};
 
 use super::{Responded, Responder};
 use crate::auth::Verdict;
-use crate::disk::Key;
+use crate::disk::{CancelToken, Key};
+use crate::files::archive::{Archive, ArchiveError};
 use crate::files::content::Content;
 use crate::files::listing::Listing;
 use crate::files::lookup::{Found, Query, look_up};
@@ -19,7 +20,7 @@ use crate::respond::response::Asked;
 /// What a thread is to look up.
 pub(crate) struct LookUp {
     pub(crate) thread: Thread,
-    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+    pub(crate) work: Box<dyn FnOnce(&CancelToken) -> LookUpAnswer + Send>,
 }
 
 /// Which threads do it.
@@ -40,6 +41,7 @@ pub(crate) enum LookUpAnswer {
     /// The page of an error.
     Page(Found),
     Listing(io::Result<Box<Listing>>),
+    Archive(Result<Box<Archive>, ArchiveError>),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
@@ -50,7 +52,7 @@ pub(crate) enum LookUpAnswer {
 
 impl LookUp {
     fn of_mount_table(mounts: Arc<Mounts>) -> Self {
-        let work = move || {
+        let work = move |_: &CancelToken| {
             mounts.read_table();
             LookUpAnswer::MountTable
         };
@@ -84,6 +86,7 @@ pub(crate) struct PendingLookup {
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
     pub(super) listing: Option<io::Result<Box<Listing>>>,
+    pub(super) archive: Option<Result<Box<Archive>, ArchiveError>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,
@@ -107,6 +110,7 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::Archive(archive) => self.archive = Some(archive),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
@@ -119,7 +123,7 @@ impl Responder<'_, '_> {
     pub(super) fn ask_for_root(self) -> Responded {
         let root_path = Arc::clone(self.root_path);
         let key = root_path.key();
-        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
+        self.ask(key, move |_| LookUpAnswer::Root(root_path.look_up()))
     }
 
     /// Has a thread do the same look-up, which may wait.
@@ -128,7 +132,7 @@ impl Responder<'_, '_> {
         let (root, path) = (Arc::clone(root), query.path.to_vec());
         let (content, index) = (Arc::clone(self.content), self.index);
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
-        self.ask(key, move || {
+        self.ask(key, move |_| {
             let query = Query {
                 path: &path,
                 is_directory,
@@ -145,7 +149,7 @@ impl Responder<'_, '_> {
     pub(super) fn ask(
         self,
         mount: Option<Key>,
-        work: impl FnOnce() -> LookUpAnswer + Send + 'static,
+        work: impl FnOnce(&CancelToken) -> LookUpAnswer + Send + 'static,
     ) -> Responded {
         let look_up = match mount {
             Some(mount) => LookUp {

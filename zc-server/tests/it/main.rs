@@ -7,6 +7,7 @@
 mod harness;
 
 mod admin;
+mod archive;
 mod auth;
 mod browser;
 mod busy_cores;

@@ -1,7 +1,6 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
-mod budget;
 mod gzip;
 mod json;
 mod kind;
@@ -19,12 +18,11 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
+use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
 use crate::html::OwnStyle;
-pub(crate) use budget::Budget;
-use budget::Reservation;
 use gzip::Gzip;
 use page::Place;
 use totals::Totals;
