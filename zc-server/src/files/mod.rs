@@ -6,6 +6,7 @@ pub(crate) mod archive;
 pub(crate) mod budget;
 pub(crate) mod content;
 pub(crate) mod declared;
+pub(crate) mod exif;
 pub(crate) mod facts;
 pub(crate) mod file_state;
 pub(crate) mod listing;

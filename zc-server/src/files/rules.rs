@@ -1,6 +1,7 @@
 //! Rules of how files become responses: the configuration in the form that requests use.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use zc_http::{Coding, Status};
 
@@ -36,7 +37,7 @@ pub(crate) struct Rules {
     cache_control: Vec<CacheControl>,
     limits: Vec<(PathGlob, Option<RateLimit>)>,
     limit_of_others: Option<RateLimit>,
-    pub(crate) types: Types,
+    pub(crate) types: Arc<Types>,
     pub(crate) etags: EntityTags,
     /// How long the tag of a sidecar holds while the file stays the same, in nanoseconds.
     pub(crate) sidecar_ttl_ns: i128,
@@ -108,11 +109,11 @@ impl Rules {
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),
-            types: Types::new(
+            types: Arc::new(Types::new(
                 files.types.clone(),
                 files.default_type.clone(),
                 files.charset.clone(),
-            ),
+            )),
             etags: files.etags,
             sidecar_ttl_ns: i128::from(ttl_ms) * 1_000_000 * SIDECAR_TTLS,
             hidden: files.hidden,

@@ -8,13 +8,14 @@ use crate::auth::Verdict;
 use crate::disk::{CancelToken, Key};
 use crate::files::archive::{Archive, ArchiveError};
 use crate::files::content::Content;
-use crate::files::listing::Listing;
-use crate::files::lookup::{Found, Query, look_up};
+use crate::files::listing::{Listing, ListingRequest};
+use crate::files::lookup::{Found, Query, Resource, look_up};
 use crate::files::mounts::{KEY_OF_TABLE, Mounts};
-use crate::files::open_file::OpenMode;
+use crate::files::open_file::{FileHandle, OpenMode};
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
 use crate::respond::error_body::Form;
+use crate::respond::plan;
 use crate::respond::response::Asked;
 
 /// What a thread is to look up.
@@ -40,6 +41,7 @@ pub(crate) enum LookUpAnswer {
     Found(Found),
     /// The page of an error.
     Page(Found),
+    Media(Media),
     Listing(io::Result<Box<Listing>>),
     Archive(Result<Box<Archive>, ArchiveError>),
     /// Whether the client may ask.
@@ -48,6 +50,17 @@ pub(crate) enum LookUpAnswer {
     Status(Vec<u8>),
     /// Nothing yet: the table of mounts was read, and the request is resolved again.
     MountTable,
+}
+
+/// What a thread has found for a query that asks for more than the file.
+#[derive(Debug)]
+pub(crate) enum Media {
+    /// Nothing: the file is sent as it is.
+    Plain,
+    /// The page that plays the file, or why its directory could not be read.
+    Player(io::Result<Vec<u8>>),
+    /// The file, and the thumbnail that was read from it.
+    Thumbnail(Box<Resource>, Vec<u8>),
 }
 
 impl LookUp {
@@ -85,6 +98,7 @@ pub(crate) struct PendingLookup {
     pub(super) root: PendingRoot,
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
+    pub(super) media: Option<Media>,
     pub(super) listing: Option<io::Result<Box<Listing>>>,
     pub(super) archive: Option<Result<Box<Archive>, ArchiveError>>,
     pub(crate) status: Option<Vec<u8>>,
@@ -111,10 +125,16 @@ impl PendingLookup {
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
             LookUpAnswer::Archive(archive) => self.archive = Some(archive),
+            LookUpAnswer::Media(media) => self.media = Some(media),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
+    }
+
+    /// What takes the place of the file. That nothing does stays known.
+    pub(super) fn take_media(&mut self) -> Option<Media> {
+        self.media.take_if(|media| !matches!(media, Media::Plain))
     }
 }
 
@@ -141,6 +161,31 @@ impl Responder<'_, '_> {
                 open_mode: OpenMode::MayBlock,
             };
             LookUpAnswer::Found(look_up(&root, content.rules_of(index), query))
+        })
+    }
+
+    /// Has a thread read a directory that is to be listed.
+    pub(super) fn ask_for_listing(
+        self,
+        root: &Arc<Root>,
+        directory: FileHandle,
+        path: &[u8],
+    ) -> Responded {
+        let view = plan::view(self.request);
+        let list = ListingRequest {
+            root: Arc::clone(root),
+            directory,
+            path: path.to_vec(),
+            depth: plan::depth(self.request.target.path().unwrap_or_default()),
+            hidden: self.rules.hidden,
+            own_style: self.rules.own_style.clone(),
+            view,
+            types: Arc::clone(&self.rules.types),
+            gzip: plan::listing_form(self.request, view.format).is_gzip,
+            memory: self.services.listings.clone(),
+        };
+        self.ask(root.key_of(path), move |_| {
+            LookUpAnswer::Listing(list.read().map(Box::new))
         })
     }
 

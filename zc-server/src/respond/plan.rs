@@ -40,6 +40,10 @@ pub(crate) enum Plan<'r> {
     Listing(ListingForm),
     /// A directory as one file.
     Archive(&'r Archive, ArchivePart),
+    /// 200 with the page that plays a file.
+    Player(&'r [u8]),
+    /// 200 with the thumbnail of the file.
+    Thumbnail(&'r Representation, &'r [u8]),
     /// 301 to the same path with a slash at its end, or 308 to the same target by HTTPS.
     Redirect { status: Status, location: Vec<u8> },
     /// 204: what could be done here.
@@ -116,7 +120,11 @@ pub(crate) enum EarlyResponse {
 impl Plan<'_> {
     pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Whole(_) | Self::Listing(_) | Self::Archive(_, ArchivePart::Whole) => Status::Ok,
+            Self::Whole(_)
+            | Self::Listing(_)
+            | Self::Player(_)
+            | Self::Thumbnail(..)
+            | Self::Archive(_, ArchivePart::Whole) => Status::Ok,
             Self::Part(..) | Self::Parts(..) | Self::Archive(_, ArchivePart::Part(_)) => {
                 Status::PartialContent
             }
@@ -241,6 +249,20 @@ fn select(request: &Request<'_>, validators: &Validators, length: u64, now: Http
     })
 }
 
+/// The answer for the thumbnail of a file, whose validators are those of the thumbnail. It is short: no part of
+/// it is sent ([RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows that).
+pub(crate) fn for_thumbnail<'r>(
+    request: &Request<'_>,
+    file: &'r Representation,
+    picture: &'r [u8],
+) -> Plan<'r> {
+    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
+        Precondition::NotModified => Plan::NotModified(file),
+        Precondition::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Precondition::Proceed => Plan::Thumbnail(file, picture),
+    }
+}
+
 /// The most bytes that the heads of these parts can have.
 fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
     parts.iter().len() * Multipart::head_bytes_max(BOUNDARY_BYTES, file.content_type.len())
@@ -250,6 +272,23 @@ fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
 pub(crate) fn view(request: &Request<'_>) -> View {
     let prefers_json = prefers_media_type(&request.headers, "application/json", "text/html");
     View::from_query(request.target.query(), prefers_json)
+}
+
+/// What takes the place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaView {
+    /// The page that plays it.
+    Play,
+    Thumbnail,
+}
+
+/// What the `view` parameter of a query asks for in place of a file.
+pub(crate) fn media_view(query: Option<&[u8]>) -> Option<MediaView> {
+    match zc_http::query_value(query?, "view")? {
+        b"play" => Some(MediaView::Play),
+        b"thumbnail" => Some(MediaView::Thumbnail),
+        _ => None,
+    }
 }
 
 /// The form of a listing in `format`: compressed where the client asks for it. What accepts anything, and names no

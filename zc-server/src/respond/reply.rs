@@ -270,8 +270,8 @@ impl ReplyBuilder<'_> {
     ) -> HeadWritten {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
-            Plan::Page(_, file) => file.limit,
-            Plan::Listing(_) | Plan::Archive(..) => self.rules.limit_of_others(),
+            Plan::Page(_, file) | Plan::Thumbnail(file, _) => file.limit,
+            Plan::Listing(_) | Plan::Player(_) | Plan::Archive(..) => self.rules.limit_of_others(),
             _ => None,
         };
         HeadWritten {

@@ -32,6 +32,7 @@ mod entity_tags;
 mod error_bodies;
 mod error_pages;
 mod full_queue;
+mod gallery;
 mod hostile;
 #[cfg(feature = "tls")]
 mod https;
@@ -53,6 +54,7 @@ mod own_pages;
 mod package_managers;
 mod pages;
 mod paths;
+mod player;
 mod precompressed;
 mod ranges;
 mod rates;

@@ -1,11 +1,14 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
+mod companions;
+mod gallery;
 mod gzip;
 mod json;
 mod kind;
 mod natural;
 mod page;
+pub(crate) mod player;
 mod totals;
 mod view;
 
@@ -20,9 +23,11 @@ use nix::sys::stat::{SFlag, fstatat};
 
 use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
+use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
-use crate::html::OwnStyle;
+use crate::html::{self, OwnStyle};
+use companions::ByName;
 use gzip::Gzip;
 use page::Place;
 use totals::Totals;
@@ -49,6 +54,8 @@ pub(crate) struct ListingRequest {
     pub(crate) hidden: bool,
     pub(crate) own_style: Option<OwnStyle>,
     pub(crate) view: View,
+    /// What tells films and pictures from other files.
+    pub(crate) types: Arc<Types>,
     /// Whether the page is compressed.
     pub(crate) gzip: bool,
     pub(crate) memory: Budget,
@@ -64,6 +71,10 @@ pub(crate) struct Listing {
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
+    /// How many entries a browser shows or plays.
+    media: usize,
+    /// For a gallery alone.
+    by_name: Option<ByName>,
     totals: Totals,
     stage: Stage,
     gzip: Option<Gzip>,
@@ -94,8 +105,18 @@ struct Entry {
     name_start: u32,
     name_bytes: u16,
     is_directory: bool,
+    role: Role,
     length: u64,
     mtime_seconds: i64,
+}
+
+/// What an entry is in a gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Media(MediaKind),
+    /// The poster or the subtitles of another entry, which are not shown by themselves.
+    Companion,
+    Other,
 }
 
 impl ListingRequest {
@@ -115,14 +136,16 @@ impl ListingRequest {
             own_style: self.own_style.clone(),
             entries: Vec::new(),
             names: Vec::new(),
+            media: 0,
+            by_name: None,
             totals: Totals::default(),
             stage: Stage::Start,
             gzip: self.gzip.then(Gzip::new),
             _memory: Reservation::new(self.memory.clone()),
         };
         let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
-        let head_bytes =
-            page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref()) + gzip_bytes;
+        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
+        let head_bytes = head_bytes + html::GALLERY.len() + gzip_bytes;
         memory.need(head_bytes)?;
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -144,9 +167,16 @@ impl ListingRequest {
             }
             let entries_bytes = listing.entries.len() * ENTRY_BYTES;
             memory.need(head_bytes + listing.names.len() + name.len() + entries_bytes)?;
-            listing.push(name, is_directory, &state);
+            let kind = (!is_directory).then(|| self.types.media_kind(name));
+            listing.push(name, kind, &state);
+        }
+        if listing.view.is_gallery() {
+            let (bytes, count) = (listing.names.len(), listing.entries.len());
+            memory.need(head_bytes + bytes + count * (ENTRY_BYTES + ByName::BYTES))?;
+            listing.find_companions();
         }
         listing.sort();
+        listing.by_name = listing.view.is_gallery().then(|| listing.index());
         listing._memory = memory;
         Ok(listing)
     }
@@ -172,7 +202,8 @@ impl ListingRequest {
 }
 
 impl Listing {
-    fn push(&mut self, name: &[u8], is_directory: bool, state: &FileState) {
+    /// Adds an entry. `kind` is `None` for a directory, and tells what a browser makes of a file.
+    fn push(&mut self, name: &[u8], kind: Option<Option<MediaKind>>, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
         let (Ok(name_start), Ok(name_bytes)) =
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
@@ -180,11 +211,13 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
-        self.totals.count((!is_directory).then_some(state.length));
+        self.media += usize::from(matches!(kind, Some(Some(_))));
+        self.totals.count(kind.is_some().then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
-            is_directory,
+            is_directory: kind.is_none(),
+            role: kind.flatten().map_or(Role::Other, Role::Media),
             length: state.length,
             mtime_seconds: state.mtime_seconds(),
         });
@@ -212,6 +245,10 @@ impl Listing {
                 by_key
             };
             let by_kind = b.is_directory.cmp(&a.is_directory);
+            let by_kind = match view.is_gallery() {
+                true => by_kind.then(a.role.place().cmp(&b.role.place())),
+                false => by_kind,
+            };
             by_kind.then(by_key).then_with(|| by_name(a, b))
         });
     }
@@ -221,6 +258,12 @@ impl Listing {
             format: self.view.format,
             is_gzip: self.gzip.is_some(),
         }
+    }
+
+    /// Whether a gallery shows most of the entries.
+    #[expect(dead_code, reason = "the page of a listing offers the gallery by it")]
+    pub(crate) fn is_mostly_media(&self) -> bool {
+        self.media * 2 > self.entries.len()
     }
 
     /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
@@ -249,6 +292,8 @@ impl Listing {
         let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
             self.stage = match self.stage {
+                Stage::Done => return false,
+                stage if self.by_name.is_some() => self.write_gallery(out, stage),
                 Stage::Start => {
                     match is_json {
                         true => out.push(b'['),
@@ -274,10 +319,20 @@ impl Listing {
                     }
                     Stage::Done
                 }
-                Stage::Done => return false,
             };
         }
         self.stage != Stage::Done
+    }
+}
+
+impl Role {
+    /// What comes first in a gallery. Companions come last, as nothing is shown of them.
+    fn place(self) -> u8 {
+        match self {
+            Self::Media(_) => 0,
+            Self::Other => 1,
+            Self::Companion => 2,
+        }
     }
 }
 
@@ -306,6 +361,11 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
+    fn types() -> Arc<Types> {
+        let charset = crate::config::files::Charset::Off;
+        Arc::new(Types::new(Vec::new(), String::new(), charset))
+    }
+
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
         let root = Root::open(directory, symlinks, Arc::default());
         let root = Arc::new(root.expect("a root"));
@@ -320,6 +380,7 @@ mod tests {
             hidden,
             own_style: None,
             view: View::from_query(Some(query.as_bytes()), false),
+            types: types(),
             gzip: false,
             memory: Budget::default(),
         };
@@ -371,7 +432,7 @@ mod tests {
         for number in 0..300 {
             std::fs::write(temp.path().join(format!("file {number}")), "x").expect("a file");
         }
-        for query in ["", "format=json"] {
+        for query in ["", "format=json", "view=gallery"] {
             let whole = |bytes| {
                 let mut listing = list(temp.path(), Symlinks::Within, false, query);
                 let (mut page, mut parts) = (Vec::new(), 0);
@@ -409,6 +470,7 @@ mod tests {
             hidden: false,
             own_style: None,
             view: View::from_query(None, false),
+            types: types(),
             gzip: false,
             memory: memory.clone(),
         };
