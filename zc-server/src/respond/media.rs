@@ -19,12 +19,6 @@ use crate::files::root::Root;
 use crate::respond::plan::{self, MediaView, Plan};
 
 impl Responder<'_, '_> {
-    /// What a thread has found, to be sent in place of the file. That there is nothing stays known.
-    pub(super) fn told_media(&mut self) -> Option<Media> {
-        let media = &mut self.pending.as_mut()?.media;
-        media.take_if(|media| !matches!(media, Media::Plain))
-    }
-
     /// What the query asks for in place of the file, if the file can have it and no thread has looked yet.
     pub(super) fn wanted_media(
         &self,
@@ -89,6 +83,8 @@ impl Responder<'_, '_> {
                     directory,
                     depth: 0,
                     hidden: rules.hidden,
+                    archive: false,
+                    readme: false,
                     own_style: rules.own_style.clone(),
                     view: order,
                     types: Arc::clone(&rules.types),

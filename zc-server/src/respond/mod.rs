@@ -188,7 +188,11 @@ impl<'a> Responder<'a, '_> {
         if let Some(archive) = self.told_archive() {
             return self.archive(archive, path);
         }
-        if let Some(media) = self.told_media() {
+        if let Some(media) = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.take_media())
+        {
             return self.media(media, path);
         }
         match examine(self.request, self.rules, path) {

@@ -124,12 +124,17 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
-            LookUpAnswer::Media(media) => self.media = Some(media),
             LookUpAnswer::Archive(archive) => self.archive = Some(archive),
+            LookUpAnswer::Media(media) => self.media = Some(media),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
+    }
+
+    /// What takes the place of the file. That nothing does stays known.
+    pub(super) fn take_media(&mut self) -> Option<Media> {
+        self.media.take_if(|media| !matches!(media, Media::Plain))
     }
 }
 
@@ -174,6 +179,8 @@ impl Responder<'_, '_> {
             depth: plan::depth(self.request.target.path().unwrap_or_default()),
             hidden: self.rules.hidden,
             own_style: self.rules.own_style.clone(),
+            archive: self.rules.archive,
+            readme: self.rules.readme,
             view,
             types: Arc::clone(&self.rules.types),
             gzip: plan::listing_form(self.request, view.format).is_gzip,

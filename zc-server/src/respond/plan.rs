@@ -120,8 +120,11 @@ pub(crate) enum EarlyResponse {
 impl Plan<'_> {
     pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Whole(_) | Self::Listing(_) | Self::Archive(_, ArchivePart::Whole) => Status::Ok,
-            Self::Player(_) | Self::Thumbnail(..) => Status::Ok,
+            Self::Whole(_)
+            | Self::Listing(_)
+            | Self::Player(_)
+            | Self::Thumbnail(..)
+            | Self::Archive(_, ArchivePart::Whole) => Status::Ok,
             Self::Part(..) | Self::Parts(..) | Self::Archive(_, ArchivePart::Part(_)) => {
                 Status::PartialContent
             }
@@ -196,20 +199,6 @@ pub(crate) fn for_file<'r>(
     }
 }
 
-/// The answer for the thumbnail of a file, whose validators are those of the thumbnail. It is short: no part of
-/// it is sent ([RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows that).
-pub(crate) fn for_thumbnail<'r>(
-    request: &Request<'_>,
-    file: &'r Representation,
-    picture: &'r [u8],
-) -> Plan<'r> {
-    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
-        Precondition::NotModified => Plan::NotModified(file),
-        Precondition::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
-        Precondition::Proceed => Plan::Thumbnail(file, picture),
-    }
-}
-
 /// The same for an archive. Several ranges of it are answered with the whole, as
 /// [RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows.
 pub(crate) fn for_archive<'r>(
@@ -258,6 +247,20 @@ fn select(request: &Request<'_>, validators: &Validators, length: u64, now: Http
         }
         _ => RangeOutcome::Whole,
     })
+}
+
+/// The answer for the thumbnail of a file, whose validators are those of the thumbnail. It is short: no part of
+/// it is sent ([RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows that).
+pub(crate) fn for_thumbnail<'r>(
+    request: &Request<'_>,
+    file: &'r Representation,
+    picture: &'r [u8],
+) -> Plan<'r> {
+    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
+        Precondition::NotModified => Plan::NotModified(file),
+        Precondition::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Precondition::Proceed => Plan::Thumbnail(file, picture),
+    }
 }
 
 /// The most bytes that the heads of these parts can have.

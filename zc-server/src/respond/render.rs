@@ -118,12 +118,12 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let rest = listing(head, *form, framing);
             only_head(out, rest)
         }
-        Plan::Player(page) => player(head, page, framing).append(out),
-        Plan::Thumbnail(file, picture) => thumbnail(head, file, picture, framing).append(out),
         Plan::Archive(archive, part) => {
             let rest = archive_rest(head, archive, part, framing);
             only_head(out, rest)
         }
+        Plan::Player(page) => player(head, page, framing).append(out),
+        Plan::Thumbnail(file, picture) => thumbnail(head, file, picture, framing).append(out),
         Plan::Page(problem, file) => {
             page(head, *problem, file).finish();
             file_rest(out, framing.method, 0..file.length())
@@ -152,6 +152,16 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
 
 type Head<'b> = HeadWriter<'b, Vec<u8>>;
 
+/// The head of an error whose body is a file.
+fn page<'b>(head: Head<'b>, problem: Problem, file: &Representation) -> Head<'b> {
+    let head = match problem.length {
+        Some(length) => head.content_range_unsatisfied(length),
+        None => status_fields(head, problem.status),
+    };
+    let head = head.field("Content-Type", file.content_type.as_bytes());
+    content_encoding(head, file).number("Content-Length", file.length())
+}
+
 /// The fields of an answer to OPTIONS; those of a preflight where the origin is granted something.
 fn options<'b>(head: Head<'b>, is_preflight: bool, grant: Grant<'_>) -> Head<'b> {
     let head = head.field("Allow", ALLOW);
@@ -179,16 +189,6 @@ fn multipart(
         .number("Content-Length", multipart.remaining_bytes())
         .finish();
     multipart
-}
-
-/// The head of an error with a page.
-fn page<'b>(head: Head<'b>, problem: Problem, file: &Representation) -> Head<'b> {
-    let head = match problem.length {
-        Some(length) => head.content_range_unsatisfied(length),
-        None => status_fields(head, problem.status),
-    };
-    let head = head.field("Content-Type", file.content_type.as_bytes());
-    content_encoding(head, file).number("Content-Length", file.length())
 }
 
 fn representation<'b>(
@@ -312,37 +312,6 @@ fn listing(head: Head<'_>, form: ListingForm, framing: Framing<'_>) -> Rest {
     }
 }
 
-/// A body in memory; announced by its head, absent in an answer to HEAD.
-struct Bytes<'a>(&'a [u8]);
-
-fn player<'a>(head: Head<'_>, page: &'a [u8], framing: Framing<'_>) -> Bytes<'a> {
-    let head = head.field("Content-Type", b"text/html; charset=utf-8");
-    bytes(head.lines(framing.own_lines), page, framing.method)
-}
-
-fn thumbnail<'a>(
-    head: Head<'_>,
-    file: &Representation,
-    picture: &'a [u8],
-    framing: Framing<'_>,
-) -> Bytes<'a> {
-    let head = representation(head, file, &file.content_type, framing.disposition);
-    bytes(head, picture, framing.method)
-}
-
-fn bytes<'a>(head: Head<'_>, body: &'a [u8], method: Method) -> Bytes<'a> {
-    head.number("Content-Length", body.len() as u64).finish();
-    Bytes(if method == Method::Head { b"" } else { body })
-}
-
-impl Bytes<'_> {
-    fn append(self, out: &mut Vec<u8>) -> Rendered {
-        let rendered = only_head(out, Rest::Nothing);
-        out.extend_from_slice(self.0);
-        rendered
-    }
-}
-
 /// The head of an archive, or of a part of it, and what follows.
 fn archive_rest(
     head: Head<'_>,
@@ -377,6 +346,37 @@ fn archive_rest(
     match framing.method {
         Method::Head => Rest::Nothing,
         _ => Rest::Archive(range),
+    }
+}
+
+/// A body in memory; announced by its head, absent in an answer to HEAD.
+struct Bytes<'a>(&'a [u8]);
+
+fn player<'a>(head: Head<'_>, page: &'a [u8], framing: Framing<'_>) -> Bytes<'a> {
+    let head = head.field("Content-Type", b"text/html; charset=utf-8");
+    bytes(head.lines(framing.own_lines), page, framing.method)
+}
+
+fn thumbnail<'a>(
+    head: Head<'_>,
+    file: &Representation,
+    picture: &'a [u8],
+    framing: Framing<'_>,
+) -> Bytes<'a> {
+    let head = representation(head, file, &file.content_type, framing.disposition);
+    bytes(head, picture, framing.method)
+}
+
+fn bytes<'a>(head: Head<'_>, body: &'a [u8], method: Method) -> Bytes<'a> {
+    head.number("Content-Length", body.len() as u64).finish();
+    Bytes(if method == Method::Head { b"" } else { body })
+}
+
+impl Bytes<'_> {
+    fn append(self, out: &mut Vec<u8>) -> Rendered {
+        let rendered = only_head(out, Rest::Nothing);
+        out.extend_from_slice(self.0);
+        rendered
     }
 }
 

@@ -271,7 +271,7 @@ impl ReplyBuilder<'_> {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
             Plan::Page(_, file) | Plan::Thumbnail(file, _) => file.limit,
-            Plan::Listing(_) | Plan::Archive(..) | Plan::Player(_) => self.rules.limit_of_others(),
+            Plan::Listing(_) | Plan::Player(_) | Plan::Archive(..) => self.rules.limit_of_others(),
             _ => None,
         };
         HeadWritten {
