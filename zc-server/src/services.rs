@@ -11,7 +11,8 @@ use crate::certificates::Acceptor;
 use crate::clients::Clients;
 use crate::config::{self, CONNECTIONS_MAX_LIMIT, Config};
 use crate::disk::{Disk, DiskState, Role};
-use crate::files::listing;
+use crate::files::archive::Places;
+use crate::files::budget::Budget;
 use crate::files::mounts::{Mounts, ReadPath};
 use crate::files::open_file::{OpenFile, OpenMode};
 use crate::observe::diagnostics::Diagnostics;
@@ -45,8 +46,10 @@ pub(crate) struct Services {
     offload_cold_reads: bool,
     /// Whether a worker may wait for cold files by io_uring.
     pub(crate) may_use_io_uring: bool,
-    /// The memory of all listings being sent.
-    pub(crate) listings: listing::Budget,
+    /// The memory of all listings and archives that are read or sent.
+    pub(crate) listings: Budget,
+    /// The archives that are made or sent.
+    pub(crate) archives: Places,
     pub(crate) diagnostics: Diagnostics,
     /// What is configured about clients. Each worker has it as well.
     clients: Mutex<Arc<Clients>>,
@@ -77,7 +80,8 @@ impl Services {
             pipes: PipePool::new(CONNECTIONS_MAX_LIMIT, zc_core::PIPE_BYTES_DEFAULT),
             offload_cold_reads: config.offload_cold_reads,
             may_use_io_uring: config.offload_cold_reads && config.io_uring,
-            listings: listing::Budget::default(),
+            listings: Budget::default(),
+            archives: Places::default(),
             diagnostics,
             clients: Mutex::new(Arc::new(Clients::new(&config.clients))),
             #[cfg(feature = "tls")]
@@ -144,11 +148,7 @@ impl Services {
 
     /// How the bytes of a file are to be read.
     pub(crate) fn read_path(&self, file: &OpenFile) -> ReadPath {
-        if self.offload_cold_reads && file.state.length > 0 {
-            file.mount.read_path(&file.file)
-        } else {
-            ReadPath::Direct
-        }
+        file.read_path(self.open_mode())
     }
 }
 

@@ -68,7 +68,7 @@ impl Admin {
         }
         if request.target.path() == Some(b"/status") && is_read(request.method) {
             let (sources, workers) = (Arc::clone(&self.sources), Arc::clone(&self.workers));
-            let work = move || LookUpAnswer::Status(status::to_json(&sources, &workers));
+            let work = move |_: &_| LookUpAnswer::Status(status::to_json(&sources, &workers));
             let look_up = LookUp {
                 thread: Thread::Disk(0),
                 work: Box::new(work),

@@ -19,6 +19,8 @@ pub(crate) enum Change {
     Cut,
     /// It was written to, and is as long as it was.
     Overwritten,
+    /// It is another one than when the archive that it is in was begun, or it is gone.
+    Replaced,
 }
 
 impl Promise {
@@ -52,6 +54,7 @@ impl fmt::Display for Change {
         f.write_str(match self {
             Self::Cut => "the file was cut while it was sent",
             Self::Overwritten => "the file was overwritten while it was sent",
+            Self::Replaced => "the file was changed, or is gone, since the archive was begun",
         })
     }
 }

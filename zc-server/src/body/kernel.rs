@@ -2,7 +2,7 @@
 
 use zc_core::ProbedTransfer;
 
-use super::ResponseBody;
+use super::{NextPart, ResponseBody};
 
 /// How pieces are sent where the kernel seals them. `TCP_CORK` stays as it is: it saves segments there too.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +12,12 @@ pub(super) struct KernelPieces {
 }
 
 impl ResponseBody {
-    /// How many bytes of a file are to be sent in one piece.
+    /// How many bytes of a file are to be sent in one piece, or of an archive in all.
     pub(crate) fn file_bytes(&self) -> u64 {
-        self.piece.body().map_or(0, ProbedTransfer::remaining)
+        match &self.next_part {
+            NextPart::Archive(archive) => archive.remaining(),
+            _ => self.piece.body().map_or(0, ProbedTransfer::remaining),
+        }
     }
 
     /// The kernel seals it, from its beginning on.

@@ -6,11 +6,14 @@
 //! [requested](ResponseBody::take_prefetch) of the disk already; where nobody can tell what is in memory, a
 //! thread [sends too](ResponseBody::advance_and_wait).
 
+mod archive;
 mod change;
 mod figures;
 #[cfg(feature = "tls")]
 mod kernel;
+mod next;
 mod parts;
+mod piece;
 #[cfg(feature = "tls")]
 mod read;
 
@@ -24,14 +27,17 @@ use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{Fetcher, HeadThenFile, ProbedTransfer, Progress, Report, Residency, SendError};
 
+pub(crate) use archive::{ArchiveBody, Way};
 pub(crate) use change::{Change, Promise};
 pub(crate) use figures::{Cold, Figures, InMemory};
-pub(crate) use parts::{MultipartBody, NextPart, Source};
+pub(crate) use parts::{MultipartBody, NextPart};
+pub(crate) use piece::Source;
 
 use crate::disk::CancelToken;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 use crate::files::read_gate::AwaitedRead;
+use piece::Taken;
 
 /// How much of a file is looked for in memory, or waited for, at a time, in bytes; and the most that a thread
 /// sends of one response before others have their turn.
@@ -45,6 +51,9 @@ const FIRST_BYTES: u64 = 64 * 1024;
 /// How much a thread sends before it tells that it has come further, in bytes: as much as one read of a
 /// slow disk brings.
 const PROGRESS_BYTES: u64 = 128 * 1024;
+
+/// Why it stops before a file of an archive that a thread is to open: no byte of that is known yet.
+const NEEDS_OPEN: Progress = Progress::NeedsDisk(0..0);
 
 type Piece = HeadThenFile<BytesMut, ProbedTransfer<Arc<FileHandle>>>;
 
@@ -65,6 +74,8 @@ pub(crate) struct ResponseBody {
     promise: Option<Promise>,
     /// How the file was changed meanwhile: known at the end.
     change: Option<Change>,
+    /// Whether it ends there, before its end.
+    is_cut_short: bool,
     /// Since when a request to the disk is waited for.
     prefetch_began: Option<Instant>,
     /// The read that is under way, or is waited for next.
@@ -113,7 +124,7 @@ impl ResponseBody {
     ) -> Self {
         Self {
             head_bytes: head.len() as u64,
-            piece: parts::piece(head, body, read_path),
+            piece: piece::piece(head, body, read_path),
             next_part,
             done: Done::default(),
             read_path,
@@ -121,6 +132,7 @@ impl ResponseBody {
             cold: Cold::default(),
             promise: None,
             change: None,
+            is_cut_short: false,
             prefetch_began: None,
             reading: None,
             #[cfg(feature = "tls")]
@@ -161,6 +173,7 @@ impl ResponseBody {
             cold: Cold::default(),
             promise: None,
             change: None,
+            is_cut_short: false,
             prefetch_began: None,
             reading: None,
             #[cfg(feature = "tls")]
@@ -208,9 +221,14 @@ impl ResponseBody {
                 Progress::Complete => {}
                 stopped => return Ok(stopped),
             }
-            if !self.take_next_piece() {
-                self.compare_unless_at_once(before);
-                return Ok(Progress::Complete);
+            match self.take_next_piece(false)? {
+                Taken::Piece(()) => {}
+                Taken::Nothing => {
+                    self.compare_unless_at_once(before);
+                    return Ok(Progress::Complete);
+                }
+                Taken::WouldBlock => return Ok(NEEDS_OPEN),
+                Taken::Changed => return Ok(Progress::Complete),
             }
             if self.accepted() - before >= budget {
                 return Ok(Progress::BudgetSpent);
@@ -296,6 +314,9 @@ impl ResponseBody {
         token: &CancelToken,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
+        if self.awaits_open() {
+            return self.open_and_wait(fetcher, token);
+        }
         let read = self.read_window(fetcher, token);
         if let Some(reading) = self.reading.take() {
             reading.over();
@@ -388,11 +409,15 @@ impl ResponseBody {
                 Progress::BudgetSpent => {}
                 // Here it may be waited for: the next advance does.
                 Progress::NeedsDisk(_) => {}
-                Progress::Complete if self.take_next_piece() => {}
-                Progress::Complete => {
-                    self.compare();
-                    return Ok(Progress::Complete);
-                }
+                Progress::Complete => match self.take_next_piece(true)? {
+                    Taken::Piece(()) => {}
+                    Taken::Nothing => {
+                        self.compare();
+                        return Ok(Progress::Complete);
+                    }
+                    Taken::WouldBlock => return Ok(NEEDS_OPEN),
+                    Taken::Changed => return Ok(Progress::Complete),
+                },
                 stopped => return Ok(stopped),
             }
             if self.accepted() - before >= budget {
@@ -417,17 +442,6 @@ impl ResponseBody {
     fn next_window(&self) -> Option<Range<u64>> {
         let body = self.piece.body().filter(|body| body.remaining() > 0)?;
         Some(body.offset()..body.offset() + body.remaining().min(WINDOW_BYTES))
-    }
-
-    fn take_next_piece(&mut self) -> bool {
-        let Some(next) = self.next_part.next() else {
-            return false;
-        };
-        let over = std::mem::replace(&mut self.piece, next);
-        self.done.add(&over);
-        #[cfg(feature = "tls")]
-        self.prepare_for_kernel();
-        true
     }
 
     /// Whether every byte of files goes by a thread.

@@ -1,17 +1,13 @@
 //! The pieces of a response behind its first: parts of a file, or pieces of a listing.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use bytes::BytesMut;
-use zc_core::{FileSystem, HeadThenFile, PipePool, Policy, ProbedTransfer, Transfer};
+use zc_core::HeadThenFile;
 use zc_http::Multipart;
 
 use super::Piece;
-use super::WINDOW_BYTES;
+use super::archive::ArchiveBody;
+use super::piece::{Source, piece};
 use crate::files::listing::Listing;
-use crate::files::mounts::ReadPath;
-use crate::files::open_file::FileHandle;
 
 /// Bytes of a listing that are written out at a time: a small part of a turn.
 const LISTING_PIECE_BYTES: usize = 32 * 1024;
@@ -29,6 +25,7 @@ pub(crate) enum NextPart {
         piece_bytes: usize,
     },
     Parts(Box<MultipartBody>),
+    Archive(Box<ArchiveBody>),
     Listing {
         listing: Box<Listing>,
         chunked: bool,
@@ -41,57 +38,6 @@ pub(crate) enum NextPart {
 pub(crate) struct MultipartBody {
     pub(crate) source: Source,
     pub(crate) multipart: Box<Multipart>,
-}
-
-/// A file and the way its bytes are to go.
-#[derive(Debug, Clone)]
-pub(crate) struct Source {
-    pub(crate) file: Arc<FileHandle>,
-    pub(crate) file_system: Option<FileSystem>,
-    pub(crate) read_path: ReadPath,
-    pub(crate) method: zc_core::SendMethod,
-    /// What the kernel has refused before.
-    pub(crate) policy: Arc<Policy>,
-    /// For the method `splice` alone.
-    pub(crate) pipes: Option<PipePool>,
-}
-
-/// A head and a part of a file, on their way under `read_path`.
-pub(super) fn piece(
-    head: BytesMut,
-    body: Option<ProbedTransfer<Arc<FileHandle>>>,
-    read_path: ReadPath,
-) -> Piece {
-    let piece = HeadThenFile::with_optional_body(head, body);
-    match read_path {
-        // A thread waits for the disk in the middle of a call: nothing is to be held back meanwhile.
-        ReadPath::Offload => piece.with_cork_bytes_min(u64::MAX),
-        ReadPath::Direct | ReadPath::Probe | ReadPath::Prefetched => piece,
-    }
-}
-
-impl Source {
-    /// One part, of several.
-    fn transfer(&self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
-        self.clone().into_transfer(range)
-    }
-
-    pub(crate) fn into_transfer(self, range: Range<u64>) -> ProbedTransfer<Arc<FileHandle>> {
-        let mut transfer = Transfer::new(self.file, range.start, range.end - range.start)
-            .with_method(self.method)
-            .with_policy(self.policy);
-        if let Some(pipes) = self.pipes {
-            transfer = transfer.with_pipes(pipes);
-        }
-        if let Some(kind) = self.file_system {
-            transfer = transfer.with_file_system(kind);
-        }
-        let mut transfer = ProbedTransfer::new(transfer, WINDOW_BYTES);
-        if self.read_path != ReadPath::Probe {
-            transfer.assume_resident_until(u64::MAX);
-        }
-        transfer
-    }
 }
 
 impl NextPart {
@@ -108,7 +54,8 @@ impl NextPart {
 
     pub(super) fn next(&mut self) -> Option<Piece> {
         match self {
-            Self::Nothing => None,
+            // Its pieces may have to be waited for.
+            Self::Nothing | Self::Archive(_) => None,
             Self::Bytes { rest, .. } if rest.is_empty() => None,
             Self::Bytes { rest, piece_bytes } => {
                 let bytes = rest.split_to(rest.len().min(*piece_bytes));

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use zc_core::{Progress, SendError, Slots};
 
-use super::ResponseBody;
+use super::piece::Taken;
+use super::{NEEDS_OPEN, ResponseBody};
 use crate::disk::CancelToken;
 
 /// How much a thread reads at a time of a response that nothing but a thread may read, in bytes.
@@ -53,9 +54,14 @@ impl ResponseBody {
                 Progress::Complete => {}
                 stopped => return Ok(stopped),
             }
-            if !self.take_next_piece() {
-                self.compare_unless_at_once(before);
-                return Ok(Progress::Complete);
+            match self.take_next_piece(false)? {
+                Taken::Piece(()) => {}
+                Taken::Nothing => {
+                    self.compare_unless_at_once(before);
+                    return Ok(Progress::Complete);
+                }
+                Taken::WouldBlock => return Ok(NEEDS_OPEN),
+                Taken::Changed => return Ok(Progress::Complete),
             }
         }
     }
@@ -73,6 +79,18 @@ impl ResponseBody {
         token: &CancelToken,
     ) -> Option<Result<Progress, SendError>> {
         let began = Instant::now();
+        if self.awaits_open() {
+            let taken = self.take_next_piece(true);
+            if !token.commit() {
+                return None;
+            }
+            self.waited(began);
+            return Some(match taken {
+                Err(error) => Err(error),
+                Ok(Taken::Changed) => Ok(Progress::Complete),
+                Ok(_) => Ok(Progress::BudgetSpent),
+            });
+        }
         let has_begun = self.accepted() > 0;
         let mut bytes = vec![0; FILL_BYTES];
         let mut filled = 0;

@@ -50,7 +50,7 @@ impl TryFrom<Args> for Config {
         let admin = admin_bind.clone();
         named.extend(admin.map(|address| ("--admin-bind", address.into())));
         refuse_repeated(&named)?;
-        let files = files_from(&args.serving, &args.rates)?;
+        let files = files_from(&args.serving, &args)?;
         let sites = sites_from(&args, &files)?;
         let root = ServedRoot::open(&args.root)?;
         #[cfg(feature = "tls")]
@@ -196,7 +196,7 @@ fn sites_from(args: &Args, files: &Files) -> Result<Vec<Site>, ConfigError> {
         Ok(Site {
             root: open(&site.hosts, &site.root)?,
             hosts: site.hosts.clone(),
-            files: files_from(&site.serving, &args.rates)?,
+            files: files_from(&site.serving, args)?,
         })
     });
     let sites = typed
@@ -212,7 +212,9 @@ fn sites_from(args: &Args, files: &Files) -> Result<Vec<Site>, ConfigError> {
     Ok(sites)
 }
 
-fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError> {
+/// How files are served with `args`, which are those of the `server` or of a site.
+fn files_from(args: &ServingArgs, server: &Args) -> Result<Files, ConfigError> {
+    let rates = &server.rates;
     let mut others = rates.limit_rates.iter().filter(|rule| rule.glob.is_none());
     if others.nth(1).is_some() {
         return Err(ConfigError::RateRepeated);
@@ -220,6 +222,9 @@ fn files_from(args: &ServingArgs, rates: &RateArgs) -> Result<Files, ConfigError
     Ok(Files {
         index: args.index.clone(),
         listing: args.listing == Switch::On,
+        archive: args
+            .archive
+            .map_or(server.listening.lan, |archive| archive == Switch::On),
         listing_style: file_from(args.listing_style.as_ref())?,
         listing_readme: args.listing_readme == Switch::On,
         spa: args.spa.clone(),
@@ -315,6 +320,21 @@ mod tests {
         );
         // With port 0 the system chooses two different ports.
         assert!(Config::try_from(parsed("127.0.0.1:0,127.0.0.1:0")).is_ok());
+    }
+
+    #[test]
+    fn sharing_with_the_local_network_offers_archives_unless_that_is_typed() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        for (words, expected) in [
+            (&[][..], false),
+            (&["--lan"], true),
+            (&["--lan", "--archive", "off"], false),
+            (&["--archive", "on"], true),
+        ] {
+            let words = [&["zc-server"], words, &[root]].concat();
+            let config = Config::try_from(Args::try_parse_from(&words).unwrap()).unwrap();
+            assert_eq!(config.files.archive, expected, "{words:?}");
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) const VALUES: &[(&str, [&str; 3])] = &[
     ("etag", ["declared", "off", "auto"]),
     ("hidden", ["true", "true", "true"]),
     ("listing", ["off", "on", "off"]),
+    ("archive", ["on", "off", "on"]),
     ("listing-style", ["a", "off", "c"]),
     ("listing-readme", ["on", "off", "on"]),
     ("method", ["copy", "splice", "sendfile"]),

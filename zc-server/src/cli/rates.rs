@@ -36,7 +36,7 @@ pub struct RateArgs {
 
     /// Rate limit of a connection
     ///
-    /// RATE is a SIZE per second. The bodies of files and listings are sent at it, with their heads. All responses of
+    /// RATE is a SIZE per second. The bodies of files, listings and archives are sent at it, with their heads. All responses of
     /// a connection share it. A client with several connections has it on each.
     /// With GLOB, the rate of files that match it, as in --cache-control; without, that of all others. RATE is off
     /// for no limit. May be repeated: the first glob that matches is used.

@@ -256,6 +256,21 @@ pub struct ServingArgs {
     )]
     pub listing: Switch,
 
+    /// Directories as tar archives
+    ///
+    /// A request for DIRECTORY/?archive=tar is answered with all that is in it, as one file that is made while it is
+    /// sent. It has a length and ranges, so that a download can be resumed. What is not listed is left out. By default on
+    /// with --lan, and off otherwise.
+    #[arg(
+        long,
+        value_name = "on|off",
+        env = "ZC_ARCHIVE",
+        hide_env_values = true,
+        value_enum,
+        hide_possible_values = true
+    )]
+    pub archive: Option<Switch>,
+
     /// Add a style to the pages of the server
     ///
     /// FILE is CSS, of at most 64 KiB. Listings and errors have it behind the style of the server. It may hold pictures

@@ -25,6 +25,8 @@ pub struct Files {
     pub index: Vec<String>,
     /// Whether a directory without an index is listed.
     pub listing: bool,
+    /// Whether `?archive=tar` of a directory that may be listed is answered with all that is in it, as one file.
+    pub archive: bool,
     /// A file of CSS, an absolute path, that the pages of the server have as well.
     pub listing_style: Option<PathBuf>,
     /// Whether a listing shows the `README.md` or `HEADER.html` of its directory.
@@ -74,6 +76,7 @@ impl Default for Files {
         Self {
             index: vec!["index.html".to_owned()],
             listing: true,
+            archive: false,
             listing_style: None,
             listing_readme: false,
             spa: None,

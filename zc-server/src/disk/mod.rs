@@ -129,6 +129,11 @@ impl CancelToken {
         self.0.progress.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether nobody waits for the job any more: it may end where it stands.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == CANCELLED
+    }
+
     /// A thread begins with the job. False when it was cancelled.
     fn take(&self) -> bool {
         self.set(TAKEN, |state| state == WAITING).is_ok()

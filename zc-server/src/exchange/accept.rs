@@ -168,7 +168,7 @@ fn look_up_by_thread(
     worker: &Worker,
 ) -> Option<JobHandle> {
     let LookUp { thread, work } = look_up;
-    let work = move |_: &_, _: &_| Some(Done::LookedUp(work()));
+    let work = move |_: &_, token: &_| Some(Done::LookedUp(work(token)));
     let (role, key) = match thread {
         Thread::Disk(mount) => (Role::Other, mount),
         // A client that tries many passwords waits behind its own.

@@ -8,7 +8,6 @@ use zc_http::Status;
 use super::{Ending, Next, Peer};
 use crate::body::{Change, Figures};
 use crate::clients::Sender;
-use crate::files::open_file::file_named;
 use crate::observe::access_log::LogEntry;
 use crate::observe::counters::{BodyPath, Measured, Words};
 use crate::observe::record::{Client, Outcome, RequestRecord};
@@ -120,15 +119,22 @@ pub(super) fn over(
     peer: &mut impl Peer,
     worker: &mut Worker,
 ) -> Next {
-    let (file, change) = (response.body.file(), response.body.change());
+    let change = response.body.change();
     let warn = |what: &str, why: &dyn std::fmt::Display| {
-        let file = file_named(file.map(AsRef::as_ref));
+        let file = response.body.subject();
         let line = format!("response to {} {what}: {file}{why}", peer.client().address);
         worker.services.diagnostics.warn(line);
     };
     let outcome = match answer {
         Ok(Progress::SourceTruncated(truncated)) => {
             warn("cut off", &truncated);
+            Outcome::Truncated
+        }
+        Ok(_)
+            if let Some(change) = &change
+                && response.body.is_cut_short() =>
+        {
+            warn("cut off", change);
             Outcome::Truncated
         }
         Ok(_) if let Some(change) = &change => {

@@ -13,6 +13,7 @@
 //!              the threads have too much to do     503, as above
 //! Resolving    a thread has looked it up           Resolved
 //!              the peer is gone                    over
+//!              deadline, the thread came further   Resolving
 //!              deadline, the thread is done        Resolving
 //!              deadline                            Sending 504, then lingers
 //! Resolved     its turn                            (head) again, with what is known
@@ -30,6 +31,7 @@
 //!              cold, threads busy                  over, cut
 //!              the peer is gone                    over
 //!              the file was truncated              over, cut
+//!              a file behind it was changed        over, cut
 //!              all is sent, the file was cut       over, reset
 //!              all is sent, it was overwritten     over, lingers
 //!              deadline, the queue has moved       Sending
@@ -60,6 +62,7 @@
 
 mod accept;
 mod completion;
+mod drain;
 mod look;
 mod measure;
 mod offload;
@@ -85,6 +88,7 @@ pub(crate) use accept::{Accepted, AcceptedWait, ReadyResponse, accept_request, r
 use accept::{kept, refuse_now};
 pub(crate) use completion::Completion;
 use completion::end;
+use drain::drain_body;
 use offload::{Offloaded, Returned};
 pub(crate) use send::begin;
 
@@ -127,6 +131,8 @@ enum State {
         id: ExchangeId,
         pending: Box<PendingLookup>,
         job: JobHandle,
+        /// The progress of the job when its deadline was set.
+        progress: u64,
     },
     /// It has been looked up: the head is to be taken again.
     Resolved {
@@ -236,7 +242,12 @@ impl Exchange {
         worker: &Worker,
     ) -> Self {
         Self {
-            state: State::Resolving { id, pending, job },
+            state: State::Resolving {
+                id,
+                pending,
+                job,
+                progress: 0,
+            },
             deadline_ms: worker.now_ms + worker.timeouts.disk_ms,
         }
     }
@@ -400,6 +411,25 @@ impl Exchange {
                     deadline_ms: renewed_ms,
                 })
             }
+            // It walks a tree of many entries.
+            State::Resolving {
+                id,
+                pending,
+                job,
+                progress,
+            } if job.progress() > progress => {
+                let progress = job.progress();
+                let state = State::Resolving {
+                    id,
+                    pending,
+                    job,
+                    progress,
+                };
+                Next::Wait(Self {
+                    state,
+                    deadline_ms: renewed_ms,
+                })
+            }
             State::Resolving { pending, job, .. } if job.cancel() => {
                 let (status, after) = (Failure::DiskTimeout.status(), AfterResponse::Linger);
                 let refusing = Self::refusing(received, status, after, pending.asked, worker);
@@ -462,33 +492,6 @@ impl Exchange {
                 returned.offloaded.end(Outcome::Shutdown, peer, worker);
                 Ending::CutOff
             }
-        }
-    }
-}
-
-/// Drops what has come of a request body. Answers how many bytes that were, as well.
-fn drain_body(
-    mut drain: Drain,
-    response: Box<Response>,
-    deadline_ms: u64,
-    received: &[u8],
-    worker: &mut Worker,
-) -> (usize, Next) {
-    match drain.consume(received) {
-        Ok(drained) if drained.done => {
-            let sending = Exchange::sending(response, worker);
-            (drained.consumed, Next::Go(sending))
-        }
-        Ok(drained) => {
-            let state = State::Draining { drain, response };
-            let exchange = Exchange { state, deadline_ms };
-            (drained.consumed, Next::ReadBody(exchange))
-        }
-        Err(error) => {
-            let (id, end) = (response.id, response.end);
-            let (status, after) = (error.status(), AfterResponse::Linger);
-            let refusing = Exchange::refusing_instead(end, id, status, after, worker);
-            (0, Next::Go(refusing))
         }
     }
 }

@@ -93,6 +93,7 @@ fn offload(mut response: Box<Response>, peer: &mut impl Peer, worker: &mut Worke
         mount,
         end,
     } = worker.boxes.empty(response);
+    let mount = body.mount().unwrap_or(mount);
     let mut body = Box::new(body);
     let mut sends = false;
     let submitted = if body.is_offloaded() {

@@ -63,6 +63,12 @@ impl FileState {
         i64::try_from(self.mtime_ns.div_euclid(NS_PER_SECOND)).unwrap_or(i64::MAX)
     }
 
+    /// What the modification time has beside whole seconds, in nanoseconds.
+    pub(crate) fn mtime_subsecond_ns(&self) -> u32 {
+        // Less than a second.
+        self.mtime_ns.rem_euclid(NS_PER_SECOND) as u32
+    }
+
     /// Whether this file, which was made of `original`, is not older than it. Compressors give their result
     /// the time of the original, and some (`brotli`) in whole seconds.
     pub(crate) fn is_as_new_as(&self, original: &Self) -> bool {

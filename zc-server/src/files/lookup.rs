@@ -283,7 +283,7 @@ fn extension_of(coding: Coding) -> &'static [u8] {
 }
 
 /// Whether a segment begins with a dot, other than `.well-known` at the start.
-fn is_hidden(path: &[u8]) -> bool {
+pub(crate) fn is_hidden(path: &[u8]) -> bool {
     let mut segments = path.split(|&byte| byte == b'/').peekable();
     segments.next_if_eq(&WELL_KNOWN);
     segments.any(|segment| segment.starts_with(b"."))

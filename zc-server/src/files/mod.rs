@@ -2,8 +2,11 @@
 //!
 //! Nothing here knows requests in progress, responses or connections.
 
+pub(crate) mod archive;
+pub(crate) mod budget;
 pub(crate) mod content;
 pub(crate) mod declared;
+pub(crate) mod exif;
 pub(crate) mod facts;
 pub(crate) mod file_state;
 pub(crate) mod listing;

@@ -10,7 +10,7 @@ use std::{fmt, fs, io};
 use nix::errno::Errno;
 
 use crate::files::file_state::{FileState, Stability};
-use crate::files::mounts::{Closing, Mount};
+use crate::files::mounts::{Closing, Mount, ReadPath};
 use crate::files::read_gate::ReadGate;
 use crate::text::OneLine;
 
@@ -40,6 +40,16 @@ pub(crate) struct OpenFile {
     /// Whether later changes of the file are sure to change its state.
     pub(crate) stability: Stability,
     pub(crate) mount: Arc<Mount>,
+}
+
+impl OpenFile {
+    /// How its bytes are to be read by who opens in this mode.
+    pub(crate) fn read_path(&self, open_mode: OpenMode) -> ReadPath {
+        match open_mode {
+            OpenMode::CachedOnly if self.state.length > 0 => self.mount.read_path(&self.file),
+            _ => ReadPath::Direct,
+        }
+    }
 }
 
 /// An open file or directory. Where closing may block, a disk I/O thread closes it.

@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::config::files::Symlinks;
 use crate::disk::Key;
-use crate::files::file_state::FileState;
+use crate::files::file_state::{Clock, FileState};
 use crate::files::mounts::{Mount, Mounts};
 use crate::files::open::{
     OpenedFd, READ_FLAGS, RESOLVE_CACHED, as_path, how, kind_of, open, open_here,
@@ -165,6 +165,16 @@ impl Root {
         self.mounts.key_of(&self.path_below(path))
     }
 
+    /// The key of its own mount.
+    pub(crate) fn key(&self) -> Key {
+        self.mount.key()
+    }
+
+    /// Which symbolic links are followed below it.
+    pub(crate) fn symlinks(&self) -> Symlinks {
+        self.symlinks
+    }
+
     /// Whether ROOT is one file.
     pub(crate) fn is_file(&self) -> bool {
         self.only.is_some()
@@ -261,6 +271,11 @@ impl Root {
     /// Whether the files in an open directory are interfaces of the kernel, which are not served.
     pub(crate) fn is_synthetic(&self, directory: impl AsFd) -> bool {
         self.mounts.mount_of(directory).is_synthetic()
+    }
+
+    /// The clock that the times in an open directory come from.
+    pub(crate) fn clock_of(&self, directory: impl AsFd) -> Clock {
+        self.mounts.mount_of(directory).clock()
     }
 
     /// The mount of `file`, which was opened in this mode.

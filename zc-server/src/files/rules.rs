@@ -1,6 +1,7 @@
 //! Rules of how files become responses: the configuration in the form that requests use.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use zc_http::{Coding, Status};
 
@@ -27,6 +28,8 @@ fn own_fields(own_style: Option<&OwnStyle>) -> [(&'static str, String); 2] {
 pub(crate) struct Rules {
     pub(crate) index: Vec<String>,
     pub(crate) listing: bool,
+    /// Whether a directory can be asked for as one file.
+    pub(crate) archive: bool,
     /// The style of the operator for the pages of the server.
     pub(crate) own_style: Option<OwnStyle>,
     /// Whether a listing has the README of its directory.
@@ -36,7 +39,7 @@ pub(crate) struct Rules {
     cache_control: Vec<CacheControl>,
     limits: Vec<(PathGlob, Option<RateLimit>)>,
     limit_of_others: Option<RateLimit>,
-    pub(crate) types: Types,
+    pub(crate) types: Arc<Types>,
     pub(crate) etags: EntityTags,
     /// How long the tag of a sidecar holds while the file stays the same, in nanoseconds.
     pub(crate) sidecar_ttl_ns: i128,
@@ -103,16 +106,17 @@ impl Rules {
             limit_of_others: rates.find(|rule| rule.glob.is_none()).and_then(limit),
             index: files.index.clone(),
             listing: files.listing,
+            archive: files.archive,
             own_style,
             readme: files.listing_readme,
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),
-            types: Types::new(
+            types: Arc::new(Types::new(
                 files.types.clone(),
                 files.default_type.clone(),
                 files.charset.clone(),
-            ),
+            )),
             etags: files.etags,
             sidecar_ttl_ns: i128::from(ttl_ms) * 1_000_000 * SIDECAR_TTLS,
             hidden: files.hidden,

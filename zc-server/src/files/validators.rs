@@ -25,6 +25,11 @@ fn has_constant_mtime(state: &FileState) -> bool {
     CONSTANT_MTIMES.contains(&state.mtime_seconds())
 }
 
+/// Whether another version of the file is sure to have another modification time or length.
+pub(crate) fn tells_versions_apart(state: &FileState, stability: Stability) -> bool {
+    !has_constant_mtime(state) && stability != Stability::Written
+}
+
 /// The validators of a file that was in `state` at or before `now`.
 pub(crate) fn validators(
     state: &FileState,
@@ -34,12 +39,8 @@ pub(crate) fn validators(
     source: EntityTags,
     now: HttpTime,
 ) -> Validators {
-    let (tag_tells, date_tells) = match stability {
-        _ if has_constant_mtime(state) => (false, false),
-        Stability::Written => (false, false),
-        Stability::ThisSecond => (true, false),
-        Stability::Touched | Stability::Settled => (true, true),
-    };
+    let tag_tells = tells_versions_apart(state, stability);
+    let date_tells = tag_tells && stability != Stability::ThisSecond;
     let made = || (tag_tells && source == EntityTags::Auto).then(|| tag(state, coding));
     let modified = HttpTime::from_unix_seconds(state.mtime_seconds());
     Validators {

@@ -21,15 +21,21 @@ pub(crate) const BASE: &str = include_str!("base.css");
 pub(crate) const LISTING: &str = include_str!("listing.css");
 /// The style of the README of a directory.
 pub(crate) const README: &str = include_str!("readme.css");
+/// The style of galleries.
+pub(crate) const GALLERY: &str = include_str!("gallery.css");
+/// The style of the page that shows or plays one file.
+pub(crate) const PLAYER: &str = include_str!("player.css");
 /// The style of errors.
 pub(crate) const ERROR: &str = include_str!("error.css");
 
 /// The script of listings: times in the reader's zone, the filter, and keys.
 pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
+/// The script of the page that plays one file: keys, swipes, speed, and where somebody stopped.
+pub(crate) const PLAYER_SCRIPT: &str = include_str!("player.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 4] = [BASE, LISTING, README, ERROR];
-const SCRIPTS: [&str; 1] = [LISTING_SCRIPT];
+const STYLES: [&str; 6] = [BASE, LISTING, README, GALLERY, PLAYER, ERROR];
+const SCRIPTS: [&str; 2] = [LISTING_SCRIPT, PLAYER_SCRIPT];
 
 /// A reference to an icon of [`ICONS`].
 macro_rules! icon {

@@ -40,7 +40,7 @@ impl Responder<'_, '_> {
             Known::Verdict(Verdict::Denied) => self.error(Status::Unauthorized),
             Known::Nothing(credentials) => {
                 let (gate, checks) = (Arc::clone(gate), Arc::clone(&self.services.checks));
-                let work = move || LookUpAnswer::Verdict(gate.check(&credentials, &checks));
+                let work = move |_: &_| LookUpAnswer::Verdict(gate.check(&credentials, &checks));
                 self.wait_for(LookUp {
                     thread: Thread::Check,
                     work: Box::new(work),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zc_http::{Status, Version};
 
 use super::pending::LookUpAnswer;
-use super::{Resolved, Responded, Responder, ResponderParts};
+use super::{RequestTarget, Resolved, Responded, Responder, ResponderParts};
 use crate::files::lookup::{Found, PREFERENCES, error_page};
 use crate::files::open_file::{OpenMode, ResolveError};
 use crate::files::representation::Representation;
@@ -129,6 +129,24 @@ fn warn_pageless(
     services.diagnostics.warn_once_a_minute(line);
 }
 
+/// Warns that the path of a request cannot be opened, unless nothing is there.
+pub(super) fn warn_unopened(
+    error: &ResolveError,
+    root: &Root,
+    asked: &RequestTarget,
+    path: &[u8],
+    services: &Services,
+) {
+    if let ResolveError::NotFound = error {
+        return;
+    }
+    let path = root.path_of(path);
+    let is_directory = asked.is_directory && !root.is_file();
+    let or_index = if is_directory { " or its index" } else { "" };
+    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
+    services.diagnostics.warn_once_a_minute(line);
+}
+
 impl Responder<'_, '_> {
     pub(super) fn redirect(self) -> Responded {
         let target = self.request.target;
@@ -171,7 +189,7 @@ impl Responder<'_, '_> {
         match self.resolve(key, told, || error_page(root, path, open_mode)) {
             Resolved::WouldBlock => {
                 let (key, root, path) = (root.key_of(path), Arc::clone(root), path.to_vec());
-                self.ask(key, move || {
+                self.ask(key, move |_| {
                     LookUpAnswer::Page(error_page(&root, &path, OpenMode::MayBlock))
                 })
             }

@@ -5,6 +5,7 @@ use std::io;
 use nix::errno::Errno;
 use zc_http::Status;
 
+use crate::files::archive::ArchiveError;
 use crate::files::open_file::ResolveError;
 
 /// Why a request is not answered with what it asks for, although nothing is wrong with the request.
@@ -14,6 +15,8 @@ pub(crate) enum Failure<'a> {
     Open(&'a ResolveError),
     /// The directory cannot be listed.
     List(&'a io::Error),
+    /// The directory cannot be sent as an archive.
+    Archive(&'a ArchiveError),
     /// The file cannot be read, and no byte of the response was sent.
     Read,
     /// The root is missing, or cannot be opened for want of descriptors or memory.
@@ -42,6 +45,11 @@ impl Failure<'_> {
             Self::List(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Status::Forbidden
             }
+            Self::Archive(ArchiveError::Open(error)) => Failure::Open(error).status(),
+            Self::Archive(ArchiveError::Read(error)) => Failure::List(error).status(),
+            Self::Archive(
+                ArchiveError::TooManyEntries | ArchiveError::TooDeep | ArchiveError::TooLong,
+            ) => Status::InternalServerError,
             Self::List(_) | Self::Read => Status::InternalServerError,
             Self::RootUnavailable | Self::DiskBusy => Status::ServiceUnavailable,
             Self::DiskTimeout => Status::GatewayTimeout,
@@ -87,6 +95,15 @@ mod tests {
             (os(Errno::EIO), 500),
         ] {
             assert_eq!(Failure::List(&error).status().code(), code, "{error:?}");
+        }
+        for (error, code) in [
+            (ArchiveError::Open(ResolveError::NotFound), 404),
+            (ArchiveError::Read(os(Errno::EMFILE)), 503),
+            (ArchiveError::TooManyEntries, 500),
+            (ArchiveError::TooDeep, 500),
+            (ArchiveError::TooLong, 500),
+        ] {
+            assert_eq!(Failure::Archive(&error).status().code(), code, "{error:?}");
         }
         for (failure, code) in [
             (Failure::Read, 500),

@@ -1,10 +1,12 @@
 //! One parsed request → its reply: method, target, what stands there, in this order.
 
 mod admission;
+mod archive;
 pub(crate) mod cache;
 mod error;
 pub(crate) mod error_body;
 pub(crate) mod failure;
+mod media;
 mod pending;
 pub(crate) mod plan;
 pub(crate) mod prepared;
@@ -22,11 +24,10 @@ use zc_http::{
 use crate::auth::User;
 use crate::config::Scheme;
 use crate::files::content::Content;
-use crate::files::listing::{Listing, ListingRequest};
+use crate::files::listing::Listing;
 use crate::files::lookup::{Found, Query, Resource, look_up, preference};
 use crate::files::open_file::ResolveError;
 use crate::files::representation::Representation;
-use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup, RootPath, Roots};
 use crate::files::rules::Rules;
 use crate::respond::cache::{CacheEntry, CachedFile, Id, Key as CacheKey, ResponseCache};
@@ -38,6 +39,7 @@ use crate::services::Services;
 use crate::text::OneLine;
 
 pub(crate) use error::refuse;
+use error::warn_unopened;
 use pending::PendingRoot;
 pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup, Thread};
 
@@ -71,6 +73,7 @@ pub(crate) struct ResponderParts<'a> {
 struct RequestTarget {
     method: zc_core::SendMethod,
     is_directory: bool,
+    is_archive: bool,
 }
 
 /// What stands at a path, and whether the cache has it.
@@ -182,7 +185,18 @@ impl<'a> Responder<'a, '_> {
         if let Some(listing) = pending.and_then(|pending| pending.listing.take()) {
             return self.listing(listing, path);
         }
+        if let Some(archive) = self.told_archive() {
+            return self.archive(archive, path);
+        }
+        if let Some(media) = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.take_media())
+        {
+            return self.media(media, path);
+        }
         match examine(self.request, self.rules, path) {
+            Ok(asked) if asked.is_archive => self.archive_or_resource(&asked, path),
             Ok(asked) => self.resource(&asked, path),
             Err(unlooked) => self.message(unlooked.into()),
         }
@@ -208,6 +222,9 @@ impl<'a> Responder<'a, '_> {
             }
             CurrentRoot::WouldBlock => return self.ask_for_root(),
         };
+        if let Some(view) = self.wanted_media(root, asked, path) {
+            return self.ask_for_media(root, view, query);
+        }
         let key = CacheKey {
             root: root.id(),
             path,
@@ -233,22 +250,7 @@ impl<'a> Responder<'a, '_> {
                 self.message(plan)
             }
             Resolved::Uncached(Found::Directory(directory)) => {
-                let view = plan::view(self.request);
-                let list = ListingRequest {
-                    root: Arc::clone(root),
-                    directory,
-                    path: path.to_vec(),
-                    depth: plan::depth(self.request.target.path().unwrap_or_default()),
-                    hidden: rules.hidden,
-                    own_style: rules.own_style.clone(),
-                    readme: rules.readme,
-                    view,
-                    gzip: plan::listing_form(self.request, view.format).is_gzip,
-                    memory: self.services.listings.clone(),
-                };
-                self.ask(root.key_of(path), move || {
-                    LookUpAnswer::Listing(list.read().map(Box::new))
-                })
+                self.ask_for_listing(root, directory, path)
             }
             Resolved::Uncached(Found::Redirect) => self.redirect(),
             Resolved::Uncached(Found::NotAcceptable) => self.error(Status::NotAcceptable),
@@ -353,13 +355,17 @@ impl<'a> Responder<'a, '_> {
 
     /// Answers a request for a listing that was read, or could not be.
     fn listing(self, listing: io::Result<Box<Listing>>, path_buffer: &mut Vec<u8>) -> Responded {
-        let error = match listing {
+        match listing {
             Ok(listing) => {
                 let builder = self.plain_builder();
-                return Responded::Reply(builder.reply_listing(listing, self.buffers));
+                Responded::Reply(builder.reply_listing(listing, self.buffers))
             }
-            Err(error) => error,
-        };
+            Err(error) => self.unlisted(&error, path_buffer),
+        }
+    }
+
+    /// Answers a request that takes a directory which could not be read.
+    fn unlisted(self, error: &io::Error, path_buffer: &mut Vec<u8>) -> Responded {
         if examine(self.request, self.rules, path_buffer).is_ok()
             && let CurrentRoot::Open(root) = self.root
         {
@@ -367,7 +373,7 @@ impl<'a> Responder<'a, '_> {
             let line = format!("cannot list the directory `{}`: {error}", OneLine(&path));
             self.services.diagnostics.warn_once_a_minute(line);
         }
-        self.error(Failure::List(&error).status())
+        self.error(Failure::List(error).status())
     }
 
     /// The builder of a response that is not of the file that was asked for.
@@ -451,9 +457,11 @@ fn examine(
     };
     let path = decode_path(path, path_buffer)
         .map_err(|error| plan::EarlyResponse::Message(error.status()))?;
+    let is_directory = path.is_directory || path.bytes.is_empty();
     Ok(RequestTarget {
         method,
-        is_directory: path.is_directory || path.bytes.is_empty(),
+        is_directory,
+        is_archive: is_directory && rules.archive && plan::wants_archive(query),
     })
 }
 
@@ -472,22 +480,4 @@ fn disposition(
     let file = &file.resource.path[..];
     let is_only = || matches!(root, CurrentRoot::Open(root) if root.only(path) == Some(file));
     (file == path || is_only()).then(|| plan::disposition(file))
-}
-
-/// Warns that the path of a request cannot be opened, unless nothing is there.
-fn warn_unopened(
-    error: &ResolveError,
-    root: &Root,
-    asked: &RequestTarget,
-    path: &[u8],
-    services: &Services,
-) {
-    if let ResolveError::NotFound = error {
-        return;
-    }
-    let path = root.path_of(path);
-    let is_directory = asked.is_directory && !root.is_file();
-    let or_index = if is_directory { " or its index" } else { "" };
-    let line = format!("cannot open `{}`{or_index}: {error}", OneLine(&path));
-    services.diagnostics.warn_once_a_minute(line);
 }

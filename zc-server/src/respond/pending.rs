@@ -5,21 +5,23 @@ use std::{fmt, io};
 
 use super::{Responded, Responder};
 use crate::auth::Verdict;
-use crate::disk::Key;
+use crate::disk::{CancelToken, Key};
+use crate::files::archive::{Archive, ArchiveError};
 use crate::files::content::Content;
-use crate::files::listing::Listing;
-use crate::files::lookup::{Found, Query, look_up};
+use crate::files::listing::{Listing, ListingRequest};
+use crate::files::lookup::{Found, Query, Resource, look_up};
 use crate::files::mounts::{KEY_OF_TABLE, Mounts};
-use crate::files::open_file::OpenMode;
+use crate::files::open_file::{FileHandle, OpenMode};
 use crate::files::root::Root;
 use crate::files::roots::{CurrentRoot, RootLookup};
 use crate::respond::error_body::Form;
+use crate::respond::plan;
 use crate::respond::response::Asked;
 
 /// What a thread is to look up.
 pub(crate) struct LookUp {
     pub(crate) thread: Thread,
-    pub(crate) work: Box<dyn FnOnce() -> LookUpAnswer + Send>,
+    pub(crate) work: Box<dyn FnOnce(&CancelToken) -> LookUpAnswer + Send>,
 }
 
 /// Which threads do it.
@@ -39,7 +41,9 @@ pub(crate) enum LookUpAnswer {
     Found(Found),
     /// The page of an error.
     Page(Found),
+    Media(Media),
     Listing(io::Result<Box<Listing>>),
+    Archive(Result<Box<Archive>, ArchiveError>),
     /// Whether the client may ask.
     Verdict(Verdict),
     /// What is under way on all workers, as the admin listener tells it.
@@ -48,9 +52,20 @@ pub(crate) enum LookUpAnswer {
     MountTable,
 }
 
+/// What a thread has found for a query that asks for more than the file.
+#[derive(Debug)]
+pub(crate) enum Media {
+    /// Nothing: the file is sent as it is.
+    Plain,
+    /// The page that plays the file, or why its directory could not be read.
+    Player(io::Result<Vec<u8>>),
+    /// The file, and the thumbnail that was read from it.
+    Thumbnail(Box<Resource>, Vec<u8>),
+}
+
 impl LookUp {
     fn of_mount_table(mounts: Arc<Mounts>) -> Self {
-        let work = move || {
+        let work = move |_: &CancelToken| {
             mounts.read_table();
             LookUpAnswer::MountTable
         };
@@ -83,7 +98,9 @@ pub(crate) struct PendingLookup {
     pub(super) root: PendingRoot,
     pub(super) found: Option<Found>,
     pub(super) page: Option<Found>,
+    pub(super) media: Option<Media>,
     pub(super) listing: Option<io::Result<Box<Listing>>>,
+    pub(super) archive: Option<Result<Box<Archive>, ArchiveError>>,
     pub(crate) status: Option<Vec<u8>>,
     /// It holds until the request is answered.
     pub(super) verdict: Option<Verdict>,
@@ -107,10 +124,17 @@ impl PendingLookup {
             LookUpAnswer::Found(found) => self.found = Some(found),
             LookUpAnswer::Page(page) => self.page = Some(page),
             LookUpAnswer::Listing(listing) => self.listing = Some(listing),
+            LookUpAnswer::Archive(archive) => self.archive = Some(archive),
+            LookUpAnswer::Media(media) => self.media = Some(media),
             LookUpAnswer::Verdict(verdict) => self.verdict = Some(verdict),
             LookUpAnswer::Status(status) => self.status = Some(status),
             LookUpAnswer::MountTable => {}
         }
+    }
+
+    /// What takes the place of the file. That nothing does stays known.
+    pub(super) fn take_media(&mut self) -> Option<Media> {
+        self.media.take_if(|media| !matches!(media, Media::Plain))
     }
 }
 
@@ -119,7 +143,7 @@ impl Responder<'_, '_> {
     pub(super) fn ask_for_root(self) -> Responded {
         let root_path = Arc::clone(self.root_path);
         let key = root_path.key();
-        self.ask(key, move || LookUpAnswer::Root(root_path.look_up()))
+        self.ask(key, move |_| LookUpAnswer::Root(root_path.look_up()))
     }
 
     /// Has a thread do the same look-up, which may wait.
@@ -128,7 +152,7 @@ impl Responder<'_, '_> {
         let (root, path) = (Arc::clone(root), query.path.to_vec());
         let (content, index) = (Arc::clone(self.content), self.index);
         let (is_directory, accepted, html) = (query.is_directory, query.accepted, query.html);
-        self.ask(key, move || {
+        self.ask(key, move |_| {
             let query = Query {
                 path: &path,
                 is_directory,
@@ -140,12 +164,38 @@ impl Responder<'_, '_> {
         })
     }
 
+    /// Has a thread read a directory that is to be listed.
+    pub(super) fn ask_for_listing(
+        self,
+        root: &Arc<Root>,
+        directory: FileHandle,
+        path: &[u8],
+    ) -> Responded {
+        let view = plan::view(self.request);
+        let list = ListingRequest {
+            root: Arc::clone(root),
+            directory,
+            path: path.to_vec(),
+            depth: plan::depth(self.request.target.path().unwrap_or_default()),
+            hidden: self.rules.hidden,
+            own_style: self.rules.own_style.clone(),
+            readme: self.rules.readme,
+            view,
+            types: Arc::clone(&self.rules.types),
+            gzip: plan::listing_form(self.request, view.format).is_gzip,
+            memory: self.services.listings.clone(),
+        };
+        self.ask(root.key_of(path), move |_| {
+            LookUpAnswer::Listing(list.read().map(Box::new))
+        })
+    }
+
     /// Has a thread do `work`, which asks `mount`. Without one the table of mounts is read first: a look-up on
     /// a mount that hangs must not take the share of another.
     pub(super) fn ask(
         self,
         mount: Option<Key>,
-        work: impl FnOnce() -> LookUpAnswer + Send + 'static,
+        work: impl FnOnce(&CancelToken) -> LookUpAnswer + Send + 'static,
     ) -> Responded {
         let look_up = match mount {
             Some(mount) => LookUp {

@@ -5,10 +5,12 @@ use std::ops::Range;
 use percent_encoding::{percent_decode, percent_encode};
 use zc_http::{
     AcceptEncoding, Coding, HttpTime, Method, Multipart, Parts, Precondition, RangeOutcome,
-    Request, Status, evaluate_preconditions, prefers_media_type, range_applies, resolve_range,
+    Request, Status, Validators, evaluate_preconditions, prefers_media_type, range_applies,
+    resolve_range,
 };
 
 use crate::config::files::{Cors, Origins};
+use crate::files::archive::Archive;
 use crate::files::listing::{Format, ListingForm, View};
 use crate::files::percent::SEGMENT;
 use crate::files::representation::Representation;
@@ -36,6 +38,12 @@ pub(crate) enum Plan<'r> {
     Unsatisfiable { length: u64 },
     /// 200 with the entries of a directory, of a length that nobody knows yet.
     Listing(ListingForm),
+    /// A directory as one file.
+    Archive(&'r Archive, ArchivePart),
+    /// 200 with the page that plays a file.
+    Player(&'r [u8]),
+    /// 200 with the thumbnail of the file.
+    Thumbnail(&'r Representation, &'r [u8]),
     /// 301 to the same path with a slash at its end, or 308 to the same target by HTTPS.
     Redirect { status: Status, location: Vec<u8> },
     /// 204: what could be done here.
@@ -49,6 +57,17 @@ pub(crate) enum Plan<'r> {
     NotHttps,
     /// 400: the `method` parameter of the query names no method. The text says which there are.
     UnknownMethod,
+}
+
+/// What is sent of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ArchivePart {
+    /// 200 with all of it.
+    Whole,
+    /// 206. Invariant: the range is not empty and lies in the archive.
+    Part(Range<u64>),
+    /// 304.
+    NotModified,
 }
 
 /// An error, and what its head tells beside the status.
@@ -101,9 +120,17 @@ pub(crate) enum EarlyResponse {
 impl Plan<'_> {
     pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Whole(_) | Self::Listing(_) => Status::Ok,
-            Self::Part(..) | Self::Parts(..) => Status::PartialContent,
-            Self::NotModified(_) => Status::NotModified,
+            Self::Whole(_)
+            | Self::Listing(_)
+            | Self::Player(_)
+            | Self::Thumbnail(..)
+            | Self::Archive(_, ArchivePart::Whole) => Status::Ok,
+            Self::Part(..) | Self::Parts(..) | Self::Archive(_, ArchivePart::Part(_)) => {
+                Status::PartialContent
+            }
+            Self::NotModified(_) | Self::Archive(_, ArchivePart::NotModified) => {
+                Status::NotModified
+            }
             Self::Unsatisfiable { .. } => Status::RangeNotSatisfiable,
             Self::Redirect { status, .. } => *status,
             Self::Options { .. } => Status::NoContent,
@@ -155,31 +182,84 @@ pub(crate) fn for_file<'r>(
     file: &'r Representation,
     now: HttpTime,
 ) -> Plan<'r> {
-    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
-        Precondition::NotModified => return Plan::NotModified(file),
-        Precondition::PreconditionFailed => return Plan::Message(Status::PreconditionFailed),
+    match select(request, &file.validators, file.length(), now) {
+        Selection::NotModified => Plan::NotModified(file),
+        Selection::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Selection::Range(RangeOutcome::Whole) => Plan::Whole(file),
+        Selection::Range(RangeOutcome::Partial(range)) => Plan::Part(file, range),
+        Selection::Range(RangeOutcome::Parts(parts))
+            if part_heads_bytes(file, &parts) > PART_HEADS_BYTES_MAX =>
+        {
+            Plan::Whole(file)
+        }
+        Selection::Range(RangeOutcome::Parts(parts)) => Plan::Parts(file, parts),
+        Selection::Range(RangeOutcome::Unsatisfiable) => Plan::Unsatisfiable {
+            length: file.length(),
+        },
+    }
+}
+
+/// The same for an archive. Several ranges of it are answered with the whole, as
+/// [RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows.
+pub(crate) fn for_archive<'r>(
+    request: &Request<'_>,
+    archive: &'r Archive,
+    now: HttpTime,
+) -> Plan<'r> {
+    let validators = Validators {
+        etag: archive.etag(),
+        last_modified: None,
+    };
+    let length = archive.length();
+    match select(request, &validators, length, now) {
+        Selection::NotModified => Plan::Archive(archive, ArchivePart::NotModified),
+        Selection::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Selection::Range(RangeOutcome::Whole | RangeOutcome::Parts(_)) => {
+            Plan::Archive(archive, ArchivePart::Whole)
+        }
+        Selection::Range(RangeOutcome::Partial(range)) => {
+            Plan::Archive(archive, ArchivePart::Part(range))
+        }
+        Selection::Range(RangeOutcome::Unsatisfiable) => Plan::Unsatisfiable { length },
+    }
+}
+
+/// What a request selects of a representation.
+enum Selection {
+    NotModified,
+    PreconditionFailed,
+    Range(RangeOutcome),
+}
+
+fn select(request: &Request<'_>, validators: &Validators, length: u64, now: HttpTime) -> Selection {
+    match evaluate_preconditions(request.method, &request.headers, validators) {
+        Precondition::NotModified => return Selection::NotModified,
+        Precondition::PreconditionFailed => return Selection::PreconditionFailed,
         Precondition::Proceed => {}
     }
     // Range is defined for GET alone (RFC 9110 §14.2).
-    let range = match request.headers.get("range") {
+    Selection::Range(match request.headers.get("range") {
         Some(value)
             if request.method == Method::Get
-                && range_applies(&request.headers, &file.validators, now) =>
+                && range_applies(&request.headers, validators, now) =>
         {
-            resolve_range(value, file.length())
+            resolve_range(value, length)
         }
         _ => RangeOutcome::Whole,
-    };
-    match range {
-        RangeOutcome::Whole => Plan::Whole(file),
-        RangeOutcome::Partial(range) => Plan::Part(file, range),
-        RangeOutcome::Parts(parts) if part_heads_bytes(file, &parts) > PART_HEADS_BYTES_MAX => {
-            Plan::Whole(file)
-        }
-        RangeOutcome::Parts(parts) => Plan::Parts(file, parts),
-        RangeOutcome::Unsatisfiable => Plan::Unsatisfiable {
-            length: file.length(),
-        },
+    })
+}
+
+/// The answer for the thumbnail of a file, whose validators are those of the thumbnail. It is short: no part of
+/// it is sent ([RFC 9110 §14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) allows that).
+pub(crate) fn for_thumbnail<'r>(
+    request: &Request<'_>,
+    file: &'r Representation,
+    picture: &'r [u8],
+) -> Plan<'r> {
+    match evaluate_preconditions(request.method, &request.headers, &file.validators) {
+        Precondition::NotModified => Plan::NotModified(file),
+        Precondition::PreconditionFailed => Plan::Message(Status::PreconditionFailed),
+        Precondition::Proceed => Plan::Thumbnail(file, picture),
     }
 }
 
@@ -192,6 +272,23 @@ fn part_heads_bytes(file: &Representation, parts: &Parts) -> usize {
 pub(crate) fn view(request: &Request<'_>) -> View {
     let prefers_json = prefers_media_type(&request.headers, "application/json", "text/html");
     View::from_query(request.target.query(), prefers_json)
+}
+
+/// What takes the place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaView {
+    /// The page that plays it.
+    Play,
+    Thumbnail,
+}
+
+/// What the `view` parameter of a query asks for in place of a file.
+pub(crate) fn media_view(query: Option<&[u8]>) -> Option<MediaView> {
+    match zc_http::query_value(query?, "view")? {
+        b"play" => Some(MediaView::Play),
+        b"thumbnail" => Some(MediaView::Thumbnail),
+        _ => None,
+    }
 }
 
 /// The form of a listing in `format`: compressed where the client asks for it. What accepts anything, and names no
@@ -269,6 +366,11 @@ pub(crate) fn disposition(path: &[u8]) -> String {
 /// Whether the query asks for a download.
 pub(crate) fn wants_download(query: Option<&[u8]>) -> bool {
     query.is_some_and(|query| zc_http::query_value(query, "download").is_some())
+}
+
+/// Whether the query asks for a directory as one file.
+pub(crate) fn wants_archive(query: Option<&[u8]>) -> bool {
+    query.and_then(|query| zc_http::query_value(query, "archive")) == Some(b"tar")
 }
 
 /// Where a directory asked for without its final slash is redirected: the last segment of `path`, the

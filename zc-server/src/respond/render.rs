@@ -4,15 +4,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::ops::Range;
 
-use zc_http::{HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Status, Version};
+use zc_http::{
+    EntityTag, HeadWriter, HttpTime, Method, Multipart, Parts, Persistence, Status, Version,
+};
 
 use crate::clients::RequestId;
 use crate::config::Scheme;
+use crate::files::archive::Archive;
 use crate::files::listing::{Format, ListingForm};
 use crate::files::representation::Representation;
 use crate::html::OwnStyle;
 use crate::respond::error_body::{self, Form};
-use crate::respond::plan::{Grant, Plan};
+use crate::respond::plan::{ArchivePart, Grant, Plan, Problem};
 
 /// The methods that are answered with more than an error.
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
@@ -60,6 +63,8 @@ pub(crate) enum Rest {
     File(Range<u64>),
     /// Parts of a file.
     Parts(Box<Multipart>),
+    /// A range of an archive.
+    Archive(Range<u64>),
     /// A listing; whether in chunks, or ended by the end of the connection.
     Listing {
         chunked: bool,
@@ -113,15 +118,14 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
             let rest = listing(head, *form, framing);
             only_head(out, rest)
         }
+        Plan::Archive(archive, part) => {
+            let rest = archive_rest(head, archive, part, framing);
+            only_head(out, rest)
+        }
+        Plan::Player(page) => player(head, page, framing).append(out),
+        Plan::Thumbnail(file, picture) => thumbnail(head, file, picture, framing).append(out),
         Plan::Page(problem, file) => {
-            let head = match problem.length {
-                Some(length) => head.content_range_unsatisfied(length),
-                None => status_fields(head, problem.status),
-            };
-            let head = head.field("Content-Type", file.content_type.as_bytes());
-            content_encoding(head, file)
-                .number("Content-Length", file.length())
-                .finish();
+            page(head, *problem, file).finish();
             file_rest(out, framing.method, 0..file.length())
         }
         Plan::Options { preflight } => {
@@ -147,6 +151,16 @@ pub(crate) fn render(plan: &Plan<'_>, framing: Framing<'_>, out: &mut Vec<u8>) -
 }
 
 type Head<'b> = HeadWriter<'b, Vec<u8>>;
+
+/// The head of an error whose body is a file.
+fn page<'b>(head: Head<'b>, problem: Problem, file: &Representation) -> Head<'b> {
+    let head = match problem.length {
+        Some(length) => head.content_range_unsatisfied(length),
+        None => status_fields(head, problem.status),
+    };
+    let head = head.field("Content-Type", file.content_type.as_bytes());
+    content_encoding(head, file).number("Content-Length", file.length())
+}
 
 /// The fields of an answer to OPTIONS; those of a preflight where the origin is granted something.
 fn options<'b>(head: Head<'b>, is_preflight: bool, grant: Grant<'_>) -> Head<'b> {
@@ -202,9 +216,7 @@ fn content_encoding<'b>(head: Head<'b>, file: &Representation) -> Head<'b> {
 /// What a 304 has as well
 /// ([RFC 9110 §15.4.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5)).
 fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
-    if let Some(etag) = &file.validators.etag {
-        head = head.field("ETag", etag.as_bytes());
-    }
+    head = tag(head, file.validators.etag.as_ref());
     if let Some(time) = file.validators.last_modified {
         head = head.date("Last-Modified", time);
     }
@@ -212,6 +224,13 @@ fn cache_fields<'b>(mut head: Head<'b>, file: &Representation) -> Head<'b> {
         head = head.field("Cache-Control", value.as_bytes());
     }
     head.lines(&file.lines)
+}
+
+fn tag<'b>(head: Head<'b>, etag: Option<&EntityTag>) -> Head<'b> {
+    match etag {
+        Some(etag) => head.field("ETag", etag.as_bytes()),
+        None => head,
+    }
 }
 
 fn grant<'b>(head: Head<'b>, grant: Grant<'_>) -> Head<'b> {
@@ -235,6 +254,7 @@ fn vary<'b>(head: Head<'b>, plan: &Plan<'_>, framing: Framing<'_>) -> Head<'b> {
         Plan::Whole(file)
         | Plan::Part(file, _)
         | Plan::Parts(file, _)
+        | Plan::Thumbnail(file, _)
         | Plan::NotModified(file) => (file.resource.is_negotiated, file.resource.is_fallback),
         // Another client might accept what is there.
         _ if problem == Some(Status::NotAcceptable) => (true, framing.error_form.is_some()),
@@ -289,6 +309,74 @@ fn listing(head: Head<'_>, form: ListingForm, framing: Framing<'_>) -> Rest {
     match framing.method {
         Method::Head => Rest::Nothing,
         _ => Rest::Listing { chunked },
+    }
+}
+
+/// The head of an archive, or of a part of it, and what follows.
+fn archive_rest(
+    head: Head<'_>,
+    archive: &Archive,
+    part: &ArchivePart,
+    framing: Framing<'_>,
+) -> Rest {
+    let length = archive.length();
+    let range = match part {
+        ArchivePart::Whole | ArchivePart::NotModified => 0..length,
+        ArchivePart::Part(range) => range.clone(),
+    };
+    let etag = archive.etag();
+    if *part == ArchivePart::NotModified {
+        tag(head, etag.as_ref()).finish();
+        return Rest::Nothing;
+    }
+    let head = head.field("Content-Type", b"application/x-tar");
+    let head = match framing.disposition {
+        Some(value) => head.field("Content-Disposition", value.as_bytes()),
+        None => head,
+    };
+    let head = tag(head, etag.as_ref())
+        .lines(framing.own_lines)
+        .field("Accept-Ranges", b"bytes");
+    let head = match part {
+        ArchivePart::Part(range) => head.content_range(range.clone(), length),
+        _ => head,
+    };
+    head.number("Content-Length", range.end - range.start)
+        .finish();
+    match framing.method {
+        Method::Head => Rest::Nothing,
+        _ => Rest::Archive(range),
+    }
+}
+
+/// A body in memory; announced by its head, absent in an answer to HEAD.
+struct Bytes<'a>(&'a [u8]);
+
+fn player<'a>(head: Head<'_>, page: &'a [u8], framing: Framing<'_>) -> Bytes<'a> {
+    let head = head.field("Content-Type", b"text/html; charset=utf-8");
+    bytes(head.lines(framing.own_lines), page, framing.method)
+}
+
+fn thumbnail<'a>(
+    head: Head<'_>,
+    file: &Representation,
+    picture: &'a [u8],
+    framing: Framing<'_>,
+) -> Bytes<'a> {
+    let head = representation(head, file, &file.content_type, framing.disposition);
+    bytes(head, picture, framing.method)
+}
+
+fn bytes<'a>(head: Head<'_>, body: &'a [u8], method: Method) -> Bytes<'a> {
+    head.number("Content-Length", body.len() as u64).finish();
+    Bytes(if method == Method::Head { b"" } else { body })
+}
+
+impl Bytes<'_> {
+    fn append(self, out: &mut Vec<u8>) -> Rendered {
+        let rendered = only_head(out, Rest::Nothing);
+        out.extend_from_slice(self.0);
+        rendered
     }
 }
 

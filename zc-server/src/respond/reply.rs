@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use zc_core::{PREFETCH_BYTES, ProbedTransfer, Residency};
+use zc_core::{PREFETCH_BYTES, PipePool, ProbedTransfer, Residency};
 use zc_http::{HttpTime, Persistence, Request, Status};
 
 use crate::body::{InMemory, MultipartBody, NextPart, Promise, ResponseBody, Source, WINDOW_BYTES};
@@ -119,7 +119,7 @@ pub(crate) struct ReplyBuilder<'a> {
 }
 
 /// What is known of the file behind a head.
-struct Delivery {
+pub(super) struct Delivery {
     read_path: ReadPath,
     mount: Key,
     promise: Option<Promise>,
@@ -127,7 +127,7 @@ struct Delivery {
 
 impl Delivery {
     /// There is none.
-    const FROM_MEMORY: Self = Self {
+    pub(super) const FROM_MEMORY: Self = Self {
         read_path: ReadPath::Direct,
         mount: 0,
         promise: None,
@@ -135,11 +135,11 @@ impl Delivery {
 }
 
 /// What is known of a response once its head is in the output buffer.
-struct HeadWritten {
+pub(super) struct HeadWritten {
     status: Status,
     /// Where the head starts and ends in the output buffer.
     start: usize,
-    rendered: Rendered,
+    pub(super) rendered: Rendered,
     /// The most that the body is sent at.
     limit: Option<RateLimit>,
 }
@@ -258,7 +258,7 @@ impl ReplyBuilder<'_> {
         Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 
-    fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
+    pub(super) fn write_head(&self, plan: &Plan<'_>, buffers: &mut Buffers) -> HeadWritten {
         self.write_head_by(self.framing, plan, buffers)
     }
 
@@ -270,8 +270,8 @@ impl ReplyBuilder<'_> {
     ) -> HeadWritten {
         let limit = match plan {
             Plan::Whole(file) | Plan::Part(file, _) | Plan::Parts(file, _) => file.limit,
-            Plan::Page(_, file) => file.limit,
-            Plan::Listing(_) => self.rules.limit_of_others(),
+            Plan::Page(_, file) | Plan::Thumbnail(file, _) => file.limit,
+            Plan::Listing(_) | Plan::Player(_) | Plan::Archive(..) => self.rules.limit_of_others(),
             _ => None,
         };
         HeadWritten {
@@ -394,7 +394,7 @@ impl ReplyBuilder<'_> {
                 delivery.read_path = source.read_path;
                 head.stream_parts(source, delivery, buffers)
             }
-            Rest::Nothing | Rest::Listing { .. } => head.ready(false, buffers),
+            Rest::Nothing | Rest::Listing { .. } | Rest::Archive(_) => head.ready(false, buffers),
         }
     }
 
@@ -435,16 +435,19 @@ impl ReplyBuilder<'_> {
             policy: Arc::clone(&self.services.policy),
             read_path: self.services.read_path(opened),
             method: self.method,
-            // The workers share the pool: only who needs it touches its count of references.
-            pipes: (self.method == zc_core::SendMethod::Splice)
-                .then(|| self.services.pipes.clone()),
+            pipes: self.pipes(),
         }
+    }
+
+    /// The workers share the pool: only who needs it touches its count of references.
+    pub(super) fn pipes(&self) -> Option<PipePool> {
+        (self.method == zc_core::SendMethod::Splice).then(|| self.services.pipes.clone())
     }
 }
 
 impl HeadWritten {
     /// All that is to be sent is in the output buffer.
-    fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
+    pub(super) fn ready(self, was_read: bool, buffers: &Buffers) -> Reply {
         let body_bytes = buffers.output.len() - self.rendered.head_end;
         Reply::Ready(Ready {
             status: self.status,
@@ -459,7 +462,7 @@ impl HeadWritten {
     }
 
     /// The head leaves the output buffer, to be followed by more than bytes.
-    fn stream(
+    pub(super) fn stream(
         self,
         body: Option<ProbedTransfer<Arc<FileHandle>>>,
         next_part: NextPart,

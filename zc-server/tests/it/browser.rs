@@ -50,7 +50,7 @@ pub(super) static TURN: Mutex<()> = Mutex::new(());
 static RUNNING: Mutex<Weak<Browser>> = Mutex::new(Weak::new());
 
 /// Chromium, until the last test that has it drops it.
-struct Browser {
+pub(super) struct Browser {
     child: Child,
     /// Where its debugger listens.
     address: SocketAddr,
@@ -60,7 +60,7 @@ struct Browser {
 }
 
 /// A page of it, which is closed when it is dropped.
-struct Page {
+pub(super) struct Page {
     id: String,
     _turn: MutexGuard<'static, ()>,
     browser: Arc<Browser>,
@@ -130,7 +130,7 @@ impl Browser {
     }
 
     /// Opens a page in front of all others.
-    fn open(url: &str) -> Page {
+    pub(super) fn open(url: &str) -> Page {
         let browser = Self::running();
         let turn = lock(&TURN);
         let page = browser.debug("PUT", &format!("/json/new?{url}"));
@@ -167,14 +167,14 @@ impl Drop for Browser {
     }
 }
 
-fn is_report(line: &serde_json::Value) -> bool {
+pub(super) fn is_report(line: &serde_json::Value) -> bool {
     line["target"]
         .as_str()
         .is_some_and(|target| target.starts_with("/report?"))
 }
 
 /// A value of a report: `/report?name=value&…`.
-fn reported(line: &serde_json::Value, name: &str) -> f64 {
+pub(super) fn reported(line: &serde_json::Value, name: &str) -> f64 {
     let target = line["target"].as_str().expect("a target");
     let value = target
         .split(['?', '&'])
@@ -205,7 +205,7 @@ video.play().catch(error => report("refused=" + error.name));
 "#;
 
 /// A minute of H.264 of about 70 MB, with its index first: four seconds, again and again.
-fn write_video(home: &Home, path: &std::path::Path) {
+pub(super) fn write_video(home: &Home, path: &std::path::Path) {
     let ffmpeg = |arguments: &[&str]| {
         home.succeed(
             "ffmpeg",

@@ -182,7 +182,7 @@ fn rclone_lists_and_checks_2000_files_of_all_names() {
 }
 
 /// Wget, but not Wget2, which some systems call by the same name: it decodes names like `%41` twice.
-fn with_wget() -> Option<Home> {
+pub(super) fn with_wget() -> Option<Home> {
     let home = Home::for_clients(&["wget"])?;
     let version = home.succeed("wget", &["--version"]);
     if !version.starts_with("GNU Wget 1.") {

@@ -7,6 +7,7 @@
 mod harness;
 
 mod admin;
+mod archive;
 mod auth;
 mod browser;
 mod busy_cores;
@@ -31,6 +32,7 @@ mod entity_tags;
 mod error_bodies;
 mod error_pages;
 mod full_queue;
+mod gallery;
 mod hostile;
 #[cfg(feature = "tls")]
 mod https;
@@ -52,6 +54,7 @@ mod options;
 mod own_pages;
 mod package_managers;
 mod paths;
+mod player;
 mod precompressed;
 mod ranges;
 mod rates;

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use super::browser::{CRASHES_MAX, TURN, always, lock};
+use super::gallery::GIF;
 use crate::harness::clients::{Home, said};
 use crate::harness::{Response, Server};
 
@@ -12,6 +13,7 @@ const SNIFFING: &str = "x-content-type-options";
 fn server(options: &[&str]) -> Server {
     let server = Server::start(options);
     server.write("dir/f.html", b"<title>of the user</title>");
+    server.write("dir/p.gif", GIF);
     server
 }
 
@@ -22,6 +24,8 @@ fn own_pages(server: &Server) -> Vec<(&'static str, Response)> {
     vec![
         ("a listing", server.get("/dir/")),
         ("a listing as JSON", server.get_with("/dir/", json)),
+        ("a gallery", server.get("/dir/?view=gallery")),
+        ("a player", server.get("/dir/p.gif?view=play")),
         ("an error", server.get("/none")),
         ("a cached error", server.get("/none")),
         ("a redirect", server.get("/dir")),
@@ -98,7 +102,12 @@ fn chromium_applies_the_policy_without_a_complaint() {
         return;
     };
     let strict = server(&[]);
-    for page in ["/dir/", "/none"] {
+    for page in [
+        "/dir/",
+        "/dir/?view=gallery",
+        "/dir/p.gif?view=play",
+        "/none",
+    ] {
         let said = console(&home, &strict.url(page));
         assert!(!said.contains(COMPLAINT), "{page}: {said}");
     }

@@ -1,6 +1,7 @@
 //! The transition table of `exchange/mod.rs`, row by row.
 
 use super::*;
+use crate::disk::CancelToken;
 use crate::worker::Life;
 
 #[test]
@@ -73,6 +74,24 @@ fn a_look_up_that_is_waited_for() {
     let (exchange, _) = resolving(worker);
     let late = "yield Sending 504 Linger";
     assert_eq!(deadline(exchange, &mut peer, worker), late);
+    // A walk of many entries tells that it has come further, and is waited for.
+    let id = worker.next_exchange();
+    let (came_further, has_come) = std::sync::mpsc::channel();
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let work = move |_: &_, token: &CancelToken| {
+        token.on_progress();
+        let _ = (came_further.send(()), held.recv());
+        None
+    };
+    let role = crate::disk::Role::Other;
+    let job = worker.submit(role, 1, id, work).expect("room");
+    has_come.recv().expect("a thread");
+    let exchange = Exchange::resolving(id, Box::default(), job, worker);
+    let Next::Wait(exchange) = exchange.on_deadline(b"", &mut peer, worker) else {
+        panic!("it has come further");
+    };
+    assert_eq!(deadline(exchange, &mut peer, worker), late);
+    drop(go_on);
     let (exchange, _) = resolving(worker);
     assert_eq!(exchange.cut(b"GET /", &mut peer, worker), Ending::Close);
     assert_eq!(worker.completions, [Outcome::Shutdown]);

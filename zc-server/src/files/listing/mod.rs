@@ -1,12 +1,14 @@
 //! Listings of directories. A disk I/O thread reads and sorts the entries; the worker writes the page part
 //! by part as it is sent.
 
-mod budget;
+mod companions;
+mod gallery;
 mod gzip;
 mod json;
 mod kind;
 mod natural;
 mod page;
+pub(crate) mod player;
 mod readme;
 mod totals;
 mod view;
@@ -20,12 +22,13 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{SFlag, fstatat};
 
+use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
+use crate::files::mime::{MediaKind, Types};
 use crate::files::open_file::FileHandle;
 use crate::files::root::Root;
-use crate::html::OwnStyle;
-pub(crate) use budget::Budget;
-use budget::Reservation;
+use crate::html::{self, OwnStyle};
+use companions::ByName;
 use gzip::Gzip;
 use page::Place;
 use totals::Totals;
@@ -54,6 +57,8 @@ pub(crate) struct ListingRequest {
     /// Whether the README of the directory is shown.
     pub(crate) readme: bool,
     pub(crate) view: View,
+    /// What tells films and pictures from other files.
+    pub(crate) types: Arc<Types>,
     /// Whether the page is compressed.
     pub(crate) gzip: bool,
     pub(crate) memory: Budget,
@@ -71,6 +76,10 @@ pub(crate) struct Listing {
     names: Vec<u8>,
     /// What stands below the entries, in HTML; empty for nothing.
     readme: Vec<u8>,
+    /// How many entries a browser shows or plays.
+    media: usize,
+    /// For a gallery alone.
+    by_name: Option<ByName>,
     totals: Totals,
     stage: Stage,
     gzip: Option<Gzip>,
@@ -104,8 +113,18 @@ struct Entry {
     name_start: u32,
     name_bytes: u16,
     is_directory: bool,
+    role: Role,
     length: u64,
     mtime_seconds: i64,
+}
+
+/// What an entry is in a gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Media(MediaKind),
+    /// The poster or the subtitles of another entry, which are not shown by themselves.
+    Companion,
+    Other,
 }
 
 impl ListingRequest {
@@ -126,16 +145,19 @@ impl ListingRequest {
             entries: Vec::new(),
             names: Vec::new(),
             readme: Vec::new(),
+            media: 0,
+            by_name: None,
             totals: Totals::default(),
             stage: Stage::Start,
             gzip: self.gzip.then(Gzip::new),
             _memory: Reservation::new(self.memory.clone()),
         };
         let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
-        let head_bytes =
-            page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref()) + gzip_bytes;
+        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
+        let head_bytes = head_bytes + html::GALLERY.len() + gzip_bytes;
         memory.need(head_bytes)?;
-        let shows_readme = self.readme && self.view.format == Format::Html;
+        let is_list = self.view.format == Format::Html && !self.view.is_gallery();
+        let shows_readme = self.readme && is_list;
         let mut readme = readme::Choice::default();
         let is_synthetic = self.root.is_synthetic(&self.directory);
         let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
@@ -156,15 +178,23 @@ impl ListingRequest {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             memory.need(head_bytes + listing.memory_bytes() + name.len())?;
-            listing.push(name, is_directory, &state);
+            let kind = (!is_directory).then(|| self.types.media_kind(name));
+            listing.push(name, kind, &state);
             if shows_readme && !is_directory {
                 readme.look_at(name);
             }
         }
+        if listing.view.is_gallery() {
+            let by_name_bytes = listing.entries.len() * ByName::BYTES;
+            memory.need(head_bytes + listing.memory_bytes() + by_name_bytes)?;
+            listing.find_companions();
+        }
         listing.sort();
+        listing.by_name = listing.view.is_gallery().then(|| listing.index());
         let used = head_bytes + listing.memory_bytes();
-        let reserve = |bytes| memory.need(used + bytes).is_ok();
-        let readme = readme.read(&self.root, &self.path, reserve);
+        let readme = readme.read(&self.root, &self.path, |bytes| {
+            memory.need(used + bytes).is_ok()
+        });
         listing.readme = readme.unwrap_or_default();
         listing._memory = memory;
         Ok(listing)
@@ -195,7 +225,8 @@ impl Listing {
         self.names.len() + self.entries.len() * ENTRY_BYTES
     }
 
-    fn push(&mut self, name: &[u8], is_directory: bool, state: &FileState) {
+    /// Adds an entry. `kind` is `None` for a directory, and tells what a browser makes of a file.
+    fn push(&mut self, name: &[u8], kind: Option<Option<MediaKind>>, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
         let (Ok(name_start), Ok(name_bytes)) =
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
@@ -203,11 +234,13 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
-        self.totals.count((!is_directory).then_some(state.length));
+        self.media += usize::from(matches!(kind, Some(Some(_))));
+        self.totals.count(kind.is_some().then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
-            is_directory,
+            is_directory: kind.is_none(),
+            role: kind.flatten().map_or(Role::Other, Role::Media),
             length: state.length,
             mtime_seconds: state.mtime_seconds(),
         });
@@ -235,6 +268,10 @@ impl Listing {
                 by_key
             };
             let by_kind = b.is_directory.cmp(&a.is_directory);
+            let by_kind = match view.is_gallery() {
+                true => by_kind.then(a.role.place().cmp(&b.role.place())),
+                false => by_kind,
+            };
             by_kind.then(by_key).then_with(|| by_name(a, b))
         });
     }
@@ -244,6 +281,12 @@ impl Listing {
             format: self.view.format,
             is_gzip: self.gzip.is_some(),
         }
+    }
+
+    /// Whether a gallery shows most of the entries.
+    #[expect(dead_code, reason = "the page of a listing offers the gallery by it")]
+    pub(crate) fn is_mostly_media(&self) -> bool {
+        self.media * 2 > self.entries.len()
     }
 
     /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
@@ -273,6 +316,8 @@ impl Listing {
         let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
             self.stage = match self.stage {
+                Stage::Done => return false,
+                stage if self.by_name.is_some() => self.write_gallery(out, stage),
                 Stage::Start => {
                     match is_json {
                         true => out.push(b'['),
@@ -313,10 +358,20 @@ impl Listing {
                     }
                     Stage::Done
                 }
-                Stage::Done => return false,
             };
         }
         self.stage != Stage::Done
+    }
+}
+
+impl Role {
+    /// What comes first in a gallery. Companions come last, as nothing is shown of them.
+    fn place(self) -> u8 {
+        match self {
+            Self::Media(_) => 0,
+            Self::Other => 1,
+            Self::Companion => 2,
+        }
     }
 }
 
@@ -345,6 +400,11 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
+    fn types() -> Arc<Types> {
+        let charset = crate::config::files::Charset::Off;
+        Arc::new(Types::new(Vec::new(), String::new(), charset))
+    }
+
     fn list(directory: &Path, symlinks: Symlinks, hidden: bool, query: &str) -> Listing {
         let root = Root::open(directory, symlinks, Arc::default());
         let root = Arc::new(root.expect("a root"));
@@ -360,6 +420,7 @@ mod tests {
             own_style: None,
             readme: true,
             view: View::from_query(Some(query.as_bytes()), false),
+            types: types(),
             gzip: false,
             memory: Budget::default(),
         };
@@ -411,7 +472,7 @@ mod tests {
         for number in 0..300 {
             std::fs::write(temp.path().join(format!("file {number}")), "x").expect("a file");
         }
-        for query in ["", "format=json"] {
+        for query in ["", "format=json", "view=gallery"] {
             let whole = |bytes| {
                 let mut listing = list(temp.path(), Symlinks::Within, false, query);
                 let (mut page, mut parts) = (Vec::new(), 0);
@@ -450,6 +511,7 @@ mod tests {
             own_style: None,
             readme: false,
             view: View::from_query(None, false),
+            types: types(),
             gzip: false,
             memory: memory.clone(),
         };

@@ -1,5 +1,7 @@
 //! The page of a listing, in HTML: a list of links with icons, sizes and times.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use percent_encoding::percent_encode;
 
@@ -108,7 +110,7 @@ pub(super) fn end(out: &mut Vec<u8>) {
 
 /// Writes a link to each directory above, but those in the middle of a long path. The links are relative, so
 /// that they work behind a proxy that serves the root under a prefix.
-fn breadcrumbs(out: &mut Vec<u8>, place: Place<'_>) {
+pub(super) fn breadcrumbs(out: &mut Vec<u8>, place: Place<'_>) {
     let Place {
         path, depth, view, ..
     } = place;
@@ -182,7 +184,7 @@ fn heading(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str)
 /// Writes one entry; with the exact number of bytes where `is_exact`.
 pub(super) fn row(out: &mut Vec<u8>, row: Row<'_>, view: View, is_exact: bool) {
     let (slash, kept) = match row.length {
-        Some(_) => ("", ""),
+        Some(_) => ("", Cow::Borrowed("")),
         None => ("/", view.kept()),
     };
     put(

@@ -1,9 +1,12 @@
-//! The format and the order of a listing.
+//! The format, the layout and the order of a listing.
+
+use std::borrow::Cow;
 
 /// How a directory is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) format: Format,
+    pub(crate) layout: Layout,
     pub(crate) key: SortKey,
     pub(crate) descending: bool,
     /// Whether the query says what entries are sorted by.
@@ -15,6 +18,14 @@ pub(crate) struct View {
 pub(crate) enum Format {
     Html,
     Json,
+}
+
+/// How a page in HTML shows the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Rows,
+    /// Pictures and films as tiles, other files below them.
+    Gallery,
 }
 
 /// The form of a listing on the wire.
@@ -34,8 +45,8 @@ pub(crate) enum SortKey {
 }
 
 impl View {
-    /// The view of a query: `format=json|html`, `sort=name|size|time`, `order=asc|desc`. Other values are
-    /// ignored.
+    /// The view of a query: `format=json|html`, `view=gallery`, `sort=name|size|time`, `order=asc|desc`. Other
+    /// values are ignored.
     pub(crate) fn from_query(query: Option<&[u8]>, prefers_json: bool) -> Self {
         let value = |name| query.and_then(|query| zc_http::query_value(query, name));
         Self {
@@ -44,6 +55,10 @@ impl View {
                 Some(b"html") => Format::Html,
                 _ if prefers_json => Format::Json,
                 _ => Format::Html,
+            },
+            layout: match value("view") {
+                Some(b"gallery") => Layout::Gallery,
+                _ => Layout::Rows,
             },
             key: match value("sort") {
                 Some(b"size") => SortKey::Size,
@@ -55,17 +70,31 @@ impl View {
         }
     }
 
-    /// The query of links to other directories, escaped: the order is kept where it was chosen. Links of the
-    /// page without a query have none, so that programs that mirror a tree see each page once.
-    pub(crate) fn kept(&self) -> &'static str {
+    /// The query of links to other directories, escaped: the layout and the order are kept where they were chosen.
+    /// Links of the page without a query have none, so that programs that mirror a tree see each page once.
+    pub(crate) fn kept(&self) -> Cow<'static, str> {
+        let order = self.kept_order();
+        match (self.layout, order.strip_prefix("&amp;")) {
+            (Layout::Rows, None) => "".into(),
+            (Layout::Rows, Some(order)) => format!("?{order}").into(),
+            (Layout::Gallery, _) => format!("?view=gallery{order}").into(),
+        }
+    }
+
+    /// The end of a query that keeps the order where it was chosen, escaped.
+    pub(super) fn kept_order(&self) -> &'static str {
         match (self.is_chosen, self.key, self.descending) {
             (false, ..) => "",
-            (true, SortKey::Name, false) => "?sort=name&amp;order=asc",
-            (true, SortKey::Name, true) => "?sort=name&amp;order=desc",
-            (true, SortKey::Size, false) => "?sort=size&amp;order=asc",
-            (true, SortKey::Size, true) => "?sort=size&amp;order=desc",
-            (true, SortKey::Time, false) => "?sort=time&amp;order=asc",
-            (true, SortKey::Time, true) => "?sort=time&amp;order=desc",
+            (true, SortKey::Name, false) => "&amp;sort=name&amp;order=asc",
+            (true, SortKey::Name, true) => "&amp;sort=name&amp;order=desc",
+            (true, SortKey::Size, false) => "&amp;sort=size&amp;order=asc",
+            (true, SortKey::Size, true) => "&amp;sort=size&amp;order=desc",
+            (true, SortKey::Time, false) => "&amp;sort=time&amp;order=asc",
+            (true, SortKey::Time, true) => "&amp;sort=time&amp;order=desc",
         }
+    }
+
+    pub(super) fn is_gallery(self) -> bool {
+        self.format == Format::Html && self.layout == Layout::Gallery
     }
 }

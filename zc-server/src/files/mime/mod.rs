@@ -1,10 +1,12 @@
 //! Media types of files, by their names.
 
+mod media;
 mod table;
 
 use std::borrow::Cow;
 
 use crate::config::files::{Charset, MediaType};
+pub(crate) use media::MediaKind;
 use table::{BY_EXTENSION, BY_NAME, DECLARES_ITSELF, XML};
 
 /// The extension of files that are in a content coding by definition, and that coding: compressed SVG
@@ -50,6 +52,11 @@ impl Types {
             Some(media_type) => self.with_charset(media_type),
             None => Cow::Borrowed(&self.default),
         }
+    }
+
+    /// What a browser makes of a file of this name.
+    pub(crate) fn media_kind(&self, path: &[u8]) -> Option<MediaKind> {
+        MediaKind::of(&self.media_type(path, None))
     }
 
     /// The type of the longest configured extension that `name` ends in.

@@ -1,40 +1,40 @@
-//! The memory of all listings of a server, bounded.
+//! The memory of all listings and archives of a server, bounded.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The most memory of all listings of a server together, in bytes.
+/// The most memory of all listings and archives of a server together, in bytes.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// The step in which memory is reserved, in bytes.
 const RESERVE_BYTES: usize = 256 << 10;
 
-/// The memory that listings use, in bytes. A clone is another handle of the same.
+/// The memory that listings and archives use, in bytes. A clone is another handle of the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Budget(Arc<AtomicUsize>);
 
 #[cfg(test)]
 impl Budget {
     /// The bytes that are reserved now.
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The memory that one listing has reserved. The drop returns it.
+/// The memory that one of them has reserved. The drop returns it.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     budget: Budget,
     bytes: usize,
 }
 
 impl Reservation {
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(crate) fn new(budget: Budget) -> Self {
         Self { budget, bytes: 0 }
     }
 
     /// Reserves `bytes` in all. Vectors double, so that twice as much is reserved.
-    pub(super) fn need(&mut self, bytes: usize) -> io::Result<()> {
+    pub(crate) fn need(&mut self, bytes: usize) -> io::Result<()> {
         let Some(missing) = (bytes * 2)
             .checked_sub(self.bytes)
             .filter(|&missing| missing > 0)
