@@ -10,6 +10,7 @@ mod fuzz;
 mod man;
 mod markdown;
 mod pictures;
+mod screenshots;
 mod tidy;
 mod vm_test;
 
@@ -27,6 +28,8 @@ Tasks:
   fuzz [ARGS]      run the fuzzers; see fuzz --help
   man [ARGS]       write the man pages; see man --help
   pictures [ARGS]  write the charts and tables of the newest results; see pictures --help
+  screenshots [ARGS]
+                   take pictures of the pages of the server; see screenshots --help
   tidy [ARGS]      check sizes, layers, documents and words; see tidy --help
   vm-test [ARGS]   test kernel TLS in virtual machines; see vm-test --help
   help             print this help
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::run(&rest),
         Some("man") => man::run(&rest),
         Some("pictures") => pictures::run(&rest),
+        Some("screenshots") => screenshots::run(&rest),
         Some("tidy") => tidy::run(&rest),
         Some("vm-test") => vm_test::run(&rest),
         None | Some("help" | "--help" | "-h") => {

@@ -5,7 +5,6 @@ mod cpu;
 mod facts;
 mod grid;
 mod latency;
-mod listing;
 mod newest;
 mod study;
 mod tables;
@@ -20,7 +19,7 @@ use grid::{Grid, Theme};
 use newest::Newest;
 
 /// Where the pictures are, from the root of the repository.
-const IMAGES: &str = "docs/src/images";
+pub(crate) const IMAGES: &str = "docs/src/images";
 
 /// Writes the pictures of the newest results in zc-bench/results/, and their tables on pages of the book.
 #[derive(Debug, Parser)]
@@ -33,10 +32,6 @@ struct Options {
     /// Write nothing, and fail if one is not of the newest results.
     #[arg(long)]
     check: bool,
-
-    /// Take the pictures of the listing instead, with Chromium. --check does not look at them.
-    #[arg(long, conflicts_with = "check")]
-    listing: bool,
 }
 
 /// A file that is made of results.
@@ -59,12 +54,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             bail!("not of the newest results: {stale}; run `cargo xtask pictures`");
         }
         return Ok(());
-    }
-    if options.listing {
-        let images = root.join(IMAGES);
-        std::fs::create_dir_all(&images)
-            .with_context(|| format!("cannot make {}", images.display()))?;
-        return listing::take(&images);
     }
     for path in write(&root)? {
         println!("{path}");

@@ -19,12 +19,12 @@ pub(crate) const ICONS: &str = include_str!("icons.svg");
 pub(crate) const BASE: &str = include_str!("base.css");
 /// The style of listings.
 pub(crate) const LISTING: &str = include_str!("listing.css");
-/// The style of the README of a directory.
-pub(crate) const README: &str = include_str!("readme.css");
 /// The style of galleries.
 pub(crate) const GALLERY: &str = include_str!("gallery.css");
 /// The style of the page that shows or plays one file.
 pub(crate) const PLAYER: &str = include_str!("player.css");
+/// The style of the README of a directory.
+pub(crate) const README: &str = include_str!("readme.css");
 /// The style of errors.
 pub(crate) const ERROR: &str = include_str!("error.css");
 
@@ -124,13 +124,15 @@ pub(crate) fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"</body>\n</html>\n");
 }
 
-/// A name for display, not escaped: bytes that are not UTF-8 and control characters are replaced.
+/// A name for display, not escaped: bytes that are not UTF-8 and control characters are replaced. So are those that
+/// turn the order of letters round: with one in front, `gpj.exe` would be shown as `exe.jpg`.
 pub(crate) fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let visible = |char: char| match char {
         // The pictures of the control characters.
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(char)).unwrap_or('\u{fffd}'),
         '\x7f' => '\u{2421}',
+        '\u{202d}' | '\u{202e}' => char::REPLACEMENT_CHARACTER,
         other => other,
     };
     text.chars().map(visible).collect()
@@ -144,6 +146,22 @@ pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_shown_as_what_it_is() {
+        for (name, text) in [
+            (&b"plain \xf0\x9f\x8e\x89"[..], "plain \u{1f389}"),
+            (
+                "\u{5e9}\u{200f}(1).txt".as_bytes(),
+                "\u{5e9}\u{200f}(1).txt",
+            ),
+            (b"two\nlines\x7f", "two\u{240a}lines\u{2421}"),
+            (b"no UTF-8 \xff", "no UTF-8 \u{fffd}"),
+            ("\u{202e}gpj.exe".as_bytes(), "\u{fffd}gpj.exe"),
+        ] {
+            assert_eq!(shown(name), text);
+        }
+    }
 
     #[test]
     fn base64_is_that_of_rfc_4648() {

@@ -31,7 +31,10 @@ pub(crate) struct Home {
 impl Home {
     /// `None` when one of these programs is not installed: its test then has nothing to test.
     pub(crate) fn for_clients(programs: &[&str]) -> Option<Self> {
-        if let Some(program) = programs.iter().find(|program| !is_installed(program)) {
+        if let Some(program) = programs
+            .iter()
+            .find(|program| find_program(program).is_none())
+        {
             say_missing(program);
             return None;
         }
@@ -66,13 +69,14 @@ impl Home {
     /// The program with this home as its directory, and no variable of this process but `PATH`:
     /// proxies, for one, are named by variables.
     pub(crate) fn command(&self, program: &str) -> Command {
+        self.command_for(program, CLIENT_HANGS)
+    }
+
+    /// The same with its own limit of time, which only ends a program that hangs.
+    pub(crate) fn command_for(&self, program: &str, limit: Duration) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args([
-                "--kill-after=5",
-                &CLIENT_HANGS.as_secs().to_string(),
-                program,
-            ])
+            .args(["--kill-after=5", &limit.as_secs().to_string(), program])
             .current_dir(self.directory.path())
             .env_clear()
             .env("PATH", search_path())
@@ -124,12 +128,13 @@ fn search_path() -> String {
     format!("{path}:{MORE_PATHS}")
 }
 
-/// Whether the program is in the path. One in a snap does not count: it sees another `/tmp`.
-fn is_installed(program: &str) -> bool {
+/// Where the program is in the path. One in a snap does not count: it sees another `/tmp`.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     search_path()
         .split(':')
         .filter(|directory| !directory.starts_with("/snap"))
-        .any(|directory| Path::new(directory).join(program).is_file())
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.is_file())
 }
 
 /// The access log, read as it comes: a pipe that nobody reads fills, and lines are then dropped.

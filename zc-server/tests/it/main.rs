@@ -53,6 +53,7 @@ mod network;
 mod options;
 mod own_pages;
 mod package_managers;
+mod pages;
 mod paths;
 mod player;
 mod precompressed;

@@ -77,14 +77,7 @@ impl Listing {
         };
         match stage {
             Stage::Start => {
-                let place = Place {
-                    path: &self.path,
-                    depth: self.depth,
-                    view: self.view,
-                    own_style: self.own_style.as_ref(),
-                    has_readme: false,
-                };
-                start(out, place);
+                start(out, self.place());
                 if self.media == 0 {
                     out.extend_from_slice(
                         b"<p class=\"none\">No pictures, films or sounds here.</p>\n",
@@ -110,13 +103,12 @@ impl Listing {
                 self.write_entry(out, entry, by_name);
                 Stage::Entry(index + 1)
             }
-            Stage::End => {
+            Stage::End | Stage::EntriesEnd | Stage::Readme(_) => {
                 out.extend_from_slice(b"</main>\n");
                 html::end(out);
                 Stage::Done
             }
-            // It shows no README.
-            Stage::EntriesEnd | Stage::Readme(_) | Stage::Done => Stage::Done,
+            Stage::Done => Stage::Done,
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) struct Place<'a> {
     pub(super) view: View,
     pub(super) own_style: Option<&'a OwnStyle>,
     pub(super) has_readme: bool,
+    /// Whether there is a button for the directory as one file.
+    pub(super) offers_archive: bool,
+    /// Whether there is a button for the gallery.
+    pub(super) offers_gallery: bool,
 }
 
 /// The most bytes that [`start`] writes.
@@ -53,11 +57,9 @@ pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
     out.extend_from_slice(html::ICONS.as_bytes());
     out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
     breadcrumbs(out, place);
-    put(
-        out,
-        format_args!("</nav></h1>\n<div class=\"tools\"><p>{totals}</p>"),
-    );
-    out.extend_from_slice(b"</div>\n</header>\n<main>\n");
+    out.extend_from_slice(b"</nav></h1>\n");
+    tools(out, place, totals);
+    out.extend_from_slice(b"</header>\n<main>\n");
     out.extend_from_slice(b"<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">");
     for (key, word, title) in [
         (SortKey::Name, "name", "Name"),
@@ -77,6 +79,38 @@ pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
             ),
         );
     }
+}
+
+/// Writes the totals and the buttons. They are no links: programs that mirror a tree would follow them.
+fn tools(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
+    put(out, format_args!("<div class=\"tools\"><p>{totals}</p>"));
+    if place.offers_gallery {
+        out.extend_from_slice(b"<form>");
+        if let Some((key, order)) = place.view.chosen() {
+            put(
+                out,
+                format_args!(
+                    "<input type=\"hidden\" name=\"sort\" value=\"{key}\">\
+                     <input type=\"hidden\" name=\"order\" value=\"{order}\">"
+                ),
+            );
+        }
+        let icon = icon!("i");
+        put(
+            out,
+            format_args!("<button name=\"view\" value=\"gallery\">{icon}Gallery</button></form>"),
+        );
+    }
+    if place.offers_archive && !totals.is_empty() {
+        let icon = icon!("z");
+        put(
+            out,
+            format_args!(
+                "<form><button name=\"archive\" value=\"tar\">{icon}Download folder</button></form>"
+            ),
+        );
+    }
+    out.extend_from_slice(b"</div>\n");
 }
 
 /// Writes the end of the entries.
@@ -238,6 +272,8 @@ mod tests {
             view,
             own_style: None,
             has_readme: true,
+            offers_archive: true,
+            offers_gallery: true,
         };
         written(|out| start(out, place, &Totals::default()))
     }
