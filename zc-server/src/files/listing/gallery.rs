@@ -8,12 +8,12 @@ use percent_encoding::percent_encode;
 use super::companions::ByName;
 use super::kind::Kind;
 use super::page::{self, Place};
-use super::totals::size;
 use super::view::{SortKey, View};
 use super::{Entry, Listing, Role, Stage};
 use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
 use crate::html::{self, put, shown};
+use crate::text::size;
 
 /// The entries of a gallery in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

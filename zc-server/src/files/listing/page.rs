@@ -7,10 +7,11 @@ use percent_encoding::percent_encode;
 
 use super::Row;
 use super::kind::Kind;
-use super::totals::{Totals, size};
+use super::totals::Totals;
 use super::view::{SortKey, View};
 use crate::files::percent::SEGMENT;
 use crate::html::{self, OwnStyle, icon, put, shown};
+use crate::text::size;
 
 /// The links of the breadcrumb: to as many directories below the root, and to as many at the end of the path. A
 /// link has 3 bytes for each directory that it leads up, so that links to all of 2,000 directories would have 6
