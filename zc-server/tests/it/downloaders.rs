@@ -203,16 +203,20 @@ fn modified(path: &Path) -> Duration {
     Duration::from_secs(since.as_secs())
 }
 
+/// Makes a directory whose page has the buttons of gallery and archive, which are no links.
+fn write_photos(server: &Server) {
+    server.write("photos/a.jpg", b"x");
+    let page = String::from_utf8(server.get("/photos/").body).expect("UTF-8");
+    assert!(page.contains("name=\"view\" value=\"gallery\""));
+    assert!(page.contains("name=\"archive\" value=\"tar\""));
+}
+
 #[test]
 fn wget_mirrors_a_tree_and_fetches_each_page_once() {
     let Some(home) = with_wget() else { return };
     let mut server = Server::start_in_memory(&["--archive", "on"]);
     write_tree(server.root.path(), 5);
-    server.write("photos/a.jpg", b"x");
-    // Buttons, which are no links.
-    let page = String::from_utf8(server.get("/photos/").body).expect("UTF-8");
-    assert!(page.contains("name=\"view\" value=\"gallery\""));
-    assert!(page.contains("name=\"archive\" value=\"tar\""));
+    write_photos(&server);
     let log = server.follow_log();
     log.so_far(&server);
     let (old, time) = ("1 two words/plain.0", Duration::from_secs(1_600_000_000));
@@ -232,12 +236,8 @@ fn wget_mirrors_a_tree_and_fetches_each_page_once() {
         "-P",
         "tree",
     ];
-    let mirror = || {
-        home.succeed(
-            "wget",
-            &[&how[..], &["--mirror", "-np", "-nH", &url]].concat(),
-        )
-    };
+    let what = ["--mirror", "-np", "-nH", &url];
+    let mirror = || home.succeed("wget", &[&how[..], &what].concat());
     mirror();
     let pages = remove_pages(&home.path("tree"));
     assert_same_files(&home.path("tree"), server.root.path());
