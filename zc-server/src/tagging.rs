@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytesize::ByteSize;
 use jiff::SignedDuration;
 use rustix::fs::{XattrFlags, fsetxattr};
 use sha2::{Digest, Sha256};
@@ -16,6 +15,7 @@ use zc_http::EntityTag;
 use crate::cli::{EtagArgs, TagStore};
 use crate::files::declared::{ATTRIBUTE, ATTRIBUTE_FOR, SIDECAR_EXTENSION, attribute, state_mark};
 use crate::files::file_state::{Clock, FileState, Stability, coarse_now_ns};
+use crate::text::size;
 
 /// What is read of a file at a time, in bytes.
 const READ_BYTES: usize = 1 << 20;
@@ -173,9 +173,8 @@ impl Progress {
     }
 }
 
-/// `1.2 GB of 3.4 GB, 410.0 MB/s, 6s left`
+/// `1.2 GB of 3.4 GB, 410 MB/s, 6s left`
 fn progress_line(done_bytes: u64, total_bytes: u64, elapsed: Duration) -> String {
-    let size = |bytes| ByteSize(bytes).display().si();
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = (done_bytes as f64 / seconds) as u64;
     let left_bytes = total_bytes.saturating_sub(done_bytes);
@@ -326,7 +325,7 @@ mod tests {
     #[test]
     fn progress_has_numbers_and_the_time_that_is_left() {
         let line = progress_line(500_000_000, 2_000_000_000, Duration::from_secs(5));
-        assert_eq!(line, "500.0 MB of 2.0 GB, 100.0 MB/s, 15s left");
+        assert_eq!(line, "500 MB of 2.0 GB, 100 MB/s, 15s left");
         let line = progress_line(0, 0, Duration::ZERO);
         assert_eq!(line, "0 B of 0 B, 0 B/s, 0s left");
     }

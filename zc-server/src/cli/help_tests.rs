@@ -23,7 +23,8 @@ const HEADINGS: &[(&str, &str)] = &[
     (
         "Serving",
         "site index symlinks spa error-page auth-file cache-control header cors cors-headers download-query \
-         mime default-type charset precompressed etag hidden listing archive listing-style method method-override",
+         mime default-type charset precompressed etag hidden listing archive listing-style listing-readme method \
+         method-override",
     ),
     (
         "Caching",

@@ -226,6 +226,7 @@ fn files_from(args: &ServingArgs, server: &Args) -> Result<Files, ConfigError> {
             .archive
             .map_or(server.listening.lan, |archive| archive == Switch::On),
         listing_style: file_from(args.listing_style.as_ref())?,
+        listing_readme: args.listing_readme == Switch::On,
         spa: args.spa.clone(),
         error_pages: args.error_pages.clone(),
         auth_file: file_from(args.auth_file.as_ref())?,

@@ -46,6 +46,7 @@ pub(super) const VALUES: &[(&str, [&str; 3])] = &[
     ("listing", ["off", "on", "off"]),
     ("archive", ["on", "off", "on"]),
     ("listing-style", ["a", "off", "c"]),
+    ("listing-readme", ["on", "off", "on"]),
     ("method", ["copy", "splice", "sendfile"]),
     ("method-override", ["true", "true", "true"]),
     ("cache-files", ["1", "2", "3"]),

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fast_glob::ErrorKind;
 use jiff::SignedDuration;
@@ -17,6 +16,7 @@ use crate::config::{
     Bind, CACHE_BYTES_MAX, CACHE_FILE_MAX_BYTES_LIMIT, CACHE_FILES_MAX, CONNECTIONS_MAX_LIMIT,
     Cidr, DISK_THREADS_MAX, ListenAddress, ParseBindError, ParseCidrError, THREADS_MAX,
 };
+use crate::text::parse_size;
 
 /// The longest duration, 24 hours: a longer one has the wrong unit.
 const DURATION_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -156,9 +156,7 @@ pub(crate) fn cache_files(text: &str) -> Result<usize, String> {
 
 /// Parses a size into bytes: a bare number is bytes, otherwise units are named.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map(|size: ByteSize| size.as_u64())
-        .map_err(|_| "not a size; examples: 64MiB, 100kB, 0".to_owned())
+    parse_size(text).ok_or_else(|| "not a size; examples: 64MiB, 100kB, 0".to_owned())
 }
 
 /// Parses the memory of the response cache.

@@ -2,11 +2,11 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::parse;
 use crate::config::files::RateRule;
+use crate::text::parse_size;
 
 /// The lowest rate, in bytes per second: below it a response takes minutes for what one packet holds.
 const RATE_MIN: u64 = 100;
@@ -126,10 +126,8 @@ fn rate_or_off(text: &str) -> Result<RateOrOff, String> {
     if text == "off" {
         return Ok(RateOrOff(None));
     }
-    let size = text.strip_suffix("/s").unwrap_or(text).parse();
-    let bytes = size
-        .map(|size: ByteSize| size.as_u64())
-        .map_err(|_| "not a rate; examples: 1MiB, 500kB, off".to_owned())?;
+    let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text))
+        .ok_or("not a rate; examples: 1MiB, 500kB, off")?;
     match NonZeroU64::new(bytes) {
         Some(rate) if (RATE_MIN..=RATE_MAX).contains(&bytes) => Ok(RateOrOff(Some(rate))),
         _ => Err("must be 100 bytes to 1TiB a second, or off".to_owned()),

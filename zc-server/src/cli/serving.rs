@@ -285,6 +285,22 @@ pub struct ServingArgs {
     )]
     pub listing_style: Option<FileOrOff>,
 
+    /// Show README.md in listings
+    ///
+    /// README.md of the directory, or else its HEADER.html, in capitals or not, stands below its entries if it has at
+    /// most 256 KiB. Of Markdown, the
+    /// HTML in it is shown as text; of HTML, all but a few harmless elements. Nothing in it runs.
+    #[arg(
+        long,
+        value_name = "on|off",
+        env = "ZC_LISTING_README",
+        hide_env_values = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value = "off"
+    )]
+    pub listing_readme: Switch,
+
     /// How file content is sent
     #[arg(
         long,

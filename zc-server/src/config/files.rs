@@ -29,6 +29,8 @@ pub struct Files {
     pub archive: bool,
     /// A file of CSS, an absolute path, that the pages of the server have as well.
     pub listing_style: Option<PathBuf>,
+    /// Whether a listing shows the `README.md` or `HEADER.html` of its directory.
+    pub listing_readme: bool,
     /// The page of a single-page application: sent for paths that do not exist, to clients that navigate, and
     /// to other clients for paths without an extension.
     pub spa: Option<PathBuf>,
@@ -76,6 +78,7 @@ impl Default for Files {
             listing: true,
             archive: false,
             listing_style: None,
+            listing_readme: false,
             spa: None,
             error_pages: Vec::new(),
             auth_file: None,

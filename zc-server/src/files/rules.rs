@@ -32,6 +32,8 @@ pub(crate) struct Rules {
     pub(crate) archive: bool,
     /// The style of the operator for the pages of the server.
     pub(crate) own_style: Option<OwnStyle>,
+    /// Whether a listing has the README of its directory.
+    pub(crate) readme: bool,
     pub(crate) spa: Option<Vec<u8>>,
     error_pages: Vec<(u16, Vec<u8>)>,
     cache_control: Vec<CacheControl>,
@@ -106,6 +108,7 @@ impl Rules {
             listing: files.listing,
             archive: files.archive,
             own_style,
+            readme: files.listing_readme,
             spa: files.spa.as_deref().map(bytes_of),
             error_pages: error_pages_of(files),
             cache_control: files.cache_control.clone(),

@@ -7,7 +7,7 @@ for (const time of document.querySelectorAll("time")) {
 }
 
 // A box that hides what has not the words that are typed.
-const rows = [...document.querySelectorAll("li:not(.up)")];
+const rows = [...document.querySelectorAll("main li:not(.up)")];
 const total = document.querySelector(".tools p");
 const totals = total.textContent;
 const names = rows.map(row => row.querySelector("bdi").textContent.toLowerCase());
@@ -38,7 +38,7 @@ document.addEventListener("keydown", event => {
     box.value = "";
     filter();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    const links = [...document.querySelectorAll("li:not([hidden]) a")];
+    const links = [...document.querySelectorAll("main li:not([hidden]) a")];
     const at = links.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
     if (at < 0) box.focus();
     else links[at]?.focus();

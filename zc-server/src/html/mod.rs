@@ -1,12 +1,16 @@
 //! The pages that the server writes itself: their head, their styles and scripts, and the policy by which a
 //! browser applies and runs nothing else. Listings, players and errors look alike by it.
 
+mod fragment;
 mod own_style;
 
 use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(test)]
+pub(crate) use fragment::tests::assert_is_harmless;
+pub(crate) use fragment::{Element, Fragment};
 pub(crate) use own_style::{OwnStyle, StyleError};
 
 /// The icons of all pages, to be referred to by `<use href="#…">`.
@@ -19,6 +23,8 @@ pub(crate) const LISTING: &str = include_str!("listing.css");
 pub(crate) const GALLERY: &str = include_str!("gallery.css");
 /// The style of the page that shows or plays one file.
 pub(crate) const PLAYER: &str = include_str!("player.css");
+/// The style of the README of a directory.
+pub(crate) const README: &str = include_str!("readme.css");
 /// The style of errors.
 pub(crate) const ERROR: &str = include_str!("error.css");
 
@@ -28,7 +34,7 @@ pub(crate) const LISTING_SCRIPT: &str = include_str!("listing.js");
 pub(crate) const PLAYER_SCRIPT: &str = include_str!("player.js");
 
 /// The styles and scripts of all pages.
-const STYLES: [&str; 5] = [BASE, LISTING, GALLERY, PLAYER, ERROR];
+const STYLES: [&str; 6] = [BASE, LISTING, README, GALLERY, PLAYER, ERROR];
 const SCRIPTS: [&str; 2] = [LISTING_SCRIPT, PLAYER_SCRIPT];
 
 /// A reference to an icon of [`ICONS`].

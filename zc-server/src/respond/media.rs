@@ -83,6 +83,8 @@ impl Responder<'_, '_> {
                     directory,
                     depth: 0,
                     hidden: rules.hidden,
+                    archive: false,
+                    readme: false,
                     own_style: rules.own_style.clone(),
                     view: order,
                     types: Arc::clone(&rules.types),

@@ -179,6 +179,8 @@ impl Responder<'_, '_> {
             depth: plan::depth(self.request.target.path().unwrap_or_default()),
             hidden: self.rules.hidden,
             own_style: self.rules.own_style.clone(),
+            archive: self.rules.archive,
+            readme: self.rules.readme,
             view,
             types: Arc::clone(&self.rules.types),
             gzip: plan::listing_form(self.request, view.format).is_gzip,

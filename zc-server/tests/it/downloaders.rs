@@ -206,9 +206,15 @@ fn modified(path: &Path) -> Duration {
 #[test]
 fn wget_mirrors_a_tree_and_fetches_each_page_once() {
     let Some(home) = with_wget() else { return };
-    let mut server = Server::start_in_memory(&[]);
-    let log = server.follow_log();
+    let mut server = Server::start_in_memory(&["--archive", "on"]);
     write_tree(server.root.path(), 5);
+    server.write("photos/a.jpg", b"x");
+    // Buttons, which are no links.
+    let page = String::from_utf8(server.get("/photos/").body).expect("UTF-8");
+    assert!(page.contains("name=\"view\" value=\"gallery\""));
+    assert!(page.contains("name=\"archive\" value=\"tar\""));
+    let log = server.follow_log();
+    log.so_far(&server);
     let (old, time) = ("1 two words/plain.0", Duration::from_secs(1_600_000_000));
     let file = std::fs::File::options()
         .write(true)
@@ -259,8 +265,8 @@ fn wget_mirrors_a_tree_and_fetches_each_page_once() {
         "{targets:#?}"
     );
     // One for each directory, and those that only lead to others.
-    assert_eq!(pages, 1 + 40 + 14);
-    assert_eq!(count, pages + 200 + 1, "pages, files, and robots.txt");
+    assert_eq!(pages, 1 + 40 + 14 + 1);
+    assert_eq!(count, pages + 200 + 1 + 1, "pages, files, and robots.txt");
 
     // What is there already is not fetched again.
     mirror();

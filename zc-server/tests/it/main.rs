@@ -41,6 +41,7 @@ mod keep_alive;
 mod leases;
 mod life_cycle;
 mod limits;
+mod listing_readme;
 mod listing_style;
 mod local_disk;
 mod log_daemons;

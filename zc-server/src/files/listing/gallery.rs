@@ -8,12 +8,12 @@ use percent_encoding::percent_encode;
 use super::companions::ByName;
 use super::kind::Kind;
 use super::page::{self, Place};
-use super::totals::size;
 use super::view::{SortKey, View};
 use super::{Entry, Listing, Role, Stage};
 use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
 use crate::html::{self, put, shown};
+use crate::text::size;
 
 /// The entries of a gallery in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +77,7 @@ impl Listing {
         };
         match stage {
             Stage::Start => {
-                let place = Place {
-                    path: &self.path,
-                    depth: self.depth,
-                    view: self.view,
-                    own_style: self.own_style.as_ref(),
-                };
-                start(out, place);
+                start(out, self.place());
                 if self.media == 0 {
                     out.extend_from_slice(
                         b"<p class=\"none\">No pictures, films or sounds here.</p>\n",
@@ -109,7 +103,7 @@ impl Listing {
                 self.write_entry(out, entry, by_name);
                 Stage::Entry(index + 1)
             }
-            Stage::End => {
+            Stage::End | Stage::EntriesEnd | Stage::Readme(_) => {
                 out.extend_from_slice(b"</main>\n");
                 html::end(out);
                 Stage::Done

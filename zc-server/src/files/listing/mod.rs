@@ -9,57 +9,27 @@ mod kind;
 mod natural;
 mod page;
 pub(crate) mod player;
+mod readme;
+mod request;
 mod totals;
 mod view;
 
 use std::cmp::Ordering;
-use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
 
-use nix::dir::{Dir, Type};
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{SFlag, fstatat};
-
-use crate::files::budget::{Budget, Reservation};
+use crate::files::budget::Reservation;
 use crate::files::file_state::FileState;
-use crate::files::mime::{MediaKind, Types};
-use crate::files::open_file::FileHandle;
-use crate::files::root::Root;
-use crate::html::{self, OwnStyle};
+use crate::files::mime::MediaKind;
+use crate::html::OwnStyle;
 use companions::ByName;
 use gzip::Gzip;
 use page::Place;
+pub(crate) use request::ListingRequest;
 use totals::Totals;
 use view::SortKey;
 pub(crate) use view::{Format, ListingForm, View};
 
-/// The most entries of one listing. A larger directory is refused: its page would be hundreds of
-/// megabytes.
-const ENTRIES_MAX: usize = 1_000_000;
 /// The most entries of a page with the exact sizes of files: those are a seventh of a page that is compressed.
 const EXACT_ENTRIES_MAX: usize = 5_000;
-/// The memory of one entry without its name, in bytes.
-const ENTRY_BYTES: usize = size_of::<Entry>();
-
-/// A directory to be listed, and how.
-#[derive(Debug)]
-pub(crate) struct ListingRequest {
-    pub(crate) root: Arc<Root>,
-    pub(crate) directory: FileHandle,
-    /// The decoded path, empty for the root.
-    pub(crate) path: Vec<u8>,
-    /// How many directories below the root the URL of the page is, as the client sees it.
-    pub(crate) depth: usize,
-    pub(crate) hidden: bool,
-    pub(crate) own_style: Option<OwnStyle>,
-    pub(crate) view: View,
-    /// What tells films and pictures from other files.
-    pub(crate) types: Arc<Types>,
-    /// Whether the page is compressed.
-    pub(crate) gzip: bool,
-    pub(crate) memory: Budget,
-}
 
 /// The sorted entries of a directory, and how far the page is written.
 #[derive(Debug)]
@@ -68,6 +38,8 @@ pub(crate) struct Listing {
     depth: usize,
     view: View,
     own_style: Option<OwnStyle>,
+    /// Whether the directory can be had as one file.
+    archive: bool,
     entries: Vec<Entry>,
     /// All names, concatenated.
     names: Vec<u8>,
@@ -75,6 +47,8 @@ pub(crate) struct Listing {
     media: usize,
     /// For a gallery alone.
     by_name: Option<ByName>,
+    /// What stands below the entries, in HTML; empty for nothing.
+    readme: Vec<u8>,
     totals: Totals,
     stage: Stage,
     gzip: Option<Gzip>,
@@ -96,6 +70,9 @@ struct Row<'a> {
 enum Stage {
     Start,
     Entry(usize),
+    EntriesEnd,
+    /// From this byte on.
+    Readme(usize),
     End,
     Done,
 }
@@ -119,89 +96,12 @@ enum Role {
     Other,
 }
 
-impl ListingRequest {
-    /// Reads the directory. It leaves out what is not served: devices, links that lead outside, hidden
-    /// names.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading the directory; `FileTooLarge` for too many entries, `OutOfMemory` when the memory of
-    /// all listings is used up.
-    pub(crate) fn read(self) -> io::Result<Listing> {
-        let mut memory = Reservation::new(self.memory.clone());
-        let mut listing = Listing {
-            path: self.path.clone(),
-            depth: self.depth,
-            view: self.view,
-            own_style: self.own_style.clone(),
-            entries: Vec::new(),
-            names: Vec::new(),
-            media: 0,
-            by_name: None,
-            totals: Totals::default(),
-            stage: Stage::Start,
-            gzip: self.gzip.then(Gzip::new),
-            _memory: Reservation::new(self.memory.clone()),
-        };
-        let gzip_bytes = if self.gzip { gzip::MEMORY_BYTES } else { 0 };
-        let head_bytes = page::head_bytes_max(&self.path, self.depth, self.own_style.as_ref());
-        let head_bytes = head_bytes + html::GALLERY.len() + gzip_bytes;
-        memory.need(head_bytes)?;
-        let is_synthetic = self.root.is_synthetic(&self.directory);
-        let mut directory = Dir::from_fd(self.directory.as_fd().try_clone_to_owned()?)?;
-        for entry in directory.iter() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            let is_hidden = name.starts_with(b".") && !self.hidden;
-            if is_hidden || name == b"." || name == b".." {
-                continue;
-            }
-            let Some((is_directory, state)) = self.look_at(name, entry.file_type()) else {
-                continue;
-            };
-            if is_synthetic && !is_directory {
-                continue;
-            }
-            if listing.entries.len() >= ENTRIES_MAX {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            let entries_bytes = listing.entries.len() * ENTRY_BYTES;
-            memory.need(head_bytes + listing.names.len() + name.len() + entries_bytes)?;
-            let kind = (!is_directory).then(|| self.types.media_kind(name));
-            listing.push(name, kind, &state);
-        }
-        if listing.view.is_gallery() {
-            let (bytes, count) = (listing.names.len(), listing.entries.len());
-            memory.need(head_bytes + bytes + count * (ENTRY_BYTES + ByName::BYTES))?;
-            listing.find_companions();
-        }
-        listing.sort();
-        listing.by_name = listing.view.is_gallery().then(|| listing.index());
-        listing._memory = memory;
-        Ok(listing)
-    }
-
-    /// Whether a name is a directory, and its state; `None` if it is not served.
-    fn look_at(&self, name: &[u8], kind: Option<Type>) -> Option<(bool, FileState)> {
-        // The kernel resolves links. Some filesystems do not tell the type of an entry.
-        if !matches!(kind, Some(Type::File | Type::Directory)) {
-            let path = match &self.path[..] {
-                [] => name.to_vec(),
-                path => [path, name].join(&b'/'),
-            };
-            return self.root.look_at(&path);
-        }
-        let stat = fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => Some((false, FileState::from(&stat))),
-            SFlag::S_IFDIR => Some((true, FileState::from(&stat))),
-            // It was replaced in the meantime.
-            _ => None,
-        }
-    }
-}
-
 impl Listing {
+    /// The memory of the entries, in bytes.
+    fn memory_bytes(&self) -> usize {
+        self.names.len() + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Adds an entry. `kind` is `None` for a directory, and tells what a browser makes of a file.
     fn push(&mut self, name: &[u8], kind: Option<Option<MediaKind>>, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
@@ -260,10 +160,17 @@ impl Listing {
         }
     }
 
-    /// Whether a gallery shows most of the entries.
-    #[expect(dead_code, reason = "the page of a listing offers the gallery by it")]
-    pub(crate) fn is_mostly_media(&self) -> bool {
-        self.media * 2 > self.entries.len()
+    fn place(&self) -> Place<'_> {
+        Place {
+            path: &self.path,
+            depth: self.depth,
+            view: self.view,
+            own_style: self.own_style.as_ref(),
+            has_readme: !self.readme.is_empty(),
+            offers_archive: self.archive,
+            // It shows most of what is there.
+            offers_gallery: self.media * 2 > self.entries.len(),
+        }
     }
 
     /// Writes the next part of the page to `out`, until that has about `bytes` or more. Answers whether more
@@ -282,12 +189,6 @@ impl Listing {
     }
 
     fn write_plain(&mut self, out: &mut Vec<u8>, bytes: usize) -> bool {
-        let place = Place {
-            path: &self.path,
-            depth: self.depth,
-            view: self.view,
-            own_style: self.own_style.as_ref(),
-        };
         let is_json = self.view.format == Format::Json;
         let is_exact = self.entries.len() <= EXACT_ENTRIES_MAX;
         while out.len() < bytes {
@@ -297,7 +198,7 @@ impl Listing {
                 Stage::Start => {
                     match is_json {
                         true => out.push(b'['),
-                        false => page::start(out, place, &self.totals),
+                        false => page::start(out, self.place(), &self.totals),
                     }
                     Stage::Entry(0)
                 }
@@ -310,12 +211,27 @@ impl Listing {
                         }
                         Stage::Entry(index + 1)
                     }
-                    None => Stage::End,
+                    None => Stage::EntriesEnd,
                 },
-                Stage::End => {
+                Stage::EntriesEnd => {
                     match is_json {
                         true => out.extend_from_slice(b"\n]\n"),
-                        false => page::end(out, &self.totals),
+                        false => page::entries_end(out, &self.totals),
+                    }
+                    Stage::Readme(0)
+                }
+                Stage::Readme(written) => {
+                    let rest = &self.readme[written..];
+                    let piece = rest.len().min(bytes - out.len());
+                    page::readme(out, &rest[..piece], written == 0, piece == rest.len());
+                    match piece == rest.len() {
+                        true => Stage::End,
+                        false => Stage::Readme(written + piece),
+                    }
+                }
+                Stage::End => {
+                    if !is_json {
+                        page::end(out);
                     }
                     Stage::Done
                 }
@@ -357,9 +273,13 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::config::files::Symlinks;
+    use crate::files::budget::Budget;
+    use crate::files::mime::Types;
     use crate::files::open_file::{OpenMode, Opened};
+    use crate::files::root::Root;
     use std::os::unix::fs::symlink;
     use std::path::Path;
+    use std::sync::Arc;
 
     fn types() -> Arc<Types> {
         let charset = crate::config::files::Charset::Off;
@@ -379,6 +299,8 @@ mod tests {
             depth: 0,
             hidden,
             own_style: None,
+            archive: false,
+            readme: true,
             view: View::from_query(Some(query.as_bytes()), false),
             types: types(),
             gzip: false,
@@ -469,6 +391,8 @@ mod tests {
             depth: 1000,
             hidden: false,
             own_style: None,
+            archive: false,
+            readme: false,
             view: View::from_query(None, false),
             types: types(),
             gzip: false,

@@ -7,10 +7,11 @@ use percent_encoding::percent_encode;
 
 use super::Row;
 use super::kind::Kind;
-use super::totals::{Totals, size};
+use super::totals::Totals;
 use super::view::{SortKey, View};
 use crate::files::percent::SEGMENT;
 use crate::html::{self, OwnStyle, icon, put, shown};
+use crate::text::size;
 
 /// The links of the breadcrumb: to as many directories below the root, and to as many at the end of the path. A
 /// link has 3 bytes for each directory that it leads up, so that links to all of 2,000 directories would have 6
@@ -27,6 +28,11 @@ pub(super) struct Place<'a> {
     pub(super) depth: usize,
     pub(super) view: View,
     pub(super) own_style: Option<&'a OwnStyle>,
+    pub(super) has_readme: bool,
+    /// Whether there is a button for the directory as one file.
+    pub(super) offers_archive: bool,
+    /// Whether there is a button for the gallery.
+    pub(super) offers_gallery: bool,
 }
 
 /// The most bytes that [`start`] writes.
@@ -35,7 +41,7 @@ pub(super) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnSt
     let names = 2 * 6 * path.len();
     let segments = path.split(|&byte| byte == b'/').count();
     let ups = 3 * (depth + LINKS_FIRST * segments + LINKS_LAST * LINKS_LAST);
-    let constant = html::BASE.len() + html::LISTING.len() + html::ICONS.len();
+    let constant = html::BASE.len() + html::LISTING.len() + html::README.len() + html::ICONS.len();
     let own = own_style.map_or(0, |style| style.text().len());
     constant + own + html::START_BYTES_MAX + 2048 + names + ups + 128 * (LINKS_FIRST + LINKS_LAST)
 }
@@ -44,15 +50,17 @@ pub(super) fn head_bytes_max(path: &[u8], depth: usize, own_style: Option<&OwnSt
 pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
     let slash = if place.path.is_empty() { "" } else { "/" };
     let title = format!("Index of /{}{slash}", shown(place.path));
-    html::start(out, &title, &[html::BASE, html::LISTING], place.own_style);
+    let styles = match place.has_readme {
+        true => &[html::BASE, html::LISTING, html::README][..],
+        false => &[html::BASE, html::LISTING],
+    };
+    html::start(out, &title, styles, place.own_style);
     out.extend_from_slice(html::ICONS.as_bytes());
     out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
     breadcrumbs(out, place);
-    put(
-        out,
-        format_args!("</nav></h1>\n<div class=\"tools\"><p>{totals}</p>"),
-    );
-    out.extend_from_slice(b"</div>\n</header>\n<main>\n");
+    out.extend_from_slice(b"</nav></h1>\n");
+    tools(out, place, totals);
+    out.extend_from_slice(b"</header>\n<main>\n");
     out.extend_from_slice(b"<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">");
     for (key, word, title) in [
         (SortKey::Name, "name", "Name"),
@@ -74,13 +82,63 @@ pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
     }
 }
 
-/// Writes what follows the entries.
-pub(super) fn end(out: &mut Vec<u8>, totals: &Totals) {
+/// Writes the totals and the buttons. They are no links: programs that mirror a tree would follow them.
+fn tools(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
+    put(out, format_args!("<div class=\"tools\"><p>{totals}</p>"));
+    if place.offers_gallery {
+        out.extend_from_slice(b"<form>");
+        if let Some((key, order)) = place.view.chosen() {
+            put(
+                out,
+                format_args!(
+                    "<input type=\"hidden\" name=\"sort\" value=\"{key}\">\
+                     <input type=\"hidden\" name=\"order\" value=\"{order}\">"
+                ),
+            );
+        }
+        let icon = icon!("i");
+        put(
+            out,
+            format_args!("<button name=\"view\" value=\"gallery\">{icon}Gallery</button></form>"),
+        );
+    }
+    if place.offers_archive && !totals.is_empty() {
+        let icon = icon!("z");
+        put(
+            out,
+            format_args!(
+                "<form><button name=\"archive\" value=\"tar\">{icon}Download folder</button></form>"
+            ),
+        );
+    }
+    out.extend_from_slice(b"</div>\n");
+}
+
+/// Writes the end of the entries.
+pub(super) fn entries_end(out: &mut Vec<u8>, totals: &Totals) {
     out.extend_from_slice(b"</ul>\n");
     if totals.is_empty() {
         out.extend_from_slice(b"<p class=\"empty\">This folder is empty.</p>\n");
     }
     out.extend_from_slice(b"</main>\n");
+}
+
+/// Writes a piece of the README, which is harmless HTML, in an element of its own.
+pub(super) fn readme(out: &mut Vec<u8>, piece: &[u8], is_first: bool, is_last: bool) {
+    if piece.is_empty() && is_first && is_last {
+        return;
+    }
+    if is_first {
+        out.extend_from_slice(b"<article class=\"readme\">\n");
+    }
+    out.extend_from_slice(piece);
+    if is_last {
+        out.extend_from_slice(b"</article>\n");
+    }
+}
+
+/// Writes the end of the page.
+pub(super) fn end(out: &mut Vec<u8>) {
     html::script(out, html::LISTING_SCRIPT);
     html::end(out);
 }
@@ -214,6 +272,9 @@ mod tests {
             depth,
             view,
             own_style: None,
+            has_readme: true,
+            offers_archive: true,
+            offers_gallery: true,
         };
         written(|out| start(out, place, &Totals::default()))
     }

@@ -82,16 +82,22 @@ impl View {
     }
 
     /// The end of a query that keeps the order where it was chosen, escaped.
-    pub(super) fn kept_order(&self) -> &'static str {
-        match (self.is_chosen, self.key, self.descending) {
-            (false, ..) => "",
-            (true, SortKey::Name, false) => "&amp;sort=name&amp;order=asc",
-            (true, SortKey::Name, true) => "&amp;sort=name&amp;order=desc",
-            (true, SortKey::Size, false) => "&amp;sort=size&amp;order=asc",
-            (true, SortKey::Size, true) => "&amp;sort=size&amp;order=desc",
-            (true, SortKey::Time, false) => "&amp;sort=time&amp;order=asc",
-            (true, SortKey::Time, true) => "&amp;sort=time&amp;order=desc",
+    pub(super) fn kept_order(&self) -> String {
+        match self.chosen() {
+            Some((key, order)) => format!("&amp;sort={key}&amp;order={order}"),
+            None => String::new(),
         }
+    }
+
+    /// The key and the direction, as the query names them, where they were chosen.
+    pub(super) fn chosen(&self) -> Option<(&'static str, &'static str)> {
+        let key = match self.key {
+            SortKey::Name => "name",
+            SortKey::Size => "size",
+            SortKey::Time => "time",
+        };
+        let order = if self.descending { "desc" } else { "asc" };
+        self.is_chosen.then_some((key, order))
     }
 
     pub(super) fn is_gallery(self) -> bool {

@@ -1,7 +1,11 @@
 //! Text of messages: what is written the same way wherever the server prints something.
 
+mod size;
+
 use std::fmt;
 use std::path::Path;
+
+pub(crate) use size::{parse_size, size};
 
 /// A number of things: `1 line`, `2 lines`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
