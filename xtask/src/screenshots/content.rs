@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
+use super::browser::succeed;
 use super::landscape::{Colour, Landscape, Sun};
 
 /// The directory that is listed, below the root.
@@ -210,9 +211,7 @@ pub(super) fn draw(ffmpeg: &Path, arguments: &[&str], to: &Path) -> anyhow::Resu
     command
         .args(["-nostdin", "-v", "error", "-y"])
         .args(arguments);
-    let output = command.arg(to).output().context("cannot run ffmpeg")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ffmpeg: {}", said.trim());
+    succeed(command.arg(to), "ffmpeg")?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-// A gallery of pictures and films: its tiles open a player, which plays and seeks, and keys and links lead on to the
-// next file and back to the gallery.
+// A folder of pictures and films: its listing offers a gallery, whose tiles open a player, which plays and seeks. Keys
+// and links lead on to the next file and back to the gallery.
 
 import assert from "node:assert/strict";
 
@@ -24,7 +24,10 @@ async function broken(page) {
 
 /// From the gallery to the player and back, by what is seen on both.
 const tour = screen => on(screen, async page => {
-  await open(page, `${FOLDER}?view=gallery`);
+  await open(page, "/");
+  assert.equal(await page.getByRole("button", { name: "Gallery" }).count(), 0, "a gallery of folders alone");
+  await open(page, FOLDER);
+  await turns(page, page.getByRole("button", { name: "Gallery" }).click());
   assert.deepEqual(await page.locator(".tiles .name").allTextContents(), TILES);
   assert.deepEqual(await broken(page), [], "pictures that show nothing");
   await turns(page, page.locator(".tiles a", { hasText: TILES[0] }).click());
