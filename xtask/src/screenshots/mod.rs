@@ -90,13 +90,13 @@ const fn shot(name: &'static str, page: Page, is_dark: bool, (width, height): (u
     }
 }
 
-/// The widest that a page of the book shows is 800 pixels; from 641 on a listing has columns.
+/// From 641 pixels on a listing has columns, and from some 880 on the buttons of the gallery stand in one row.
 const SHOTS: [Shot; 8] = [
-    shot("listing-light.png", Page::Listing, false, (800, 504)),
-    shot("listing-dark.png", Page::Listing, true, (800, 504)),
-    shot("listing-390.png", Page::Listing, false, (390, 504)),
-    shot("gallery-light.png", Page::Gallery, false, (800, 560)),
-    shot("gallery-dark.png", Page::Gallery, true, (800, 560)),
+    shot("listing-light.png", Page::Listing, false, (800, 532)),
+    shot("listing-dark.png", Page::Listing, true, (800, 532)),
+    shot("listing-390.png", Page::Listing, false, (390, 564)),
+    shot("gallery-light.png", Page::Gallery, false, (900, 640)),
+    shot("gallery-dark.png", Page::Gallery, true, (900, 640)),
     shot("player-light.png", Page::Player, false, (800, 640)),
     shot("player-dark.png", Page::Player, true, (800, 640)),
     shot("error-light.png", Page::Error, false, (640, 280)),

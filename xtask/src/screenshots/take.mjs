@@ -10,9 +10,18 @@ for (const { url, file, width, height, colorScheme } of shots) {
   await page.goto(url, { waitUntil: "networkidle" });
   await page.evaluate(async () => {
     await Promise.all([...document.images].map(image => image.decode().catch(() => {})));
-    await document.fonts.ready;
+    // A film that was played for a moment has its subtitles, and nothing that turns while it is loading.
+    for (const film of document.querySelectorAll("video")) {
+      const once = name => new Promise(done => film.addEventListener(name, done, { once: true }));
+      film.muted = true;
+      film.currentTime = 93;
+      await once("seeked");
+      await film.play();
+      await once("timeupdate");
+      film.pause();
+      await once("timeupdate");
+    }
   });
-  // A film fades its controls in.
   await page.screenshot({ path: file, animations: "disabled" });
   await page.close();
 }
