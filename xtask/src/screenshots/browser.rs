@@ -1,90 +1,64 @@
-//! Headless Chromium, as the pictures and the measurement have it.
+//! Chromium, driven by scripts for Node.js with playwright-core, as the tests of the pages drive it.
 
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use super::missing;
+use crate::artifacts::root;
 use crate::bench::peers::find_program;
 
-/// How long the browser may take for what it does once.
-const SECONDS_MAX: u32 = 120;
-/// How often it is begun again when it has crashed.
-const CRASHES_MAX: usize = 5;
-/// The zone of its clock, so that pictures have the same times on every machine.
-const ZONE: &str = "Europe/Zurich";
+/// How long a script may take.
+const SECONDS_MAX: u32 = 300;
+/// Where the tests name the packages and their versions, from the root of the repository.
+const PACKAGES: &str = "zc-server/tests/it/pages";
 
-/// Where it is, and where it may write.
+/// Where it is, and where scripts find their packages.
 pub(super) struct Browser {
-    program: PathBuf,
+    chromium: PathBuf,
     scratch: PathBuf,
 }
 
 impl Browser {
+    /// Installs the packages in `scratch`.
     pub(super) fn find(scratch: &Path) -> anyhow::Result<Self> {
         let names = ["chromium", "chromium-browser", "google-chrome"];
-        let program = names.into_iter().find_map(find_program);
-        Ok(Self {
-            program: program.with_context(|| missing("chromium"))?,
-            scratch: scratch.to_owned(),
-        })
-    }
-
-    /// It with a new profile and the options that it has always, to which others are added.
-    pub(super) fn command(&self) -> Command {
-        // timeout(1) ends by the signal that has ended the browser.
-        let mut command = Command::new("timeout");
-        command
-            .arg(SECONDS_MAX.to_string())
-            .arg(&self.program)
-            .args(["--headless", "--no-sandbox", "--disable-gpu"])
-            .args(["--hide-scrollbars", "--disable-dev-shm-usage"])
-            .args(["--no-first-run", "--disable-background-networking"])
-            .arg(format!(
-                "--user-data-dir={}",
-                self.scratch.join("profile").display()
-            ))
-            .env("TZ", ZONE)
-            .stdin(Stdio::null());
-        command
-    }
-}
-
-/// Runs a program again as long as a signal has ended it: Chromium crashes now and then.
-pub(super) fn unless_crashed(
-    mut run: impl FnMut() -> anyhow::Result<Output>,
-) -> anyhow::Result<Output> {
-    let mut crashes = 0;
-    loop {
-        let output = run()?;
-        let has_crashed = output.status.signal().is_some();
-        if !has_crashed || crashes == CRASHES_MAX {
-            return Ok(output);
+        let chromium = names.into_iter().find_map(find_program);
+        let chromium = chromium.with_context(|| missing("chromium"))?;
+        for program in ["node", "npm"] {
+            find_program(program).with_context(|| missing(program))?;
         }
-        crashes += 1;
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(root().join(PACKAGES).join(name), scratch.join(name))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        succeed(npm.current_dir(scratch), "npm ci")?;
+        let scratch = scratch.to_owned();
+        Ok(Self { chromium, scratch })
+    }
+
+    /// Runs a script to its end, and answers what it printed. `told` is what it has to know.
+    pub(super) fn run(&self, script: &str, mut told: Value) -> anyhow::Result<String> {
+        told["chromium"] = self.chromium.to_str().context("a path in UTF-8")?.into();
+        fs::write(self.scratch.join("script.mjs"), script)?;
+        let mut node = Command::new("timeout");
+        node.args([&SECONDS_MAX.to_string(), "node", "script.mjs"]);
+        node.current_dir(&self.scratch)
+            .env("TOLD", told.to_string());
+        let output = succeed(&mut node, "node")?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_browser_that_crashed_is_started_again_and_one_that_failed_is_not() {
-        let mut runs = 0;
-        let mut ended_by = |ends: &[&str]| {
-            runs = 0;
-            let output = unless_crashed(|| {
-                let end = ends.get(runs).unwrap_or(&"kill -SEGV $$");
-                runs += 1;
-                Ok(Command::new("sh").args(["-c", end]).output()?)
-            });
-            (output.expect("sh runs").status.code(), runs)
-        };
-        assert_eq!(ended_by(&["kill -SEGV $$", "exit 0"]), (Some(0), 2));
-        assert_eq!(ended_by(&["exit 1"]), (Some(1), 1));
-        assert_eq!(ended_by(&[]), (None, CRASHES_MAX + 1));
-    }
+/// Runs a command, which must succeed.
+pub(super) fn succeed(command: &mut Command, name: &str) -> anyhow::Result<Output> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {name}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name}: {}", said.trim());
+    Ok(output)
 }

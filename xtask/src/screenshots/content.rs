@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
-use super::landscape::{Landscape, Sun};
+use super::browser::succeed;
+use super::landscape::{Colour, Landscape, Sun};
 
 /// The directory that is listed, below the root.
 pub(super) const DIRECTORY: &str = "Summer 2026";
@@ -72,83 +73,100 @@ pub(super) const FILM: &str = "Lake at dusk.mp4";
 const FILM_SECONDS: u32 = 254;
 const SUBTITLES: &str = "WEBVTT\n\n00:00.000 --> 04:00.000\nThe last boat comes in.\n";
 
-/// What the photos show, each as `(name, landscape)`.
-fn photos() -> [(&'static str, Landscape); 8] {
-    let landscape = |name, sky, (colour, x, y), hills, phase| {
-        let sun = Sun { colour, x, y };
-        (
-            name,
-            Landscape {
-                sky,
-                sun,
-                hills,
-                phase,
-            },
-        )
-    };
-    [
+/// What the photos show.
+const LANDSCAPES: [(&str, Landscape); 8] = [
+    (
+        "Lake at dusk",
         landscape(
-            "Lake at dusk",
             [[38, 40, 92], [244, 151, 108]],
             ([255, 225, 170], 0.62, 0.44),
             [[126, 76, 116], [74, 52, 98], [34, 30, 66]],
             0.4,
         ),
+    ),
+    (
+        "Above Carouge",
         landscape(
-            "Above Carouge",
             [[92, 164, 224], [214, 236, 248]],
             ([255, 250, 220], 0.22, 0.2),
             [[134, 176, 190], [88, 146, 118], [46, 104, 78]],
             1.3,
         ),
+    ),
+    (
+        "Blue hour",
         landscape(
-            "Blue hour",
             [[14, 22, 58], [72, 118, 176]],
             ([236, 240, 250], 0.76, 0.24),
             [[46, 78, 128], [28, 50, 92], [14, 26, 54]],
             2.2,
         ),
+    ),
+    (
+        "First snow",
         landscape(
-            "First snow",
             [[170, 190, 208], [236, 240, 244]],
             ([255, 255, 255], 0.5, 0.28),
             [[196, 208, 220], [222, 230, 236], [248, 250, 252]],
             3.1,
         ),
+    ),
+    (
+        "Late August",
         landscape(
-            "Late August",
             [[244, 186, 92], [252, 230, 178]],
             ([255, 250, 226], 0.34, 0.34),
             [[206, 148, 84], [172, 106, 58], [116, 70, 44]],
             4.0,
         ),
+    ),
+    (
+        "Mist at six",
         landscape(
-            "Mist at six",
             [[206, 200, 214], [244, 226, 218]],
             ([255, 244, 232], 0.68, 0.38),
             [[190, 186, 204], [152, 152, 178], [108, 112, 142]],
             4.9,
         ),
+    ),
+    (
+        "Red evening",
         landscape(
-            "Red evening",
             [[120, 28, 52], [250, 128, 84]],
             ([255, 214, 150], 0.42, 0.46),
             [[150, 46, 66], [98, 30, 58], [50, 18, 42]],
             5.8,
         ),
+    ),
+    (
+        "Vineyards",
         landscape(
-            "Vineyards",
             [[150, 206, 226], [244, 246, 222]],
             ([255, 248, 210], 0.8, 0.2),
             [[150, 190, 132], [112, 162, 78], [70, 116, 52]],
             6.7,
         ),
-    ]
+    ),
+];
+
+const fn landscape(
+    sky: [Colour; 2],
+    (colour, x, y): (Colour, f64, f64),
+    hills: [Colour; 3],
+    phase: f64,
+) -> Landscape {
+    let sun = Sun { colour, x, y };
+    Landscape {
+        sky,
+        sun,
+        hills,
+        phase,
+    }
 }
 
 fn make_photos(ffmpeg: &Path, directory: &Path) -> anyhow::Result<()> {
     let drawn = directory.join("drawn.ppm");
-    for (name, landscape) in photos() {
+    for (name, landscape) in LANDSCAPES {
         let path = directory.join(name).with_extension("jpg");
         fs::write(&drawn, landscape.ppm())?;
         let drawn = drawn.to_str().context("a path in UTF-8")?;
@@ -193,9 +211,7 @@ pub(super) fn draw(ffmpeg: &Path, arguments: &[&str], to: &Path) -> anyhow::Resu
     command
         .args(["-nostdin", "-v", "error", "-y"])
         .args(arguments);
-    let output = command.arg(to).output().context("cannot run ffmpeg")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ffmpeg: {}", said.trim());
+    succeed(command.arg(to), "ffmpeg")?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! bytes.
 
 /// Red, green and blue.
-type Colour = [u8; 3];
+pub(super) type Colour = [u8; 3];
 
 /// What a landscape is made of.
 pub(super) struct Landscape {

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use serde_json::json;
 
 use crate::artifacts::{self, BUILD_AS_TESTED};
 use crate::bench::peers::find_program;
 use crate::pictures::IMAGES;
-use browser::{Browser, unless_crashed};
+use browser::Browser;
 use content::{DIRECTORY, FILM, PHOTOS};
 use server::Server;
 
@@ -22,10 +23,12 @@ use server::Server;
 const SCALE: u32 = 2;
 /// What a picture may have.
 const BYTES_MAX: u64 = 60 << 10;
-/// How long a page may load pictures and films, in milliseconds of a clock that stands still meanwhile.
-const LOADS_MS: u32 = 5000;
+/// The zone of the browser, so that pictures have the same times on every machine.
+const ZONE: &str = "Europe/Zurich";
 
-/// Takes the pictures of the listing, the gallery, the player and an error, with Chromium and ffmpeg.
+const SCRIPT: &str = include_str!("take.mjs");
+
+/// Takes the pictures of the listing, the gallery, the player and an error, with Chromium, Node.js and ffmpeg.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask screenshots",
@@ -87,13 +90,13 @@ const fn shot(name: &'static str, page: Page, is_dark: bool, (width, height): (u
     }
 }
 
-/// The widest that a page of the book shows is 800 pixels; from 641 on a listing has columns.
+/// From 641 pixels on a listing has columns, and from some 880 on the buttons of the gallery stand in one row.
 const SHOTS: [Shot; 8] = [
-    shot("listing-light.png", Page::Listing, false, (800, 504)),
-    shot("listing-dark.png", Page::Listing, true, (800, 504)),
-    shot("listing-390.png", Page::Listing, false, (390, 504)),
-    shot("gallery-light.png", Page::Gallery, false, (800, 560)),
-    shot("gallery-dark.png", Page::Gallery, true, (800, 560)),
+    shot("listing-light.png", Page::Listing, false, (800, 532)),
+    shot("listing-dark.png", Page::Listing, true, (800, 532)),
+    shot("listing-390.png", Page::Listing, false, (390, 564)),
+    shot("gallery-light.png", Page::Gallery, false, (900, 640)),
+    shot("gallery-dark.png", Page::Gallery, true, (900, 640)),
     shot("player-light.png", Page::Player, false, (800, 640)),
     shot("player-dark.png", Page::Player, true, (800, 640)),
     shot("error-light.png", Page::Error, false, (640, 280)),
@@ -122,12 +125,21 @@ fn take(program: &Path, scratch: &Path, images: &Path) -> anyhow::Result<()> {
     let ffmpeg = find_program("ffmpeg").with_context(|| missing("ffmpeg"))?;
     let root = scratch.join("root");
     content::make(&ffmpeg, &root)?;
-    let server = Server::start(program, &root, &[])?;
+    let server = Server::start(program, &root)?;
+    let shots = SHOTS.each_ref().map(|shot| {
+        json!({
+            "url": server.url(&shot.page.path()),
+            "file": scratch.join(shot.name),
+            "width": shot.width,
+            "height": shot.height,
+            "colorScheme": if shot.is_dark { "dark" } else { "light" },
+        })
+    });
+    let told = json!({ "scale": SCALE, "zone": ZONE, "shots": shots });
+    browser.run(SCRIPT, told)?;
     for shot in &SHOTS {
         let path = images.join(shot.name);
-        let whole = scratch.join(shot.name);
-        shot.take(&browser, &server, scratch, &whole)?;
-        shot.reduce_colours(&ffmpeg, &whole, &path)?;
+        shot.reduce_colours(&ffmpeg, &scratch.join(shot.name), &path)?;
         let bytes = std::fs::metadata(&path)?.len();
         println!("{} {bytes} bytes", path.display());
         ensure!(
@@ -144,39 +156,6 @@ fn missing(program: &str) -> String {
 }
 
 impl Shot {
-    fn take(
-        &self,
-        browser: &Browser,
-        server: &Server,
-        scratch: &Path,
-        path: &Path,
-    ) -> anyhow::Result<()> {
-        // A window is 500 pixels wide at least, whatever is asked for; a frame in it is not.
-        let Self { width, height, .. } = self;
-        let url = server.url(&self.page.path());
-        let page = format!(
-            "<!DOCTYPE html><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
-             <body style=\"margin:0\"><iframe src=\"{url}\" \
-             style=\"border:0;width:{width}px;height:{height}px\"></iframe>"
-        );
-        let frame = scratch.join("frame.html");
-        std::fs::write(&frame, page)?;
-        let light = u8::from(!self.is_dark);
-        let mut command = browser.command();
-        command
-            .arg(format!("--force-device-scale-factor={SCALE}"))
-            .arg(format!("--blink-settings=preferredColorScheme={light}"))
-            .arg(format!("--virtual-time-budget={LOADS_MS}"))
-            .arg(format!("--window-size={width},{height}"))
-            .arg(format!("--screenshot={}", path.display()))
-            .arg(format!("file://{}", frame.display()));
-        let output = unless_crashed(|| Ok(command.output()?))
-            .with_context(|| format!("cannot take {}", self.name))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "chromium: {}", said.trim());
-        Ok(())
-    }
-
     /// Writes a picture again with a palette.
     fn reduce_colours(&self, ffmpeg: &Path, from: &Path, to: &Path) -> anyhow::Result<()> {
         let filter = format!(

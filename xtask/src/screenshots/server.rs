@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -20,13 +20,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(program: &Path, root: &Path, options: &[&str]) -> anyhow::Result<Self> {
+    pub(super) fn start(program: &Path, root: &Path) -> anyhow::Result<Self> {
         let address = free_address()?;
         let mut command = Command::new(program);
         command.arg("--bind").arg(address.to_string());
-        command.args(options).arg(root);
+        command.arg(root);
         let quiet = command.stdin(Stdio::null()).stderr(Stdio::null());
-        let child = quiet.stdout(Stdio::piped()).spawn();
+        let child = quiet.stdout(Stdio::null()).spawn();
         let child = child.context("cannot start zc-server")?;
         let mut server = Self { child, address };
         let began = Instant::now();
@@ -41,11 +41,6 @@ impl Server {
             std::thread::sleep(LOOK);
         }
         Ok(server)
-    }
-
-    /// What it writes on its standard output; `None` once that was taken.
-    pub(super) fn stdout(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
     }
 
     /// `path` is below the root, with its escapes.

@@ -55,7 +55,7 @@ async function watch(page) {
   page.on("console", message => {
     // That the page itself is an error is what it says, and an icon is for the owner of the files to have.
     const isMissing = [page.url(), `${told.base}/favicon.ico`].includes(message.location().url);
-    if (message.type() === "error" && !isMissing) faults.push(`on the console: ${message.text()}`);
+    if (message.type() === "error" && !isMissing) faults.push(`on the console of ${page.url()}: ${message.text()}`);
   });
   page.on("request", request => {
     const { origin, protocol } = new URL(request.url());

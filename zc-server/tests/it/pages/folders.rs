@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::harness::clients::Home;
 use crate::harness::{Server, pattern};
 
 /// 2026-01-05 at 9:30 UTC: summer in Auckland, and winter in New York.
@@ -131,4 +132,32 @@ pub(super) fn make_read(server: &Server) {
         server.write(&path, name.as_bytes());
         set_time(&server.path(&path), time);
     }
+}
+
+/// Makes `/media/`: a photo, a film with a poster and subtitles, and a drawing.
+pub(super) fn make_media(home: &Home, server: &Server) {
+    let picture = "gradients=size=640x480:duration=20:rate=5:speed=0.01:seed=7";
+    let film = [
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+    ];
+    let one = ["-frames:v", "1"];
+    std::fs::create_dir(server.path("media")).expect("a directory");
+    for (name, options) in [
+        ("1 dawn.jpg", &one[..]),
+        ("2 film.jpg", &one),
+        ("2 film.mp4", &film),
+        ("3 noon.png", &one),
+    ] {
+        let path = server.path("media").join(name);
+        let source = ["-nostdin", "-v", "error", "-f", "lavfi", "-i", picture];
+        let path = path.to_str().expect("UTF-8");
+        home.succeed("ffmpeg", &[&source[..], options, &[path]].concat());
+    }
+    let subtitles = b"WEBVTT\n\n00:00.000 --> 00:20.000\nIt dawns.\n";
+    server.write("media/2 film.vtt", subtitles);
 }

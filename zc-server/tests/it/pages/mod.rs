@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::browser::{CRASHES_MAX, TURN, always, lock};
 use crate::harness::Server;
-use crate::harness::clients::{Home, find_program, said};
-use folders::{HOSTILE, make_hostile, make_read, make_sorted};
+use crate::harness::clients::{Home, assert_same_files, find_program, said};
+use folders::{HOSTILE, make_hostile, make_media, make_read, make_sorted};
 
 /// A limit that only ends a browser that hangs: some scripts open more than a hundred pages.
 const SCRIPT_HANGS: Duration = Duration::from_secs(600);
@@ -67,24 +67,29 @@ fn check(home: &Home, script: &str, server: &Server, mut told: Value) {
 const DEEP: &str = "/deep/2/3/4/5/a-directory-with-a-longer-name/7/8/9/10/11/12/13/";
 
 /// The pages that have to be good on every screen, with the status of each: a new one is a line.
-const EVERY_PAGE: [(&str, u16); 7] = [
+const EVERY_PAGE: [(&str, u16); 11] = [
     ("/", 200),
     ("/sorted/?sort=time&order=desc", 200),
     ("/empty/", 200),
     (DEEP, 200),
     (HOSTILE, 200),
+    ("/media/", 200),
+    ("/media/?view=gallery", 200),
+    ("/media/1%20dawn.jpg?view=play", 200),
+    ("/media/2%20film.mp4?view=play", 200),
     ("/none", 404),
     ("/sorted/none.txt", 404),
 ];
 
 #[test]
 fn every_page_fits_every_screen_and_axe_finds_no_fault() {
-    let Some(home) = home(&[]) else {
+    let Some(home) = home(&["ffmpeg"]) else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&["--archive", "on"]);
     make_hostile(&server);
     make_sorted(&server);
+    make_media(&home, &server);
     for directory in ["empty", DEEP.trim_matches('/')] {
         std::fs::create_dir_all(server.path(directory)).expect("a directory");
     }
@@ -133,4 +138,26 @@ fn the_page_of_an_error_leads_back() {
     let server = Server::start(&[]);
     make_sorted(&server);
     check(&home, "errors.mjs", &server, json!({}));
+}
+
+#[test]
+fn a_gallery_leads_to_a_player_that_plays_and_seeks() {
+    let Some(home) = home(&["ffmpeg"]) else {
+        return;
+    };
+    let server = Server::start(&[]);
+    make_media(&home, &server);
+    check(&home, "gallery.mjs", &server, json!({}));
+}
+
+#[test]
+fn the_button_of_a_listing_downloads_the_folder() {
+    let Some(home) = home(&["tar"]) else {
+        return;
+    };
+    let server = Server::start(&["--archive", "on"]);
+    make_sorted(&server);
+    check(&home, "archive.mjs", &server, json!({}));
+    home.succeed("tar", &["-xf", "sorted.tar"]);
+    assert_same_files(&home.path("sorted"), &server.path("sorted"));
 }
