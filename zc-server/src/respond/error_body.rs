@@ -151,7 +151,7 @@ fn page(
     if let Some(parent) = place.parent() {
         put(
             out,
-            format_args!("<a href=\"{parent}\">Parent directory</a>\n"),
+            format_args!("<a href=\"{parent}\">Parent folder</a>\n"),
         );
     }
     let root = place.root();
@@ -180,7 +180,7 @@ fn detail(status: Status) -> &'static str {
         }
         Status::Forbidden => "You may not see this. Ask the operator for access if you need it.",
         Status::NotFound => {
-            "There is nothing at this address. Check it for a typing error, or look for the file in a directory above."
+            "There is nothing at this address. Check it for a typing error, or look for the file in a folder above."
         }
         Status::MethodNotAllowed => {
             "Files here can be read, not changed: use GET, HEAD or OPTIONS."

@@ -312,8 +312,7 @@ fn chromium_sorts_a_listing_at_a_click() {
     let report = lines.last().expect("the report")["target"]
         .as_str()
         .expect("a target");
-    let orders =
-        ["", "a%2Cb%2Cc%20%26%20d%20", "b%2Cc%20%26%20d%2Ca"].join("Parent%20directory%2C");
+    let orders = ["", "a%2Cb%2Cc%20%26%20d%20", "b%2Cc%20%26%20d%2Ca"].join("Parent%20folder%2C");
     // What the first frame shows is in order of the names, and what comes of the click in that of sizes.
     assert_eq!(report, format!("/report?{orders}&sort=size&order=asc"));
 }

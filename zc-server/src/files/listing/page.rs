@@ -74,7 +74,7 @@ pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
         put(
             out,
             format_args!(
-                "<li class=\"up\"><a href=\"../{}\">{}Parent directory</a></li>\n",
+                "<li class=\"up\"><a href=\"../{}\">{}Parent folder</a></li>\n",
                 place.view.kept(),
                 icon!("u")
             ),

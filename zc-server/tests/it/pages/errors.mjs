@@ -6,7 +6,7 @@ import { PHONE, WIDE, on, open, run } from "./browser.mjs";
 
 await run(...[WIDE, PHONE].flatMap(viewport => [true, false].map(javaScriptEnabled => () =>
   on({ viewport, javaScriptEnabled }, async page => {
-    for (const [name, back] of [["Parent directory", "/sorted/"], ["Start page", "/"]]) {
+    for (const [name, back] of [["Parent folder", "/sorted/"], ["Start page", "/"]]) {
       await open(page, "/sorted/none.txt", 404);
       assert.equal(await page.locator("h1").textContent(), "404 Not Found");
       await page.getByRole("link", { name }).click();

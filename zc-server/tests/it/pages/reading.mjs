@@ -55,7 +55,7 @@ const keys = () => on({}, async page => {
   await page.keyboard.type("jan");
   assert.equal(await box(page).inputValue(), "jan", "the slash is no part of it");
   await page.keyboard.press("ArrowDown");
-  assert.equal(await focused(page), "Parent directory");
+  assert.equal(await focused(page), "Parent folder");
   for (const name of ["january 1.txt", "january 2.txt", "january 2.txt"]) {
     await page.keyboard.press("ArrowDown");
     assert.equal(await focused(page), name);
