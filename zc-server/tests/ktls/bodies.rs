@@ -173,6 +173,52 @@ fn a_listing_follows_a_long_body() {
     assert!(text.contains("small") && text.contains("</html>"), "{text}");
 }
 
+/// The files of an archive whose names and lengths fit its oldest form: each with its bytes.
+fn members(archive: &[u8]) -> Vec<(String, &[u8])> {
+    let (mut rest, mut members) = (archive, Vec::new());
+    while let Some((header, behind)) = rest.split_at_checked(512) {
+        let text = |range: std::ops::Range<usize>| {
+            let field = header[range].split(|byte| *byte == 0).next();
+            String::from_utf8(field.unwrap().to_vec()).unwrap()
+        };
+        if header[0] == 0 {
+            break;
+        }
+        let length = usize::from_str_radix(text(124..136).trim(), 8).unwrap();
+        if header[156] == b'0' {
+            members.push((text(0..100), &behind[..length]));
+        }
+        rest = &behind[length.next_multiple_of(512)..];
+    }
+    members
+}
+
+#[test]
+fn an_archive_is_sealed_by_the_kernel_and_has_every_byte() {
+    if !has_module() {
+        return;
+    }
+    const LENGTHS: [(&str, usize); 2] = [("a", 5 * MIB + 1), ("b", 3 * MIB)];
+    let (mut server, address) = start(&LENGTHS, &["--archive", "on"]);
+    let mut client = Client::connect(address, USUAL, None);
+    let whole = client.get("/?archive=tar", "").body;
+    let found = members(&whole);
+    let names = found.iter().map(|(name, _)| name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["files/a", "files/b", "files/small"]
+    );
+    for ((_, bytes), (_, length)) in found.iter().zip(LENGTHS) {
+        assert_same_bytes(bytes, &patterned(length));
+    }
+    let line = log_of(&mut server, "/?archive=tar");
+    assert_eq!(line["send_path"], "ktls-sendfile", "{line}");
+    // On the same connection, from the middle of a file on.
+    let part = client.get("/?archive=tar", "Range: bytes=4000000-\r\n");
+    assert_eq!(part.status, 206);
+    assert_same_bytes(&part.body, &whole[4_000_000..]);
+}
+
 #[test]
 fn no_byte_of_a_long_body_goes_through_the_program() {
     if !has_module() {
