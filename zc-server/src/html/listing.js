@@ -6,7 +6,7 @@ for (const time of document.querySelectorAll("time")) {
   time.title = at.toString();
 }
 
-// A box that hides what has not the words that are typed.
+// The filter: rows whose name lacks a typed word are hidden.
 const rows = [...document.querySelectorAll("main li:not(.up)")];
 const total = document.querySelector(".tools p");
 const totals = total.textContent;
@@ -28,7 +28,7 @@ box.addEventListener("input", filter);
 total.setAttribute("role", "status");
 if (rows.length > 1) total.after(box);
 
-// Slash goes to the box, arrows go up and down, Escape shows all again.
+// Keys: slash goes to the filter, arrows go from row to row, Escape empties the filter.
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const isTyping = event.target === box;

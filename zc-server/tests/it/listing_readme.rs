@@ -11,11 +11,11 @@ const ON: [&str; 2] = ["--listing-readme", "on"];
 fn shown(server: &Server, path: &str) -> Option<String> {
     let page = allowed_by_its_policy(&server.get(path));
     let (entries, below) = page.split_once("</main>").expect("entries");
-    assert!(!entries.contains("<article"), "{page}");
-    let (_, article) = below.split_once("<article class=\"readme\">\n")?;
-    let (article, end) = article.split_once("</article>\n").expect("an end");
+    assert!(!entries.contains("<section"), "{page}");
+    let (_, readme) = below.split_once("<section class=\"readme\" aria-label=\"README\">\n")?;
+    let (readme, end) = readme.split_once("</section>\n").expect("an end");
     assert!(end.ends_with("</body>\n</html>\n"), "{end}");
-    Some(article.to_owned())
+    Some(readme.to_owned())
 }
 
 #[test]
@@ -60,16 +60,16 @@ fn nothing_of_a_readme_runs() {
     let server = Server::start(&ON);
     let hostile = "<script>alert(1)</script> <img src=x onerror=alert(1)>\n\
                    <iframe src=//evil.example></iframe> <a href='javascript:alert(1)'>x</a> <style>*{}</style>\n\
-                   </article></body><form action=x><input></form> <svg onload=alert(1)> <base href=//evil.example>\n\
+                   </section></body><form action=x><input></form> <svg onload=alert(1)> <base href=//evil.example>\n\
                    <meta http-equiv=refresh content=0> <b onclick=alert(1)>y</b> \u{0} &lt;script&gt;\n\n\
                    [l](javascript:alert(1)) ![i](https://evil.example/i.png)\n";
     server.write("markdown/README.md", hostile.as_bytes());
     server.write("html/HEADER.html", hostile.as_bytes());
     for path in ["/markdown/", "/html/"] {
-        let article = shown(&server, path).expect("a README");
+        let readme = shown(&server, path).expect("a README");
         // A picture of the server itself, without its script.
         let allowed = ["p", "/p", "b", "/b", "img src=\"x\" alt=\"\""];
-        for tag in article.split('<').skip(1) {
+        for tag in readme.split('<').skip(1) {
             let (tag, _) = tag.split_once('>').expect("an end");
             assert!(allowed.contains(&tag), "{path}: <{tag}>");
         }
@@ -98,7 +98,7 @@ fn a_readme_is_off_unless_it_is_asked_for_also_by_site() {
         ));
         String::from_utf8(page.body)
             .expect("UTF-8")
-            .contains("<article")
+            .contains("<section")
     };
     assert_eq!(
         [has_one(&server, "one"), has_one(&server, "two")],
@@ -124,9 +124,9 @@ fn a_long_readme_arrives_whole() {
     let line = "A line of *some* length that stands there again and again.\n\n";
     let text = line.repeat(200 * 1024 / line.len());
     server.write("README.md", text.as_bytes());
-    let article = shown(&server, "/").expect("a README");
+    let readme = shown(&server, "/").expect("a README");
     let expected = "<p>A line of <em>some</em> length that stands there again and again.</p>\n";
-    assert_eq!(article, expected.repeat(200 * 1024 / line.len()));
+    assert_eq!(readme, expected.repeat(200 * 1024 / line.len()));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use percent_encoding::percent_encode;
 use super::companions::ByName;
 use super::kind::Kind;
 use super::page::{self, Place};
-use super::view::{SortKey, View};
 use super::{Entry, Listing, Role, Stage};
 use crate::files::mime::MediaKind;
 use crate::files::percent::SEGMENT;
@@ -27,7 +26,7 @@ impl Section {
     /// `None` for what is not shown by itself.
     fn of(entry: &Entry) -> Option<Self> {
         match entry.role {
-            _ if entry.is_directory => Some(Self::Folders),
+            Role::Directory => Some(Self::Folders),
             Role::Media(_) => Some(Self::Tiles),
             Role::Other => Some(Self::Others),
             Role::Companion => None,
@@ -119,7 +118,7 @@ impl Listing {
         let text = html_escape::encode_safe(&text);
         let order = self.view.kept_order();
         match entry.role {
-            _ if entry.is_directory => put(
+            Role::Directory => put(
                 out,
                 format_args!(
                     "<li><a href=\"{href}/{}\">{}<bdi>{text}</bdi></a></li>\n",
@@ -190,41 +189,12 @@ fn start(out: &mut Vec<u8>, place: Place<'_>) {
     out.extend_from_slice(html::ICONS.as_bytes());
     out.extend_from_slice(b"<header>\n<h1><nav aria-label=\"Path\">");
     page::breadcrumbs(out, place);
-    out.extend_from_slice(
-        b"</nav></h1>\n<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">\n",
-    );
-    for (key, word, title) in [
-        (SortKey::Name, "name", "Name"),
-        (SortKey::Size, "size", "Size"),
-        (SortKey::Time, "time", "Modified"),
-    ] {
-        sort_button(out, place.view, key, word, title);
-    }
+    out.extend_from_slice(b"</nav></h1>\n");
+    page::sort_buttons(out, place.view);
     let order = place.view.kept_order();
     let order = order.strip_prefix("&amp;").unwrap_or_default();
     put(
         out,
-        format_args!(
-            "</div>\n<a class=\"button\" href=\"./?{order}\">List</a>\n</header>\n<main>\n"
-        ),
-    );
-}
-
-/// Writes a button that sorts by a key, or reverses the order.
-fn sort_button(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str) {
-    let (order, class, said) = match (view.key == key, view.descending) {
-        (true, false) => ("desc", " up", ", ascending"),
-        (true, true) => ("asc", " down", ", descending"),
-        // Who asks for times looks for what is new.
-        (false, _) if key == SortKey::Time => ("desc", "", ""),
-        (false, _) => ("asc", "", ""),
-    };
-    put(
-        out,
-        format_args!(
-            "<form><input type=\"hidden\" name=\"view\" value=\"gallery\">\
-             <input type=\"hidden\" name=\"sort\" value=\"{word}\">\
-             <button class=\"button{class}\" name=\"order\" value=\"{order}\">{title}<b>{said}</b></button></form>\n"
-        ),
+        format_args!("<a class=\"button\" href=\"./?{order}\">List</a>\n</header>\n<main>\n"),
     );
 }

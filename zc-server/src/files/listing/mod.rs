@@ -81,15 +81,16 @@ enum Stage {
 struct Entry {
     name_start: u32,
     name_bytes: u16,
-    is_directory: bool,
     role: Role,
     length: u64,
     mtime_seconds: i64,
 }
 
-/// What an entry is in a gallery.
+/// What an entry is, in the order of a gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
+    Directory,
+    /// What a browser shows or plays.
     Media(MediaKind),
     /// The poster or the subtitles of another entry, which are not shown by themselves.
     Companion,
@@ -102,8 +103,7 @@ impl Listing {
         self.names.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    /// Adds an entry. `kind` is `None` for a directory, and tells what a browser makes of a file.
-    fn push(&mut self, name: &[u8], kind: Option<Option<MediaKind>>, state: &FileState) {
+    fn push(&mut self, name: &[u8], role: Role, state: &FileState) {
         // The bound of memory is far below 4 GiB, and that of a name is 255 bytes.
         let (Ok(name_start), Ok(name_bytes)) =
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
@@ -111,13 +111,13 @@ impl Listing {
             return;
         };
         self.names.extend_from_slice(name);
-        self.media += usize::from(matches!(kind, Some(Some(_))));
-        self.totals.count(kind.is_some().then_some(state.length));
+        self.media += usize::from(matches!(role, Role::Media(_)));
+        let is_file = role != Role::Directory;
+        self.totals.count(is_file.then_some(state.length));
         self.entries.push(Entry {
             name_start,
             name_bytes,
-            is_directory: kind.is_none(),
-            role: kind.flatten().map_or(Role::Other, Role::Media),
+            role,
             length: state.length,
             mtime_seconds: state.mtime_seconds(),
         });
@@ -135,7 +135,7 @@ impl Listing {
             let by_key = match view.key {
                 SortKey::Name => by_name(a, b),
                 // A directory has no size of its own.
-                SortKey::Size if a.is_directory && b.is_directory => Ordering::Equal,
+                SortKey::Size if a.is_directory() && b.is_directory() => Ordering::Equal,
                 SortKey::Size => a.length.cmp(&b.length),
                 SortKey::Time => a.mtime_seconds.cmp(&b.mtime_seconds),
             };
@@ -144,10 +144,9 @@ impl Listing {
             } else {
                 by_key
             };
-            let by_kind = b.is_directory.cmp(&a.is_directory);
             let by_kind = match view.is_gallery() {
-                true => by_kind.then(a.role.place().cmp(&b.role.place())),
-                false => by_kind,
+                true => a.role.place().cmp(&b.role.place()),
+                false => b.is_directory().cmp(&a.is_directory()),
             };
             by_kind.then(by_key).then_with(|| by_name(a, b))
         });
@@ -245,14 +244,19 @@ impl Role {
     /// What comes first in a gallery. Companions come last, as nothing is shown of them.
     fn place(self) -> u8 {
         match self {
-            Self::Media(_) => 0,
-            Self::Other => 1,
-            Self::Companion => 2,
+            Self::Directory => 0,
+            Self::Media(_) => 1,
+            Self::Other => 2,
+            Self::Companion => 3,
         }
     }
 }
 
 impl Entry {
+    fn is_directory(&self) -> bool {
+        self.role == Role::Directory
+    }
+
     fn name<'a>(&self, names: &'a [u8]) -> &'a [u8] {
         let start = self.name_start as usize;
         names
@@ -263,7 +267,7 @@ impl Entry {
     fn row<'a>(&self, names: &'a [u8]) -> Row<'a> {
         Row {
             name: self.name(names),
-            length: (!self.is_directory).then_some(self.length),
+            length: (!self.is_directory()).then_some(self.length),
             mtime_seconds: self.mtime_seconds,
         }
     }

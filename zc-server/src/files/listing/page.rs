@@ -19,6 +19,9 @@ use crate::text::size;
 const LINKS_FIRST: usize = 3;
 const LINKS_LAST: usize = 8;
 
+/// The first second of the year 1, in seconds since 1970.
+const YEAR_1_SECONDS: i64 = -62_135_596_800;
+
 /// Which directory is listed, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -61,15 +64,8 @@ pub(super) fn start(out: &mut Vec<u8>, place: Place<'_>, totals: &Totals) {
     out.extend_from_slice(b"</nav></h1>\n");
     tools(out, place, totals);
     out.extend_from_slice(b"</header>\n<main>\n");
-    out.extend_from_slice(b"<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">");
-    for (key, word, title) in [
-        (SortKey::Name, "name", "Name"),
-        (SortKey::Size, "size", "Size"),
-        (SortKey::Time, "time", "Modified"),
-    ] {
-        heading(out, place.view, key, word, title);
-    }
-    out.extend_from_slice(b"</div>\n<ul>\n");
+    sort_buttons(out, place.view);
+    out.extend_from_slice(b"<ul>\n");
     if !place.path.is_empty() {
         put(
             out,
@@ -129,11 +125,11 @@ pub(super) fn readme(out: &mut Vec<u8>, piece: &[u8], is_first: bool, is_last: b
         return;
     }
     if is_first {
-        out.extend_from_slice(b"<article class=\"readme\">\n");
+        out.extend_from_slice(b"<section class=\"readme\" aria-label=\"README\">\n");
     }
     out.extend_from_slice(piece);
     if is_last {
-        out.extend_from_slice(b"</article>\n");
+        out.extend_from_slice(b"</section>\n");
     }
 }
 
@@ -195,25 +191,35 @@ fn current(is_current: bool) -> &'static str {
     }
 }
 
-/// Writes the heading of a column: a button that sorts by it, or reverses the order. It is no link, since
-/// programs that mirror a tree follow every link: `wget` ignores `rel=nofollow`, and would fetch seven pages
-/// of every directory.
-fn heading(out: &mut Vec<u8>, view: View, key: SortKey, word: &str, title: &str) {
-    let is_key = view.key == key;
-    let (order, class, said) = match (is_key, view.descending) {
-        (true, false) => ("desc", " class=\"up\"", ", ascending"),
-        (true, true) => ("asc", " class=\"down\"", ", descending"),
-        // Who asks for times looks for what is new.
-        (false, _) if key == SortKey::Time => ("desc", "", ""),
-        (false, _) => ("asc", "", ""),
+/// Writes the buttons that sort by a column, or reverse the order. They are no links, since programs that mirror a
+/// tree follow every link: `wget` ignores `rel=nofollow`, and would fetch seven pages of every directory.
+pub(super) fn sort_buttons(out: &mut Vec<u8>, view: View) {
+    let layout = match view.is_gallery() {
+        true => "<input type=\"hidden\" name=\"view\" value=\"gallery\">",
+        false => "",
     };
-    put(
-        out,
-        format_args!(
-            "<form><input type=\"hidden\" name=\"sort\" value=\"{word}\">\
-             <button name=\"order\" value=\"{order}\"{class}>{title}<b>{said}</b></button></form>"
-        ),
-    );
+    out.extend_from_slice(b"<div class=\"sort\" role=\"group\" aria-label=\"Sort by\">");
+    for (key, word, title) in [
+        (SortKey::Name, "name", "Name"),
+        (SortKey::Size, "size", "Size"),
+        (SortKey::Time, "time", "Modified"),
+    ] {
+        let (order, class, said) = match (view.key == key, view.descending) {
+            (true, false) => ("desc", " class=\"up\"", ", ascending"),
+            (true, true) => ("asc", " class=\"down\"", ", descending"),
+            // Who asks for times looks for what is new.
+            (false, _) if key == SortKey::Time => ("desc", "", ""),
+            (false, _) => ("asc", "", ""),
+        };
+        put(
+            out,
+            format_args!(
+                "<form>{layout}<input type=\"hidden\" name=\"sort\" value=\"{word}\">\
+                 <button name=\"order\" value=\"{order}\"{class}>{title}<b>{said}</b></button></form>"
+            ),
+        );
+    }
+    out.extend_from_slice(b"</div>\n");
 }
 
 /// Writes one entry; with the exact number of bytes where `is_exact`.
@@ -239,7 +245,9 @@ pub(super) fn row(out: &mut Vec<u8>, row: Row<'_>, view: View, is_exact: bool) {
         Some(bytes) => put(out, format_args!("<span>{}</span>", size(bytes))),
         None => {}
     }
-    if let Ok(time) = Timestamp::from_second(row.mtime_seconds) {
+    // A date of HTML has a year from 1 on.
+    let time = (row.mtime_seconds >= YEAR_1_SECONDS).then_some(row.mtime_seconds);
+    if let Some(time) = time.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
         // The same text twice is short when it is compressed.
         let time = time.strftime("%Y-%m-%d %H:%M");
         put(
@@ -379,6 +387,27 @@ mod tests {
             for up in ["./", "../", "../../"] {
                 assert!(page.contains(&format!("href=\"{up}{kept}\"")), "{page}");
             }
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_no_date_of_html_is_left_out() {
+        for (mtime_seconds, expected) in [
+            (0, Some("1970-01-01 00:00")),
+            (YEAR_1_SECONDS, Some("0001-01-01 00:00")),
+            (YEAR_1_SECONDS - 1, None),
+            (253_402_207_200, Some("9999-12-30 22:00")),
+            (i64::MAX, None),
+            (i64::MIN, None),
+        ] {
+            let entry = Row {
+                mtime_seconds,
+                ..file(b"f")
+            };
+            let html = written(|out| row(out, entry, view(""), true));
+            let time = html.split("<time datetime=\"").nth(1);
+            let time = time.and_then(|rest| rest.split_once("Z\">"));
+            assert_eq!(time.map(|(date, _)| date), expected, "{html}");
         }
     }
 

@@ -64,7 +64,7 @@ impl<'a> Player<'a> {
         let Listing { entries, names, .. } = listing;
         let media = |entry: &'a Entry| match entry.role {
             Role::Media(kind) => Some((entry.name(names), kind)),
-            Role::Companion | Role::Other => None,
+            Role::Directory | Role::Companion | Role::Other => None,
         };
         let all: Vec<_> = entries.iter().filter_map(media).collect();
         let index = all.iter().position(|&(other, _)| other == name)?;

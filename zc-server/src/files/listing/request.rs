@@ -12,7 +12,7 @@ use super::companions::ByName;
 use super::gzip::{self, Gzip};
 use super::totals::Totals;
 use super::view::{Format, View};
-use super::{Listing, Stage, page, readme};
+use super::{Listing, Role, Stage, page, readme};
 use crate::files::budget::{Budget, Reservation};
 use crate::files::file_state::FileState;
 use crate::files::mime::Types;
@@ -97,9 +97,12 @@ impl ListingRequest {
             if listing.entries.len() >= ENTRIES_MAX {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            let kind = (!is_directory).then(|| self.types.media_kind(name));
+            let role = match is_directory {
+                true => Role::Directory,
+                false => self.types.media_kind(name).map_or(Role::Other, Role::Media),
+            };
             memory.need(head_bytes + listing.memory_bytes() + name.len())?;
-            listing.push(name, kind, &state);
+            listing.push(name, role, &state);
             if shows_readme && !is_directory {
                 readme.look_at(name);
             }

@@ -25,7 +25,7 @@ async function fits(page) {
 
 /// Whether all that is clicked is high enough.
 async function isForFingers(page) {
-  const low = await page.evaluate(least => [...document.querySelectorAll("li, button, input:not([type=hidden]), nav a")]
+  const low = await page.evaluate(least => [...document.querySelectorAll("main li, button, input:not([type=hidden]), nav a")]
     .map(element => [element.getBoundingClientRect().height, element.outerHTML.slice(0, 200)])
     .filter(([height]) => height > 0 && height < least), TARGET);
   assert.deepEqual(low, [], "too low for a finger");

@@ -53,6 +53,33 @@ const arrows = () => on({}, async page => {
   }
 });
 
+/// A finger that moves to the left leads to the next file, and to the right to the one before. The events are those of
+/// a script: Chromium drops touches of its debugger while a page has not been painted.
+const swipes = () => on({ viewport: PHONE, hasTouch: true }, async page => {
+  await open(page, `${FOLDER}${TILES[0]}?view=play`);
+  const swipe = (from, to) => page.evaluate(([from, to]) => {
+    const stage = document.getElementById("stage");
+    const touch = clientX => new Touch({ identifier: 1, target: stage, clientX, clientY: 300 });
+    stage.dispatchEvent(new TouchEvent("touchstart", { touches: [touch(from)], changedTouches: [touch(from)] }));
+    stage.dispatchEvent(new TouchEvent("touchend", { changedTouches: [touch(to)] }));
+  }, [from, to]);
+  for (const [from, to, name] of [[300, 100, FILM], [100, 300, TILES[0]]]) {
+    await turns(page, swipe(from, to));
+    assert.equal(place(page), FOLDER + name);
+  }
+  await swipe(300, 260);
+  assert.equal(place(page), FOLDER + TILES[0], "too short for a swipe");
+});
+
+/// What the browser cannot play is told, with a link to the file.
+const failing = () => on({}, async page => {
+  await open(page, "/broken/film.mp4?view=play");
+  const told = page.locator("#failed");
+  await told.waitFor({ state: "visible" });
+  assert.match(await told.textContent(), /cannot play the file/);
+  assert.equal(await told.getByRole("link").getAttribute("href"), "film.mp4?download");
+});
+
 /// The film plays, seeks, and shows its subtitles.
 const film = () => on({}, async page => {
   await open(page, `${FOLDER}${FILM}?view=play`);
@@ -75,4 +102,4 @@ const film = () => on({}, async page => {
 });
 
 const screens = [WIDE, PHONE].flatMap(viewport => [true, false].map(javaScriptEnabled => ({ viewport, javaScriptEnabled })));
-await run(...screens.map(screen => () => tour(screen)), arrows, film);
+await run(...screens.map(screen => () => tour(screen)), arrows, swipes, failing, film);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::browser::{CRASHES_MAX, TURN, always, lock};
-use crate::harness::Server;
 use crate::harness::clients::{Home, assert_same_files, find_program, said};
+use crate::harness::{Server, pattern};
 use folders::{HOSTILE, make_hostile, make_media, make_read, make_sorted};
 
 /// A limit that only ends a browser that hangs: some scripts open more than a hundred pages.
@@ -66,13 +66,19 @@ fn check(home: &Home, script: &str, server: &Server, mut told: Value) {
 /// So many directories that the path of the page leaves some out.
 const DEEP: &str = "/deep/2/3/4/5/a-directory-with-a-longer-name/7/8/9/10/11/12/13/";
 
+/// A README with all that Markdown has, and with words that are longer than a screen.
+const README: &str = "# A folder\n\nOf *words*, [a link](README.md), `code`.\n\n## A list\n\n- one\n- [x] two\n\n> said\n\n\
+    | a | b |\n|---|---|\n| 1 | cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc |\n\n\
+    ```sh\na-command --with-an-option=of-many-letters --and-another-one=that-makes-it-longer-than-a-screen\n```\n";
+
 /// The pages that have to be good on every screen, with the status of each: a new one is a line.
-const EVERY_PAGE: [(&str, u16); 11] = [
+const EVERY_PAGE: [(&str, u16); 12] = [
     ("/", 200),
     ("/sorted/?sort=time&order=desc", 200),
     ("/empty/", 200),
     (DEEP, 200),
     (HOSTILE, 200),
+    ("/told/", 200),
     ("/media/", 200),
     ("/media/?view=gallery", 200),
     ("/media/1%20dawn.jpg?view=play", 200),
@@ -86,8 +92,9 @@ fn every_page_fits_every_screen_and_axe_finds_no_fault() {
     let Some(home) = home(&["ffmpeg"]) else {
         return;
     };
-    let server = Server::start(&["--archive", "on"]);
+    let server = Server::start(&["--archive", "on", "--listing-readme", "on"]);
     make_hostile(&server);
+    server.write("told/README.md", README.as_bytes());
     make_sorted(&server);
     make_media(&home, &server);
     for directory in ["empty", DEEP.trim_matches('/')] {
@@ -147,6 +154,7 @@ fn a_gallery_leads_to_a_player_that_plays_and_seeks() {
     };
     let server = Server::start(&[]);
     make_media(&home, &server);
+    server.write("broken/film.mp4", &pattern(5000, 1));
     check(&home, "gallery.mjs", &server, json!({}));
 }
 
