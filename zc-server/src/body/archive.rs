@@ -21,7 +21,7 @@ const HEADERS_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) struct ArchiveBody {
     cursor: Cursor,
-    way: Way,
+    options: SendOptions,
     /// Headers that go in front of the next file.
     headers: BytesMut,
     /// The file that comes next, while it is not open.
@@ -32,7 +32,7 @@ pub(crate) struct ArchiveBody {
 
 /// How the bytes of files are to go.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct SendOptions {
     /// How a worker opens.
     pub(crate) open_mode: OpenMode,
     pub(crate) method: SendMethod,
@@ -44,10 +44,10 @@ pub(crate) struct Way {
 
 impl ArchiveBody {
     /// The bytes of `range`, which lies in the archive.
-    pub(crate) fn new(archive: Box<Archive>, range: Range<u64>, way: Way) -> Self {
+    pub(crate) fn new(archive: Box<Archive>, range: Range<u64>, options: SendOptions) -> Self {
         Self {
             cursor: Cursor::new(archive, range),
-            way,
+            options,
             headers: BytesMut::new(),
             awaited: None,
             member: 0,
@@ -98,7 +98,7 @@ impl ArchiveBody {
         self.member = part.member;
         let open_mode = match may_block {
             true => OpenMode::MayBlock,
-            false => self.way.open_mode,
+            false => self.options.open_mode,
         };
         match self.cursor.archive().open(part.member, open_mode) {
             Ok(file) => Ok(Taken::Piece(self.piece_of(&file, part.range))),
@@ -115,14 +115,14 @@ impl ArchiveBody {
     }
 
     fn piece_of(&mut self, file: &OpenFile, range: Range<u64>) -> Next {
-        let read_path = file.read_path(self.way.open_mode);
+        let read_path = file.read_path(self.options.open_mode);
         let source = Source {
             file: Arc::clone(&file.file),
             file_system: file.mount.file_system,
             read_path,
-            method: self.way.method,
-            policy: Arc::clone(&self.way.policy),
-            pipes: self.way.pipes.clone(),
+            method: self.options.method,
+            policy: Arc::clone(&self.options.policy),
+            pipes: self.options.pipes.clone(),
         };
         let headers = std::mem::take(&mut self.headers);
         Next {

@@ -27,7 +27,7 @@ use bytes::BytesMut;
 use nix::sys::resource::{UsageWho, getrusage};
 use zc_core::{Fetcher, HeadThenFile, ProbedTransfer, Progress, Report, Residency, SendError};
 
-pub(crate) use archive::{ArchiveBody, Way};
+pub(crate) use archive::{ArchiveBody, SendOptions};
 pub(crate) use change::{Change, Promise};
 pub(crate) use figures::{Cold, Figures, InMemory};
 pub(crate) use parts::{MultipartBody, NextPart};
@@ -221,14 +221,8 @@ impl ResponseBody {
                 Progress::Complete => {}
                 stopped => return Ok(stopped),
             }
-            match self.take_next_piece(false)? {
-                Taken::Piece(()) => {}
-                Taken::Nothing => {
-                    self.compare_unless_at_once(before);
-                    return Ok(Progress::Complete);
-                }
-                Taken::WouldBlock => return Ok(NEEDS_OPEN),
-                Taken::Changed => return Ok(Progress::Complete),
+            if let Some(stopped) = self.go_on(before)? {
+                return Ok(stopped);
             }
             if self.accepted() - before >= budget {
                 return Ok(Progress::BudgetSpent);

@@ -7,13 +7,27 @@ use zc_core::{Fetcher, Progress, SendError};
 use super::change::Change;
 use super::parts::NextPart;
 use super::piece::Taken;
-use super::{Piece, ResponseBody};
+use super::{NEEDS_OPEN, Piece, ResponseBody};
 use crate::disk::{CancelToken, Key};
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::file_named;
 use crate::text::OneLine;
 
 impl ResponseBody {
+    /// Goes on to the next piece of a response of which `before` bytes had gone before this call; answers why, where it
+    /// cannot.
+    pub(super) fn go_on(&mut self, before: u64) -> Result<Option<Progress>, SendError> {
+        Ok(match self.take_next_piece(false)? {
+            Taken::Piece(()) => None,
+            Taken::Nothing => {
+                self.compare_unless_at_once(before);
+                Some(Progress::Complete)
+            }
+            Taken::WouldBlock => Some(NEEDS_OPEN),
+            Taken::Changed => Some(Progress::Complete),
+        })
+    }
+
     /// Goes on to the next piece, on a worker or on a thread that may wait.
     pub(super) fn take_next_piece(&mut self, may_block: bool) -> Result<Taken<()>, SendError> {
         let next = match &mut self.next_part {

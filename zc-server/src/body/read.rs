@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use zc_core::{Progress, SendError, Slots};
 
+use super::ResponseBody;
 use super::piece::Taken;
-use super::{NEEDS_OPEN, ResponseBody};
 use crate::disk::CancelToken;
 
 /// How much a thread reads at a time of a response that nothing but a thread may read, in bytes.
@@ -54,14 +54,8 @@ impl ResponseBody {
                 Progress::Complete => {}
                 stopped => return Ok(stopped),
             }
-            match self.take_next_piece(false)? {
-                Taken::Piece(()) => {}
-                Taken::Nothing => {
-                    self.compare_unless_at_once(before);
-                    return Ok(Progress::Complete);
-                }
-                Taken::WouldBlock => return Ok(NEEDS_OPEN),
-                Taken::Changed => return Ok(Progress::Complete),
+            if let Some(stopped) = self.go_on(before)? {
+                return Ok(stopped);
             }
         }
     }

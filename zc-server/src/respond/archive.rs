@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::pending::LookUpAnswer;
-use super::plan::{self, Problem};
+use super::plan::{self, ArchivePart, Plan};
 use super::render::Rest;
 use super::reply::{Buffers, Delivery, Reply, ReplyBuilder};
 use super::{RequestTarget, Responded, Responder, builder, examine};
-use crate::body::{ArchiveBody, NextPart, Way};
-use crate::files::archive::{Archive, ArchiveError, ArchiveRequest};
+use crate::body::{ArchiveBody, NextPart, SendOptions};
+use crate::files::archive::{ARCHIVES_MAX, Archive, ArchiveError, ArchiveRequest};
 use crate::files::lookup::is_hidden;
 use crate::files::root::Root;
 use crate::files::roots::CurrentRoot;
 use crate::text::OneLine;
-use zc_http::{Request, Status};
+use zc_http::Status;
 
 impl Responder<'_, '_> {
     /// What a thread has told of the directory.
@@ -37,7 +37,7 @@ impl Responder<'_, '_> {
             return self.error(Status::NotFound);
         }
         let Some(place) = self.services.archives.take() else {
-            let line = "503: as many archives as there may be are made or sent already".to_owned();
+            let line = format!("503: {ARCHIVES_MAX} archives are under way, the most at once");
             self.services.diagnostics.warn_once_a_minute(line);
             return self.error(Status::ServiceUnavailable);
         };
@@ -85,10 +85,10 @@ impl Responder<'_, '_> {
                 "left out of the archive of `{named}`: {count} files and directories without read permission"
             ));
         }
-        let plan = plan::for_archive(self.request, &archive, self.moment.now);
-        if let Some(problem) = Problem::of(&plan) {
-            return self.error(problem);
-        }
+        let part = match plan::for_archive(self.request, &archive, self.moment.now) {
+            Plan::Archive(_, part) => part,
+            refused => return self.message(refused),
+        };
         let disposition = plan::disposition(&archive.file_name());
         let method = asked.map_or(self.rules.method, |asked| asked.method);
         let builder = builder(
@@ -99,7 +99,7 @@ impl Responder<'_, '_> {
             method,
             Some(&disposition),
         );
-        Responded::Reply(builder.reply_archive(self.request, archive, self.buffers))
+        Responded::Reply(builder.reply_archive(archive, part, self.buffers))
     }
 }
 
@@ -107,23 +107,22 @@ impl ReplyBuilder<'_> {
     /// The reply that sends an archive, or a part of it.
     fn reply_archive(
         &self,
-        request: &Request<'_>,
         archive: Box<Archive>,
+        part: ArchivePart,
         buffers: &mut Buffers,
     ) -> Reply {
-        let plan = plan::for_archive(request, &archive, self.moment.now);
-        let mut head = self.write_head(&plan, buffers);
+        let mut head = self.write_head(&Plan::Archive(&archive, part), buffers);
         let rest = std::mem::replace(&mut head.rendered.rest, Rest::Nothing);
         let Rest::Archive(range) = rest else {
             return head.ready(false, buffers);
         };
-        let way = Way {
+        let options = SendOptions {
             open_mode: self.services.open_mode(),
             method: self.method,
             policy: Arc::clone(&self.services.policy),
             pipes: self.pipes(),
         };
-        let next_part = NextPart::Archive(Box::new(ArchiveBody::new(archive, range, way)));
+        let next_part = NextPart::Archive(Box::new(ArchiveBody::new(archive, range, options)));
         Reply::Stream(head.stream(None, next_part, Delivery::FROM_MEMORY, buffers))
     }
 }

@@ -23,7 +23,7 @@ use header::Kind;
 pub(crate) use walk::ArchiveRequest;
 
 /// The most archives that are made or sent at once.
-const ARCHIVES_MAX: usize = 16;
+pub(crate) const ARCHIVES_MAX: usize = 16;
 /// What the archive of a root is called: its name on this machine is nobody's business.
 const NAME_OF_ROOT: &[u8] = b"files";
 

@@ -24,7 +24,7 @@ fn so_many_archives_are_sent_at_once_and_then_another_one() {
     let refused = server.get("/dir/?archive=tar");
     assert_eq!(refused.status, 503);
     assert!(refused.field("retry-after").is_some());
-    server.said_with("as many archives as there may be");
+    server.said_with("503: 16 archives are under way");
     assert_eq!(server.get("/b").body, b"b");
     // One that is over makes room for another.
     let mut client = clients.pop().expect("a client");
