@@ -273,9 +273,9 @@ pub struct ServingArgs {
 
     /// Add a style to the pages of the server
     ///
-    /// FILE is CSS, of at most 64 KiB. Listings and errors have it behind the style of the server. It may hold pictures
-    /// and fonts as data: URLs, and name those below the root. FILE is read again on SIGHUP. With off, which is for a
-    /// site in the configuration file, there is none.
+    /// FILE is CSS, of at most 64 KiB. Listings, galleries, players and errors have it behind the CSS of the server. It
+    /// may hold pictures and fonts as data: URLs, and name those below the root. FILE is read again on SIGHUP. off is for
+    /// a site in the configuration file that is to have none.
     #[arg(
         long,
         value_name = "FILE|off",
@@ -287,9 +287,9 @@ pub struct ServingArgs {
 
     /// Show README.md in listings
     ///
-    /// README.md of the directory, or else its HEADER.html, in capitals or not, stands below its entries if it has at
-    /// most 256 KiB. Of Markdown, the
-    /// HTML in it is shown as text; of HTML, all but a few harmless elements. Nothing in it runs.
+    /// README.md of the directory, or else its HEADER.html, is shown below the entries; case does not matter. A file of
+    /// more than 256 KiB is not shown. HTML in Markdown is shown as text, and so are all but a few harmless elements of
+    /// HEADER.html.
     #[arg(
         long,
         value_name = "on|off",
