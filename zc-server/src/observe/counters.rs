@@ -185,16 +185,15 @@ words! {
         Refused = "refused",
         /// The filesystem is known to send wrong bytes that way.
         FileSystem = "file_system",
-        Other = "other",
     }
 }
 
 impl From<Reason> for FallbackReason {
     fn from(reason: Reason) -> Self {
         match reason {
-            Reason::Refused { .. } => Self::Refused,
             Reason::FileSystem(_) => Self::FileSystem,
-            _ => Self::Other,
+            // There is no third; whatever zc-core may add is a refusal too.
+            _ => Self::Refused,
         }
     }
 }

@@ -127,23 +127,29 @@ impl Slow {
     }
 }
 
-#[test]
-fn reads_that_the_disk_does_not_answer_are_jobs() {
-    // Of two threads one may wait for the disk.
-    let options = ["--io-uring", "off", "--disk-threads", "2"];
-    let Some(mut slow) = Slow::start(&[&options[..], &["--admin-bind", "127.0.0.1:0"]].concat())
-    else {
-        return;
-    };
+/// A server of which one thread at a time may wait for the disk, and what waits until a series about those that read
+/// has a value.
+fn one_reader(options: &[&str]) -> Option<(Slow, impl Fn(&str, usize) + use<>)> {
+    let one = ["--io-uring", "off", "--disk-threads", "2"];
+    let options = [&one[..], &["--admin-bind", "127.0.0.1:0"], options].concat();
+    let mut slow = Slow::start(&options)?;
     let Watched { server, admin } = Watched::of(slow.server.take().expect("it runs"));
     slow.server = Some(server);
-    let wait_for = |series: &str, number: usize| {
+    let wait_for = move |series: &str, number: usize| {
         let line = format!("\nzc_disk_queue_{series}{{pool=\"read\"}} {number}\n");
         wait_until(&line, || {
             let stream = TcpStream::connect(admin).expect("the listener accepts");
             let page = Client::plain(stream).get("/metrics").body;
             String::from_utf8(page).expect("text").contains(&line)
         });
+    };
+    Some((slow, wait_for))
+}
+
+#[test]
+fn reads_that_the_disk_does_not_answer_are_jobs() {
+    let Some((mut slow, wait_for)) = one_reader(&[]) else {
+        return;
     };
     let clients = slow.ask();
     wait_for("jobs", FILES - 1);
@@ -154,6 +160,37 @@ fn reads_that_the_disk_does_not_answer_are_jobs() {
     }
     wait_for("jobs", 0);
     wait_for("threads_busy", 0);
+}
+
+#[test]
+fn a_read_for_which_the_queue_has_no_place_is_refused() {
+    let directory = temp_root();
+    let config = directory.path().join("zc.toml");
+    std::fs::write(&config, "").expect("a file");
+    let options = ["--config", config.to_str().expect("UTF-8")];
+    let Some((mut slow, wait_for)) = one_reader(&options) else {
+        return;
+    };
+    let mut late = slow.server().connect();
+    assert_eq!(late.get("/hot").body, b"hot");
+    let clients = slow.ask();
+    wait_for("jobs", FILES - 1);
+    // There are two places for each connection that may be open, and more jobs than that.
+    std::fs::write(&config, "max-connections = 3\n").expect("a file");
+    slow.server().signal(Signal::SIGHUP);
+    slow.server().said_with("the configuration was read again");
+    wait_for("refused_total", 0);
+    late.send(b"GET /0 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let refused = late.response(false);
+    assert_eq!(
+        (refused.status, refused.field("retry-after")),
+        (503, Some("1"))
+    );
+    wait_for("refused_total", 1);
+    slow.answer();
+    for (index, mut client) in clients.into_iter().enumerate() {
+        assert!(client.response(false).body == body(index));
+    }
 }
 
 #[test]

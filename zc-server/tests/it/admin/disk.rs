@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use zc_bench::slow_fs::{Content, Operation, SlowFs, Treatment};
 
 use super::Watched;
@@ -15,6 +16,10 @@ const WAITING: &str = "zc_connections{state=\"waiting\"}";
 /// `None` where FUSE cannot be used. Of two threads of each pool one may work for the mount, which is dropped first: a
 /// server whose thread waits for it cannot end before it.
 fn start() -> Option<(Watched, SlowFs)> {
+    start_with(&[])
+}
+
+fn start_with(options: &[&str]) -> Option<(Watched, SlowFs)> {
     let root = temp_root();
     let point = root.path().join("slow");
     std::fs::create_dir(&point).expect("a directory");
@@ -24,7 +29,8 @@ fn start() -> Option<(Watched, SlowFs)> {
         mount.add(name, Content::Bytes(bytes.into()));
     }
     let served = root.path().to_owned();
-    let options = ["--admin-bind", "127.0.0.1:0", "--disk-threads", "2"];
+    let two_threads = ["--admin-bind", "127.0.0.1:0", "--disk-threads", "2"];
+    let options = [&two_threads, options].concat();
     let server = Server::start_with(binary(), root, &served, &options);
     Some((Watched::of(server), mount))
 }
@@ -58,6 +64,43 @@ fn look_ups_that_the_disk_does_not_answer_are_jobs() {
     }
     for none in [&jobs[..], &busy, WAITING] {
         watched.wait_for(none, 0.0);
+    }
+}
+
+#[test]
+fn a_look_up_for_which_the_queue_has_no_place_is_refused() {
+    let directory = temp_root();
+    let config = directory.path().join("zc.toml");
+    std::fs::write(&config, "").expect("a file");
+    let options = ["--config", config.to_str().expect("UTF-8")];
+    let Some((mut watched, mount)) = start_with(&options) else {
+        return;
+    };
+    let mut late = watched.server.connect();
+    assert_eq!(late.get("/none").status, 404);
+    mount.treat(Operation::LookUp, Treatment::Hold);
+    let clients = ask(&watched);
+    watched.wait_for("zc_disk_queue_jobs{pool=\"other\"}", 2.0);
+    let reload = |watched: &mut Watched, lines: &str| {
+        std::fs::write(&config, lines).expect("a file");
+        watched.server.signal(Signal::SIGHUP);
+        watched.server.said_with("the configuration was read again");
+    };
+    // There are two places for each connection that may be open, and both are taken.
+    reload(&mut watched, "max-connections = 1\n");
+    let refused = "zc_disk_queue_refused_total{pool=\"other\"}";
+    assert_eq!(watched.value(refused), 0.0);
+    let response = late.get("/slow/2");
+    assert_eq!(
+        (response.status, response.field("retry-after")),
+        (503, Some("1"))
+    );
+    watched.wait_for(refused, 1.0);
+    // Who is answered by the disk has to find a place for the next job.
+    reload(&mut watched, "");
+    mount.treat(Operation::LookUp, Treatment::Answer);
+    for (mut client, seed) in clients.into_iter().zip(0..) {
+        assert!(client.response(false).body == pattern(LENGTH, seed));
     }
 }
 
