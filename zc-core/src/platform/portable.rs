@@ -86,6 +86,7 @@ pub(crate) fn pin_io_priority() -> io::Result<()> {
 
 /// As on Linux.
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "there is no system call here that takes them")]
 pub(crate) enum Scheduling {
     Batch { nice: i32 },
     Slice { ns: u64 },

@@ -118,11 +118,13 @@ struct Ending(SlowFs);
 impl BadMount for Ending {
     fn spoil(&mut self, server: &Server) {
         self.0.treat_all(Treatment::Hold);
-        let clients = ask(server, 0);
-        // All that those ask for may be known still.
+        // First: the others may have all the threads that the mount may have, and ask for what is known still.
         let mut unknown = server.connect();
         unknown.send(b"GET /bad/asked-for-once HTTP/1.1\r\nHost: t\r\n\r\n");
         self.0.wait_until_held(Operation::LookUp, 1);
+        let clients = ask(server, 0);
+        let workers = server.workers();
+        wait_until("all requests are taken", || workers.wait_for_events());
         self.0.end().expect("we have mounted it");
         for (_, mut client) in clients {
             // Whatever it is told, it does not wait.
