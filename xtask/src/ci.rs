@@ -143,14 +143,16 @@ const QUICK_BUILD: [(&str, &str); 3] = [
 ];
 
 // With the features of the whole workspace, as in the gate `test`: nothing is built again. But for what has HTTPS of its
-// own, or none.
+// own, or none, and for what browsers do on a page: others see by HTTPS that it is loaded.
 const TLS_TESTS: &str = "test --workspace --test it --locked --quiet -- \
     --skip https:: --skip certificates:: --skip completions:: --skip deploy:: --skip doctor:: --skip log_daemons:: \
-    --skip life_cycle::fleet --skip life_cycle::inherited --skip life_cycle::rolling";
-// But for what does not ask the cache.
+    --skip life_cycle::fleet --skip life_cycle::inherited --skip life_cycle::rolling --skip playwright:: --skip unread_output::";
+// But for what does not ask the cache, and for programs that ask what others here ask.
 const CACHE_TESTS: &str = "test --workspace --test it --test content --locked --quiet -- \
     --skip https:: --skip life_cycle:: --skip log_ --skip unix_sockets:: --skip certificates:: \
-    --skip doctor:: --skip config_file:: --skip completions:: --skip rates:: --skip admin::reasons";
+    --skip doctor:: --skip config_file:: --skip completions:: --skip rates:: --skip admin:: \
+    --skip playwright:: --skip browser:: --skip chromium_ --skip downloaders:: --skip package_managers:: --skip updaters:: \
+    --skip unread_output:: --skip clients:: --skip own_pages::";
 
 /// Run the gates that a change must pass; stop at the first that fails
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use crate::bench::peers::find_program;
 /// How long a script may take.
 const SECONDS_MAX: u32 = 300;
 /// Where the tests name the packages and their versions, from the root of the repository.
-const PACKAGES: &str = "zc-server/tests/it/pages";
+const PACKAGES: &str = "zc-server/tests/it/playwright";
 
 /// Where it is, and where scripts find their packages.
 pub(super) struct Browser {

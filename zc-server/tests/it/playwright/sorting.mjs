@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { PHONE, WIDE, on, open, run, told } from "./browser.mjs";
+import { PHONE, WIDE, on, open, run, told, turns } from "./browser.mjs";
 
 const names = page => page.locator("li:not(.up) bdi").allTextContents();
 
@@ -19,10 +19,10 @@ async function press(page, title, key) {
     assert.ok(steps < 20, `no key leads to ${title}`);
     await page.keyboard.press("Tab");
   }
-  await Promise.all([page.waitForNavigation(), page.keyboard.press(key)]);
+  await turns(page, page.keyboard.press(key));
 }
 
-const click = (page, title) => page.locator(".sort button", { hasText: title }).click();
+const click = (page, title) => turns(page, page.locator(".sort button", { hasText: title }).click());
 
 await run(...[WIDE, PHONE].flatMap(viewport => [true, false].map(javaScriptEnabled => () =>
   on({ viewport, javaScriptEnabled }, async page => {
@@ -46,11 +46,11 @@ await run(...[WIDE, PHONE].flatMap(viewport => [true, false].map(javaScriptEnabl
       assert.deepEqual(await names(page), time.asc, "by time again");
     }
     await click(page, "Modified");
-    await page.locator("li a", { hasText: name.asc[0] }).click();
+    await turns(page, page.locator("li a", { hasText: name.asc[0] }).click());
     assert.deepEqual(await said(page), ["Modified, descending"], "in a folder");
-    await page.locator("li.up a").click();
+    await turns(page, page.locator("li.up a").click());
     assert.deepEqual(await names(page), time.desc, "back by the first row");
-    await page.locator("h1 a").first().click();
+    await turns(page, page.locator("h1 a").first().click());
     assert.deepEqual(await said(page), ["Modified, descending"], "in the top folder");
     await page.goBack();
     assert.deepEqual(await names(page), time.desc, "back by the browser");

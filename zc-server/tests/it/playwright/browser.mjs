@@ -73,6 +73,9 @@ export async function open(page, path, status = 200) {
   if (response.status() !== status) throw new Error(`${path} is answered ${response.status()}`);
 }
 
+/// Does what leads to another page, and waits until all of that is there: a click is over before.
+export const turns = (page, action) => Promise.all([page.waitForNavigation(), action]);
+
 /// Runs all checks, one after the other, and ends the process.
 export async function run(...checks) {
   try {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 
-import { on, open, run, told } from "./browser.mjs";
+import { on, open, run, told, turns } from "./browser.mjs";
 
 /// The bytes of a path with escapes, which need be no UTF-8.
 const decoded = path => Buffer.from(
@@ -24,6 +24,6 @@ await run(...[true, false].map(javaScriptEnabled => () => on({ javaScriptEnabled
   // A click anywhere in a row opens it, not on the name alone.
   const row = page.locator("li", { hasText: told.clicked });
   const { height } = await row.boundingBox();
-  await row.click({ position: { x: 8, y: height - 6 } });
+  await turns(page, row.click({ position: { x: 8, y: height - 6 } }));
   assert.equal(await page.locator("body").textContent(), told.content);
 })));

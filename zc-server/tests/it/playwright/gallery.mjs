@@ -3,14 +3,13 @@
 
 import assert from "node:assert/strict";
 
-import { PHONE, WIDE, on, open, run } from "./browser.mjs";
+import { PHONE, WIDE, on, open, run, turns } from "./browser.mjs";
 
 const FOLDER = "/media/";
 const FILM = "2 film.mp4";
 const TILES = ["1 dawn.jpg", FILM, "3 noon.png"];
 
 const place = page => decodeURI(new URL(page.url()).pathname);
-const turns = (page, action) => Promise.all([page.waitForNavigation(), action]);
 
 /// Waits for pictures, and says which of them show nothing.
 async function broken(page) {

@@ -23,7 +23,7 @@ const CRASHED: i32 = 75;
 const OF_PLAYWRIGHT: [&str; 2] = ["--headless", "--user-data-dir=profile"];
 
 /// Where the scripts are.
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/pages");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/playwright");
 
 /// A home with the scripts and the packages; `None` where something for it is not installed.
 fn home(more: &[&str]) -> Option<Home> {

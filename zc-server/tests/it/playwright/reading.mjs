@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 
-import { PHONE, WIDE, on, open, run, told } from "./browser.mjs";
+import { PHONE, WIDE, on, open, run, told, turns } from "./browser.mjs";
 
 const path = "/read/";
 const box = page => page.getByRole("searchbox", { name: "Filter" });
@@ -62,7 +62,7 @@ const keys = () => on({}, async page => {
   }
   await page.keyboard.press("ArrowUp");
   assert.equal(await focused(page), "january 1.txt");
-  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  await turns(page, page.keyboard.press("Enter"));
   assert.equal(await page.locator("body").textContent(), "january 1.txt");
   await page.goBack();
   await page.keyboard.press("/");
