@@ -31,6 +31,8 @@
 //! ```
 
 mod ending;
+#[cfg(feature = "tls")]
+mod handshake;
 mod input;
 mod introduce;
 mod link;

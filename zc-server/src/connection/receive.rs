@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-#[cfg(feature = "tls")]
-use zc_http::Status;
-use zc_http::{Parse, parse};
+use zc_http::{Parse, Request, parse};
 
 use super::transport::{Fill, Written};
 use super::{Allowance, Connection, State, Step};
@@ -12,8 +10,7 @@ use crate::exchange::{
     Accepted, AcceptedWait, Exchange, Next, Outcome, Peer, ReadyResponse, accept_request, begin,
 };
 use crate::observe::counters::CloseReason;
-#[cfg(feature = "tls")]
-use crate::observe::counters::HandshakeResult;
+use crate::observe::record::RequestRecord;
 use crate::respond::PendingLookup;
 use crate::respond::reply::Place;
 use crate::respond::response::{AfterResponse, Asked, ExchangeId, Response};
@@ -40,7 +37,8 @@ struct Served<'b> {
 
 /// A response that is in memory.
 struct Answered<'b> {
-    response: ReadyResponse<'b>,
+    response: ReadyResponse,
+    record: Option<RequestRecord<'b>>,
     /// Where its request ends in the bytes that came.
     request_end: usize,
 }
@@ -201,7 +199,9 @@ impl Connection {
         worker: &mut Worker,
     ) -> Flow {
         let rest = &served.bytes[served.used..];
-        let request = match parse(rest, &worker.limits) {
+        // Where it was parsed to it stays: it is large.
+        let parsed = parse(rest, &worker.limits);
+        let request = match &parsed {
             Ok(Parse::Complete(request)) => request,
             Ok(Parse::Partial) => {
                 self.flush(served, worker)?;
@@ -217,13 +217,9 @@ impl Connection {
         };
         let end = served.used + request.head_bytes;
         let is_last = self.is_last_request(served.gathered.len(), worker);
-        match accept_request(&request, looked_up, is_last, &self.link, worker) {
+        match accept_request(request, looked_up, is_last, &self.link, worker) {
             Accepted::Ready(response) => {
-                let answer = Answered {
-                    response,
-                    request_end: end,
-                };
-                self.answer(answer, served, allowance, worker)
+                self.answer((request, end), response, served, allowance, worker)
             }
             Accepted::Stream(response) => {
                 // Where there is no room the request stays, and is answered when there is.
@@ -267,16 +263,17 @@ impl Connection {
         ControlFlow::Break((served.used, self.follow(next, allowance, worker)))
     }
 
-    /// Sends a response that is in memory, or gathers it with those of the requests that came with
-    /// it.
+    /// Sends the response to a request that ends at `end`, and that is in memory, or gathers it with those of the
+    /// requests that came with it.
     fn answer<'b>(
         &mut self,
-        answer: Answered<'b>,
+        (request, end): (&Request<'b>, usize),
+        mut response: ReadyResponse,
         served: &mut Served<'b>,
         allowance: &mut Allowance,
         worker: &mut Worker,
     ) -> Flow {
-        let (after, end) = (answer.response.after, answer.request_end);
+        let after = response.after;
         let has_more = end < served.bytes.len();
         allowance.responses = allowance.responses.saturating_sub(1);
         worker.turn.has_answered = true;
@@ -286,8 +283,13 @@ impl Connection {
             || allowance.responses == 0
             || worker.buffers.output.len() >= GATHER_BYTES_MAX;
         if is_last && served.gathered.is_empty() {
-            self.send_alone(answer, worker)?;
+            self.send_alone(&mut response, (request, end), worker)?;
         } else {
+            let answer = Answered {
+                record: response.take_record(request),
+                response,
+                request_end: end,
+            };
             served.gather(answer, worker);
             if is_last {
                 self.flush(served, worker)?;
@@ -300,21 +302,28 @@ impl Connection {
         }
     }
 
-    fn send_alone(&mut self, answer: Answered<'_>, worker: &mut Worker) -> Flow {
-        let ready = answer.response.ready;
+    fn send_alone(
+        &mut self,
+        response: &mut ReadyResponse,
+        (request, end): (&Request<'_>, usize),
+        worker: &mut Worker,
+    ) -> Flow {
+        let ready = response.ready;
         let mut sealed = std::mem::take(&mut worker.buffers.sealed);
         let bytes = worker.bytes_of(&ready);
         let written = self.link.transport.send_bytes(bytes, &mut sealed);
         worker.buffers.sealed = sealed;
         if written.is_whole(ready.length()) {
             worker.drop_output_of(&ready);
-            self.observe_whole(answer, worker);
+            let record = response.take_record(request);
+            self.observe_whole(response, record.as_ref(), worker);
             return ControlFlow::Continue(());
         }
         let bytes = worker.bytes_of(&ready).to_vec();
         worker.drop_output_of(&ready);
-        let end = answer.request_end;
-        ControlFlow::Break((end, self.cut_short(answer, written, &bytes, worker)))
+        let record = response.take_record(request);
+        let step = self.cut_short(response, record, written, &bytes, worker);
+        ControlFlow::Break((end, step))
     }
 
     /// Sends what is gathered. Of a response that the socket does not take as a whole the rest waits
@@ -335,7 +344,8 @@ impl Connection {
         let mut start = 0;
         let mut flow = ControlFlow::Continue(());
         for answer in served.gathered.drain(..) {
-            let end = start + answer.response.ready.length();
+            let (response, record) = (&answer.response, answer.record);
+            let end = start + response.ready.length();
             // Of what is held, nothing but the end is known.
             let is_last = end == output.len();
             if end > accepted || is_last && !taken {
@@ -344,12 +354,12 @@ impl Connection {
                     is_held,
                     error,
                 };
-                let request_end = answer.request_end;
-                let step = self.cut_short(answer, written, &output[start..end], worker);
-                flow = ControlFlow::Break((request_end, step));
+                let bytes = &output[start..end];
+                let step = self.cut_short(response, record, written, bytes, worker);
+                flow = ControlFlow::Break((answer.request_end, step));
                 break;
             }
-            self.observe_whole(answer, worker);
+            self.observe_whole(response, record.as_ref(), worker);
             start = end;
         }
         output.clear();
@@ -365,25 +375,30 @@ impl Connection {
         })
     }
 
-    fn observe_whole(&mut self, answer: Answered<'_>, worker: &mut Worker) {
+    fn observe_whole(
+        &mut self,
+        response: &ReadyResponse,
+        record: Option<&RequestRecord<'_>>,
+        worker: &mut Worker,
+    ) {
         self.requests += 1;
-        let accepted = answer.response.ready.length();
-        let (client, outcome) = (self.link.client(), Outcome::Complete);
-        answer.response.observe(client, accepted, outcome, worker);
+        let (client, accepted) = (self.link.client(), response.ready.length());
+        response.observe(record, client, accepted, Outcome::Complete, worker);
     }
 
     /// What becomes of a response, `bytes`, that the socket did not take as a whole.
     fn cut_short(
         &mut self,
-        answer: Answered<'_>,
+        response: &ReadyResponse,
+        record: Option<RequestRecord<'_>>,
         written: Written,
         bytes: &[u8],
         worker: &mut Worker,
     ) -> Step {
         self.requests += 1;
-        let (response, accepted) = (answer.response, written.accepted);
+        let accepted = written.accepted;
         let Some(error) = written.error else {
-            let exchange = response.rest(bytes, accepted, &self.link, worker);
+            let exchange = response.rest(record, bytes, accepted, &self.link, worker);
             return Step::Wait(State::Exchanging(exchange));
         };
         let client = self.link.client();
@@ -395,7 +410,7 @@ impl Connection {
             worker.services.diagnostics.warn(line);
             Outcome::Failed
         };
-        response.observe(client, accepted, outcome, worker);
+        response.observe(record.as_ref(), client, accepted, outcome, worker);
         Step::Closed
     }
 
@@ -427,46 +442,6 @@ impl Connection {
             Ok(Fill::Closed) => self.end_in_order(worker),
             Err(_) => Step::Closed,
         }
-    }
-
-    /// Counts a handshake that is over.
-    #[cfg(feature = "tls")]
-    fn count_handshake(&self, worker: &Worker) {
-        let (info, counters) = (self.link.transport.tls_info(), &worker.counters);
-        if let (Some(info), Some(counters)) = (info, counters) {
-            counters.count_handshake(match info.is_resumed {
-                true => HandshakeResult::Resumed,
-                false => HandshakeResult::Full,
-            });
-        }
-    }
-
-    /// Tells the operator of a handshake that has failed, if one has.
-    #[cfg(feature = "tls")]
-    pub(super) fn tell_failed_handshake(&mut self, worker: &Worker) {
-        if let Some(failed) = self.link.transport.take_failed_handshake() {
-            self.closes_for(CloseReason::Handshake);
-            if let Some(counters) = &worker.counters {
-                counters.count_handshake(HandshakeResult::Failed);
-            }
-            let diagnostics = &worker.services.diagnostics;
-            let name = failed.server_name.as_deref();
-            diagnostics.warn_of_handshake(self.link.client, name, &failed.reason);
-        }
-    }
-
-    /// The answer to a peer that speaks HTTP where it should speak TLS, in plain.
-    #[cfg(feature = "tls")]
-    fn refuse_plain(&mut self, bytes: &[u8], worker: &mut Worker) -> Step {
-        self.tell_failed_handshake(worker);
-        self.link.transport.give_up_tls();
-        let (status, after) = (Status::BadRequest, AfterResponse::Linger);
-        let asked = Asked {
-            is_not_https: true,
-            ..Asked::default()
-        };
-        let exchange = Exchange::refusing(bytes, status, after, asked, worker);
-        Step::Go(State::Exchanging(exchange))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Completion, Exchange, Outcome, Peer, Stall, State};
 use crate::clients::{Sender, queue_key};
 use crate::disk::{JobHandle, Role};
 use crate::observe::counters::Measured;
-use crate::observe::record::{Client, RequestRecord};
+use crate::observe::record::{Asker, Client, RequestRecord};
 use crate::rate::Intake;
 use crate::respond::error_body::Form;
 use crate::respond::failure::Failure;
@@ -28,9 +28,9 @@ const DRAIN_BYTES_MAX: u64 = 64 * 1024;
     clippy::large_enum_variant,
     reason = "it is taken apart by the one that asked; a box would allocate for each request"
 )]
-pub(crate) enum Accepted<'b> {
+pub(crate) enum Accepted {
     /// The response is in memory as a whole.
-    Ready(ReadyResponse<'b>),
+    Ready(ReadyResponse),
     /// It takes more than one call.
     Stream(Response),
     /// Something comes before it.
@@ -48,13 +48,13 @@ pub(crate) enum AcceptedWait {
 
 /// A response that is in memory as a whole.
 #[derive(Debug)]
-pub(crate) struct ReadyResponse<'b> {
+pub(crate) struct ReadyResponse {
     pub(crate) id: ExchangeId,
     pub(crate) ready: Ready,
     pub(crate) after: AfterResponse,
     pub(crate) measured: Measured,
     /// `None` without an access log.
-    pub(crate) record: Option<RequestRecord<'b>>,
+    pub(crate) asker: Option<Asker>,
 }
 
 enum RequestBody {
@@ -88,13 +88,13 @@ impl RequestBody {
 
 /// A complete head → its response. `looked_up` is what a thread has looked up for it already; `is_last` says that
 /// the connection is to end behind it.
-pub(crate) fn accept_request<'b>(
-    request: &Request<'b>,
+pub(crate) fn accept_request(
+    request: &Request<'_>,
     looked_up: Option<(ExchangeId, Box<PendingLookup>)>,
     is_last: bool,
     peer: &impl Peer,
     worker: &mut Worker,
-) -> Accepted<'b> {
+) -> Accepted {
     let started = worker.log.is_some().then(Instant::now);
     let body = RequestBody::from_request(request);
     let after = body.after(request, is_last || peer.is_refused(), worker);
@@ -115,7 +115,7 @@ pub(crate) fn accept_request<'b>(
     };
     let moment = worker.moment(persistence, sender);
     let responded = respond_to(request, pending, &moment, peer, worker);
-    let user = worker.user.take();
+    let asker = asker(started, sender, worker);
     let reply = match responded {
         Responded::Reply(reply) => reply,
         Responded::LookUp(mut pending, look_up) => {
@@ -126,14 +126,12 @@ pub(crate) fn accept_request<'b>(
                     return Accepted::Waits(exchange, AcceptedWait::LookUp);
                 }
                 None => {
-                    let status = Failure::DiskBusy.status();
-                    let asked = asked(request, sender, worker);
-                    refuse_now(status, asked, persistence, worker)
+                    let (busy, asked) = (Failure::DiskBusy, asked(request, sender, worker));
+                    refuse_now(busy.status(), asked, persistence, worker)
                 }
             }
         }
     };
-    let record = started.map(|started| RequestRecord::new(request, started, sender, user));
     match (reply, body) {
         (
             Reply::Ready(ready @ Ready { limit: None, .. }),
@@ -143,20 +141,31 @@ pub(crate) fn accept_request<'b>(
             ready,
             after,
             measured,
-            record,
+            asker,
         }),
-        (reply, RequestBody::None | RequestBody::Refused) => {
+        (reply, body) => {
             let asked = asked(request, sender, worker);
-            Accepted::Stream(kept(reply, id, after, asked, (measured, record), worker))
-        }
-        (reply, RequestBody::Small(drain)) => {
-            let asked = asked(request, sender, worker);
-            let response = Box::new(kept(reply, id, after, asked, (measured, record), worker));
+            let record = asker.map(|asker| RequestRecord::new(request, asker));
+            let response = kept(reply, id, after, asked, (measured, record), worker);
+            let RequestBody::Small(drain) = body else {
+                return Accepted::Stream(response);
+            };
+            let response = Box::new(response);
             let deadline_ms = worker.now_ms + worker.timeouts.header_ms;
             let state = State::Draining { drain, response };
             Accepted::Waits(Exchange { state, deadline_ms }, AcceptedWait::Body)
         }
     }
+}
+
+/// What the access log tells of who asks; `started` is `None` where there is none. The user is taken from the worker.
+fn asker(started: Option<Instant>, sender: Sender, worker: &mut Worker) -> Option<Asker> {
+    let user = worker.user.take();
+    started.map(|started| Asker {
+        started,
+        sender,
+        user,
+    })
 }
 
 /// Has a thread do it. `None` when the threads have too much to do.
@@ -282,14 +291,15 @@ pub(crate) fn refuse_connection(
         Outcome::PeerGone
     };
     let record = worker.log.is_some();
-    let response = ReadyResponse {
-        id: worker.next_exchange(),
-        ready,
-        after: AfterResponse::Close,
+    let record = record.then(|| RequestRecord::from_received(received, sender));
+    worker.observe(Completion {
+        client,
+        status: Some(ready.status),
+        outcome,
+        figures: ready.bytes.figures(accepted),
         measured: worker.measured_of(received),
-        record: record.then(|| RequestRecord::from_received(received, sender)),
-    };
-    response.observe(client, accepted, outcome, worker);
+        record: record.as_ref(),
+    });
 }
 
 /// A reply that is not sent at once.
@@ -303,6 +313,7 @@ pub(super) fn kept(
 ) -> Response {
     let ready = match reply {
         Reply::Stream(stream) => {
+            let stream = worker.buffers.streams.empty(stream);
             return Response::from_stream(stream, id, after, asked, (measured, record));
         }
         Reply::Ready(ready) => ready,
@@ -321,11 +332,19 @@ pub(super) fn kept(
     response
 }
 
-impl ReadyResponse<'_> {
+impl ReadyResponse {
+    /// What the access log tells of it, to be taken once; `request` is the one that it answers.
+    #[inline]
+    pub(crate) fn take_record<'b>(&mut self, request: &Request<'b>) -> Option<RequestRecord<'b>> {
+        let asker = self.asker.take()?;
+        Some(RequestRecord::new(request, asker))
+    }
+
     /// What is left of it where the socket accepted `accepted` of its `bytes`, to be sent at the next
     /// writable edge.
     pub(crate) fn rest(
-        self,
+        &self,
+        record: Option<RequestRecord<'_>>,
         bytes: &[u8],
         accepted: usize,
         peer: &impl Peer,
@@ -339,7 +358,7 @@ impl ReadyResponse<'_> {
             limit: None,
             intake: Intake::default(),
             measured: worker.with_first_byte(self.measured, accepted),
-            record: self.record.map(RequestRecord::into_owned),
+            record: record.map(RequestRecord::into_owned),
         };
         let rest = Response::rest_of(bytes, self.ready.bytes, accepted, self.id, end);
         Exchange::blocked(Box::new(rest), Stall::new(worker), peer, worker)
@@ -347,7 +366,8 @@ impl ReadyResponse<'_> {
 
     /// It ended, with `accepted` of its bytes at the socket.
     pub(crate) fn observe(
-        self,
+        &self,
+        record: Option<&RequestRecord<'_>>,
         client: Client<'_>,
         accepted: usize,
         outcome: Outcome,
@@ -359,7 +379,7 @@ impl ReadyResponse<'_> {
             outcome,
             figures: self.ready.bytes.figures(accepted),
             measured: self.measured,
-            record: self.record,
+            record,
         });
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Completion<'b> {
     pub(crate) figures: Figures,
     pub(crate) measured: Measured,
     /// `None` without an access log.
-    pub(crate) record: Option<RequestRecord<'b>>,
+    pub(crate) record: Option<&'b RequestRecord<'b>>,
 }
 
 impl Worker {
@@ -34,7 +34,7 @@ impl Worker {
         #[cfg(test)]
         self.completions.push(completion.outcome);
         self.count(&completion);
-        if let Some(record) = &completion.record {
+        if let Some(record) = completion.record {
             self.log(&completion, record);
         }
     }
@@ -61,7 +61,7 @@ impl Worker {
             outcome,
             figures: Figures::default(),
             measured: self.measured_of(received),
-            record,
+            record: record.as_ref(),
         });
     }
 }
@@ -172,7 +172,7 @@ pub(super) fn end(
         outcome,
         figures: response.figures(),
         measured: response.end.measured,
-        record: response.end.record,
+        record: response.end.record.as_ref(),
     });
     worker.buffers.head = response.body.into_head();
     Next::End(Ending::Close)
@@ -192,7 +192,7 @@ pub(super) fn end_without_body(
         outcome,
         figures,
         measured: end.measured,
-        record: end.record,
+        record: end.record.as_ref(),
     });
     Next::End(Ending::Close)
 }

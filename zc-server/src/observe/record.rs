@@ -23,6 +23,15 @@ pub(crate) struct RequestRecord<'b> {
     pub(crate) user: Option<User>,
 }
 
+/// What the access log tells of a request beside its head.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// When the head was complete.
+    pub(crate) started: Instant,
+    pub(crate) sender: Sender,
+    pub(crate) user: Option<User>,
+}
+
 /// Who a response is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client<'c> {
@@ -81,13 +90,13 @@ impl Outcome {
 }
 
 impl<'b> RequestRecord<'b> {
-    /// Of a request whose head was complete at `started`.
-    pub(crate) fn new(
-        request: &Request<'b>,
-        started: Instant,
-        sender: Sender,
-        user: Option<User>,
-    ) -> Self {
+    /// Of a request, and who asks.
+    pub(crate) fn new(request: &Request<'b>, asker: Asker) -> Self {
+        let Asker {
+            started,
+            sender,
+            user,
+        } = asker;
         let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
         Self {
             started,

@@ -45,10 +45,6 @@ pub(crate) use pending::{LookUp, LookUpAnswer, PendingLookup, Thread};
 
 /// What becomes of a request.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart by the one that asked; a box would allocate for each request"
-)]
 pub(crate) enum Responded {
     Reply(Reply),
     /// Something has to be looked up first, by a thread that may wait.

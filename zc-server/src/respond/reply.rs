@@ -15,12 +15,14 @@ use crate::files::listing::Listing;
 use crate::files::mounts::ReadPath;
 use crate::files::open_file::FileHandle;
 use crate::files::rules::Rules;
+use crate::pool::BoxPool;
 use crate::rate::RateLimit;
 use crate::respond::cache::{CachedFile, Hot, Id};
 use crate::respond::error_body::Form;
 use crate::respond::plan::{self, Plan, Problem};
 use crate::respond::prepared::{DATE_BYTES, Prepared, append_range, is_ordinary, not_modified};
 use crate::respond::render::{Framing, Rendered, Rest, render};
+use crate::respond::response::Stream;
 use crate::services::Services;
 
 /// The longest body that is read into memory to go behind its head in one call, in bytes. Longer
@@ -67,28 +69,12 @@ pub(crate) enum Place {
     NotModified(Id),
 }
 
-/// A response of which more than bytes is to be sent.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub(crate) body: ResponseBody,
-    pub(crate) status: Status,
-    /// Whether the end of the connection is the end of the response.
-    pub(crate) ends_by_close: bool,
-    /// The mount that the body is on.
-    pub(crate) mount: Key,
-    /// The most that it is sent at.
-    pub(crate) limit: Option<RateLimit>,
-}
-
 /// What is sent.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart by the one that asked; a box would allocate for each request"
-)]
 pub(crate) enum Reply {
     Ready(Ready),
-    Stream(Stream),
+    /// In a box, so that one that is ready is moved with few bytes.
+    Stream(Box<Stream>),
 }
 
 impl Ready {
@@ -106,6 +92,8 @@ pub(crate) struct Buffers {
     pub(crate) sealed: Vec<u8>,
     /// Taken by a [`Stream`] for its head, and given back by whoever has sent it.
     pub(crate) head: BytesMut,
+    /// Boxes for what is streamed.
+    pub(crate) streams: BoxPool<Stream>,
 }
 
 /// What a reply is made from, beside its plan.
@@ -468,19 +456,19 @@ impl HeadWritten {
         next_part: NextPart,
         delivery: Delivery,
         buffers: &mut Buffers,
-    ) -> Stream {
+    ) -> Box<Stream> {
         let mut head = std::mem::take(&mut buffers.head);
         head.clear();
         head.extend_from_slice(&buffers.output[self.start..]);
         buffers.output.truncate(self.start);
-        Stream {
+        buffers.streams.fill(Stream {
             ends_by_close: matches!(next_part, NextPart::Listing { chunked: false, .. }),
             body: ResponseBody::new(head, body, next_part, delivery.read_path)
                 .with_promise(delivery.promise),
             status: self.status,
             mount: delivery.mount,
             limit: self.limit,
-        }
+        })
     }
 
     fn stream_parts(mut self, source: Source, delivery: Delivery, buffers: &mut Buffers) -> Reply {

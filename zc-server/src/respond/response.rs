@@ -9,7 +9,6 @@ use crate::observe::counters::Measured;
 use crate::observe::record::RequestRecord;
 use crate::rate::{Intake, RateLimit};
 use crate::respond::error_body::Form;
-use crate::respond::reply::Stream;
 
 /// The number of an exchange among those of its worker. What a thread or the kernel has to tell is
 /// addressed by it: a connection may be at its next exchange when the answer comes.
@@ -54,6 +53,32 @@ pub(crate) enum AfterResponse {
     /// The peer may still be sending, and must not be cut off by a reset before it has read.
     Linger,
     Close,
+}
+
+/// A response of which more than bytes is to be sent.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) body: ResponseBody,
+    pub(crate) status: Status,
+    /// Whether the end of the connection is the end of the response.
+    pub(crate) ends_by_close: bool,
+    /// The mount that the body is on.
+    pub(crate) mount: Key,
+    /// The most that it is sent at.
+    pub(crate) limit: Option<RateLimit>,
+}
+
+impl Default for Stream {
+    /// Of an empty box.
+    fn default() -> Self {
+        Self {
+            body: ResponseBody::default(),
+            status: Status::Ok,
+            ends_by_close: false,
+            mount: 0,
+            limit: None,
+        }
+    }
 }
 
 /// A response that takes more than one call to send.
