@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Place;
 use crate::harness::bounded::run_to_end;
@@ -44,7 +45,11 @@ fn the_mode_is_what_is_asked_for_whatever_the_umask() {
 #[test]
 fn a_socket_that_nobody_listens_on_is_replaced() {
     let place = Place::new();
-    drop(UnixListener::bind(place.path()).expect("a socket"));
+    // One that never listened: a child of another test may hold it until its program starts.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    let address = SockAddr::unix(place.path()).expect("an address");
+    socket.bind(&address).expect("a socket");
+    drop(socket);
     assert!(UnixStream::connect(place.path()).is_err());
     let server = place.server(&[]);
     server.write("f", b"found");
