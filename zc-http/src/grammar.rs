@@ -57,6 +57,10 @@ pub fn is_token(bytes: &[u8]) -> bool {
 /// ([RFC 9110 §4.2.4](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4)).
 pub(crate) static AUTHORITY: Class = class_of!(is_authority_byte);
 
+/// The bytes of a `reg-name` that stand for themselves: `unreserved` and `sub-delims`
+/// ([RFC 3986 §3.2.2](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2)).
+pub(crate) static NAME: Class = class_of!(is_name_byte);
+
 /// Whether `byte` may stand in a field value: HTAB, SP, VCHAR and obs-text
 /// ([RFC 9110 §5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5)).
 #[inline]
@@ -135,12 +139,15 @@ const fn is_token_byte(byte: u8) -> bool {
         )
 }
 
-const fn is_authority_byte(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
         || matches!(byte, b'*' | b'+' | b',' | b';' | b'=')
-        || matches!(byte, b':' | b'[' | b']')
+}
+
+const fn is_authority_byte(byte: u8) -> bool {
+    is_name_byte(byte) || matches!(byte, b'%' | b':' | b'[' | b']')
 }
 
 #[cfg(test)]
@@ -160,6 +167,8 @@ mod tests {
             );
             let expected = alphanumeric || authority.contains(&byte);
             assert_eq!(AUTHORITY.contains(byte), expected, "{byte:#x}");
+            let expected = expected && !b"%:[]".contains(&byte);
+            assert_eq!(NAME.contains(byte), expected, "{byte:#x}");
             let value = byte == 9 || (0x20..=0x7E).contains(&byte) || byte >= 0x80;
             assert_eq!(is_value_byte(byte), value, "{byte:#x}");
         }

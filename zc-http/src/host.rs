@@ -1,6 +1,6 @@
 //! A host with an optional port, as in `Host` and in the authority of a target.
 
-use crate::grammar::{AUTHORITY, hex_digit};
+use crate::grammar::{AUTHORITY, NAME, hex_digit};
 
 /// Whether `value` may stand in a `Host` field: `uri-host [ ":" port ]`, or nothing
 /// ([RFC 9110 §7.2](https://www.rfc-editor.org/rfc/rfc9110#section-7.2)).
@@ -46,19 +46,18 @@ fn literal_bytes(bytes: &[u8]) -> Option<usize> {
 fn name_bytes(bytes: &[u8]) -> Option<usize> {
     let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
     let mut rest = bytes.get(..end).filter(|name| !name.is_empty())?;
-    loop {
-        rest = match rest {
-            [] => return Some(end),
-            [b'%', high, low, tail @ ..] => {
+    while let [byte, tail @ ..] = rest {
+        rest = match tail {
+            tail if NAME.contains(*byte) => tail,
+            [high, low, tail @ ..] if *byte == b'%' => {
                 hex_digit(*high)?;
                 hex_digit(*low)?;
                 tail
             }
-            [b'%' | b'[' | b']', ..] => return None,
-            [byte, tail @ ..] if AUTHORITY.contains(*byte) => tail,
             _ => return None,
         };
     }
+    Some(end)
 }
 
 #[cfg(test)]
