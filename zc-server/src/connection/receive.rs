@@ -199,7 +199,7 @@ impl Connection {
         worker: &mut Worker,
     ) -> Flow {
         let rest = &served.bytes[served.used..];
-        // Where it was parsed to it stays: it is large.
+        // Borrowed where it stands: a move would copy a kilobyte.
         let parsed = parse(rest, &worker.limits);
         let request = match &parsed {
             Ok(Parse::Complete(request)) => request,
@@ -263,8 +263,8 @@ impl Connection {
         ControlFlow::Break((served.used, self.follow(next, allowance, worker)))
     }
 
-    /// Sends the response to a request that ends at `end`, and that is in memory, or gathers it with those of the
-    /// requests that came with it.
+    /// Sends a response that is in memory, or gathers it with those of the requests that came with it. The request that
+    /// it answers ends at `end`.
     fn answer<'b>(
         &mut self,
         (request, end): (&Request<'b>, usize),

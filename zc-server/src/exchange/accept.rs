@@ -8,7 +8,7 @@ use super::{Completion, Exchange, Outcome, Peer, Stall, State};
 use crate::clients::{Sender, queue_key};
 use crate::disk::{JobHandle, Role};
 use crate::observe::counters::Measured;
-use crate::observe::record::{Asker, Client, RequestRecord};
+use crate::observe::record::{Client, RequestRecord, Requester};
 use crate::rate::Intake;
 use crate::respond::error_body::Form;
 use crate::respond::failure::Failure;
@@ -54,7 +54,7 @@ pub(crate) struct ReadyResponse {
     pub(crate) after: AfterResponse,
     pub(crate) measured: Measured,
     /// `None` without an access log.
-    pub(crate) asker: Option<Asker>,
+    pub(crate) requester: Option<Requester>,
 }
 
 enum RequestBody {
@@ -115,7 +115,7 @@ pub(crate) fn accept_request(
     };
     let moment = worker.moment(persistence, sender);
     let responded = respond_to(request, pending, &moment, peer, worker);
-    let asker = asker(started, sender, worker);
+    let requester = requester(started, sender, worker);
     let reply = match responded {
         Responded::Reply(reply) => reply,
         Responded::LookUp(mut pending, look_up) => {
@@ -141,11 +141,11 @@ pub(crate) fn accept_request(
             ready,
             after,
             measured,
-            asker,
+            requester,
         }),
         (reply, body) => {
             let asked = asked(request, sender, worker);
-            let record = asker.map(|asker| RequestRecord::new(request, asker));
+            let record = requester.map(|requester| RequestRecord::new(request, requester));
             let response = kept(reply, id, after, asked, (measured, record), worker);
             let RequestBody::Small(drain) = body else {
                 return Accepted::Stream(response);
@@ -159,9 +159,9 @@ pub(crate) fn accept_request(
 }
 
 /// What the access log tells of who asks; `started` is `None` where there is none. The user is taken from the worker.
-fn asker(started: Option<Instant>, sender: Sender, worker: &mut Worker) -> Option<Asker> {
+fn requester(started: Option<Instant>, sender: Sender, worker: &mut Worker) -> Option<Requester> {
     let user = worker.user.take();
-    started.map(|started| Asker {
+    started.map(|started| Requester {
         started,
         sender,
         user,
@@ -336,8 +336,8 @@ impl ReadyResponse {
     /// What the access log tells of it, to be taken once; `request` is the one that it answers.
     #[inline]
     pub(crate) fn take_record<'b>(&mut self, request: &Request<'b>) -> Option<RequestRecord<'b>> {
-        let asker = self.asker.take()?;
-        Some(RequestRecord::new(request, asker))
+        let requester = self.requester.take()?;
+        Some(RequestRecord::new(request, requester))
     }
 
     /// What is left of it where the socket accepted `accepted` of its `bytes`, to be sent at the next

@@ -58,11 +58,14 @@ impl Counter {
 }
 
 /// How often a time fell between two of [`BOUNDS_US`].
+///
+/// The sum stands beside the buckets of short times, in one line of the processor's cache.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Histogram {
+    sum_us: Counter,
     /// One for each bound, and one for what is longer.
     buckets: [Counter; BOUNDS_US.len() + 1],
-    sum_us: Counter,
 }
 
 impl Histogram {
@@ -192,7 +195,7 @@ impl From<Reason> for FallbackReason {
     fn from(reason: Reason) -> Self {
         match reason {
             Reason::FileSystem(_) => Self::FileSystem,
-            // There is no third; whatever zc-core may add is a refusal too.
+            // The only other one.
             _ => Self::Refused,
         }
     }

@@ -25,7 +25,7 @@ pub(crate) struct RequestRecord<'b> {
 
 /// What the access log tells of a request beside its head.
 #[derive(Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     /// When the head was complete.
     pub(crate) started: Instant,
     pub(crate) sender: Sender,
@@ -91,12 +91,12 @@ impl Outcome {
 
 impl<'b> RequestRecord<'b> {
     /// Of a request, and who asks.
-    pub(crate) fn new(request: &Request<'b>, asker: Asker) -> Self {
-        let Asker {
+    pub(crate) fn new(request: &Request<'b>, requester: Requester) -> Self {
+        let Requester {
             started,
             sender,
             user,
-        } = asker;
+        } = requester;
         let field = |name| Cow::Borrowed(request.headers.get(name).unwrap_or_default());
         Self {
             started,
