@@ -44,10 +44,11 @@ fn in_network(root: &Path, script: &str) -> Option<String> {
     Some(said)
 }
 
-/// Starts the server with these options, waits for it, and asks for `f` at each URL that it prints.
+/// Starts the server with these options, waits for it, and asks for `f` at each URL that it prints. What the server
+/// before it has said is gone before it starts.
 fn script(options: &str) -> String {
     format!(
-        "\"$zc\" {options} \"$root\" 2> \"$root/../said\" & server=$!\n\
+        ": > \"$root/../said\"; \"$zc\" {options} \"$root\" 2> \"$root/../said\" & server=$!\n\
          until grep -q 'press Ctrl-C' \"$root/../said\"; do kill -0 $server; sleep 0.02; done\n\
          for url in $(grep -o '    http[^ ]*' \"$root/../said\"); do\n\
            echo \"$url has $(curl -sk --max-time 60 \"$url\"f)\" >&2\n\
